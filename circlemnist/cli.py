@@ -1,0 +1,294 @@
+"""The commands: parse, call, print.
+
+    circlemnist train --gamma 80 --m 0.25
+    circlemnist eval
+    circlemnist plot
+
+Torch and matplotlib are imported inside the commands, so that `--help` answers at once.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from click.exceptions import NoArgsIsHelpError
+
+import circlemnist
+from circlemnist.config import Config, SettingError, read_settings, setting_type
+from circlemnist.errors import UserError
+from circlemnist.plots.projection import METHODS
+from circlemnist.report import SHORT_TABLE, as_json, as_table
+from circlemnist.run import Run, find_run
+
+OUTPUTS = Path("outputs")
+RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
+
+
+class WrongUsage(click.ClickException):
+    """A flag or argument that cannot be understood, shown without click's usage lines."""
+
+    exit_code = 2
+
+
+class OneLineErrors(click.Group):
+    """A group whose errors are one line, without click's usage lines above it."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn errors that the user can mend into click's, each shown as one line."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "circlemnist"
+        message = error.format_message().rstrip(".").replace("\n", " ")
+        raise WrongUsage(f"{message} (see {command} --help)") from error
+    except SettingError as error:
+        raise click.ClickException(f"{flag(error.name)} {error.problem}") from error
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group(
+    "circlemnist", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(circlemnist.__version__, prog_name="circlemnist")
+def main() -> None:
+    """See deep metric learning work: Circle Loss on MNIST, trained, measured and drawn.
+
+    \b
+    circlemnist train --gamma 80 --m 0.25     learn an embedding
+    circlemnist eval                          measure the newest run
+    circlemnist plot                          look at it
+    """
+
+
+def flag(name: str) -> str:
+    """Return the flag of the setting `name`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every setting of `Config`."""
+    for setting in reversed(fields(Config)):
+        spelling = flag(setting.name)
+        limits = setting.metadata["limits"]
+        kind: Any = setting_type(setting.name)
+        if kind is bool:
+            spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
+        elif limits.choices:
+            kind = click.Choice(limits.choices)
+        option = click.option(
+            spelling,
+            setting.name,
+            type=kind,
+            default=setting.default,
+            show_default=setting.default is not None,
+            help=setting.metadata["help"],
+        )
+        command = option(command)
+    return command
+
+
+outputs_option = click.option(
+    "--outputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=OUTPUTS,
+    show_default=True,
+    help="folder of runs",
+)
+
+
+def load_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Let the settings of a file stand where no flag is given."""
+    if path is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **read_settings(path)}
+    return path
+
+
+@main.command()
+@setting_options
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    callback=load_file,
+    help="TOML file of settings; flags beat it",
+)
+@click.option("--name", help="name of the run  [default: the time, gamma and m]")
+@outputs_option
+@click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
+@click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
+@click.option("--quiet", is_flag=True, help="no progress, only the result")
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    config: Path | None,
+    name: str | None,
+    outputs: Path,
+    resume: str | None,
+    dry_run: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train an embedder and measure it on the test split.
+
+    \b
+    Examples:
+      circlemnist train --gamma 80 --m 0.25
+      circlemnist train --config configs/fast.toml --lr 0.02
+      circlemnist train --resume 2026-11-23_12-15-02_gamma80_m0.25
+    """
+    run = None if resume is None else find_run(outputs, resume)
+    resolved = Config(**settings) if run is None else resumed_config(ctx, run)
+    if dry_run:
+        click.echo(resolved.to_toml(), nl=False)
+        return
+
+    from circlemnist import jobs
+    from circlemnist.progress import Mode
+
+    mode: Mode = "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
+    try:
+        run, evaluation = jobs.train(resolved, outputs, name, run, mode, say)
+    except jobs.Interrupted as interrupted:
+        command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
+        say(f"{interrupted}; continue with: {command}")
+        ctx.exit(130)
+    click.echo(as_table(evaluation, SHORT_TABLE))
+    click.echo(f"run: {run.folder}")
+    target = [] if run.folder.parent == OUTPUTS.resolve() else [reference(run)]
+    click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
+
+
+def resumed_config(ctx: click.Context, run: Run) -> Config:
+    """Return the settings of a run to continue, which flags may not change.
+
+    Raises:
+        click.UsageError: a flag would change a setting that makes the run what it is.
+    """
+    given = [name for name in ctx.params if from_command_line(ctx, name)]
+    for name in given:
+        if name not in RESUMABLE:
+            raise click.UsageError(
+                f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
+            )
+    changed = {name: ctx.params[name] for name in given if name in ("data_dir", "device")}
+    return replace(run.config(), **changed)
+
+
+def from_command_line(ctx: click.Context, name: str) -> bool:
+    """Tell whether the user typed the flag of `name`."""
+    return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+
+
+def reference(run: Run) -> str:
+    """Return what names the run to a command: its name in `outputs`, or else its folder."""
+    return run.name if run.folder.parent == OUTPUTS.resolve() else str(run.folder)
+
+
+def say(message: str) -> None:
+    """Tell the user something that is not a result."""
+    click.echo(message, err=True)
+
+
+data_dir_option = click.option(
+    "--data-dir", help="folder of the data sets  [default: the one the run was trained with]"
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="where to compute",
+)
+
+
+@main.command("eval")
+@click.argument("run_name", metavar="[RUN]", required=False)
+@outputs_option
+@data_dir_option
+@device_option
+@click.option("--json", "for_machines", is_flag=True, help="print JSON instead of a table")
+def evaluate(
+    run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
+) -> None:
+    """Measure a run on the test split; by default the newest run.
+
+    RUN is the name or the folder of a run. The training split is the gallery of 1-NN, 20-NN and
+    the centroids; retrieval and verification are within the test split.
+
+    \b
+    Examples:
+      circlemnist eval
+      circlemnist eval 2026-11-23_12-15-02_gamma80_m0.25 --json
+    """
+    run = find_run(outputs, run_name)
+
+    from circlemnist import jobs
+
+    evaluation = jobs.evaluate(run, data_dir, device)
+    click.echo(as_json(evaluation) if for_machines else as_table(evaluation))
+
+
+@main.command()
+@click.argument("run_name", metavar="[RUN]", required=False)
+@outputs_option
+@data_dir_option
+@device_option
+@click.option(
+    "--projection",
+    type=click.Choice(METHODS),
+    default=METHODS[0],
+    show_default=True,
+    help="how more than three dimensions become two",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=".png, .svg or .pdf file  [default: plots/embedding.png in the run]",
+)
+@click.option("--show", is_flag=True, help="open the picture in a window")
+def plot(
+    run_name: str | None,
+    outputs: Path,
+    data_dir: str | None,
+    device: str,
+    projection: str,
+    out: Path | None,
+    show: bool,
+) -> None:
+    """Draw the test embeddings of a run as a scatter plot; by default the newest run.
+
+    RUN is the name or the folder of a run.
+
+    \b
+    Examples:
+      circlemnist plot
+      circlemnist plot --projection pca --out embedding.svg
+    """
+    run = find_run(outputs, run_name)
+
+    from circlemnist import jobs
+
+    path = jobs.plot(run, data_dir, device, projection, out)
+    click.echo(f"picture: {path}")
+    if show and click.launch(str(path)) != 0:
+        say(f"there is no window to show it in: open {path} yourself")

@@ -1,0 +1,186 @@
+"""Every setting of a run: one frozen dataclass, TOML in, TOML out, validated.
+
+The command line builds its flags from this table, so a setting is declared once:
+its type and default here in `Config`, its help and its limits beside them.
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from circlemnist.errors import UserError
+
+DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
+NETS = ("small", "article")
+EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
+
+Value = str | int | float | bool
+
+
+class SettingError(UserError, ValueError):
+    """A setting has a wrong value.
+
+    Args:
+        name: the setting, spelled as the field of `Config`.
+        problem: what is wrong with it and what is allowed.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name = name
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a setting may be: one of `choices`, or a number between bounds."""
+
+    choices: tuple[str, ...] = ()
+    above: float = -math.inf
+    below: float = math.inf
+    least: float = -math.inf
+    most: float = math.inf
+
+    def problem(self, value: Value) -> str | None:
+        """Say what is wrong with `value`, or None where nothing is."""
+        if isinstance(value, str):
+            if self.choices and value not in self.choices:
+                return f"must be one of {', '.join(self.choices)}, not {value!r}"
+            return None if value else "must not be empty"
+        if self.above < value < self.below and self.least <= value <= self.most:
+            return None
+        bounds = {">": self.above, "≥": self.least, "<": self.below, "≤": self.most}
+        allowed = [f"{sign} {bound}" for sign, bound in bounds.items() if math.isfinite(bound)]
+        return f"must be {' and '.join(allowed)}, not {value}"
+
+
+def _setting(default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"help": help, "limits": Limits(**limits)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of a run, immutable and always valid.
+
+    Raises:
+        SettingError: a value has the wrong type or is outside its limits.
+    """
+
+    dataset: str = _setting(
+        "auto", "images to learn; auto takes MNIST, or digits offline", choices=DATASETS
+    )
+    data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
+    gamma: float = _setting(80.0, "scale of the loss, > 0", above=0, most=1e6)
+    m: float = _setting(0.25, "margin of the loss, between -1 and 1", above=-1, below=1)
+    pairs: str = _setting(
+        "anchor",
+        "one logsumexp per anchor (the paper), or over the whole batch",
+        choices=("anchor", "batch"),
+    )
+    labels: str = _setting(
+        "pair",
+        "pair-wise similarities, or similarities to learned class weights",
+        choices=("pair", "class"),
+    )
+    dim: int = _setting(64, "size of the embedding", least=1, most=4096)
+    net: str = _setting("small", "embedder network", choices=NETS)
+    epochs: int | None = _setting(
+        None,
+        f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
+        least=1,
+        most=1_000_000,
+    )
+    batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
+    lr: float = _setting(0.03, "peak learning rate of SGD", above=0, most=1e6)
+    momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
+    weight_decay: float = _setting(5e-4, "weight decay of SGD", least=0, most=1e6)
+    scheduler: str = _setting(
+        "onecycle",
+        "how the learning rate moves over the run",
+        choices=("onecycle", "cosine", "multistep", "none"),
+    )
+    augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
+    holdout: int = _setting(
+        0,
+        "last training images to keep out of training and measure on, in place of the test split",
+        least=0,
+        most=1_000_000,
+    )
+    seed: int = _setting(
+        0, "seed of the weights, the order and the augmentation", least=0, most=2**32 - 1
+    )
+    device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if value is None and setting.default is None:
+                continue
+            if problem := type_problem(setting.name, value):
+                raise SettingError(setting.name, problem)
+            limits: Limits = setting.metadata["limits"]
+            if problem := limits.problem(value):
+                raise SettingError(setting.name, problem)
+
+    def on(self, dataset: str) -> "Config":
+        """Return these settings resolved for the data set that `auto` turned out to be."""
+        return replace(self, dataset=dataset, epochs=self.epochs or EPOCHS[dataset])
+
+    def to_toml(self) -> str:
+        """Return the settings as TOML; one that is left to the data set is left out."""
+        return tomli_w.dumps({k: v for k, v in asdict(self).items() if v is not None})
+
+
+def setting_type(name: str) -> type:
+    """Return the plain type (str, int, float or bool) of the setting `name`."""
+    annotation = Config.__annotations__[name]
+    return int if annotation == int | None else annotation
+
+
+def type_problem(name: str, value: object) -> str | None:
+    """Say what is wrong with the type of `value` for the setting `name`, or None."""
+    expected = setting_type(name)
+    accepted = (int, float) if expected is float else (expected,)
+    if isinstance(value, accepted) and isinstance(value, bool) == (expected is bool):
+        return None
+    words = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+    return f"must be {words[expected]}, not {value!r}"
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings in a TOML file, checked for unknown keys and wrong types and values.
+
+    Args:
+        path: a TOML file of `key = value` lines, keys spelled as the fields of `Config`.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or has an unknown key.
+        SettingError: a value has the wrong type or is outside its limits.
+    """
+    try:
+        settings = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    check_settings(settings, str(path))
+    return settings
+
+
+def check_settings(settings: Mapping[str, Any], origin: str) -> None:
+    """Raise where `settings`, from the place named `origin`, has a wrong key or value."""
+    known = [setting.name for setting in fields(Config)]
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0)
+            raise UserError(f"unknown setting {key!r} in {origin}; did you mean {near[0]!r}?")
+    try:
+        Config(**settings)
+    except SettingError as error:
+        raise UserError(f"{origin}: {error}") from error

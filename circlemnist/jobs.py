@@ -1,0 +1,138 @@
+"""The three jobs of the program: train, evaluate, plot. Each takes and leaves a run folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from circlemnist.checkpoint import load_checkpoint
+from circlemnist.config import Config
+from circlemnist.data import CLASS_NAMES, load_dataset
+from circlemnist.environment import describe, resolve_device
+from circlemnist.evaluation import Evaluation, load_evaluation, measure, save_evaluation
+from circlemnist.model import build_embedder
+from circlemnist.plots.embedding import embedding_figure
+from circlemnist.plots.projection import project
+from circlemnist.plots.style import check_format, save_figure
+from circlemnist.progress import Mode, Progress
+from circlemnist.run import Run, create_run
+from circlemnist.training import fit, start_training
+
+DISPLAY_NAMES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "digits": "scikit-learn digits",
+}
+
+
+class Interrupted(Exception):
+    """Ctrl-C stopped the job of `run`, which keeps the checkpoint of its last finished epoch."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"stopped; {run.name} keeps its {len(run.history())} finished epochs")
+        self.run = run
+
+
+def train(
+    config: Config,
+    outputs: Path,
+    name: str | None,
+    run: Run | None,
+    mode: Mode,
+    say: Callable[[str], object],
+) -> tuple[Run, Evaluation]:
+    """Train a new run, or continue `run`, to its last epoch, and evaluate it.
+
+    The run folder is made only when the settings, the data and the device have proved good.
+
+    Args:
+        config: the settings; those of `run` where it is given.
+        outputs: the folder of runs.
+        name: of a new run; None for the time, gamma and m.
+        mode: how progress is shown.
+        say: told, in a line, what the user should know.
+
+    Raises:
+        UserError: a setting, the data, the device or the folder is not usable.
+        Interrupted: Ctrl-C was pressed.
+    """
+    device = resolve_device(config.device)
+    dataset = load_dataset(config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say)
+    config = config.on(dataset.name)
+    dataset = dataset.hold_out(config.holdout)
+    split = dataset.train.to(device)
+    training = start_training(config, split)
+    if run is None:
+        facts = {
+            **describe(device),
+            "seed": config.seed,
+            "dataset": dataset.name,
+            "dataset_sha256": dataset.checksum(),
+        }
+        run = create_run(outputs, name, config, facts)
+        training.save(run)
+    else:
+        training.restore(load_checkpoint(run.checkpoint_file))
+    try:
+        with Progress(mode, config, len(split)) as progress:
+            fit(training, config, split, run, progress)
+        evaluation = measure(run.name, training.embedder, dataset)
+        save_evaluation(run, evaluation)
+    except KeyboardInterrupt:
+        raise Interrupted(run) from None
+    return run, evaluation
+
+
+def evaluate(run: Run, data_dir: str | None, device: str) -> Evaluation:
+    """Measure the newest checkpoint of a run on the test split; the result is kept in the run.
+
+    Args:
+        data_dir: folder of the data sets; None for the one that the run was trained with.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        UserError: the run, the data or the device is not usable.
+    """
+    config = run.config()
+    weights = load_checkpoint(run.checkpoint_file)["embedder"]
+    embedder = build_embedder(config.net, config.dim)
+    embedder.load_state_dict(weights)
+    dataset = load_dataset(config.dataset, Path(data_dir or config.data_dir))
+    dataset = dataset.hold_out(config.holdout)
+    evaluation = measure(run.name, embedder.to(resolve_device(device)), dataset)
+    save_evaluation(run, evaluation)
+    return evaluation
+
+
+def plot(run: Run, data_dir: str | None, device: str, projection: str, out: Path | None) -> Path:
+    """Draw the test embeddings of a run, which are computed where the run holds none.
+
+    Args:
+        data_dir, device: as for `evaluate`.
+        projection: "tsne" or "pca", for embeddings of more than three dimensions.
+        out: where the picture goes; None for `plots/embedding.png` in the run.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        UserError: as for `evaluate`, or the picture cannot be written.
+    """
+    path = out or run.plots / "embedding.png"
+    check_format(path)
+    config = run.config()
+    evaluation = load_evaluation(run) or evaluate(run, data_dir, device)
+    epochs = len(run.history())
+    points, how = project(evaluation.embeddings, projection, config.seed)
+    images = f"{len(points):,} {evaluation.measured} images"
+    figure = embedding_figure(
+        points,
+        evaluation.labels,
+        CLASS_NAMES[evaluation.dataset],
+        title=f"{DISPLAY_NAMES[evaluation.dataset]}, {images}, {how}",
+        subtitle=(
+            f"gamma {config.gamma:g}, m {config.m:g}, {epochs} epochs, "
+            f"1-NN {evaluation.metrics['1nn']:.2%}".replace("%", " %")
+        ),
+    )
+    save_figure(figure, path)
+    return path

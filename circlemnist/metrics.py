@@ -1,0 +1,202 @@
+"""Measures of an embedding: unit vectors and labels in, floats out.
+
+All similarities are cosines; the matrices of them are computed in blocks of rows, so that the
+extra memory stays well under 1 GiB for 10,000 queries and 60,000 gallery images.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+BLOCK_ELEMENTS = 2**24
+RECALL_AT = (1, 2, 4, 8)
+FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
+ARTICLE_THRESHOLD = 0.75
+
+
+Cosines = NDArray[np.float32]
+
+
+class PairSimilarities(NamedTuple):
+    """The cosines of all pairs i < j, ascending float32 arrays."""
+
+    sp: Cosines
+    sn: Cosines
+
+
+def neighbor_labels(queries: Tensor, gallery: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Return the labels of the `k` nearest gallery vectors of each query, nearest first.
+
+    Args:
+        queries: (Q, D) float, unit rows.
+        gallery: (G, D) float, unit rows.
+        labels: (G,) int64, of the gallery.
+        k: how many, 1 to G.
+
+    Returns:
+        (Q, k) int64.
+    """
+    nearest = [(block @ gallery.T).topk(k).indices for _, block in _blocks(queries, len(gallery))]
+    return labels[torch.cat(nearest)]
+
+
+def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
+    """Return the share of queries whose label wins the vote of the first `k` neighbours.
+
+    A tie goes to the smallest label, as in scikit-learn's `KNeighborsClassifier`.
+
+    Args:
+        neighbors: (Q, ≥ k) int64, labels, nearest first.
+        labels: (Q,) int64.
+    """
+    classes = int(max(neighbors.max(), labels.max())) + 1
+    votes = torch.nn.functional.one_hot(neighbors[:, :k], classes).sum(1)  # (Q, C)
+    return _mean(votes.argmax(1) == labels)
+
+
+def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, of: Tensor) -> float:
+    """Return the share of queries (Q, D) whose nearest class mean of the gallery has their label.
+
+    Nearest is Euclidean, to the mean as it is, inside the sphere.
+
+    Args:
+        labels: (Q,) int64, of the queries.
+        gallery: (G, D) float.
+        of: (G,) int64, labels of the gallery.
+    """
+    classes = of.unique()
+    means = torch.stack([gallery[of == label].double().mean(0) for label in classes])  # (C, D)
+    return _mean(classes[torch.cdist(queries.double(), means).argmin(1)] == labels)
+
+
+def retrieval(embeddings: Tensor, labels: Tensor) -> dict[str, float]:
+    """Measure retrieval within one set: each vector is a query to all the others.
+
+    recall@k is the share of queries with a like-labelled one among the first k. With R the number
+    of other vectors of the query's class, R-precision is the share of like-labelled ones among the
+    first R, and MAP@R the mean over ranks i ≤ R of (precision at i where the i-th is like-labelled,
+    else 0); both from Musgrave et al., "A Metric Learning Reality Check", ECCV 2020. Queries alone
+    in their class are left out of these two.
+
+    Args:
+        embeddings: (N, D) float, unit rows, N ≥ 2.
+        labels: (N,) int64.
+    """
+    others = torch.bincount(labels)[labels] - 1  # (N,)
+    depth = min(max(int(others.max()), *RECALL_AT), len(labels) - 1)
+    found, r_precision, map_at_r = [], [], []
+    ranks = torch.arange(1, depth + 1, device=embeddings.device)
+    for start, block in _blocks(embeddings, len(embeddings)):
+        rows = torch.arange(start, start + len(block), device=embeddings.device)
+        s = block @ embeddings.T
+        s[torch.arange(len(block)), rows] = -math.inf  # a query is not its own neighbour
+        like = labels[s.topk(depth).indices] == labels[rows, None]  # (block, depth)
+        found.append(torch.stack([like[:, :k].any(1) for k in RECALL_AT], 1))
+        r = others[rows, None]
+        like &= ranks <= r
+        precision = like.cumsum(1) / ranks
+        r_precision.append(like.sum(1) / r[:, 0])
+        map_at_r.append((precision * like).sum(1) / r[:, 0])
+    recall = torch.cat(found).double().mean(0)
+    accompanied = others > 0
+    return {
+        **{f"recall@{k}": float(recall[i]) for i, k in enumerate(RECALL_AT)},
+        "r-precision": _mean(torch.cat(r_precision)[accompanied]),
+        "map@r": _mean(torch.cat(map_at_r)[accompanied]),
+    }
+
+
+def pair_similarities(embeddings: Tensor, labels: Tensor) -> PairSimilarities:
+    """Return the sorted cosines of all N(N − 1)/2 pairs of embeddings (N, D), labels (N,)."""
+    labels = labels.cpu()
+    counts = torch.bincount(labels).double()
+    positives = int((counts * (counts - 1) / 2).sum())
+    pairs = len(labels) * (len(labels) - 1) // 2
+    sp, sn = np.empty(positives, np.float32), np.empty(pairs - positives, np.float32)
+    p = n = 0
+    for start, block in _blocks(embeddings, len(embeddings)):
+        s = (block @ embeddings[start:].T).float().cpu()
+        later = torch.ones(s.shape, dtype=torch.bool).triu(1)
+        like = labels[start : start + len(block), None] == labels[start:]
+        block_sp, block_sn = s[like & later].numpy(), s[~like & later].numpy()
+        sp[p : p + len(block_sp)], sn[n : n + len(block_sn)] = block_sp, block_sn
+        p, n = p + len(block_sp), n + len(block_sn)
+    sp.sort()
+    sn.sort()
+    return PairSimilarities(sp, sn)
+
+
+def verification(pairs: PairSimilarities) -> dict[str, float]:
+    """Measure "same class?" by the cosine of a pair, exactly, over all pairs.
+
+    A threshold t accepts the pairs with s ≥ t. `roc_auc` counts a tie between a positive and a
+    negative pair as half; `eer` is where the piecewise linear ROC curve has as many false accepts
+    as false rejects; `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x;
+    precision and recall are those of s > 0.75.
+    """
+    sp, sn = pairs
+    below = np.searchsorted(sn, sp, "left").astype(np.float64)
+    tied = np.searchsorted(sn, sp, "right") - below
+    accepted_p = len(sp) - int(np.searchsorted(sp, ARTICLE_THRESHOLD, "right"))
+    accepted_n = len(sn) - int(np.searchsorted(sn, ARTICLE_THRESHOLD, "right"))
+    return {
+        "roc_auc": float((below + tied / 2).mean() / len(sn)),
+        "eer": _equal_error_rate(sp, sn),
+        **{f"tar@far={rate:.0e}": _true_accept_rate(sp, sn, rate) for rate in FALSE_ACCEPT_RATES},
+        "precision@0.75": accepted_p / max(accepted_p + accepted_n, 1),
+        "recall@0.75": accepted_p / len(sp),
+        "mean_sp": float(sp.mean(dtype=np.float64)),
+        "mean_sn": float(sn.mean(dtype=np.float64)),
+    }
+
+
+def _true_accept_rate(sp: Cosines, sn: Cosines, false_accept_rate: float) -> float:
+    allowed = int(false_accept_rate * len(sn))
+    # the largest similarity that must be refused: accept what is above it
+    refused = sn[len(sn) - 1 - allowed]
+    return float(1 - np.searchsorted(sp, refused, "right") / len(sp))
+
+
+def _equal_error_rate(sp: Cosines, sn: Cosines) -> float:
+    def errors(threshold: float) -> tuple[float, float]:
+        false_reject = int(np.searchsorted(sp, threshold, "left")) / len(sp)
+        false_accept = 1 - int(np.searchsorted(sn, threshold, "left")) / len(sn)
+        return false_reject, false_accept
+
+    def last_lenient(scores: Cosines) -> int:
+        """Return the last index whose threshold rejects falsely no more than it accepts, or -1."""
+        low, high = -1, len(scores)
+        while high - low > 1:
+            middle = (low + high) // 2
+            false_reject, false_accept = errors(float(scores[middle]))
+            low, high = (middle, high) if false_reject <= false_accept else (low, middle)
+        return low
+
+    # the ROC curve has a point at each similarity: take the two on either side of the crossing
+    lenient: list[float] = []
+    strict: list[float] = []
+    for scores in (sp, sn):
+        last = last_lenient(scores)
+        lenient += [float(scores[last])] if last >= 0 else []
+        strict += [float(scores[last + 1])] if last + 1 < len(scores) else []
+    reject_0, accept_0 = errors(max(lenient))
+    reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
+    gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
+    share = gap_0 / (gap_0 + gap_1) if gap_0 + gap_1 else 0.0
+    return reject_0 + share * (reject_1 - reject_0)
+
+
+def _blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
+    """Cut `rows` so that a block of rows × `width` has at most `BLOCK_ELEMENTS` elements."""
+    size = max(1, BLOCK_ELEMENTS // max(width, 1))
+    for start in range(0, len(rows), size):
+        yield start, rows[start : start + size]
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

@@ -1,0 +1,59 @@
+"""What the tests share: the real MNIST archives, and one small finished run."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from circlemnist.cli import main
+
+ROOT = Path(__file__).parent.parent
+MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))
+
+
+def invoke(*args: object) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def assert_one_line_error(result: Result, *words: str) -> None:
+    """Check that a command failed as a user should see it fail: one line, no traceback."""
+    assert result.exit_code in (1, 2), result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    errors = [line for line in result.stderr.splitlines() if line]
+    assert len(errors) == 1, result.stderr
+    assert errors[0].startswith("Error: ")
+    for word in words:
+        assert word in errors[0]
+
+
+@pytest.fixture(scope="session")
+def mnist_archives() -> Path:
+    """The folder of the four official archives; CIRCLEMNIST_TEST_DATA names another place."""
+    raw = MNIST / "MNIST" / "raw"
+    if not (raw / "train-images-idx3-ubyte.gz").exists():
+        pytest.skip(f"the MNIST archives are not in {raw}")
+    return raw
+
+
+@pytest.fixture
+def mnist_dir(mnist_archives: Path, tmp_path: Path) -> Path:
+    """A data folder of its own with a copy of the archives."""
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for archive in mnist_archives.glob("*.gz"):
+        shutil.copyfile(archive, raw / archive.name)
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three epochs on digits; tests leave it as it is."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    result = invoke(
+        "train", "--dataset", "digits", "--epochs", 3, "--outputs", outputs, "--name", "small"
+    )
+    assert result.exit_code == 0, result.output
+    return outputs / "small"

@@ -1,0 +1,107 @@
+"""Settings: defaults, limits, TOML in and out."""
+
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from circlemnist.config import EPOCHS, Config, SettingError, read_settings
+from circlemnist.errors import UserError
+from tests.conftest import ROOT
+
+
+def test_default_toml_spells_out_the_defaults() -> None:
+    settings = read_settings(ROOT / "configs" / "default.toml")
+    assert Config(**settings) == Config()
+    assert set(settings) == set(asdict(Config())) - {"epochs"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_config_file_is_valid_and_says_how_to_run_it(path: Path) -> None:
+    Config(**read_settings(path))
+    assert f"circlemnist train --config configs/{path.name}" in path.read_text("utf-8")
+
+
+@given(
+    st.builds(
+        Config,
+        gamma=st.floats(1e-3, 1e5),
+        m=st.floats(-0.99, 0.99),
+        data_dir=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+        epochs=st.none() | st.integers(1, 1000),
+        augment=st.booleans(),
+    )
+)
+def test_settings_survive_toml(config: Config) -> None:
+    assert Config(**tomllib.loads(config.to_toml())) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gamma", 0.0),
+        ("gamma", -1.0),
+        ("gamma", float("nan")),
+        ("gamma", float("inf")),
+        ("gamma", "80"),
+        ("gamma", True),
+        ("m", 1.0),
+        ("m", -1.0),
+        ("m", float("nan")),
+        ("dim", 0),
+        ("dim", 64.0),
+        ("dim", 10**400),
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("lr", 0.0),
+        ("momentum", 1.0),
+        ("seed", -1),
+        ("pairs", "all"),
+        ("augment", 1),
+        ("data_dir", ""),
+    ],
+)
+def test_wrong_values_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(SettingError, match=name) as caught:
+        Config(**{name: value})
+    assert caught.value.name == name
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_key_is_named_with_the_nearest_right_one(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("batchsize = 8\n")
+    with pytest.raises(UserError, match=r"'batchsize' in .*my.toml; did you mean 'batch_size'"):
+        read_settings(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gamma = 'high'\n", "gamma must be a number, not 'high'"),
+        ("[gamma]\nx = 1\n", "gamma must be a number"),
+        ("gamma = = 1\n", "not valid TOML"),
+        ("m = 2\n", "m must be > -1 and < 1, not 2"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"my\.toml") as caught:
+        read_settings(file)
+    assert words in str(caught.value)
+
+
+def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"my.toml is not valid TOML"):
+        read_settings(file)
+
+
+def test_data_set_decides_the_epochs_that_are_left_out() -> None:
+    assert Config().on("digits").epochs == EPOCHS["digits"]
+    assert Config(epochs=3).on("digits").epochs == 3

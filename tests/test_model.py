@@ -1,0 +1,42 @@
+"""The embedders: unit vectors, spread from the start."""
+
+import pytest
+import torch
+
+from circlemnist.config import NETS
+from circlemnist.model import build_embedder
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("dim", [2, 64])
+def test_embeddings_are_unit_vectors(net: str, dim: int) -> None:
+    embedder = build_embedder(net, dim, 0.13, 0.31)
+    embeddings = embedder(torch.rand(16, 1, 28, 28))
+    assert embeddings.shape == (16, dim)
+    norms = embeddings.norm(dim=1)
+    assert torch.allclose(norms[norms > 0], torch.ones(()), atol=1e-5)
+
+
+def test_article_network_has_the_size_of_the_article() -> None:
+    assert sum(p.numel() for p in build_embedder("article", 32).parameters()) == 8064
+
+
+def test_small_network_starts_spread_over_the_sphere() -> None:
+    torch.manual_seed(0)
+    embedder = build_embedder("small", 64, 0.13, 0.31)
+    embeddings = embedder(torch.rand(64, 1, 28, 28))
+    assert abs((embeddings @ embeddings.T).mean().item()) < 0.1
+
+
+def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
+    embedder = build_embedder("small", 8, mean=0.25, std=0.5).eval()
+    assert {"mean", "std"} <= set(embedder.state_dict())
+    plain = build_embedder("small", 8).eval()
+    plain.layers.load_state_dict(embedder.layers.state_dict())
+    images = torch.rand(4, 1, 28, 28)
+    torch.testing.assert_close(embedder(images), plain((images - 0.25) / 0.5))
+
+
+def test_unknown_network_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'large'"):
+        build_embedder("large", 8)

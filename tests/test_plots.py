@@ -1,0 +1,118 @@
+"""Pictures: what is in them, in every format, with no display."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+
+from circlemnist.errors import UserError
+from circlemnist.plots.embedding import embedding_figure
+from circlemnist.plots.projection import project
+from circlemnist.plots.style import CLASS_COLORS, save_figure
+
+NAMES = tuple("0123456789")
+
+
+def cloud(dim: int, n: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    labels = np.arange(n) % 10
+    points = random.normal(size=(10, dim))[labels] + 0.1 * random.normal(size=(n, dim))
+    return points / np.linalg.norm(points, axis=1, keepdims=True), labels
+
+
+def drawn(dim: int) -> Figure:
+    embeddings, labels = cloud(dim)
+    points, _ = project(embeddings, "pca", 0)
+    return embedding_figure(points, labels, NAMES, "the title", "the subtitle")
+
+
+def test_map_has_every_point_in_the_colour_of_its_class() -> None:
+    figure = drawn(64)
+    (axes,) = figure.axes
+    (points,) = axes.collections
+    assert len(points.get_offsets()) == 200
+    assert len(np.unique(points.get_facecolors(), axis=0)) == 10
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES)
+    assert figure.get_suptitle() == "the title"
+    assert figure.get_supxlabel() == "the subtitle"
+
+
+def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:
+    embeddings, _ = cloud(2)
+    (axes,) = drawn(2).axes
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), embeddings)
+    x, y = axes.lines[0].get_data()
+    np.testing.assert_allclose(np.hypot(x, y), 1)
+
+
+def test_sphere_shows_every_point_from_one_side_or_the_other() -> None:
+    embeddings, _ = cloud(3)
+    shown = [
+        points.get_offsets()
+        for axes in drawn(3).axes
+        for points in axes.collections
+        if isinstance(points, PathCollection)
+    ]
+    assert len(shown) == 2
+    assert sum(map(len, shown)) == len(embeddings)
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_projection_repeats_and_keeps_classes_apart(method: str) -> None:
+    embeddings, labels = cloud(16)
+    points, how = project(embeddings, method, seed=0)
+    assert points.shape == (200, 2)
+    assert "16-D" in how
+    np.testing.assert_array_equal(points, project(embeddings, method, seed=0)[0])
+    nearest = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(nearest, np.inf)
+    assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_few_dimensions_are_not_projected(dim: int) -> None:
+    embeddings, _ = cloud(dim)
+    points, how = project(embeddings, "tsne", 0)
+    np.testing.assert_array_equal(points[:, :dim], embeddings)
+    assert how == f"{dim}-D"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+)
+def test_picture_is_written_in_the_format_of_its_name(
+    suffix: str, start: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "new folder" / f"picture{suffix}"
+    save_figure(drawn(64), path)
+    assert path.read_bytes().startswith(start)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_svg_text_can_be_read(tmp_path: Path) -> None:
+    save_figure(drawn(64), tmp_path / "a.svg")
+    assert "the title" in (tmp_path / "a.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["picture.jpg", "picture", "picture.PNG.txt"])
+def test_other_formats_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.png, \.svg, \.pdf"):
+        save_figure(drawn(2), tmp_path / name)
+
+
+def test_nothing_is_clipped_at_the_edges() -> None:
+    for dim in (2, 3, 64):
+        figure = drawn(dim)
+        FigureCanvasAgg(figure).draw()
+        edge = figure.bbox
+        for text in [*figure.texts, *figure.legends[0].get_texts()]:
+            box = text.get_window_extent()
+            assert edge.x0 <= box.x0 <= box.x1 <= edge.x1, text
+            assert edge.y0 <= box.y0 <= box.y1 <= edge.y1, text
+
+
+def test_ten_colours_for_ten_classes() -> None:
+    assert len(set(CLASS_COLORS)) == 10
