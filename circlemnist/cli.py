@@ -9,60 +9,29 @@ Torch and matplotlib are imported inside the commands, so that `--help` answers 
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
-from click.exceptions import NoArgsIsHelpError
 
 import circlemnist
-from circlemnist.config import Config, SettingError, read_settings, setting_type
-from circlemnist.errors import UserError
+from circlemnist.config import Config
+from circlemnist.one_line_errors import OneLineErrors
+from circlemnist.options import (
+    OUTPUTS,
+    config_option,
+    flag,
+    outputs_option,
+    run_options,
+    setting_options,
+)
 from circlemnist.plots.projection import METHODS
-from circlemnist.report import SHORT_TABLE, as_json, as_table
+from circlemnist.report import SHORT_TABLE, as_table
 from circlemnist.run import Run, find_run
 
-OUTPUTS = Path("outputs")
 RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
-
-
-class WrongUsage(click.ClickException):
-    """A flag or argument that cannot be understood, shown without click's usage lines."""
-
-    exit_code = 2
-
-
-class OneLineErrors(click.Group):
-    """A group whose errors are one line, without click's usage lines above it."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with one_line():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with one_line():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    """Turn errors that the user can mend into click's, each shown as one line."""
-    try:
-        yield
-    except NoArgsIsHelpError:
-        raise
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "circlemnist"
-        message = error.format_message().rstrip(".").replace("\n", " ")
-        raise WrongUsage(f"{message} (see {command} --help)") from error
-    except SettingError as error:
-        raise click.ClickException(f"{flag(error.name)} {error.problem}") from error
-    except UserError as error:
-        raise click.ClickException(str(error)) from error
 
 
 @click.group(
@@ -79,58 +48,9 @@ def main() -> None:
     """
 
 
-def flag(name: str) -> str:
-    """Return the flag of the setting `name`."""
-    return f"--{name.replace('_', '-')}"
-
-
-def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add a flag for every setting of `Config`."""
-    for setting in reversed(fields(Config)):
-        spelling = flag(setting.name)
-        limits = setting.metadata["limits"]
-        kind: Any = setting_type(setting.name)
-        if kind is bool:
-            spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
-        elif limits.choices:
-            kind = click.Choice(limits.choices)
-        option = click.option(
-            spelling,
-            setting.name,
-            type=kind,
-            default=setting.default,
-            show_default=setting.default is not None,
-            help=setting.metadata["help"],
-        )
-        command = option(command)
-    return command
-
-
-outputs_option = click.option(
-    "--outputs",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=OUTPUTS,
-    show_default=True,
-    help="folder of runs",
-)
-
-
-def load_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """Let the settings of a file stand where no flag is given."""
-    if path is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **read_settings(path)}
-    return path
-
-
 @main.command()
 @setting_options
-@click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    is_eager=True,
-    callback=load_file,
-    help="TOML file of settings; flags beat it",
-)
+@config_option
 @click.option("--name", help="name of the run  [default: the time, gamma and m]")
 @outputs_option
 @click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
@@ -209,23 +129,8 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
-data_dir_option = click.option(
-    "--data-dir", help="folder of the data sets  [default: the one the run was trained with]"
-)
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="where to compute",
-)
-
-
 @main.command("eval")
-@click.argument("run_name", metavar="[RUN]", required=False)
-@outputs_option
-@data_dir_option
-@device_option
+@run_options
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of a table")
 def evaluate(
     run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
@@ -245,14 +150,11 @@ def evaluate(
     from circlemnist import jobs
 
     evaluation = jobs.evaluate(run, data_dir, device)
-    click.echo(as_json(evaluation) if for_machines else as_table(evaluation))
+    click.echo(evaluation.to_json() if for_machines else as_table(evaluation))
 
 
 @main.command()
-@click.argument("run_name", metavar="[RUN]", required=False)
-@outputs_option
-@data_dir_option
-@device_option
+@run_options
 @click.option(
     "--projection",
     type=click.Choice(METHODS),

@@ -1,44 +1,14 @@
 """Embed the splits of a data set and measure the embedding of the test split."""
 
-import json
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from circlemnist import metrics
-from circlemnist.atomic import replacing, write_text
 from circlemnist.data import Dataset, Split
-from circlemnist.errors import UserError
 from circlemnist.model import Embedder
-from circlemnist.report import as_json
-from circlemnist.run import Run
+from circlemnist.results import Evaluation
 
 BATCH = 500
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a run's embedder makes of the test split.
-
-    Attributes:
-        run: name of the run.
-        dataset: name of the data set.
-        measured: which of its images: "test", or "held-out training".
-        metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
-        embeddings: (N, D) float32, unit rows, in the order of the test split.
-        labels: (N,) int64.
-    """
-
-    run: str
-    dataset: str
-    measured: str
-    metrics: dict[str, float]
-    embeddings: np.ndarray
-    labels: np.ndarray
 
 
 def embed(embedder: Embedder, split: Split) -> Tensor:
@@ -61,8 +31,11 @@ def measure(run: str, embedder: Embedder, dataset: Dataset) -> Evaluation:
         embedder: on the device to compute on.
     """
     device = embedder.mean.device
-    train, test = dataset.train.to(device), dataset.test.to(device)
-    gallery, queries = embed(embedder, train), embed(embedder, test)
+    gallery = embed(embedder, dataset.train.to(device))
+    queries = embed(embedder, dataset.test.to(device))
+    if device.type == "mps":  # which has no float64
+        gallery, queries = gallery.cpu(), queries.cpu()
+    train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
     neighbors = metrics.neighbor_labels(queries, gallery, train.labels, k=20)
     measures = {
         "1nn": metrics.knn_accuracy(neighbors, test.labels, k=1),
@@ -79,54 +52,3 @@ def measure(run: str, embedder: Embedder, dataset: Dataset) -> Evaluation:
         queries.cpu().numpy(),
         test.labels.cpu().numpy(),
     )
-
-
-def save_evaluation(run: Run, evaluation: Evaluation) -> None:
-    """Keep an evaluation in the run: `eval.json` and `embeddings.npz`.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    try:
-        with replacing(run.embeddings_file) as temporary:
-            np.savez(
-                temporary,
-                embeddings=evaluation.embeddings,
-                labels=evaluation.labels,
-                indices=np.arange(len(evaluation.labels)),
-            )
-        write_text(run.metrics_file, as_json(evaluation) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
-
-
-def load_evaluation(run: Run) -> Evaluation | None:
-    """Return the evaluation kept in a run, or None where it has none of its newest checkpoint.
-
-    Raises:
-        UserError: a file of it is damaged.
-    """
-    kept = (run.embeddings_file, run.metrics_file)
-    if not all(file.exists() and newer(file, run.checkpoint_file) for file in kept):
-        return None
-    try:
-        report = json.loads(run.metrics_file.read_text("utf-8"))
-        with np.load(run.embeddings_file, allow_pickle=False) as arrays:
-            return Evaluation(
-                run.name,
-                report["dataset"],
-                report["images"],
-                report["metrics"],
-                arrays["embeddings"],
-                arrays["labels"],
-            )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
-            f"run `circlemnist eval {run.folder}` again"
-        ) from error
-
-
-def newer(file: Path, other: Path) -> bool:
-    """Tell whether `file` is at least as new as `other`, or `other` is not there."""
-    return not other.exists() or file.stat().st_mtime_ns >= other.stat().st_mtime_ns

@@ -7,12 +7,13 @@ from circlemnist.checkpoint import load_checkpoint
 from circlemnist.config import Config
 from circlemnist.data import CLASS_NAMES, load_dataset
 from circlemnist.environment import describe, resolve_device
-from circlemnist.evaluation import Evaluation, load_evaluation, measure, save_evaluation
+from circlemnist.evaluation import measure
 from circlemnist.model import build_embedder
 from circlemnist.plots.embedding import embedding_figure
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import check_format, save_figure
 from circlemnist.progress import Mode, Progress
+from circlemnist.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.run import Run, create_run
 from circlemnist.training import fit, start_training
 

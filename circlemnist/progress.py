@@ -43,10 +43,10 @@ class Progress:
         self._close_bar()
 
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-        """Show a step, at most five times a second: reading `values` waits for the device.
+        """Show the `step`-th step, from 0, at most five times a second.
 
         Args:
-            values: (4,) loss, mean s_p, mean s_n, crossed.
+            values: (4,) loss, mean s_p, mean s_n, crossed; reading them waits for the device.
         """
         now = time.monotonic()
         if self.mode != "bar" or now - self.shown < REFRESH:
@@ -57,11 +57,11 @@ class Progress:
         loss, mean_sp, mean_sn, _ = values.tolist()
         rate = self.bar.format_dict["rate"] or 0.0
         self.bar.bar_format = (
-            f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
+            f"epoch {epoch}/{self.epochs} batch {step + 1}/{self.images // self.batch_size} "
             f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
             f"{rate:,.0f} images/s"
         )
-        self.bar.update(step * self.batch_size - self.bar.n)
+        self.bar.update((step + 1) * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:
         """Show a finished epoch as a line, which stays."""

@@ -1,21 +1,18 @@
-"""How metrics are shown: an aligned table for people, JSON for machines."""
+"""How measures are shown to people: an aligned table."""
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from circlemnist.evaluation import Evaluation
+from circlemnist.results import Evaluation
 
 MEANINGS = {
     "1nn": "1-NN accuracy, test on training gallery",
     "20nn": "20-NN accuracy, test on training gallery",
     "centroid": "nearest class mean of the training split",
-    "recall@1": "a like digit is nearest, within the test split",
-    "recall@2": "a like digit among the nearest 2",
-    "recall@4": "a like digit among the nearest 4",
-    "recall@8": "a like digit among the nearest 8",
-    "r-precision": "like digits among the nearest R, R as many as there are",
+    "recall@1": "a like image is nearest, within the test split",
+    "recall@2": "a like image among the nearest 2",
+    "recall@4": "a like image among the nearest 4",
+    "recall@8": "a like image among the nearest 8",
+    "r-precision": "like images among the nearest R, R as many as there are",
     "map@r": "mean average precision at R",
     "roc_auc": "area under the ROC curve, all test pairs",
     "eer": "equal error rate",
@@ -31,7 +28,7 @@ SHORT_TABLE = ("1nn", "20nn", "centroid", "map@r", "eer", "mean_sp", "mean_sn")
 COSINES = ("mean_sp", "mean_sn")
 
 
-def as_table(evaluation: "Evaluation", keys: Sequence[str] = tuple(MEANINGS)) -> str:
+def as_table(evaluation: Evaluation, keys: Sequence[str] = tuple(MEANINGS)) -> str:
     """Return an aligned table of the metrics `keys`: name, value, meaning."""
     images = f"{len(evaluation.labels):,} {evaluation.measured} images"
     width = max(map(len, keys))
@@ -39,17 +36,6 @@ def as_table(evaluation: "Evaluation", keys: Sequence[str] = tuple(MEANINGS)) ->
         f"{key:<{width}}  {_shown(key, evaluation.metrics[key])}  {MEANINGS[key]}" for key in keys
     ]
     return "\n".join([f"{evaluation.dataset}, {images}, run {evaluation.run}", *rows])
-
-
-def as_json(evaluation: "Evaluation") -> str:
-    """Return `{"run": …, "dataset": …, "images": …, "metrics": {…}}`, shares as 0-1."""
-    content = {
-        "run": evaluation.run,
-        "dataset": evaluation.dataset,
-        "images": evaluation.measured,
-        "metrics": evaluation.metrics,
-    }
-    return json.dumps(content, indent=2)
 
 
 def _shown(key: str, value: float) -> str:

@@ -156,7 +156,8 @@ def find_run(outputs: Path, name: str | None) -> Run:
         runs = [path.parent for path in outputs.glob("*/config.toml")]
         if not runs:
             raise UserError(f"no runs in {outputs}: train one first, with `circlemnist train`")
-        return Run(max(runs, key=lambda folder: (folder / "config.toml").stat().st_mtime_ns))
+        newest = max(runs, key=lambda folder: (folder / "config.toml").stat().st_mtime_ns)
+        return Run(newest.resolve())
     for folder in (Path(name), outputs / name):
         if (folder / "config.toml").is_file():
             return Run(folder.resolve())

@@ -1,5 +1,6 @@
 """The training loop: one epoch reads from top to bottom."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -148,9 +149,9 @@ def train_epoch(
     started = time.perf_counter()
     lr = config.lr
     order = batches(len(split), config.batch_size, training.generator).to(split.labels.device)
-    totals = torch.zeros(4, device=split.labels.device)
+    values = torch.empty(len(order), 4, device=split.labels.device)  # loss, then its statistics
     training.embedder.train()
-    for step, indices in enumerate(order, start=1):
+    for step, indices in enumerate(order):
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
         if config.augment:
             images = random_affine(images, training.generator)
@@ -161,14 +162,15 @@ def train_epoch(
         training.optimizer.step()
         lr = float(training.scheduler.get_last_lr()[0])
         training.scheduler.step()
-        values = torch.stack([loss.detach(), *statistics])
-        totals += values
-        progress.step(number, step, values, lr)
-    loss_mean, mean_sp, mean_sn, crossed = (totals / len(order)).tolist()
-    if not totals.isfinite().all():
+        values[step] = torch.stack([loss.detach(), *statistics])
+        progress.step(number, step, values[step], lr)
+    mean_loss = values[:, 0].mean().item()
+    if not math.isfinite(mean_loss):
         raise UserError(
             f"the loss of epoch {number} is not finite (gamma {config.gamma:g}, m {config.m:g}, "
             f"lr {config.lr:g}); lower --lr or --gamma"
         )
     seconds = round(time.perf_counter() - started, 3)
-    return Epoch(number, loss_mean, mean_sp, mean_sn, crossed, lr, seconds)
+    # a batch may lack positive or negative pairs: their mean is NaN there
+    mean_sp, mean_sn, crossed = values[:, 1:].nanmean(0).tolist()
+    return Epoch(number, mean_loss, mean_sp, mean_sn, crossed, lr, seconds)

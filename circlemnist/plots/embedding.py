@@ -33,7 +33,7 @@ def embedding_figure(
         title: line above the picture.
         subtitle: line below the picture.
     """
-    figure = Figure(figsize=(8, 7) if points.shape[1] == 2 else (10, 6), layout="constrained")
+    figure = Figure(figsize=(8, 7) if points.shape[1] == 2 else (10, 5.2), layout="constrained")
     if points.shape[1] == 3:
         _draw_sphere(figure, points, labels)
     else:
@@ -77,7 +77,7 @@ def _draw_plane(axes: Axes, points: Array, labels: Array, names: Sequence[str]) 
     else:
         axes.set_axis_off()
         # above the cluster, whatever its few outliers do
-        places = [np.array([np.median(g[:, 0]), np.quantile(g[:, 1], 0.98)]) for g in groups]
+        places = [np.array([np.median(g[:, 0]), np.quantile(g[:, 1], 0.95)]) for g in groups]
     _write_labels(axes, places, [names[label] for label in classes], np.ptp(points, axis=0).max())
 
 
@@ -136,5 +136,5 @@ def _draw_hemisphere(axes: Axes3D, points: Array, labels: Array, view: tuple[flo
         depthshade=False,
     )
     axes.view_init(*view)
-    axes.set_box_aspect((1, 1, 1), zoom=1.35)
+    axes.set_box_aspect((1, 1, 1), zoom=1.6)
     axes.set_axis_off()

@@ -1,0 +1,81 @@
+"""The flags: one for every setting of `Config`, and those that commands share."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from circlemnist.config import Config, read_settings, setting_type
+
+OUTPUTS = Path("outputs")
+
+
+def flag(name: str) -> str:
+    """Return the flag of the setting `name`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
+    """Return the click option of the setting `name`, with `changes` to its attributes."""
+    setting = Config.__dataclass_fields__[name]
+    limits = setting.metadata["limits"]
+    spelling = flag(name)
+    kind: Any = setting_type(name)
+    if kind is bool:
+        spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
+    elif limits.choices:
+        kind = click.Choice(limits.choices)
+    attributes = {
+        "type": kind,
+        "default": setting.default,
+        "show_default": setting.default is not None,
+        "help": setting.metadata["help"],
+    }
+    return click.option(spelling, name, **{**attributes, **changes})
+
+
+def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every setting of `Config`."""
+    for setting in reversed(fields(Config)):
+        command = setting_option(setting.name)(command)
+    return command
+
+
+def load_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Let the settings of a file stand where no flag is given."""
+    if path is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **read_settings(path)}
+    return path
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    callback=load_file,
+    help="TOML file of settings; flags beat it",
+)
+
+outputs_option = click.option(
+    "--outputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=OUTPUTS,
+    show_default=True,
+    help="folder of runs",
+)
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what names a run, its data and where to compute."""
+    data_help = "folder of the data sets  [default: the one the run was trained with]"
+    options = (
+        click.argument("run_name", metavar="[RUN]", required=False),
+        outputs_option,
+        setting_option("data_dir", default=None, show_default=False, help=data_help),
+        setting_option("device"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,96 @@
+"""What was measured of a run, and its two files: `eval.json` and `embeddings.npz`."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circlemnist.atomic import replacing, write_text
+from circlemnist.errors import UserError
+from circlemnist.run import Run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run's embedder makes of the test split.
+
+    Attributes:
+        run: name of the run.
+        dataset: name of the data set.
+        measured: which of its images: "test", or "held-out training".
+        metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
+        embeddings: (N, D) float32, unit rows, in the order of the test split.
+        labels: (N,) int64.
+    """
+
+    run: str
+    dataset: str
+    measured: str
+    metrics: dict[str, float]
+    embeddings: NDArray[Any]
+    labels: NDArray[Any]
+
+    def to_json(self) -> str:
+        """Return `{"run": …, "dataset": …, "images": …, "metrics": {…}}`, shares as 0-1."""
+        content = {
+            "run": self.run,
+            "dataset": self.dataset,
+            "images": self.measured,
+            "metrics": self.metrics,
+        }
+        return json.dumps(content, indent=2)
+
+
+def save_evaluation(run: Run, evaluation: Evaluation) -> None:
+    """Keep an evaluation in the run: `eval.json` and `embeddings.npz`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        with replacing(run.embeddings_file) as temporary:
+            np.savez(
+                temporary,
+                embeddings=evaluation.embeddings,
+                labels=evaluation.labels,
+                indices=np.arange(len(evaluation.labels)),
+            )
+        write_text(run.metrics_file, evaluation.to_json() + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
+
+
+def load_evaluation(run: Run) -> Evaluation | None:
+    """Return the evaluation kept in a run, or None where it has none of its newest checkpoint.
+
+    Raises:
+        UserError: a file of it is damaged.
+    """
+    kept = (run.embeddings_file, run.metrics_file)
+    if not all(file.exists() and newer(file, run.checkpoint_file) for file in kept):
+        return None
+    try:
+        report = json.loads(run.metrics_file.read_text("utf-8"))
+        with np.load(run.embeddings_file, allow_pickle=False) as arrays:
+            return Evaluation(
+                run.name,
+                report["dataset"],
+                report["images"],
+                report["metrics"],
+                arrays["embeddings"],
+                arrays["labels"],
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
+            f"run `circlemnist eval {run.folder}` again"
+        ) from error
+
+
+def newer(file: Path, other: Path) -> bool:
+    """Tell whether `file` is at least as new as `other`, or `other` is not there."""
+    return not other.exists() or file.stat().st_mtime_ns >= other.stat().st_mtime_ns
