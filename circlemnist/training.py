@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim import SGD
@@ -22,6 +22,7 @@ from circlemnist.config import Config, SettingError
 from circlemnist.data import CLASSES, Split, batches
 from circlemnist.errors import UserError
 from circlemnist.loss import CircleLoss, ClassCircleLoss
+from circlemnist.loss.circle import PairSets
 from circlemnist.model import Embedder, build_embedder
 from circlemnist.progress import Progress
 from circlemnist.run import Epoch, Run
@@ -103,7 +104,7 @@ def build_criterion(config: Config) -> CircleLoss | ClassCircleLoss:
     """Build the loss that `config` names; it expects embeddings that are unit vectors already."""
     if config.labels == "class":
         return ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
-    return CircleLoss(config.gamma, config.m, config.pairs, normalize=False)
+    return CircleLoss(config.gamma, config.m, cast(PairSets, config.pairs), normalize=False)
 
 
 def build_scheduler(name: str, optimizer: SGD, lr: float, steps: int) -> LRScheduler:

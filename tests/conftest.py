@@ -5,12 +5,24 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from circlemnist.cli import main
 
 ROOT = Path(__file__).parent.parent
 MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))
+
+
+settings.register_profile("circlemnist", deadline=None, max_examples=40)
+settings.load_profile("circlemnist")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random tensors in every test, whichever ran before it."""
+    torch.manual_seed(0)
 
 
 def invoke(*args: object) -> Result:

@@ -1,0 +1,109 @@
+"""Checks of what users pass to the losses; every message names the shape or value it saw."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def check_settings(gamma: float, m: float, reduction: str) -> None:
+    """ValueError unless gamma is finite and > 0, -1 < m < 1 and the reduction is known."""
+    for name, value in (("gamma", gamma), ("m", m)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name} is a number, not {type(value).__name__}: {value!r}")
+    if not (math.isfinite(gamma) and gamma > 0):
+        raise ValueError(f"gamma is finite and greater than 0, not {gamma}")
+    if not -1 < m < 1:
+        raise ValueError(f"m lies between -1 and 1, both excluded, not {m}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> None:
+    """TypeError or ValueError unless embeddings are (B, D) floats and labels (B,) integers."""
+    _check_tensor(embeddings, f"{prefix}embeddings")
+    _check_tensor(labels, f"{prefix}labels")
+    if not embeddings.is_floating_point():
+        raise TypeError(f"{prefix}embeddings are of a float dtype, not {embeddings.dtype}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"{prefix}labels are of an integer dtype, not {labels.dtype}")
+    if embeddings.dim() != 2:
+        raise ValueError(f"{prefix}embeddings are (B, D), not {tuple(embeddings.shape)}")
+    if labels.dim() == 2 and labels.shape[1] == 1:
+        raise ValueError(
+            f"{prefix}labels are (B,), not {tuple(labels.shape)}: pass {prefix}labels.squeeze(1)"
+        )
+    if labels.dim() != 1:
+        raise ValueError(f"{prefix}labels are (B,), not {tuple(labels.shape)}")
+    if len(embeddings) != len(labels):
+        raise ValueError(
+            f"one label for each embedding: {prefix}embeddings {tuple(embeddings.shape)}, "
+            f"{prefix}labels {tuple(labels.shape)}"
+        )
+    _check_device(embeddings, labels, f"{prefix}labels")
+
+
+def check_references(
+    embeddings: Tensor,
+    labels: Tensor,
+    ref_embeddings: Tensor | None,
+    ref_labels: Tensor | None,
+    self_index: Tensor | None,
+) -> None:
+    """TypeError or ValueError unless the reference set fits the anchors, or there is none."""
+    if ref_embeddings is None or ref_labels is None:
+        if ref_embeddings is not None or ref_labels is not None:
+            raise ValueError("ref_embeddings and ref_labels come together; one of them is missing")
+        if self_index is not None:
+            raise ValueError("self_index marks rows of ref_embeddings, and there are none")
+        return
+    check_embeddings(ref_embeddings, ref_labels, "ref_")
+    _check_device(embeddings, ref_embeddings, "ref_embeddings")
+    if embeddings.shape[1] != ref_embeddings.shape[1]:
+        raise ValueError(
+            f"embeddings {tuple(embeddings.shape)} and ref_embeddings "
+            f"{tuple(ref_embeddings.shape)} differ in their dimension"
+        )
+    if self_index is not None:
+        _check_self_index(labels, ref_labels, self_index)
+
+
+def check_class_labels(labels: Tensor, num_classes: int) -> None:
+    """ValueError unless 0 <= labels < num_classes; not while torch.compile traces."""
+    if torch.compiler.is_compiling() or len(labels) == 0:
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"labels lie in 0..{num_classes - 1}, not in {low}..{high}")
+
+
+def _check_self_index(labels: Tensor, ref_labels: Tensor, self_index: Tensor) -> None:
+    _check_tensor(self_index, "self_index")
+    if self_index.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"self_index is of dtype int64 or int32, not {self_index.dtype}")
+    if self_index.shape != labels.shape:
+        raise ValueError(
+            f"self_index has one row number for each anchor: {tuple(self_index.shape)} "
+            f"for labels {tuple(labels.shape)}"
+        )
+    _check_device(labels, self_index, "self_index")
+    if torch.compiler.is_compiling() or len(self_index) == 0:
+        return
+    low, high = int(self_index.min()), int(self_index.max())
+    if low < -1 or high >= len(ref_labels):
+        raise ValueError(f"self_index lies in -1..{len(ref_labels) - 1}, not in {low}..{high}")
+    marked = self_index >= 0
+    if not torch.equal(ref_labels[self_index[marked].long()].long(), labels[marked].long()):
+        raise ValueError("self_index marks references whose labels differ from their anchors'")
+
+
+def _check_tensor(value: object, name: str) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a torch.Tensor, not {type(value).__name__}")
+
+
+def _check_device(one: Tensor, other: Tensor, name: str) -> None:
+    if one.device != other.device:
+        raise ValueError(f"{name} is on {other.device}, the embeddings are on {one.device}")
