@@ -100,7 +100,7 @@ def step(loss: Loss, x: Tensor, y: Tensor) -> None:
 def floor(x: Tensor) -> Callable[[], None]:
     """Three products and one pass, a block at a time where the matrix would not fit."""
     e = x.detach()
-    rows, columns = min(len(e), 1024), min(len(e), 4096)
+    rows, columns = min(len(e), 256), min(len(e), 4096)  # a block that stays in a CPU's cache
     block = torch.empty(rows, columns, device=e.device)
     out, other = torch.empty(rows, DIM, device=e.device), torch.empty(columns, DIM, device=e.device)
 

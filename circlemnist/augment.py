@@ -9,7 +9,7 @@ from torch import Tensor
 ROTATION = 10.0
 SCALE = 0.1
 SHEAR = 0.1
-SHIFT = 2.0
+SHIFT = 1.5
 
 
 def random_affine(images: Tensor, generator: torch.Generator) -> Tensor:

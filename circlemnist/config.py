@@ -18,7 +18,7 @@ from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("small", "article")
-EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
+EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
 
 Value = str | int | float | bool
 
@@ -97,9 +97,9 @@ class Config:
         most=1_000_000,
     )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
-    lr: float = _setting(0.03, "peak learning rate of SGD", above=0, most=1e6)
+    lr: float = _setting(0.08, "peak learning rate of SGD", above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
-    weight_decay: float = _setting(5e-4, "weight decay of SGD", least=0, most=1e6)
+    weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
     scheduler: str = _setting(
         "onecycle",
         "how the learning rate moves over the run",
