@@ -65,10 +65,9 @@ def main() -> None:
         evals = [circlemnist("eval", run) for _ in range(3)]
         plots = [circlemnist("plot", run) for _ in range(3)]
     print(f"{os.cpu_count()} cores, {arguments.seeds} seeds, median (range)")
-    print(
-        f"1-NN of the default          {statistics.mean(one_nn):.3f} ± {statistics.stdev(one_nn):.3f}"
-        f" %, mean ± standard deviation; {spread(one_nn, '%')}"
-    )
+    mean, deviation = statistics.mean(one_nn), statistics.stdev(one_nn)
+    print(f"1-NN of the default          {mean:.3f} ± {deviation:.3f} % (mean ± sd)")
+    print(f"1-NN of the default          {spread(one_nn, '%')}")
     print(f"training, default            {spread(seconds, 's')}")
     print(f"one epoch of the article     {spread(epochs, 's')}")
     print(f"default / article epoch      {spread(ratios, 'times')}")

@@ -7,6 +7,7 @@
 Torch and matplotlib are imported inside the commands, so that `--help` answers at once.
 """
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -94,7 +95,8 @@ def train(
         ctx.exit(130)
     click.echo(as_table(evaluation, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
-    target = [] if run.folder.parent == OUTPUTS.resolve() else [reference(run)]
+    newest = resume is None and run.folder.parent == OUTPUTS.resolve()
+    target = [] if newest else [reference(run)]
     click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
 
 
@@ -122,6 +124,13 @@ def from_command_line(ctx: click.Context, name: str) -> bool:
 def reference(run: Run) -> str:
     """Return what names the run to a command: its name in `outputs`, or else its folder."""
     return run.name if run.folder.parent == OUTPUTS.resolve() else str(run.folder)
+
+
+def has_display() -> bool:
+    """Tell whether a window can open; only Linux and its like say so in the environment."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def say(message: str) -> None:
@@ -192,5 +201,5 @@ def plot(
 
     path = jobs.plot(run, data_dir, device, projection, out)
     click.echo(f"picture: {path}")
-    if show and click.launch(str(path)) != 0:
+    if show and not (has_display() and click.launch(str(path)) == 0):
         say(f"there is no window to show it in: open {path} yourself")

@@ -38,6 +38,10 @@ CLASS_NAMES = {
 }
 
 
+# of a split that still has like and unlike pairs, and 20 neighbours in a gallery
+FEWEST = 100
+
+
 @dataclass(frozen=True)
 class Split:
     """Images (N, 28, 28) uint8, 0 the background and 255 full ink, and labels (N,) int64, 0-9."""
@@ -69,12 +73,13 @@ class Dataset:
         """Return a data set that measures on the last `count` training images; itself where 0.
 
         Raises:
-            SettingError: that would leave no image to train on.
+            SettingError: fewer than `FEWEST` images would be left to train or to measure on.
         """
         if count == 0:
             return self
-        if count >= len(self.train):
-            raise SettingError("holdout", f"must be < {len(self.train)}, the training images")
+        most = len(self.train) - FEWEST
+        if not FEWEST <= count <= most:
+            raise SettingError("holdout", f"must be 0, or from {FEWEST} to {most}, not {count}")
         images, labels = self.train.images, self.train.labels
         return Dataset(
             self.name,

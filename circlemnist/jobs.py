@@ -1,18 +1,23 @@
 """The three jobs of the program: train, evaluate, plot. Each takes and leaves a run folder."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from circlemnist.checkpoint import load_checkpoint
 from circlemnist.config import Config
 from circlemnist.data import CLASS_NAMES, load_dataset
 from circlemnist.environment import describe, resolve_device
+from circlemnist.errors import UserError
 from circlemnist.evaluation import measure
 from circlemnist.model import build_embedder
 from circlemnist.plots.embedding import embedding_figure
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import check_format, save_figure
 from circlemnist.progress import Mode, Progress
+from circlemnist.report import as_table
 from circlemnist.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.run import Run, create_run
 from circlemnist.training import fit, start_training
@@ -58,7 +63,8 @@ def train(
     """
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say)
-    config = config.on(dataset.name)
+    # a run finds its data again, wherever the next command is typed
+    config = replace(config.on(dataset.name), data_dir=str(Path(config.data_dir).resolve()))
     dataset = dataset.hold_out(config.holdout)
     split = dataset.train.to(device)
     training = start_training(config, split)
@@ -70,14 +76,18 @@ def train(
             "dataset_sha256": dataset.checksum(),
         }
         run = create_run(outputs, name, config, facts)
-        training.save(run)
+        try:
+            training.save(run)
+        except BaseException:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
     else:
-        training.restore(load_checkpoint(run.checkpoint_file))
+        _restore(run, training.restore)
     try:
         with Progress(mode, config, len(split)) as progress:
             fit(training, config, split, run, progress)
         evaluation = measure(run.name, training.embedder, dataset)
-        save_evaluation(run, evaluation)
+        save_evaluation(run, evaluation, as_table(evaluation))
     except KeyboardInterrupt:
         raise Interrupted(run) from None
     return run, evaluation
@@ -94,14 +104,29 @@ def evaluate(run: Run, data_dir: str | None, device: str) -> Evaluation:
         UserError: the run, the data or the device is not usable.
     """
     config = run.config()
-    weights = load_checkpoint(run.checkpoint_file)["embedder"]
     embedder = build_embedder(config.net, config.dim)
-    embedder.load_state_dict(weights)
+    _restore(run, lambda state: embedder.load_state_dict(state["embedder"]))
     dataset = load_dataset(config.dataset, Path(data_dir or config.data_dir))
     dataset = dataset.hold_out(config.holdout)
     evaluation = measure(run.name, embedder.to(resolve_device(device)), dataset)
-    save_evaluation(run, evaluation)
+    save_evaluation(run, evaluation, as_table(evaluation))
     return evaluation
+
+
+def _restore(run: Run, restore: Callable[[dict[str, Any]], object]) -> None:
+    """Give the state of the run's checkpoint to `restore`.
+
+    Raises:
+        UserError: there is no sound checkpoint, or it is of other settings than `config.toml`.
+    """
+    state = load_checkpoint(run.checkpoint_file)
+    try:
+        restore(state)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{run.checkpoint_file} does not fit {run.config_file.name} beside it: "
+            "one of the two was changed, or is of another version; train again"
+        ) from error
 
 
 def plot(run: Run, data_dir: str | None, device: str, projection: str, out: Path | None) -> Path:

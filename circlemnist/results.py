@@ -1,4 +1,4 @@
-"""What was measured of a run, and its two files: `eval.json` and `embeddings.npz`."""
+"""What was measured of a run, and its files: `eval.json`, `eval.txt` and `embeddings.npz`."""
 
 import json
 import zipfile
@@ -45,8 +45,8 @@ class Evaluation:
         return json.dumps(content, indent=2)
 
 
-def save_evaluation(run: Run, evaluation: Evaluation) -> None:
-    """Keep an evaluation in the run: `eval.json` and `embeddings.npz`.
+def save_evaluation(run: Run, evaluation: Evaluation, table: str) -> None:
+    """Keep an evaluation in the run, with the `table` that people read.
 
     Raises:
         UserError: the folder cannot be written.
@@ -59,6 +59,7 @@ def save_evaluation(run: Run, evaluation: Evaluation) -> None:
                 labels=evaluation.labels,
                 indices=np.arange(len(evaluation.labels)),
             )
+        write_text(run.table_file, table + "\n")
         write_text(run.metrics_file, evaluation.to_json() + "\n")
     except OSError as error:
         raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
@@ -75,16 +76,27 @@ def load_evaluation(run: Run) -> Evaluation | None:
         return None
     try:
         report = json.loads(run.metrics_file.read_text("utf-8"))
+        metrics = {name: float(value) for name, value in report["metrics"].items()}
+        if "1nn" not in metrics:
+            raise KeyError("1nn")
         with np.load(run.embeddings_file, allow_pickle=False) as arrays:
             return Evaluation(
                 run.name,
                 report["dataset"],
                 report["images"],
-                report["metrics"],
+                metrics,
                 arrays["embeddings"],
                 arrays["labels"],
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise UserError(
             f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
             f"run `circlemnist eval {run.folder}` again"

@@ -61,6 +61,10 @@ class Run:
         return self.folder / "eval.json"
 
     @property
+    def table_file(self) -> Path:
+        return self.folder / "eval.txt"
+
+    @property
     def embeddings_file(self) -> Path:
         return self.folder / "embeddings.npz"
 
@@ -90,12 +94,19 @@ class Run:
             raise UserError(f"cannot read {self.history_file}: {error}") from error
 
     def write_history(self, rows: list[Epoch]) -> None:
-        """Write the history, a row an epoch."""
+        """Write the history, a row an epoch.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
         text = io.StringIO()
         writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-        write_text(self.history_file, text.getvalue())
+        try:
+            write_text(self.history_file, text.getvalue())
+        except OSError as error:
+            raise UserError(f"cannot write {self.history_file}: {error.strerror}") from error
 
 
 def create_run(outputs: Path, name: str | None, config: Config, environment: object) -> Run:
@@ -120,7 +131,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         try:
             write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
             write_text(run.config_file, config.to_toml())
-        except OSError:
+        except BaseException:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise
     except OSError as error:

@@ -88,6 +88,7 @@ def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
         "history.csv",
         "last.pt",
         "eval.json",
+        "eval.txt",
         "embeddings.npz",
     }
     config = tomllib.loads((finished_run / "config.toml").read_text())
@@ -198,6 +199,8 @@ def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: 
     result = invoke("train", "--resume", "small")
     assert result.exit_code == 0, result.output
     assert (run / "eval.json").read_text() == (finished_run / "eval.json").read_text()
+    # a resumed run need not be the newest: the next command names it
+    assert result.stdout.splitlines()[-1] == "next: circlemnist plot small"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,10 @@ def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: 
         (["--m", "-1.5"], ["--m"]),
         (["--batch-size", "1"], ["--batch-size must be ≥ 2"]),
         (["--dataset", "digits", "--batch-size", "5000"], ["--batch-size must be ≤ 1437"]),
-        (["--dataset", "digits", "--holdout", "1437"], ["--holdout must be < 1437"]),
+        (
+            ["--dataset", "digits", "--holdout", "1437"],
+            ["--holdout must be 0, or from 100 to 1337"],
+        ),
         (["--dataset", "cifar"], ["--dataset", "'cifar'", "kmnist"]),
         (["--dataset", "mnist"], ["cannot download", "--dataset digits"]),
         (["--pairs", "all"], ["--pairs", "'anchor'"]),
@@ -260,6 +266,45 @@ def test_damaged_file_of_a_run_is_named(file: str, finished_run: Path, tmp_path:
     (run / file).write_bytes(b"\x00 damaged \xff")
     command = "eval" if file == "last.pt" else "plot"
     assert_one_line_error(invoke(command, run), file)
+
+
+def test_checkpoint_of_other_settings_is_one_line(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "other")
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("dim = 64", "dim = 32"))
+    assert_one_line_error(invoke("eval", run), "last.pt", "config.toml")
+    assert_one_line_error(invoke("train", "--resume", run), "last.pt", "config.toml")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"metrics": 3}', '{"metrics": {}}'])
+def test_evaluation_of_a_wrong_shape_is_one_line(
+    content: str, finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "other")
+    (run / "eval.json").write_text(content)
+    assert_one_line_error(invoke("plot", run), "eval.json", "circlemnist eval")
+
+
+def test_run_finds_its_data_from_any_folder(finished_run: Path) -> None:
+    assert Path(tomllib.loads((finished_run / "config.toml").read_text())["data_dir"]).is_absolute()
+
+
+def test_first_checkpoint_that_cannot_be_written_leaves_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.save", full)
+    result = invoke("train", "--dataset", "digits", "--name", "none")
+    assert_one_line_error(result, "last.pt", "No space left")
+    assert not (tmp_path / "outputs" / "none").exists()
+
+
+def test_suffix_of_a_picture_may_be_in_capitals(finished_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "picture.PNG"
+    assert invoke("plot", finished_run, "--projection", "pca", "--out", out).exit_code == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
 
 
 def test_picture_of_an_unknown_format_is_refused_at_once(finished_run: Path) -> None:

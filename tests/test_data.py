@@ -178,14 +178,15 @@ def test_held_out_images_are_the_last_of_the_training_split() -> None:
     assert torch.equal(held.test.images, dataset.train.images[-100:])
     assert held.measured != dataset.measured
     assert dataset.hold_out(0) is dataset
-    with pytest.raises(SettingError, match="holdout"):
-        dataset.hold_out(1437)
+    for count in (1, 99, 1338, 1437):
+        with pytest.raises(SettingError, match="holdout"):
+            dataset.hold_out(count)
 
 
 def test_checksum_tells_data_sets_apart() -> None:
     dataset = load_dataset("digits", Path("unused"))
     assert dataset.checksum() == load_dataset("digits", Path("unused")).checksum()
-    assert dataset.checksum() != dataset.hold_out(1).checksum()
+    assert dataset.checksum() != dataset.hold_out(100).checksum()
 
 
 def test_batches_are_a_random_order_without_repeats() -> None:

@@ -1,5 +1,6 @@
 """Corners of CircleLoss: odd batches, odd numbers, odd dtypes, and errors that say what to mend."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -325,6 +326,16 @@ class TestErrors:
     def test_m(self, m):
         with pytest.raises(ValueError, match=f"m .*{m}"):
             CircleLoss(m=m)
+
+    def test_numbers_of_numpy_are_settings_too(self):
+        assert CircleLoss(np.float32(64), np.float64(0.5)).gamma == 64
+
+    @pytest.mark.parametrize("size", ["10", 10.5, True])
+    def test_sizes_of_other_types(self, size):
+        with pytest.raises(TypeError, match=rf"num_classes.*{size}"):
+            ClassCircleLoss(size, 8)
+        with pytest.raises(TypeError, match=rf"embedding_dim.*{size}"):
+            ClassCircleLoss(10, size)
 
     def test_settings_of_other_types(self):
         with pytest.raises(TypeError, match=r"gamma.*'80'"):

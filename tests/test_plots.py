@@ -36,8 +36,7 @@ def test_map_has_every_point_in_the_colour_of_its_class() -> None:
     assert len(points.get_offsets()) == 200
     assert len(np.unique(points.get_facecolors(), axis=0)) == 10
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES)
-    assert figure.get_suptitle() == "the title"
-    assert figure.get_supxlabel() == "the subtitle"
+    assert figure.get_suptitle() == "the title\nthe subtitle"
 
 
 def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:

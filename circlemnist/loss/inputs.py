@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 def check_settings(gamma: float, m: float, reduction: str) -> None:
     """ValueError unless gamma is finite and > 0, -1 < m < 1 and the reduction is known."""
     for name, value in (("gamma", gamma), ("m", m)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} is a number, not {type(value).__name__}: {value!r}")
     if not (math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"gamma is finite and greater than 0, not {gamma}")

@@ -30,16 +30,14 @@ def embedding_figure(
         points: (N, 2) or (N, 3) float.
         labels: (N,) int, index into `names`.
         names: of the classes, at most ten.
-        title: line above the picture.
-        subtitle: line below the picture.
+        title, subtitle: the two lines above the picture.
     """
     figure = Figure(figsize=(8, 7) if points.shape[1] == 2 else (10, 5.2), layout="constrained")
     if points.shape[1] == 3:
         _draw_sphere(figure, points, labels)
     else:
         _draw_plane(figure.add_subplot(), points, labels, names)
-    figure.suptitle(title, fontsize=14, fontweight="bold")
-    figure.supxlabel(subtitle, fontsize=13)
+    figure.suptitle(f"{title}\n{subtitle}", fontsize=14)
     figure.legend(
         handles=[
             Line2D([], [], marker="o", linestyle="", markersize=9, color=color, label=name)

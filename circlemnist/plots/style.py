@@ -28,7 +28,7 @@ CLASS_COLORS = (
 
 def check_format(path: Path) -> None:
     """Raise UserError where `path` has no suffix of a format that can be drawn."""
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise UserError(f"cannot draw into {path}: the name must end in {', '.join(FORMATS)}")
 
 
