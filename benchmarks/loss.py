@@ -4,9 +4,10 @@
     python benchmarks/loss.py --sizes 256 1024      # some sizes
     python benchmarks/loss.py --device cuda         # adds torch.compile of the plain formula
 
-Each round runs every side once, forward + backward, float32, D = 64; ratios are of the same round.
-Memory is the peak above the inputs, each in a process of its own. The floor is the three matrix
-products of forward and backward, as this machine's matmul runs them, plus one pass over the matrix.
+Each round runs every side in turn, forward + backward, float32, D = 64, short ones again and again
+for 20 ms; ratios are of the same round. Memory is the peak above the inputs, each in a process of
+its own. The floor is the three matrix products of forward and backward, as this machine's matmul
+runs them, plus one pass over the matrix.
 Expected on 4 cores: never slower than plain masked tensors, at least 5 times as fast as
 pytorch-metric-learning at 256 and 1,024 and 10 times at 4,096, within 3 times of the floor, and
 below 1 GiB at 65,536.
@@ -33,6 +34,7 @@ from circlemnist import CircleLoss
 
 SIZES = [64, 256, 1024, 4096, 16384, 65536]
 DIM, GAMMA, M = 64, 80.0, 0.25
+TURN = 0.02  # seconds of a side in a round: short calls are repeated
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Memory a side takes for each pair, in bytes, to tell in advance whether a size fits.
@@ -124,22 +126,30 @@ def synchronize(device: str) -> None:
 def rounds(
     sides: Mapping[str, Callable[[], object]], device: str, seconds: float
 ) -> dict[str, list[float]]:
-    """Milliseconds of each side in each round; at least 3 rounds, at most 60."""
+    """Milliseconds a call of each side in each round; at least 3 rounds, at most 60."""
+    for run in sides.values():
+        run()
+    repeats = {name: max(1, round(TURN / timed(run, 1, device))) for name, run in sides.items()}
     times: dict[str, list[float]] = {name: [] for name in sides}
-    warm_up = 3
     begin = time.perf_counter()
-    for turn in range(60 + warm_up):
+    for turn in range(60):
         for name, run in sides.items():
-            synchronize(device)
-            start = time.perf_counter()
-            run()
-            synchronize(device)
-            times[name].append((time.perf_counter() - start) * 1e3)
-        if turn == 0 and time.perf_counter() - begin > seconds / 3:
-            warm_up = 1
-        if turn >= warm_up + 2 and time.perf_counter() - begin > seconds:
+            if repeats[name] > 1:
+                run()  # not timed: it brings back what the other sides pushed out of the cache
+            times[name].append(timed(run, repeats[name], device) * 1e3)
+        if turn >= 2 and time.perf_counter() - begin > seconds:
             break
-    return {name: values[warm_up:] for name, values in times.items()}
+    return times
+
+
+def timed(run: Callable[[], object], repeats: int, device: str) -> float:
+    """Seconds a call, over some calls in a row."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    synchronize(device)
+    return (time.perf_counter() - start) / repeats
 
 
 def peak_memory(side: str, size: int, classes: int, device: str, threads: int) -> int:

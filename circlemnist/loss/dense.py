@@ -43,10 +43,10 @@ def dense(
     grad_p, grad_n = row_gradients(slice(None), log_sum_p, log_sum_n)
     weights.mul_(torch.stack([grad_n, grad_p]).mul_(gamma).div_(divisor(total)))
     by_similarity = weights[0].sub_(weights[1])
-    d_anchors = torch.mm(by_similarity, references)
     if inputs.references is None:
-        d_references = d_anchors.addmm_(by_similarity.t(), anchors)
+        d_anchors = d_references = torch.mm(by_similarity + by_similarity.t(), anchors)
     else:
+        d_anchors = torch.mm(by_similarity, references)
         d_references = torch.mm(by_similarity.t(), anchors)
     return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), tally, d_anchors, d_references)
 
