@@ -104,7 +104,7 @@ def _draw_sphere(figure: Figure, points: Array, labels: Array) -> None:
         axes = figure.add_subplot(1, 2, place, projection="3d")
         assert isinstance(axes, Axes3D)
         _draw_hemisphere(axes, points, labels, view)
-        axes.set_title(side, fontsize=12, y=0.98)
+        axes.text2D(0.5, -0.02, side, fontsize=12, ha="center", transform=axes.transAxes)
 
 
 def _draw_hemisphere(axes: Axes3D, points: Array, labels: Array, view: tuple[float, float]) -> None:
@@ -134,5 +134,5 @@ def _draw_hemisphere(axes: Axes3D, points: Array, labels: Array, view: tuple[flo
         depthshade=False,
     )
     axes.view_init(*view)
-    axes.set_box_aspect((1, 1, 1), zoom=1.6)
+    axes.set_box_aspect((1, 1, 1), zoom=1.5)
     axes.set_axis_off()
