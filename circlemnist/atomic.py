@@ -6,37 +6,64 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UNFINISHED = ".unfinished-"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, of the same suffix, that replaces it at the end.
 
-    The temporary file is flushed to the disk before the rename, and removed where the block
-    raises, so that a crash, an exception or a full disk leaves `path` as it was.
+    The temporary file is flushed to the disk before the rename, and the folder after it. It is
+    removed where the block raises, so that an exception or a full disk leaves `path` as it was; a
+    crash leaves it for `remove_unfinished`.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
+        flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, atomically."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
 
 
-def _umask() -> int:
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, atomically, with \\n at the ends of its lines."""
+    write_bytes(path, text.encode())
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote left in a folder and below it."""
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        path.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames in a folder last through a power cut; Windows opens no folders."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def umask() -> int:
+    """Return the permission bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

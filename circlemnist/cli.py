@@ -22,6 +22,7 @@ from circlemnist.config import Config
 from circlemnist.one_line_errors import OneLineErrors
 from circlemnist.options import (
     OUTPUTS,
+    PrintablePath,
     config_option,
     flag,
     outputs_option,
@@ -31,6 +32,7 @@ from circlemnist.options import (
 from circlemnist.plots.projection import METHODS
 from circlemnist.report import SHORT_TABLE, as_table
 from circlemnist.run import Run, find_run
+from circlemnist.streams import unread_is_fine
 
 RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 
@@ -92,7 +94,7 @@ def train(
     except jobs.Interrupted as interrupted:
         command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
         say(f"{interrupted}; continue with: {command}")
-        ctx.exit(130)
+        ctx.exit(interrupted.exit_code)
     click.echo(as_table(evaluation, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
     newest = resume is None and run.folder.parent == OUTPUTS.resolve()
@@ -135,7 +137,8 @@ def has_display() -> bool:
 
 def say(message: str) -> None:
     """Tell the user something that is not a result."""
-    click.echo(message, err=True)
+    with unread_is_fine(sys.stderr):
+        click.echo(message, err=True)
 
 
 @main.command("eval")
@@ -173,7 +176,7 @@ def evaluate(
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PrintablePath(dir_okay=False),
     help=".png, .svg or .pdf file  [default: plots/embedding.png in the run]",
 )
 @click.option("--show", is_flag=True, help="open the picture in a window")

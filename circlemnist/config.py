@@ -52,7 +52,9 @@ class Limits:
         if isinstance(value, str):
             if self.choices and value not in self.choices:
                 return f"must be one of {', '.join(self.choices)}, not {value!r}"
-            return None if value else "must not be empty"
+            if not value:
+                return "must not be empty"
+            return None if value.isprintable() else f"must be text that prints, not {value!r}"
         if self.above < value < self.below and self.least <= value <= self.most:
             return None
         bounds = {">": self.above, "≥": self.least, "<": self.below, "≤": self.most}
@@ -167,7 +169,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         settings = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
     check_settings(settings, str(path))
     return settings

@@ -1,6 +1,5 @@
 """Data sets as tensors in memory: MNIST and its kin from IDX archives, digits from scikit-learn."""
 
-import gzip
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,30 +13,10 @@ from torch import Tensor
 from circlemnist.config import SettingError
 from circlemnist.download import DownloadError, download
 from circlemnist.errors import UserError
+from circlemnist.idx import read_official_idx
 
-CLASSES = 10
 SIDE = 28
 DIGITS_TEST = 360
-TEN_DIGITS = tuple("0123456789")
-CLASS_NAMES = {
-    "mnist": TEN_DIGITS,
-    "digits": TEN_DIGITS,
-    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    "fashion-mnist": (
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
-}
-
-
 # of a split that still has like and unlike pairs, and 20 neighbours in a gallery
 FEWEST = 100
 
@@ -156,7 +135,7 @@ def _load_idx(name: str, folder: Path, timeout: float, quiet: bool) -> Dataset:
         path = raw / file
         if not path.exists():
             _fetch(path, [mirror + file for mirror in source.mirrors], md5, timeout, quiet)
-        arrays.append(_read_idx(path, md5))
+        arrays.append(read_official_idx(path, md5))
     train_images, train_labels, test_images, test_labels = arrays
     return Dataset(name, _split(train_images, train_labels), _split(test_images, test_labels))
 
@@ -173,23 +152,6 @@ def _fetch(path: Path, urls: list[str], md5: str, timeout: float, quiet: bool) -
         raise DownloadError(
             f"{error}; put it into {path.parent}, or use --dataset digits"
         ) from error
-
-
-def _read_idx(path: Path, md5: str) -> np.ndarray:
-    """Read a gzipped IDX file: two zero bytes, type, rank, the sizes as big-endian int32, bytes."""
-    try:
-        packed = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != md5:
-        raise UserError(
-            f"{path} is not the official file ({len(packed):,} bytes, wrong checksum): "
-            "delete it, and it is downloaded again"
-        )
-    unpacked = gzip.decompress(packed)
-    rank = unpacked[3]
-    shape = np.frombuffer(unpacked, ">i4", count=rank, offset=4)
-    return np.frombuffer(unpacked, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Split:

@@ -1,14 +1,15 @@
 """The three jobs of the program: train, evaluate, plot. Each takes and leaves a run folder."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from circlemnist.checkpoint import load_checkpoint
+from circlemnist.classes import CLASS_NAMES
 from circlemnist.config import Config
-from circlemnist.data import CLASS_NAMES, load_dataset
+from circlemnist.data import load_dataset
+from circlemnist.diagnosis import crowded
 from circlemnist.environment import describe, resolve_device
 from circlemnist.errors import UserError
 from circlemnist.evaluation import measure
@@ -19,8 +20,10 @@ from circlemnist.plots.style import check_format, save_figure
 from circlemnist.progress import Mode, Progress
 from circlemnist.report import as_table
 from circlemnist.results import Evaluation, load_evaluation, save_evaluation
-from circlemnist.run import Run, create_run
-from circlemnist.training import fit, start_training
+from circlemnist.run import Run, create_run, locked
+from circlemnist.signals import Stopped, StopSignals
+from circlemnist.training import fit
+from circlemnist.training_state import start_training
 
 DISPLAY_NAMES = {
     "mnist": "MNIST",
@@ -31,11 +34,17 @@ DISPLAY_NAMES = {
 
 
 class Interrupted(Exception):
-    """Ctrl-C stopped the job of `run`, which keeps the checkpoint of its last finished epoch."""
+    """A signal stopped the training of `run`, whose checkpoint is that of the last step done.
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"stopped; {run.name} keeps its {len(run.history())} finished epochs")
+    Attributes:
+        run: the run.
+        exit_code: 128 and the number of the signal.
+    """
+
+    def __init__(self, run: Run, exit_code: int) -> None:
+        super().__init__(f"stopped; {run.name} keeps every step it has done")
         self.run = run
+        self.exit_code = exit_code
 
 
 def train(
@@ -58,9 +67,24 @@ def train(
         say: told, in a line, what the user should know.
 
     Raises:
-        UserError: a setting, the data, the device or the folder is not usable.
-        Interrupted: Ctrl-C was pressed.
+        UserError: a setting, the data, the device or the folder is not usable; another process
+            trains the run; or the loss is no longer finite.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came while the run trained or was measured.
+        Stopped: one of them came before.
     """
+    with StopSignals() as stop:
+        return _train(config, outputs, name, run, mode, say, stop)
+
+
+def _train(
+    config: Config,
+    outputs: Path,
+    name: str | None,
+    run: Run | None,
+    mode: Mode,
+    say: Callable[[str], object],
+    stop: StopSignals,
+) -> tuple[Run, Evaluation]:
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say)
     # a run finds its data again, wherever the next command is typed
@@ -68,6 +92,8 @@ def train(
     dataset = dataset.hold_out(config.holdout)
     split = dataset.train.to(device)
     training = start_training(config, split)
+    if warning := crowded(config):
+        say(warning)
     if run is None:
         facts = {
             **describe(device),
@@ -76,20 +102,16 @@ def train(
             "dataset_sha256": dataset.checksum(),
         }
         run = create_run(outputs, name, config, facts)
-        try:
-            training.save(run)
-        except BaseException:
-            shutil.rmtree(run.folder, ignore_errors=True)
-            raise
-    else:
-        _restore(run, training.restore)
     try:
-        with Progress(mode, config, len(split)) as progress:
-            fit(training, config, split, run, progress)
-        evaluation = measure(run.name, training.embedder, dataset)
-        save_evaluation(run, evaluation, as_table(evaluation))
-    except KeyboardInterrupt:
-        raise Interrupted(run) from None
+        with locked(run):
+            if run.checkpoint_file.exists():
+                _restore(run, training.restore)
+            with Progress(mode, config, len(split)) as progress, stop.between_steps():
+                fit(training, config, split, run, progress, stop)
+            evaluation = measure(run.name, training.embedder, dataset)
+            save_evaluation(run, evaluation, as_table(evaluation))
+    except Stopped as stopped:
+        raise Interrupted(run, stopped.exit_code) from None
     return run, evaluation
 
 

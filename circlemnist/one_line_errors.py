@@ -10,6 +10,7 @@ from click.exceptions import NoArgsIsHelpError
 from circlemnist.config import SettingError
 from circlemnist.errors import UserError
 from circlemnist.options import flag
+from circlemnist.signals import Stopped
 
 
 class WrongUsage(click.ClickException):
@@ -40,8 +41,16 @@ def one_line() -> Iterator[None]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "circlemnist"
         message = error.format_message().rstrip(".").replace("\n", " ")
-        raise WrongUsage(f"{message} (see {command} --help)") from error
+        raise WrongUsage(visible(f"{message} (see {command} --help)")) from error
     except SettingError as error:
-        raise click.ClickException(f"{flag(error.name)} {error.problem}") from error
+        raise click.ClickException(visible(f"{flag(error.name)} {error.problem}")) from error
     except UserError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
+    except (KeyboardInterrupt, Stopped) as error:
+        click.echo("stopped", err=True)
+        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
+
+
+def visible(text: str) -> str:
+    """Return `text` with line ends and other characters that do not print as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

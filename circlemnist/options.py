@@ -12,6 +12,18 @@ from circlemnist.config import Config, read_settings, setting_type
 OUTPUTS = Path("outputs")
 
 
+class PrintablePath(click.Path):
+    """A path that can be printed and written into a TOML file: no line ends, no broken text."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(path_type=Path, **attributes)
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        if not str(value).isprintable():
+            self.fail(f"{str(value)!r} cannot be a path here: it has characters that do not print")
+        return super().convert(value, param, ctx)
+
+
 def flag(name: str) -> str:
     """Return the flag of the setting `name`."""
     return f"--{name.replace('_', '-')}"
@@ -52,7 +64,7 @@ def load_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
 
 config_option = click.option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PrintablePath(dir_okay=False),
     is_eager=True,
     callback=load_file,
     help="TOML file of settings; flags beat it",
@@ -60,7 +72,7 @@ config_option = click.option(
 
 outputs_option = click.option(
     "--outputs",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PrintablePath(file_okay=False),
     default=OUTPUTS,
     show_default=True,
     help="folder of runs",

@@ -1,5 +1,6 @@
 """What a person sees while a run trains: a bar, a line an epoch, or nothing."""
 
+import sys
 import time
 from types import TracebackType
 from typing import Literal, NoReturn, Self
@@ -9,6 +10,7 @@ from tqdm import tqdm
 
 from circlemnist.config import Config
 from circlemnist.run import Epoch
+from circlemnist.streams import unread_is_fine
 
 REFRESH = 0.2
 Mode = Literal["bar", "lines", "quiet"]
@@ -52,21 +54,24 @@ class Progress:
         if self.mode != "bar" or now - self.shown < REFRESH:
             return
         self.shown = now
-        if self.bar is None:
-            self.bar = tqdm(total=self.images, dynamic_ncols=True, leave=False, mininterval=0)
-        loss, mean_sp, mean_sn, _ = values.tolist()
-        rate = self.bar.format_dict["rate"] or 0.0
-        self.bar.bar_format = (
-            f"epoch {epoch}/{self.epochs} batch {step + 1}/{self.images // self.batch_size} "
-            f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
-            f"{rate:,.0f} images/s"
-        )
-        self.bar.update((step + 1) * self.batch_size - self.bar.n)
+        with unread_is_fine(sys.stderr):
+            if self.bar is None:
+                self.bar = tqdm(total=self.images, dynamic_ncols=True, leave=False, mininterval=0)
+            loss, mean_sp, mean_sn, _ = values.tolist()
+            rate = self.bar.format_dict["rate"] or 0.0
+            self.bar.bar_format = (
+                f"epoch {epoch}/{self.epochs} batch {step + 1}/{self.images // self.batch_size} "
+                f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
+                f"{rate:,.0f} images/s"
+            )
+            self.bar.update((step + 1) * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:
         """Show a finished epoch as a line, which stays."""
         self._close_bar()
-        if self.mode != "quiet":
+        if self.mode == "quiet":
+            return
+        with unread_is_fine(sys.stdout):
             print(
                 f"epoch {row.epoch}/{self.epochs}  loss {row.loss:.3f}  "
                 f"s_p {row.mean_sp:.3f}  s_n {row.mean_sn:.3f}  lr {row.lr:.5f}  "
@@ -74,7 +79,14 @@ class Progress:
                 flush=True,
             )
 
+    def note(self, line: str) -> None:
+        """Tell, on standard error and in every mode, what the user should know."""
+        self._close_bar()
+        with unread_is_fine(sys.stderr):
+            print(line, file=sys.stderr, flush=True)
+
     def _close_bar(self) -> None:
         if self.bar is not None:
-            self.bar.close()
+            with unread_is_fine(sys.stderr):
+                self.bar.close()
             self.bar = None

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.atomic import replacing, write_text
+from circlemnist.classes import CLASS_NAMES, CLASSES
 from circlemnist.errors import UserError
 from circlemnist.run import Run
 
@@ -75,19 +77,7 @@ def load_evaluation(run: Run) -> Evaluation | None:
     if not all(file.exists() and newer(file, run.checkpoint_file) for file in kept):
         return None
     try:
-        report = json.loads(run.metrics_file.read_text("utf-8"))
-        metrics = {name: float(value) for name, value in report["metrics"].items()}
-        if "1nn" not in metrics:
-            raise KeyError("1nn")
-        with np.load(run.embeddings_file, allow_pickle=False) as arrays:
-            return Evaluation(
-                run.name,
-                report["dataset"],
-                report["images"],
-                metrics,
-                arrays["embeddings"],
-                arrays["labels"],
-            )
+        return _read(run)
     except (
         OSError,
         EOFError,
@@ -95,12 +85,34 @@ def load_evaluation(run: Run) -> Evaluation | None:
         KeyError,
         TypeError,
         AttributeError,
+        MemoryError,
+        RecursionError,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise UserError(
             f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
             f"run `circlemnist eval {run.folder}` again"
         ) from error
+
+
+def _read(run: Run) -> Evaluation:
+    report = json.loads(run.metrics_file.read_text("utf-8"))
+    metrics = {name: float(value) for name, value in report["metrics"].items()}
+    dataset, measured = str(report["dataset"]), str(report["images"])
+    if "1nn" not in metrics or dataset not in CLASS_NAMES:
+        raise ValueError("measures are missing, or of an unknown data set")
+    with np.load(run.embeddings_file, allow_pickle=False) as arrays:
+        embeddings, labels = arrays["embeddings"], arrays["labels"]
+    if (
+        (embeddings.ndim, embeddings.dtype.kind, labels.dtype.kind) != (2, "f", "i")
+        or labels.shape != embeddings.shape[:1]
+        or not np.isfinite(embeddings).all()
+        or labels.size == 0
+        or not 0 <= labels.min() <= labels.max() < CLASSES
+    ):
+        raise ValueError("the arrays are no embeddings and labels")
+    return Evaluation(run.name, dataset, measured, metrics, embeddings, labels)
 
 
 def newer(file: Path, other: Path) -> bool:

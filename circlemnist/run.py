@@ -2,15 +2,25 @@
 
 import csv
 import datetime
+import errno
 import io
 import json
 import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from circlemnist.atomic import write_text
+from filelock import FileLock, Timeout
+
+from circlemnist.atomic import UNFINISHED, flush_folder, remove_unfinished, umask, write_text
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import UserError
+
+# what a rename says where there is a folder with files in it, or a file
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,10 @@ class Run:
         return self.folder / "last.pt"
 
     @property
+    def lock_file(self) -> Path:
+        return self.folder / "lock"
+
+    @property
     def metrics_file(self) -> Path:
         return self.folder / "eval.json"
 
@@ -90,7 +104,7 @@ class Run:
             return []
         try:
             return list(csv.DictReader(self.history_file.read_text("utf-8").splitlines()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"cannot read {self.history_file}: {error}") from error
 
     def write_history(self, rows: list[Epoch]) -> None:
@@ -110,7 +124,7 @@ class Run:
 
 
 def create_run(outputs: Path, name: str | None, config: Config, environment: object) -> Run:
-    """Make the folder of a new run, with its settings and its environment.
+    """Make the folder of a new run, with its settings and its environment, all at once.
 
     Args:
         outputs: the folder of runs; made where it is not there.
@@ -123,38 +137,73 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
     stem = (
         name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_gamma{config.gamma:g}_m{config.m:g}"
     )
-    if Path(stem).name != stem or stem.startswith("."):
+    if Path(stem).name != stem or stem.startswith(".") or not stem.isprintable():
         raise UserError(f"{stem!r} cannot name a run: give --name a plain folder name")
     try:
         outputs.mkdir(parents=True, exist_ok=True)
-        run = Run(_new_folder(outputs.resolve(), stem, unique=name is None))
+        _remove_unfinished_runs(outputs)
+        hidden = Run(Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=outputs)))
         try:
-            write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
-            write_text(run.config_file, config.to_toml())
-        except BaseException:
-            shutil.rmtree(run.folder, ignore_errors=True)
-            raise
+            write_text(hidden.environment_file, json.dumps(environment, indent=2) + "\n")
+            write_text(hidden.config_file, config.to_toml())
+            hidden.folder.chmod(0o777 & ~umask())
+            return Run(_show(hidden.folder, stem, unique=name is None))
+        finally:
+            shutil.rmtree(hidden.folder, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"cannot write into {outputs}: {error.strerror}; choose another folder with --outputs"
         ) from error
-    return run
 
 
-def _new_folder(outputs: Path, stem: str, unique: bool) -> Path:
+def _show(hidden: Path, stem: str, unique: bool) -> Path:
+    """Rename a finished folder to `stem`, or with `unique` to the first of its numbers free."""
     for count in range(1, 1000):
-        folder = outputs / (stem if count == 1 else f"{stem}_{count}")
+        folder = hidden.parent.resolve() / (stem if count == 1 else f"{stem}_{count}")
         try:
-            folder.mkdir()
-        except FileExistsError:
+            hidden.rename(folder)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
             if not unique:
                 raise UserError(
-                    f"the run {stem!r} is already in {outputs}: "
+                    f"the run {stem!r} is already in {hidden.parent}: "
                     f"choose another --name, or continue it with --resume {stem}"
                 ) from None
         else:
+            flush_folder(folder.parent)
             return folder
-    raise UserError(f"too many runs named {stem!r} in {outputs}")
+    raise UserError(f"too many runs named {stem!r} in {hidden.parent}")
+
+
+def _remove_unfinished_runs(outputs: Path) -> None:
+    """Remove folders that a process which was killed an hour ago or more did not get to rename."""
+    for folder in outputs.glob(f"{UNFINISHED}*"):
+        if time.time() - folder.stat().st_mtime > 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Keep other processes from training the run; the system frees the lock of one that died.
+
+    Raises:
+        UserError: another process trains the run, or its folder cannot be written.
+    """
+    lock = FileLock(run.lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{run.name} is being trained by another process: wait for its end, or stop it first"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
+    try:
+        remove_unfinished(run.folder)
+        yield
+    finally:
+        lock.release()
 
 
 def find_run(outputs: Path, name: str | None) -> Run:
@@ -164,14 +213,28 @@ def find_run(outputs: Path, name: str | None) -> Run:
         UserError: there is no such run, or none at all.
     """
     if name is None:
-        runs = [path.parent for path in outputs.glob("*/config.toml")]
+        runs = _runs(outputs)
         if not runs:
             raise UserError(f"no runs in {outputs}: train one first, with `circlemnist train`")
         newest = max(runs, key=lambda folder: (folder / "config.toml").stat().st_mtime_ns)
         return Run(newest.resolve())
     for folder in (Path(name), outputs / name):
-        if (folder / "config.toml").is_file():
+        if _is_file(folder / "config.toml"):
             return Run(folder.resolve())
-    known = sorted(path.parent.name for path in outputs.glob("*/config.toml"))
+    known = sorted(folder.name for folder in _runs(outputs))
     hint = f"its runs: {', '.join(known[-3:])}" if known else "it holds no runs"
     raise UserError(f"no run {name!r}, neither as a folder nor in {outputs} ({hint})")
+
+
+def _runs(outputs: Path) -> list[Path]:
+    """Folders of runs, without those that are not finished."""
+    folders = [path.parent for path in outputs.glob("*/config.toml")]
+    return [folder for folder in folders if not folder.name.startswith(".")]
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is a file; not for a path that the system finds impossible."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

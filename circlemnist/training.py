@@ -1,177 +1,145 @@
 """The training loop: one epoch reads from top to bottom."""
 
-import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
 
 import torch
-from torch.optim import SGD
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    LRScheduler,
-    MultiStepLR,
-    OneCycleLR,
-)
+from torch import Tensor
 
 from circlemnist.augment import random_affine
-from circlemnist.checkpoint import save_checkpoint
-from circlemnist.config import Config, SettingError
-from circlemnist.data import CLASSES, Split, batches
+from circlemnist.config import Config
+from circlemnist.data import Split, batches
+from circlemnist.diagnosis import diagnose
 from circlemnist.errors import UserError
-from circlemnist.loss import CircleLoss, ClassCircleLoss
-from circlemnist.loss.circle import PairSets
-from circlemnist.model import Embedder, build_embedder
 from circlemnist.progress import Progress
 from circlemnist.run import Epoch, Run
+from circlemnist.signals import Stopped, StopSignals
+from circlemnist.training_state import Diverged, Part, Training
 
-MILESTONES = (0.5, 0.75)
-
-
-@dataclass
-class Training:
-    """Everything that changes while a run trains; `state` and `restore` are its checkpoint."""
-
-    embedder: Embedder
-    criterion: CircleLoss | ClassCircleLoss
-    optimizer: SGD
-    scheduler: LRScheduler
-    generator: torch.Generator
-    history: list[Epoch] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds."""
-        return {
-            "embedder": self.embedder.state_dict(),
-            "criterion": self.criterion.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "generator": self.generator.get_state(),
-            "history": [asdict(epoch) for epoch in self.history],
-        }
-
-    def save(self, run: Run) -> None:
-        """Write the run's checkpoint and history."""
-        save_checkpoint(run.checkpoint_file, self.state())
-        run.write_history(self.history)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        self.embedder.load_state_dict(state["embedder"])
-        self.criterion.load_state_dict(state["criterion"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.generator.set_state(state["generator"])
-        self.history = [Epoch(**row) for row in state["history"]]
+# Steps from one look for a loss that is not finite to the next: looking waits for a GPU.
+LOOK_EVERY = {"cpu": 1}
+LOOK_SELDOM = 50
 
 
-def start_training(config: Config, split: Split) -> Training:
-    """Build the embedder, the loss, SGD and its scheduler for a split, on the split's device.
-
-    Args:
-        config: resolved for a data set, so that the number of epochs is known.
-
-    Raises:
-        SettingError: a batch would be larger than the split.
-    """
-    if config.batch_size > len(split):
-        raise SettingError(
-            "batch_size", f"must be ≤ {len(split)}, the training images, not {config.batch_size}"
-        )
-    assert config.epochs is not None
-    pixels = split.images.float() / 255
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        embedder = build_embedder(config.net, config.dim, pixels.mean().item(), pixels.std().item())
-        criterion = build_criterion(config)
-    embedder, criterion = embedder.to(split.labels.device), criterion.to(split.labels.device)
-    optimizer = SGD(
-        [*embedder.parameters(), *criterion.parameters()],
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-    steps = config.epochs * (len(split) // config.batch_size)
-    scheduler = build_scheduler(config.scheduler, optimizer, config.lr, steps)
-    generator = torch.Generator().manual_seed(config.seed)
-    return Training(embedder, criterion, optimizer, scheduler, generator)
-
-
-def build_criterion(config: Config) -> CircleLoss | ClassCircleLoss:
-    """Build the loss that `config` names; it expects embeddings that are unit vectors already."""
-    if config.labels == "class":
-        return ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
-    return CircleLoss(config.gamma, config.m, cast(PairSets, config.pairs), normalize=False)
-
-
-def build_scheduler(name: str, optimizer: SGD, lr: float, steps: int) -> LRScheduler:
-    """Build the schedule `name` of the learning rate, stepped after each of `steps` batches."""
-    schedules: dict[str, Callable[[], LRScheduler]] = {
-        "onecycle": lambda: OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False),
-        "cosine": lambda: CosineAnnealingLR(optimizer, T_max=steps),
-        "multistep": lambda: MultiStepLR(optimizer, [int(share * steps) for share in MILESTONES]),
-        "none": lambda: ConstantLR(optimizer, factor=1.0),
-    }
-    return schedules[name]()
-
-
-def fit(training: Training, config: Config, split: Split, run: Run, progress: Progress) -> None:
+def fit(
+    training: Training,
+    config: Config,
+    split: Split,
+    run: Run,
+    progress: Progress,
+    stop: StopSignals,
+) -> None:
     """Train to the last epoch, with a checkpoint and a row of history after each.
 
     Args:
-        training: what to train, at its first epoch or restored from a checkpoint.
+        training: what to train, new or restored from a checkpoint.
         config: resolved for a data set.
         split: the training images, on the device to train on.
         run: where the checkpoint and the history go.
-        progress: told of every step and every epoch.
+        progress: told of every step and every epoch, and of what `diagnosis` finds.
+        stop: asked after every step.
 
     Raises:
         UserError: the loss is no longer finite, or the run's folder cannot be written.
+        Stopped: a signal has come; the checkpoint is that of the last step.
     """
+    run.write_history(training.history)
+    try:
+        _fit(training, config, split, run, progress, stop)
+    except Diverged as error:
+        kept = "it has no checkpoint yet"
+        if run.checkpoint_file.exists():
+            kept = f"{run.checkpoint_file} is the last good checkpoint"
+        number = len(training.history) + (training.part is not None)
+        raise UserError(
+            f"{error} in epoch {number} (gamma {config.gamma:g}, m {config.m:g}, lr "
+            f"{training.optimizer.param_groups[0]['lr']:g}): lower --lr or --gamma; {kept}"
+        ) from error
+
+
+def _fit(
+    training: Training,
+    config: Config,
+    split: Split,
+    run: Run,
+    progress: Progress,
+    stop: StopSignals,
+) -> None:
     assert config.epochs is not None
-    for number in range(len(training.history) + 1, config.epochs + 1):
-        epoch = train_epoch(training, config, split, number, progress)
-        training.history.append(epoch)
+    said: set[str] = set()
+    try:
+        for number in range(len(training.history) + 1, config.epochs + 1):
+            values = train_epoch(training, config, split, number, progress, stop)
+            training.save(run)
+            progress.epoch(training.history[-1])
+            for kind, line in diagnose(training.history, values, config):
+                if kind not in said:
+                    progress.note(line)
+                said.add(kind)
+            stop.check()
+    except Stopped:
         training.save(run)
-        progress.epoch(epoch)
+        raise
 
 
 def train_epoch(
-    training: Training, config: Config, split: Split, number: int, progress: Progress
-) -> Epoch:
-    """Train one epoch, the `number`-th, and return its row of the history.
+    training: Training,
+    config: Config,
+    split: Split,
+    number: int,
+    progress: Progress,
+    stop: StopSignals,
+) -> Tensor:
+    """Train one epoch, the `number`-th, or what is left of it, and add its row to the history.
+
+    Returns:
+        (steps, 4) float32: loss, mean s_p, mean s_n and crossed of each step.
 
     Raises:
-        UserError: the loss is no longer finite.
+        Diverged: the loss is no longer finite.
+        Stopped: a signal has come; the steps done are in `training.part`.
     """
-    started = time.perf_counter()
+    device = split.labels.device
+    if training.part is None:
+        order = batches(len(split), config.batch_size, training.generator)
+        training.part = Part(order, torch.zeros(len(order), 4, device=device))
+    part = training.part
+    order, part.values = part.order.to(device), part.values.to(device)
+    started = time.perf_counter() - part.seconds
+    look_every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
     lr = config.lr
-    order = batches(len(split), config.batch_size, training.generator).to(split.labels.device)
-    values = torch.empty(len(order), 4, device=split.labels.device)  # loss, then its statistics
     training.embedder.train()
-    for step, indices in enumerate(order):
+    for step in range(part.done, len(order)):
+        indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
         if config.augment:
             images = random_affine(images, training.generator)
         embeddings = training.embedder(images)  # (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])
+        part.values[step] = torch.stack([loss.detach(), *statistics])
+        if step % look_every == 0 or step + 1 == len(order):
+            _check_finite(part.values[: step + 1, 0], embeddings)
         training.optimizer.zero_grad()
         loss.backward()
         training.optimizer.step()
         lr = float(training.scheduler.get_last_lr()[0])
         training.scheduler.step()
-        values[step] = torch.stack([loss.detach(), *statistics])
-        progress.step(number, step, values[step], lr)
-    mean_loss = values[:, 0].mean().item()
-    if not math.isfinite(mean_loss):
-        raise UserError(
-            f"the loss of epoch {number} is not finite (gamma {config.gamma:g}, m {config.m:g}, "
-            f"lr {config.lr:g}); lower --lr or --gamma"
-        )
-    seconds = round(time.perf_counter() - started, 3)
+        part.done, part.seconds = step + 1, time.perf_counter() - started
+        if part.done < len(order):
+            stop.check()
+        progress.step(number, step, part.values[step], lr)
     # a batch may lack positive or negative pairs: their mean is NaN there
-    mean_sp, mean_sn, crossed = values[:, 1:].nanmean(0).tolist()
-    return Epoch(number, mean_loss, mean_sp, mean_sn, crossed, lr, seconds)
+    mean_sp, mean_sn, crossed = part.values[:, 1:].nanmean(0).tolist()
+    mean_loss, seconds = part.values[:, 0].mean().item(), round(part.seconds, 3)
+    training.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, crossed, lr, seconds))
+    training.part = None
+    return part.values
+
+
+def _check_finite(losses: Tensor, embeddings: Tensor) -> None:
+    """Raise Diverged where one of the losses of an epoch so far is not finite."""
+    if losses.isfinite().all():
+        return
+    step = int((~losses.isfinite()).nonzero()[0]) + 1
+    if embeddings.dtype == torch.float16:
+        raise Diverged(f"float16 overflowed, train in float32: no finite loss at step {step}")
+    raise Diverged(f"the loss is not finite at step {step}")

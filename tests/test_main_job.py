@@ -1,10 +1,8 @@
-"""The main path as real processes: train, interrupt, resume, evaluate, plot."""
+"""The main path as real processes: train, evaluate, plot."""
 
 import fcntl
 import json
 import os
-import shlex
-import signal
 import struct
 import subprocess
 import sys
@@ -14,55 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-PROGRAM = [sys.executable, "-m", "circlemnist"]
-
-
-def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *args],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-def weights(folder: Path) -> dict[str, bytes]:
-    state = torch.load(folder / "last.pt", weights_only=True)["embedder"]
-    return {name: tensor.numpy().tobytes() for name, tensor in state.items()}
-
+from tests.process import PROGRAM, run
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "30")
-
-
-def test_interrupted_run_continues_with_the_command_it_prints(tmp_path: Path) -> None:
-    whole = run(tmp_path, *TRAIN, "--name", "whole")
-    assert whole.returncode == 0, whole.stderr
-    with subprocess.Popen(
-        [*PROGRAM, *TRAIN, "--name", "parts"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        while not process.stdout.readline().startswith("epoch 2/"):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-        error = process.stderr.read()
-    assert process.returncode == 130
-    assert "epoch 30/" not in rest
-    assert error.count("\n") == 1
-    command = shlex.split(error.partition("continue with: ")[2])
-    assert command == ["circlemnist", "train", "--resume", "parts"]
-    resumed = run(tmp_path, *command[1:])
-    assert resumed.returncode == 0, resumed.stderr
-    outputs = tmp_path / "outputs"
-    assert weights(outputs / "parts") == weights(outputs / "whole")
-    assert resumed.stdout.splitlines()[-9:-2] == whole.stdout.splitlines()[-9:-2]
-    assert len((outputs / "parts" / "history.csv").read_text().splitlines()) == 31
 
 
 def test_bar_is_for_terminals_only(tmp_path: Path) -> None:
@@ -91,6 +43,11 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:
         return b""  # Linux reports the end of a terminal as an error
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    state = torch.load(folder / "last.pt", weights_only=True)["embedder"]
+    return {name: tensor.numpy().tobytes() for name, tensor in state.items()}
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ from circlemnist.data import Split, load_dataset
 from circlemnist.errors import UserError
 from circlemnist.progress import Progress
 from circlemnist.run import Run
-from circlemnist.training import Training, fit, start_training
+from circlemnist.signals import StopSignals
+from circlemnist.training import fit
+from circlemnist.training_state import Training, start_training
 
 CONFIG = Config(dataset="digits", epochs=2)
 
@@ -25,7 +27,8 @@ def split() -> Split:
 def trained(config: Config, split: Split, folder: Path) -> Training:
     folder.mkdir()
     training = start_training(config, split)
-    fit(training, config, split, Run(folder), Progress("quiet", config, len(split)))
+    progress = Progress("quiet", config, len(split))
+    fit(training, config, split, Run(folder), progress, StopSignals())
     return training
 
 
@@ -87,12 +90,13 @@ def test_interrupted_training_continues_to_the_same_bits(split: Split, tmp_path:
 
     (tmp_path / "parts").mkdir()
     run = Run(tmp_path / "parts")
+    progress = StopAfterTwo("quiet", config, 1437)
     with pytest.raises(UserError, match="stop"):
-        fit(start_training(config, split), config, split, run, StopAfterTwo("quiet", config, 1437))
+        fit(start_training(config, split), config, split, run, progress, StopSignals())
     rest = start_training(config, split)
     rest.restore(load_checkpoint(run.checkpoint_file))
     assert len(rest.history) == 2
-    fit(rest, config, split, run, Progress("quiet", config, len(split)))
+    fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
     assert weights(rest) == weights(whole)
     assert [row.loss for row in rest.history] == [row.loss for row in whole.history]
 
@@ -100,7 +104,7 @@ def test_interrupted_training_continues_to_the_same_bits(split: Split, tmp_path:
 def test_loss_that_is_not_finite_stops_and_is_never_saved(split: Split, tmp_path: Path) -> None:
     config = replace(CONFIG, lr=1e6, net="article", scheduler="none", epochs=20)
     run = tmp_path / "run"
-    with pytest.raises(UserError, match=r"epoch \d+ is not finite.*lower --lr"):
+    with pytest.raises(UserError, match=r"not finite at step \d+ in epoch \d+ .*lower --lr"):
         trained(config, split, run)
     state = load_checkpoint(run / "last.pt") if (run / "last.pt").exists() else {"embedder": {}}
     assert all(tensor.isfinite().all() for tensor in state["embedder"].values())

@@ -1,0 +1,57 @@
+"""What a checkpoint costs: the seconds of an epoch of the default, and of writing it down.
+
+    python benchmarks/checkpoint.py --data-dir data
+
+Writes the checkpoint and the history of a training on MNIST after each epoch, flushed to the disk
+of the working folder, as `circlemnist train` does. Expected: less than 2 % of an epoch.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from circlemnist.config import Config
+from circlemnist.data import load_dataset
+from circlemnist.progress import Progress
+from circlemnist.run import Run
+from circlemnist.signals import StopSignals
+from circlemnist.training import train_epoch
+from circlemnist.training_state import start_training
+
+
+def main() -> None:
+    """Train, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", default="data", type=Path, help="folder that holds MNIST")
+    parser.add_argument("--epochs", type=int, default=6)
+    arguments = parser.parse_args()
+    config = Config(epochs=arguments.epochs).on("mnist")
+    split = load_dataset("mnist", arguments.data_dir).train
+    training, progress = start_training(config, split), Progress("quiet", config, len(split))
+    epochs, writes = [], []
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        run = Run(Path(folder))
+        for number in range(1, arguments.epochs + 1):
+            train_epoch(training, config, split, number, progress, StopSignals())
+            epochs.append(training.history[-1].seconds)
+            begun = time.perf_counter()
+            training.save(run)
+            writes.append(time.perf_counter() - begun)
+        size = run.checkpoint_file.stat().st_size
+    shares = [100 * write / epoch for write, epoch in zip(writes, epochs, strict=True)]
+    print(f"{os.cpu_count()} cores, {arguments.epochs} epochs, median (range)")
+    print(
+        f"epoch        {statistics.median(epochs):.2f} s ({min(epochs):.2f} to {max(epochs):.2f})"
+    )
+    print(
+        f"checkpoint   {1e3 * statistics.median(writes):.1f} ms "
+        f"({1e3 * min(writes):.1f} to {1e3 * max(writes):.1f}), {size:,} bytes"
+    )
+    print(f"share        {statistics.median(shares):.2f} % (up to {max(shares):.2f} %)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Places where programs break: no HOME, no TERM, a C locale, odd paths, closed pipes."""
+
+import fcntl
+import os
+import pty
+import shutil
+import struct
+import subprocess
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.process import ONE_THREAD, PROGRAM, run
+
+TRAIN = ("train", "--dataset", "digits", "--epochs", "2", "--batch-size", "700")
+
+
+@pytest.fixture
+def odd_folder(finished_run: Path, tmp_path: Path) -> Path:
+    """A folder with spaces, letters of three scripts and a quote in its name, and a run in it."""
+    folder = tmp_path / "my run's Ümläute 数字"
+    shutil.copytree(finished_run, folder / "outputs" / "finished")
+    return folder
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> bool:
+    return result.returncode in (1, 2) and result.stderr.count("\n") == 1
+
+
+def test_path_with_spaces_and_other_letters(odd_folder: Path) -> None:
+    result = run(odd_folder, "plot", "finished", "--projection", "pca", "--out", "Bild ☃.png")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (odd_folder / "Bild ☃.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["HOME", "TERM"])
+def test_training_and_drawing_without(missing: str, odd_folder: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != missing} | ONE_THREAD
+    for args in (TRAIN, ("plot", "--projection", "pca")):
+        result = subprocess.run(
+            [*PROGRAM, *args], cwd=odd_folder, env=environment, capture_output=True, text=True
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_home_that_cannot_be_written(odd_folder: Path) -> None:
+    result = run(odd_folder, "plot", "finished", "--projection", "pca", HOME="/proc/1/none")
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+COMMANDS = (TRAIN, ("eval",), ("train", "--help"), ("plot", "--projection", "pca"))
+
+
+@pytest.mark.slow
+def test_locale_of_c(odd_folder: Path) -> None:
+    for args in COMMANDS:
+        result = run(odd_folder, *args, LC_ALL="C", **ONE_THREAD)
+        assert (result.returncode, result.stderr) == (0, ""), args
+
+
+@pytest.mark.slow
+def test_output_that_is_ascii(odd_folder: Path, tmp_path: Path) -> None:
+    """The C locale without Python's own repair: a path of other letters is refused in one line."""
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", **ONE_THREAD}
+    for args in COMMANDS:
+        result = run(tmp_path, *args, **ascii_only)
+        assert (result.returncode, result.stderr) == (0, ""), args
+    assert one_line(run(tmp_path, "train", "--gamma", "0", **ascii_only))
+    assert one_line(run(odd_folder, *TRAIN, **ascii_only))
+
+
+@pytest.mark.parametrize("args", [("eval", "finished"), ("train", "--help")])
+def test_reader_of_the_output_goes_away(args: tuple[str, ...], odd_folder: Path) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, *args],
+        cwd=odd_folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ONE_THREAD},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait() in (0, 1)
+    assert error == ""
+
+
+@pytest.mark.slow
+def test_training_goes_on_when_its_reader_goes_away(odd_folder: Path) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, *TRAIN, "--name", "alone"],
+        cwd=odd_folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ONE_THREAD},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait() in (0, 1)
+    assert error == ""
+    assert (odd_folder / "outputs" / "alone" / "eval.json").exists()
+
+
+@pytest.mark.slow
+def test_narrow_terminal(odd_folder: Path) -> None:
+    """The bar fits into 40 columns: no line of it wraps."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(odd_folder)
+        os.environ.update(ONE_THREAD)
+        os.execv(PROGRAM[0], [*PROGRAM, *TRAIN[:4], "20", "--quiet"][:-1])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 40, 0, 0))
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 4096)
+        except OSError:
+            break
+        shown += chunk
+        if not chunk:
+            break
+    _, status = os.waitpid(pid, 0)
+    assert status == 0
+    bars = [part for part in shown.decode().split("\r") if "batch" in part and "\n" not in part]
+    assert bars
+    assert all(len(bar.replace("\x1b[A", "")) <= 40 for bar in bars)
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "plot"])
+def test_folder_that_cannot_be_written_is_one_line(command: str, odd_folder: Path) -> None:
+    """/proc takes no files from anybody, the superuser included."""
+    args = {
+        "train": (*TRAIN, "--outputs", "/proc/sys"),
+        "eval": ("eval", "/proc/sys"),
+        "plot": ("plot", "finished", "--projection", "pca", "--out", "/proc/sys/picture.png"),
+    }[command]
+    assert one_line(run(odd_folder, *args, **ONE_THREAD))
+
+
+@pytest.mark.slow
+def test_run_on_a_read_only_disk(finished_run: Path, tmp_path: Path) -> None:
+    """`eval` and `plot` need to write into the run, unless `plot` is told where to draw."""
+    disk = tmp_path / "disk"
+    shutil.copytree(finished_run, disk / "small")
+    mounts = [["mount", "--bind", disk, disk], ["mount", "-o", "remount,bind,ro", disk]]
+    if os.geteuid() or any(subprocess.run(m, capture_output=True).returncode for m in mounts):
+        pytest.skip("only the superuser may mount a disk, and not in every container")
+    try:
+        outputs = ("--outputs", str(disk))
+        for args in (
+            ("eval", "small"),
+            ("plot", "small", "--projection", "pca"),
+            TRAIN,
+            ("train", "--resume", "small"),
+        ):
+            result = run(tmp_path, *args, *outputs, **ONE_THREAD)
+            assert one_line(result), result.stderr
+            assert "Read-only file system" in result.stderr
+        drawn = run(tmp_path, "plot", "small", *outputs, "--projection", "pca", "--out", "a.png")
+        assert drawn.returncode == 0, drawn.stderr
+    finally:
+        subprocess.run(["umount", disk], check=True)
