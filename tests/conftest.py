@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,22 @@ def seeded() -> None:
 def invoke(*args: object) -> Result:
     """Run the command line in this process."""
     return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Fail, rather than hang, where the block takes longer."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def assert_one_line_error(result: Result, *words: str) -> None:

@@ -40,6 +40,7 @@ def small_disk() -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_small_disk_ends_in_one_line(small_disk: Path, tmp_path: Path) -> None:
     """One checkpoint fits, a second one beside it does not."""
     result = run(tmp_path, *TRAIN, "--outputs", str(small_disk), **ONE_THREAD)

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import tomli_w
-from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from circlemnist.config import Config
 from circlemnist.options import flag
-from tests.conftest import assert_one_line_error, invoke
+from tests.conftest import assert_one_line_error, invoke, time_limit
 
 SETTINGS = [setting.name for setting in fields(Config)]
 ODD = [
@@ -53,6 +52,7 @@ TOML = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=3,
 )
+CASE_SECONDS = 60  # a sluggish machine needs 1
 OWN_FOLDER = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
@@ -61,8 +61,10 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def check(result: Result) -> None:
-    """Accept success, or failure in one line."""
+def check(*args: object) -> None:
+    """Accept success, or failure in one line, within the time limit."""
+    with time_limit(CASE_SECONDS):
+        result = invoke(*args)
     if result.exit_code != 0:
         assert_one_line_error(result)
 
@@ -71,7 +73,7 @@ def check(result: Result) -> None:
 @settings(max_examples=25, suppress_health_check=OWN_FOLDER)
 @given(value=VALUES)
 def test_any_value_of_a_flag(name: str, value: str) -> None:
-    check(invoke("train", "--dry-run", f"{flag(name)}={value}"))
+    check("train", "--dry-run", f"{flag(name)}={value}")
 
 
 @settings(max_examples=60, suppress_health_check=OWN_FOLDER)
@@ -79,7 +81,7 @@ def test_any_value_of_a_flag(name: str, value: str) -> None:
 def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
     """What passes as a value must also train, or end in one line."""
     args = ("--dataset", "digits", "--epochs", 1, "--batch-size", 700, f"{flag(name)}={value}")
-    check(invoke("train", *args))
+    check("train", *args)
 
 
 @pytest.mark.parametrize("name", ["--name", "--outputs", "--config", "--resume"])
@@ -87,7 +89,7 @@ def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
 @given(value=VALUES)
 def test_any_name_of_a_run_or_folder(name: str, value: str) -> None:
     args = ("--dataset", "digits", "--epochs", 1, "--batch-size", 1000)
-    check(invoke("train", *args, f"{name}={value}"))
+    check("train", *args, f"{name}={value}")
 
 
 @settings(max_examples=30, suppress_health_check=OWN_FOLDER)
@@ -98,9 +100,9 @@ def test_any_name_of_a_run_or_folder(name: str, value: str) -> None:
 def test_any_argument_of_plot_and_eval(option: str, value: str, finished_run: Path) -> None:
     """`--out` with a suffix that can be drawn is a picture; anything else one line."""
     args = ["--", value] if option == "RUN" else [f"{option}{value}", "--", finished_run]
-    check(invoke("plot", "--projection", "pca", *args))
+    check("plot", "--projection", "pca", *args)
     if option != "--out=":
-        check(invoke("eval", *args))
+        check("eval", *args)
 
 
 @settings(max_examples=200, suppress_health_check=OWN_FOLDER)
@@ -108,14 +110,14 @@ def test_any_argument_of_plot_and_eval(option: str, value: str, finished_run: Pa
 def test_any_key_and_value_of_a_config_file(content: dict[str, Any]) -> None:
     path = Path("settings.toml")
     path.write_text(tomli_w.dumps(content), "utf-8", errors="surrogatepass")
-    check(invoke("train", "--dry-run", "--config", path))
+    check("train", "--dry-run", "--config", path)
 
 
 @settings(max_examples=100, suppress_health_check=OWN_FOLDER)
 @given(content=st.binary(max_size=100))
 def test_any_bytes_as_a_config_file(content: bytes) -> None:
     Path("settings.toml").write_bytes(content)
-    check(invoke("train", "--dry-run", "--config", "settings.toml"))
+    check("train", "--dry-run", "--config", "settings.toml")
 
 
 @pytest.mark.parametrize(
@@ -132,5 +134,5 @@ def test_any_damage_to_a_file_of_a_run(file: str, data: st.DataObject, finished_
     stop = place + data.draw(st.integers(0, 3))
     content[place:stop] = data.draw(st.binary(max_size=4))
     (run / file).write_bytes(content)
-    check(invoke("plot", run, "--projection", "pca"))
-    check(invoke("train", "--resume", run, "--dry-run"))
+    check("plot", run, "--projection", "pca")
+    check("train", "--resume", run, "--dry-run")

@@ -11,8 +11,9 @@ import pytest
 
 from circlemnist.errors import UserError
 from circlemnist.idx import read_idx, read_official_idx
+from tests.conftest import time_limit
 
-CASES = 600
+CASES, CASE_SECONDS = 600, 10
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -83,7 +84,8 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
             content[start:stop] = random.randbytes(random.randint(0, 8))
         path.write_bytes(gzip.compress(bytes(content)) if inside else bytes(content))
         try:
-            read = read_idx(path)
+            with time_limit(CASE_SECONDS):
+                read = read_idx(path)
             assert read.dtype == np.uint8
             assert read.size <= len(content)
         except UserError as error:

@@ -17,6 +17,7 @@ from tests.process import PROGRAM, run
 TRAIN = ("train", "--dataset", "digits", "--epochs", "30")
 
 
+@pytest.mark.slow
 def test_bar_is_for_terminals_only(tmp_path: Path) -> None:
     result = run(tmp_path, *TRAIN[:-1], "1", "--name", "a")
     assert result.stderr == ""

@@ -28,6 +28,7 @@ def one_line(result: subprocess.CompletedProcess[str]) -> bool:
     return result.returncode in (1, 2) and result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_path_with_spaces_and_other_letters(odd_folder: Path) -> None:
     result = run(odd_folder, "plot", "finished", "--projection", "pca", "--out", "Bild ☃.png")
     assert (result.returncode, result.stderr) == (0, "")
@@ -73,6 +74,7 @@ def test_output_that_is_ascii(odd_folder: Path, tmp_path: Path) -> None:
     assert one_line(run(odd_folder, *TRAIN, **ascii_only))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [("eval", "finished"), ("train", "--help")])
 def test_reader_of_the_output_goes_away(args: tuple[str, ...], odd_folder: Path) -> None:
     process = subprocess.Popen(
@@ -135,6 +137,7 @@ def test_narrow_terminal(odd_folder: Path) -> None:
     assert all(len(bar.replace("\x1b[A", "")) <= 40 for bar in bars)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "eval", "plot"])
 def test_folder_that_cannot_be_written_is_one_line(command: str, odd_folder: Path) -> None:
     """/proc takes no files from anybody, the superuser included."""

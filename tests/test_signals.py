@@ -23,13 +23,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return fingerprint(folder / "outputs" / "parts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("signum", "code"),
-    [
-        (signal.SIGINT, 130),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
-    ],
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_stopped_run_continues_with_the_command_it_prints(
     signum: int, code: int, whole: dict[str, str], tmp_path: Path
