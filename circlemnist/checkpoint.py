@@ -11,6 +11,7 @@ the version of the format, and the SHA-256 of every byte before those digits.
 import hashlib
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{path} is not a checkpoint of circlemnist")
     return state
+
+
+def restore_from(path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
+    """Give the state of a run's checkpoint to `restore`.
+
+    Raises:
+        UserError: there is no sound checkpoint, or it is of other settings than `config.toml`.
+    """
+    state = load_checkpoint(path)
+    try:
+        restore(state)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} does not fit config.toml beside it: "
+            "one of the two was changed, or is of another version; train again"
+        ) from error
 
 
 def sealed(archive: bytes, version: int = FORMAT) -> bytes:

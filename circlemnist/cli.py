@@ -31,9 +31,19 @@ from circlemnist.options import (
 )
 from circlemnist.plots.projection import METHODS
 from circlemnist.report import SHORT_TABLE, as_table
-from circlemnist.run import Run, find_run
+from circlemnist.run import Run, find_run, has_runs
 from circlemnist.streams import unread_is_fine
 
+KINDS = (
+    "embedding",
+    "circle",
+    "history",
+    "gradients",
+    "similarities",
+    "neighbors",
+    "confusion",
+    "animation",
+)
 RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 
 
@@ -97,6 +107,7 @@ def train(
         ctx.exit(interrupted.exit_code)
     click.echo(as_table(evaluation, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
+    click.echo(f"pictures: {run.plots}")
     newest = resume is None and run.folder.parent == OUTPUTS.resolve()
     target = [] if newest else [reference(run)]
     click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
@@ -168,6 +179,22 @@ def evaluate(
 @main.command()
 @run_options
 @click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice([*KINDS, "all"]),
+    multiple=True,
+    default=["embedding"],
+    show_default=True,
+    help="what to draw; several, or all",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "train", "both"]),
+    default="test",
+    show_default=True,
+    help="images of the scatter plot",
+)
+@click.option(
     "--projection",
     type=click.Choice(METHODS),
     default=METHODS[0],
@@ -175,34 +202,75 @@ def evaluate(
     help="how more than three dimensions become two",
 )
 @click.option(
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    default="light",
+    show_default=True,
+    help="colours",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(200, 10_000),
+    default=1200,
+    show_default=True,
+    help="of a PNG, GIF or MP4, in pixels",
+)
+@click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help=".png, .svg or .pdf file  [default: plots/embedding.png in the run]",
+    help=".png, .svg or .pdf file, .gif or .mp4 of an animation  [default: in the run's plots/]",
 )
-@click.option("--show", is_flag=True, help="open the picture in a window")
+@click.option("--show", is_flag=True, help="open the pictures in a window")
 def plot(
     run_name: str | None,
     outputs: Path,
     data_dir: str | None,
     device: str,
+    kinds: tuple[str, ...],
+    split: str,
     projection: str,
+    theme: str,
+    width: int,
     out: Path | None,
     show: bool,
 ) -> None:
-    """Draw the test embeddings of a run as a scatter plot; by default the newest run.
+    """Draw a run; by default the test embeddings of the newest run as a scatter plot.
 
-    RUN is the name or the folder of a run.
+    RUN is the name or the folder of a run. `gradients` needs none.
+
+    \b
+    embedding      the embedding space, with the mistakes
+    circle         all pairs in the (s_n, s_p) plane, and the decision circle
+    history        loss, similarities and learning rate over the epochs
+    gradients      what triplet loss, AM-Softmax and Circle Loss pull at
+    similarities   cosines within and between classes, and the ROC curve
+    neighbors      the hardest images and their nearest ones
+    confusion      the 1-NN confusion matrix
+    animation      the space as it forms, of a run with --snapshots
 
     \b
     Examples:
       circlemnist plot
+      circlemnist plot --kind circle --kind history --theme dark
       circlemnist plot --projection pca --out embedding.svg
     """
-    run = find_run(outputs, run_name)
+    if out is not None and (len(kinds) > 1 or "all" in kinds):
+        raise click.UsageError("--out takes one picture: give one --kind")
+    needs_run = set(kinds) != {"gradients"} or run_name is not None
+    run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
+    if "all" in kinds:
+        assert run is not None
+        kinds = tuple(k for k in KINDS if k != "animation" or run.snapshots_file.exists())
 
     from circlemnist import jobs
+    from circlemnist.material import Material
+    from circlemnist.pictures import Look
+    from circlemnist.plots.style import THEMES
 
-    path = jobs.plot(run, data_dir, device, projection, out)
-    click.echo(f"picture: {path}")
-    if show and not (has_display() and click.launch(str(path)) == 0):
-        say(f"there is no window to show it in: open {path} yourself")
+    material = None if run is None else Material(run, data_dir, device)
+    look = Look(THEMES[theme], projection, split)
+    quiet = not sys.stderr.isatty()
+    for path in jobs.plot(material, list(dict.fromkeys(kinds)), look, out, width, quiet):
+        click.echo(f"picture: {path}")
+        if show and not (has_display() and click.launch(str(path)) == 0):
+            say(f"there is no window to show it in: open {path} yourself")

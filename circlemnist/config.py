@@ -114,6 +114,9 @@ class Config:
         least=0,
         most=1_000_000,
     )
+    snapshots: bool = _setting(
+        False, "embed 500 test images now and then, for `plot --kind animation`"
+    )
     seed: int = _setting(
         0, "seed of the weights, the order and the augmentation", least=0, most=2**32 - 1
     )
@@ -133,6 +136,11 @@ class Config:
     def on(self, dataset: str) -> "Config":
         """Return these settings resolved for the data set that `auto` turned out to be."""
         return replace(self, dataset=dataset, epochs=self.epochs or EPOCHS[dataset])
+
+    def steps(self, images: int) -> int:
+        """Return the steps of all epochs over `images` training images, once resolved."""
+        assert self.epochs is not None
+        return self.epochs * (images // self.batch_size)
 
     def to_toml(self) -> str:
         """Return the settings as TOML; one that is left to the data set is left out."""

@@ -1,36 +1,34 @@
 """The three jobs of the program: train, evaluate, plot. Each takes and leaves a run folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from circlemnist.checkpoint import load_checkpoint
+import numpy as np
+
+from circlemnist.checkpoint import restore_from
 from circlemnist.classes import CLASS_NAMES
 from circlemnist.config import Config
 from circlemnist.data import load_dataset
 from circlemnist.diagnosis import crowded
 from circlemnist.environment import describe, resolve_device
-from circlemnist.errors import UserError
 from circlemnist.evaluation import measure
-from circlemnist.model import build_embedder
-from circlemnist.plots.embedding import embedding_figure
-from circlemnist.plots.projection import project
-from circlemnist.plots.style import check_format, save_figure
+from circlemnist.material import Material
+from circlemnist.pictures import OF_A_RUN, Look, facts, gradients, snapshot_captions, title
+from circlemnist.plots.animation import movie_formats, save_animation
+from circlemnist.plots.projection import project_frames
+from circlemnist.plots.style import LIGHT, WIDTH, check_format, save_figure
 from circlemnist.progress import Mode, Progress
 from circlemnist.report import as_table
-from circlemnist.results import Evaluation, load_evaluation, save_evaluation
+from circlemnist.results import Evaluation, save_evaluation
 from circlemnist.run import Run, create_run, locked
 from circlemnist.signals import Stopped, StopSignals
+from circlemnist.snapshots import Recorder
 from circlemnist.training import fit
 from circlemnist.training_state import start_training
 
-DISPLAY_NAMES = {
-    "mnist": "MNIST",
-    "fashion-mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "digits": "scikit-learn digits",
-}
+# drawn at the end of a training, with the quickest projection
+FIRST_PICTURES = ("embedding", "history")
 
 
 class Interrupted(Exception):
@@ -92,6 +90,8 @@ def _train(
     dataset = dataset.hold_out(config.holdout)
     split = dataset.train.to(device)
     training = start_training(config, split)
+    if config.snapshots:
+        training.recorder = Recorder(dataset.test.to(device), config.steps(len(split)))
     if warning := crowded(config):
         say(warning)
     if run is None:
@@ -105,11 +105,16 @@ def _train(
     try:
         with locked(run):
             if run.checkpoint_file.exists():
-                _restore(run, training.restore)
+                restore_from(run.checkpoint_file, training.restore)
+                if training.recorder is not None:
+                    done = training.scheduler.last_epoch  # steps, whatever its name says
+                    training.recorder.restore(run.snapshots_file, done)
             with Progress(mode, config, len(split)) as progress, stop.between_steps():
                 fit(training, config, split, run, progress, stop)
             evaluation = measure(run.name, training.embedder, dataset)
             save_evaluation(run, evaluation, as_table(evaluation))
+            material = Material(run, config.data_dir, config.device)
+            list(plot(material, FIRST_PICTURES, Look(LIGHT, projection="pca"), None, WIDTH, True))
     except Stopped as stopped:
         raise Interrupted(run, stopped.exit_code) from None
     return run, evaluation
@@ -125,62 +130,72 @@ def evaluate(run: Run, data_dir: str | None, device: str) -> Evaluation:
     Raises:
         UserError: the run, the data or the device is not usable.
     """
-    config = run.config()
-    embedder = build_embedder(config.net, config.dim)
-    _restore(run, lambda state: embedder.load_state_dict(state["embedder"]))
-    dataset = load_dataset(config.dataset, Path(data_dir or config.data_dir))
-    dataset = dataset.hold_out(config.holdout)
-    evaluation = measure(run.name, embedder.to(resolve_device(device)), dataset)
-    save_evaluation(run, evaluation, as_table(evaluation))
-    return evaluation
+    return Material(run, data_dir, device).measured()
 
 
-def _restore(run: Run, restore: Callable[[dict[str, Any]], object]) -> None:
-    """Give the state of the run's checkpoint to `restore`.
-
-    Raises:
-        UserError: there is no sound checkpoint, or it is of other settings than `config.toml`.
-    """
-    state = load_checkpoint(run.checkpoint_file)
-    try:
-        restore(state)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{run.checkpoint_file} does not fit {run.config_file.name} beside it: "
-            "one of the two was changed, or is of another version; train again"
-        ) from error
-
-
-def plot(run: Run, data_dir: str | None, device: str, projection: str, out: Path | None) -> Path:
-    """Draw the test embeddings of a run, which are computed where the run holds none.
+def plot(
+    material: Material | None,
+    kinds: Sequence[str],
+    look: Look,
+    out: Path | None,
+    width: int,
+    quiet: bool,
+) -> Iterator[Path]:
+    """Draw pictures of a run, and give the path of each when it is written.
 
     Args:
-        data_dir, device: as for `evaluate`.
-        projection: "tsne" or "pca", for embeddings of more than three dimensions.
-        out: where the picture goes; None for `plots/embedding.png` in the run.
-
-    Returns:
-        The path of the picture.
+        material: of the run; None for `gradients` alone, at the default gamma and m.
+        kinds: of `pictures.KINDS`.
+        out: where the picture goes, if it is one; None for the run's `plots/`.
+        width: of a PNG, GIF or MP4, in pixels.
 
     Raises:
-        UserError: as for `evaluate`, or the picture cannot be written.
+        UserError: the run, the data or the device is not usable, it has no snapshots to animate,
+            or a picture cannot be written.
     """
-    path = out or run.plots / "embedding.png"
-    check_format(path)
-    config = run.config()
-    evaluation = load_evaluation(run) or evaluate(run, data_dir, device)
-    epochs = len(run.history())
-    points, how = project(evaluation.embeddings, projection, config.seed)
-    images = f"{len(points):,} {evaluation.measured} images"
-    figure = embedding_figure(
-        points,
-        evaluation.labels,
-        CLASS_NAMES[evaluation.dataset],
-        title=f"{DISPLAY_NAMES[evaluation.dataset]}, {images}, {how}",
-        subtitle=(
-            f"gamma {config.gamma:g}, m {config.m:g}, {epochs} epochs, "
-            f"1-NN {evaluation.metrics['1nn']:.2%}".replace("%", " %")
-        ),
+    for kind in kinds:
+        for path in [out] if out else _places(material, kind, look):
+            if kind == "animation":
+                assert material is not None
+                _animate(material, look, path, width, quiet)
+                yield path
+                continue
+            check_format(path)
+            if kind == "gradients":
+                config = Config() if material is None else material.config
+                figure = gradients(config, look)
+            else:
+                assert material is not None
+                figure = OF_A_RUN[kind](material, look)
+            save_figure(figure, path, width)
+            yield path
+
+
+def _places(material: Material | None, kind: str, look: Look) -> list[Path]:
+    """Where a kind goes by default: its name, and what is not the default of its look."""
+    folder = Path() if material is None else material.run.plots
+    parts = [kind]
+    if kind == "embedding" and look.split != "test":
+        parts.append(look.split)
+    if look.theme.name != "light":
+        parts.append(look.theme.name)
+    suffixes = movie_formats() if kind == "animation" else (".png",)
+    return [folder / ("-".join(parts) + suffix) for suffix in suffixes]
+
+
+def _animate(material: Material, look: Look, path: Path, width: int, quiet: bool) -> None:
+    seen = material.snapshots
+    embeddings = seen.embeddings.astype(np.float32)
+    positions, how = project_frames(embeddings, look.projection, material.config.seed)
+    counted = f"{len(seen.labels):,} {material.evaluation.measured} images"
+    save_animation(
+        positions,
+        seen.labels,
+        CLASS_NAMES[material.evaluation.dataset],
+        snapshot_captions(material),
+        f"{title(material, counted)}\n{how}, {facts(material)}",
+        look.theme,
+        path,
+        width,
+        quiet,
     )
-    save_figure(figure, path)
-    return path

@@ -6,7 +6,7 @@ extra memory stays well under 1 GiB for 10,000 queries and 60,000 gallery images
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ BLOCK_ELEMENTS = 2**24
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = 0.75
+ROC_POINTS = 300
 
 
 Cosines = NDArray[np.float32]
@@ -29,20 +30,19 @@ class PairSimilarities(NamedTuple):
     sn: Cosines
 
 
-def neighbor_labels(queries: Tensor, gallery: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Return the labels of the `k` nearest gallery vectors of each query, nearest first.
+def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the cosines and the indices of the `k` nearest gallery vectors, nearest first.
 
     Args:
         queries: (Q, D) float, unit rows.
         gallery: (G, D) float, unit rows.
-        labels: (G,) int64, of the gallery.
         k: how many, 1 to G.
 
     Returns:
-        (Q, k) int64.
+        (Q, k) float and (Q, k) int64.
     """
-    nearest = [(block @ gallery.T).topk(k).indices for _, block in _blocks(queries, len(gallery))]
-    return labels[torch.cat(nearest)]
+    blocks = [(block @ gallery.T).topk(k) for _, block in _blocks(queries, len(gallery))]
+    return torch.cat([block.values for block in blocks]), torch.cat([b.indices for b in blocks])
 
 
 def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
@@ -146,7 +146,7 @@ def verification(pairs: PairSimilarities) -> dict[str, float]:
     accepted_n = len(sn) - int(np.searchsorted(sn, ARTICLE_THRESHOLD, "right"))
     return {
         "roc_auc": float((below + tied / 2).mean() / len(sn)),
-        "eer": _equal_error_rate(sp, sn),
+        "eer": equal_error(pairs)[0],
         **{f"tar@far={rate:.0e}": _true_accept_rate(sp, sn, rate) for rate in FALSE_ACCEPT_RATES},
         "precision@0.75": accepted_p / max(accepted_p + accepted_n, 1),
         "recall@0.75": accepted_p / len(sp),
@@ -157,12 +157,20 @@ def verification(pairs: PairSimilarities) -> dict[str, float]:
 
 def _true_accept_rate(sp: Cosines, sn: Cosines, false_accept_rate: float) -> float:
     allowed = int(false_accept_rate * len(sn))
+    if allowed >= len(sn):
+        return 1.0
     # the largest similarity that must be refused: accept what is above it
     refused = sn[len(sn) - 1 - allowed]
     return float(1 - np.searchsorted(sp, refused, "right") / len(sp))
 
 
-def _equal_error_rate(sp: Cosines, sn: Cosines) -> float:
+def equal_error(pairs: PairSimilarities) -> tuple[float, float]:
+    """Return the rate at which as many pairs are falsely accepted as rejected, and the threshold.
+
+    The rate is where the piecewise linear ROC curve crosses; the threshold is the last one before.
+    """
+    sp, sn = pairs
+
     def errors(threshold: float) -> tuple[float, float]:
         false_reject = int(np.searchsorted(sp, threshold, "left")) / len(sp)
         false_accept = 1 - int(np.searchsorted(sn, threshold, "left")) / len(sn)
@@ -188,7 +196,14 @@ def _equal_error_rate(sp: Cosines, sn: Cosines) -> float:
     reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
     share = gap_0 / (gap_0 + gap_1) if gap_0 + gap_1 else 0.0
-    return reject_0 + share * (reject_1 - reject_0)
+    return reject_0 + share * (reject_1 - reject_0), max(lenient)
+
+
+def roc_curve(pairs: PairSimilarities) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return false-accept rates up to 1, evenly spaced on a log scale, and true-accept rates."""
+    false_accepts = np.geomspace(1 / len(pairs.sn), 1, ROC_POINTS)
+    rates = [_true_accept_rate(*pairs, rate) for rate in false_accepts]
+    return false_accepts, np.array(rates)
 
 
 def _blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:

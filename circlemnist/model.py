@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+BLOCK = 500
+
 
 class Embedder(nn.Module):
     """A network that maps images to points on the unit sphere.
@@ -42,6 +44,16 @@ def build_embedder(net: str, dim: int, mean: float = 0.0, std: float = 1.0) -> E
         case _:
             raise ValueError(f"no network is named {net!r}")
     return embedder.to(memory_format=torch.channels_last)
+
+
+def embed(embedder: Embedder, images: Tensor) -> Tensor:
+    """Return the embeddings (N, D) float32 of images (N, 28, 28) uint8, in blocks, in eval mode."""
+    training = embedder.training
+    embedder.eval()
+    with torch.inference_mode():
+        blocks = [embedder(block[:, None].float() / 255) for block in images.split(BLOCK)]
+    embedder.train(training)
+    return torch.cat(blocks)
 
 
 def _small(dim: int) -> nn.Sequential:

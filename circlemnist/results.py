@@ -3,7 +3,7 @@
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,44 @@ from circlemnist.run import Run
 
 
 @dataclass(frozen=True)
+class Arrays:
+    """What is kept of each image of the test split, in its order, as `embeddings.npz`.
+
+    Attributes:
+        embeddings: (N, D) float32, unit rows.
+        labels: (N,) int64.
+        neighbors: (N, K) int32, indices of the nearest training images, nearest first.
+        neighbor_labels: (N, K) int64, their labels; the first is the 1-NN prediction.
+        neighbor_cosines: (N, K) float32, descending.
+    """
+
+    embeddings: NDArray[Any]
+    labels: NDArray[Any]
+    neighbors: NDArray[Any]
+    neighbor_labels: NDArray[Any]
+    neighbor_cosines: NDArray[Any]
+
+    def check(self) -> None:
+        """Raise ValueError where shapes, types or labels are not as promised."""
+        n, k = self.neighbors.shape
+        expected = {
+            "embeddings": ("f", (n, self.embeddings.shape[-1])),
+            "labels": ("i", (n,)),
+            "neighbors": ("i", (n, k)),
+            "neighbor_labels": ("i", (n, k)),
+            "neighbor_cosines": ("f", (n, k)),
+        }
+        for name, (kind, shape) in expected.items():
+            array = getattr(self, name)
+            if (array.dtype.kind, array.shape) != (kind, shape) or array.size == 0:
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+            if kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite")
+            if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
+                raise ValueError(f"{name} are not classes")
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What a run's embedder makes of the test split.
 
@@ -25,16 +63,14 @@ class Evaluation:
         dataset: name of the data set.
         measured: which of its images: "test", or "held-out training".
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
-        embeddings: (N, D) float32, unit rows, in the order of the test split.
-        labels: (N,) int64.
+        arrays: image by image.
     """
 
     run: str
     dataset: str
     measured: str
     metrics: dict[str, float]
-    embeddings: NDArray[Any]
-    labels: NDArray[Any]
+    arrays: Arrays
 
     def to_json(self) -> str:
         """Return `{"run": …, "dataset": …, "images": …, "metrics": {…}}`, shares as 0-1."""
@@ -55,12 +91,8 @@ def save_evaluation(run: Run, evaluation: Evaluation, table: str) -> None:
     """
     try:
         with replacing(run.embeddings_file) as temporary:
-            np.savez(
-                temporary,
-                embeddings=evaluation.embeddings,
-                labels=evaluation.labels,
-                indices=np.arange(len(evaluation.labels)),
-            )
+            indices = np.arange(len(evaluation.arrays.labels))
+            np.savez(temporary, indices=indices, **vars(evaluation.arrays))
         write_text(run.table_file, table + "\n")
         write_text(run.metrics_file, evaluation.to_json() + "\n")
     except OSError as error:
@@ -85,6 +117,7 @@ def load_evaluation(run: Run) -> Evaluation | None:
         KeyError,
         TypeError,
         AttributeError,
+        IndexError,
         MemoryError,
         RecursionError,
         zipfile.BadZipFile,
@@ -102,17 +135,10 @@ def _read(run: Run) -> Evaluation:
     dataset, measured = str(report["dataset"]), str(report["images"])
     if "1nn" not in metrics or dataset not in CLASS_NAMES:
         raise ValueError("measures are missing, or of an unknown data set")
-    with np.load(run.embeddings_file, allow_pickle=False) as arrays:
-        embeddings, labels = arrays["embeddings"], arrays["labels"]
-    if (
-        (embeddings.ndim, embeddings.dtype.kind, labels.dtype.kind) != (2, "f", "i")
-        or labels.shape != embeddings.shape[:1]
-        or not np.isfinite(embeddings).all()
-        or labels.size == 0
-        or not 0 <= labels.min() <= labels.max() < CLASSES
-    ):
-        raise ValueError("the arrays are no embeddings and labels")
-    return Evaluation(run.name, dataset, measured, metrics, embeddings, labels)
+    with np.load(run.embeddings_file, allow_pickle=False) as file:
+        arrays = Arrays(**{field.name: file[field.name] for field in fields(Arrays)})
+    arrays.check()
+    return Evaluation(run.name, dataset, measured, metrics, arrays)
 
 
 def newer(file: Path, other: Path) -> bool:

@@ -83,6 +83,10 @@ class Run:
         return self.folder / "embeddings.npz"
 
     @property
+    def snapshots_file(self) -> Path:
+        return self.folder / "snapshots.npz"
+
+    @property
     def plots(self) -> Path:
         return self.folder / "plots"
 
@@ -224,6 +228,11 @@ def find_run(outputs: Path, name: str | None) -> Run:
     known = sorted(folder.name for folder in _runs(outputs))
     hint = f"its runs: {', '.join(known[-3:])}" if known else "it holds no runs"
     raise UserError(f"no run {name!r}, neither as a folder nor in {outputs} ({hint})")
+
+
+def has_runs(outputs: Path) -> bool:
+    """Tell whether there is a run in `outputs`."""
+    return bool(_runs(outputs))
 
 
 def _runs(outputs: Path) -> list[Path]:

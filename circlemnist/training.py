@@ -105,9 +105,12 @@ def train_epoch(
     part = training.part
     order, part.values = part.order.to(device), part.values.to(device)
     started = time.perf_counter() - part.seconds
+    steps_before = (number - 1) * len(order)
     look_every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
     lr = config.lr
     training.embedder.train()
+    if training.recorder is not None and steps_before == part.done == 0:
+        training.recorder.look(0, training.embedder)
     for step in range(part.done, len(order)):
         indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
@@ -123,6 +126,8 @@ def train_epoch(
         training.optimizer.step()
         lr = float(training.scheduler.get_last_lr()[0])
         training.scheduler.step()
+        if training.recorder is not None:
+            training.recorder.look(steps_before + step + 1, training.embedder)
         part.done, part.seconds = step + 1, time.perf_counter() - started
         if part.done < len(order):
             stop.check()

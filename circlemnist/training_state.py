@@ -24,6 +24,7 @@ from circlemnist.loss import CircleLoss, ClassCircleLoss
 from circlemnist.loss.circle import PairSets
 from circlemnist.model import Embedder, build_embedder
 from circlemnist.run import Epoch, Run
+from circlemnist.snapshots import Recorder
 
 MILESTONES = (0.5, 0.75)
 
@@ -64,6 +65,7 @@ class Training:
     generator: torch.Generator
     history: list[Epoch] = field(default_factory=list)
     part: Part | None = None
+    recorder: Recorder | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -88,6 +90,12 @@ class Training:
         for name, tensor in _tensors(state):
             if tensor.is_floating_point() and name != "part" and not tensor.isfinite().all():
                 raise Diverged(f"a value of the {name} is not finite")
+        if self.recorder is not None:
+            # ahead of the checkpoint: what it has seen too much is forgotten when it is restored
+            try:
+                self.recorder.save(run.snapshots_file)
+            except OSError as error:
+                raise UserError(f"cannot write {run.snapshots_file}: {error.strerror}") from error
         save_checkpoint(run.checkpoint_file, state)
         run.write_history(self.history)
 
@@ -124,7 +132,6 @@ def start_training(config: Config, split: Split) -> Training:
         raise SettingError(
             "batch_size", f"must be ≤ {len(split)}, the training images, not {config.batch_size}"
         )
-    assert config.epochs is not None
     pixels = split.images.float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -138,8 +145,7 @@ def start_training(config: Config, split: Split) -> Training:
         weight_decay=config.weight_decay,
         fused=True,
     )
-    steps = config.epochs * (len(split) // config.batch_size)
-    scheduler = build_scheduler(config.scheduler, optimizer, config.lr, steps)
+    scheduler = build_scheduler(config.scheduler, optimizer, config.lr, config.steps(len(split)))
     generator = torch.Generator().manual_seed(config.seed)
     return Training(embedder, criterion, optimizer, scheduler, generator)
 

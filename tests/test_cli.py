@@ -91,6 +91,11 @@ def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
         "eval.json",
         "eval.txt",
         "embeddings.npz",
+        "plots",
+    }
+    assert {path.name for path in (finished_run / "plots").iterdir()} >= {
+        "embedding.png",
+        "history.png",
     }
     config = tomllib.loads((finished_run / "config.toml").read_text())
     assert (config["dataset"], config["epochs"]) == ("digits", 3)
@@ -109,7 +114,8 @@ def test_training_prints_lines_a_table_and_the_next_command(tmp_path: Path) -> N
     lines = result.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
     assert lines[2] == "digits, 360 test images, run mine"
-    assert lines[-2:] == [f"run: {tmp_path / 'outputs' / 'mine'}", "next: circlemnist plot"]
+    run = tmp_path / "outputs" / "mine"
+    assert lines[-3:] == [f"run: {run}", f"pictures: {run / 'plots'}", "next: circlemnist plot"]
     assert result.stderr == ""
 
 
@@ -163,7 +169,8 @@ def test_plot_names_what_it_shows(finished_run: Path, tmp_path: Path) -> None:
     assert invoke("plot", finished_run, "--out", out, "--projection", "pca").exit_code == 0
     text = out.read_text("utf-8")
     accuracy = json.loads((finished_run / "eval.json").read_text())["metrics"]["1nn"]
-    assert "scikit-learn digits, 360 test images, PCA of 64-D" in text
+    assert "scikit-learn digits, 360 test images" in text
+    assert "PCA of 64-D" in text
     assert f"gamma 80, m 0.25, 3 epochs, 1-NN {100 * accuracy:.2f} %" in text
 
 

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox
+from PIL import Image
 
 from circlemnist.errors import UserError
-from circlemnist.plots.embedding import embedding_figure
-from circlemnist.plots.projection import project
-from circlemnist.plots.style import CLASS_COLORS, save_figure
+from circlemnist.plots.embedding import Mistakes, embedding_figure
+from circlemnist.plots.projection import project, project_frames
+from circlemnist.plots.style import THEMES, save_figure
 
 NAMES = tuple("0123456789")
 
@@ -23,10 +26,12 @@ def cloud(dim: int, n: int = 200) -> tuple[np.ndarray, np.ndarray]:
     return points / np.linalg.norm(points, axis=1, keepdims=True), labels
 
 
-def drawn(dim: int) -> Figure:
+def drawn(dim: int, theme: str = "light", mistakes: Mistakes | None = None) -> Figure:
     embeddings, labels = cloud(dim)
     points, _ = project(embeddings, "pca", 0)
-    return embedding_figure(points, labels, NAMES, "the title", "the subtitle")
+    return embedding_figure(
+        points, labels, NAMES, "the title\nthe subtitle", THEMES[theme], mistakes
+    )
 
 
 def test_map_has_every_point_in_the_colour_of_its_class() -> None:
@@ -59,7 +64,33 @@ def test_sphere_shows_every_point_from_one_side_or_the_other() -> None:
     assert sum(map(len, shown)) == len(embeddings)
 
 
-@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_mistakes_are_ringed_and_the_worst_show_their_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    figure = drawn(64, mistakes=Mistakes(np.array([7, 3, 11, 100]), images))
+    (axes,) = figure.axes
+    points, rings = axes.collections
+    np.testing.assert_array_equal(rings.get_offsets(), points.get_offsets()[[7, 3, 11, 100]])
+    boxes = [artist for artist in axes.artists if isinstance(artist, AnnotationBbox)]
+    for box, image, index in zip(boxes, images, (7, 3, 11), strict=True):
+        np.testing.assert_array_equal(box.offsetbox.get_data(), image)
+        np.testing.assert_array_equal(box.xy, points.get_offsets()[index])
+    assert figure.legends[0].get_texts()[-1].get_text() == "4 wrong"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_themes_colour_paper_and_ink(theme: str, tmp_path: Path) -> None:
+    figure = drawn(64, theme)
+    assert to_hex(figure.get_facecolor()) == THEMES[theme].paper
+    path = tmp_path / "a.png"
+    save_figure(figure, path, width=400)
+    picture = Image.open(path)
+    assert picture.width == 400
+    assert "#{:02x}{:02x}{:02x}".format(*picture.convert("RGB").getpixel((0, 0))) == (
+        THEMES[theme].paper
+    )
+
+
+@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"])
 def test_projection_repeats_and_keeps_classes_apart(method: str) -> None:
     embeddings, labels = cloud(16)
     points, how = project(embeddings, method, seed=0)
@@ -67,6 +98,24 @@ def test_projection_repeats_and_keeps_classes_apart(method: str) -> None:
     assert "16-D" in how
     np.testing.assert_array_equal(points, project(embeddings, method, seed=0)[0])
     nearest = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(nearest, np.inf)
+    assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_points_of_a_movie_do_not_jump(method: str) -> None:
+    """Between looks at a space that changes a little, points move a little, and classes stay."""
+    embeddings, labels = cloud(16)
+    noise = np.random.default_rng(1).normal(size=embeddings.shape)
+    times = np.stack([embeddings + size * noise for size in (0.2, 0.15, 0.1, 0.05, 0)])
+    times = (times / np.linalg.norm(times, axis=2, keepdims=True)).astype(np.float32)
+    frames, how = project_frames(times, method, 0)
+    assert frames.shape == (5, 200, 2)
+    assert "16-D" in how
+    width = np.ptp(frames[-1], axis=0).max()
+    steps = np.linalg.norm(np.diff(frames, axis=0), axis=2)
+    assert np.median(steps) < 0.1 * width
+    nearest = np.linalg.norm(frames[-1][:, None] - frames[-1], axis=2)
     np.fill_diagonal(nearest, np.inf)
     assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
 
@@ -114,4 +163,5 @@ def test_nothing_is_clipped_at_the_edges() -> None:
 
 
 def test_ten_colours_for_ten_classes() -> None:
-    assert len(set(CLASS_COLORS)) == 10
+    for theme in THEMES.values():
+        assert len({*theme.classes, theme.paper}) == 11

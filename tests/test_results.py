@@ -33,7 +33,7 @@ def test_evaluation_is_read_back(run: Run) -> None:
     evaluation = load_evaluation(run)
     assert evaluation is not None
     assert evaluation.metrics == json.loads(run.metrics_file.read_text())["metrics"]
-    assert evaluation.embeddings.shape == (360, 64)
+    assert evaluation.arrays.embeddings.shape == (360, 64)
 
 
 def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
@@ -48,20 +48,26 @@ def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("embeddings", "labels"),
+    "changed",
     [
-        (np.zeros((3, 2)), np.zeros(4, int)),
-        (np.zeros(3), np.zeros(3, int)),
-        (np.zeros((3, 2), int), np.zeros(3, int)),
-        (np.zeros((3, 2)), np.zeros(3)),
-        (np.zeros((3, 2)), np.array([0, 1, 10])),
-        (np.zeros((3, 2)), np.array([0, 1, -1])),
-        (np.full((3, 2), np.nan), np.zeros(3, int)),
-        (np.zeros((0, 2)), np.zeros(0, int)),
+        {"embeddings": np.zeros((359, 64), np.float32)},
+        {"embeddings": np.zeros(360, np.float32)},
+        {"embeddings": np.zeros((360, 64), int)},
+        {"embeddings": np.full((360, 64), np.nan, np.float32)},
+        {"labels": np.zeros(360)},
+        {"labels": np.full(360, 10)},
+        {"labels": np.full(360, -1)},
+        {"neighbors": np.zeros(360, int)},
+        {"neighbors": np.zeros((360, 0), int)},
+        {"neighbor_labels": np.full((360, 20), 10)},
+        {"neighbor_cosines": np.zeros((360, 19), np.float32)},
     ],
+    ids=str,
 )
-def test_arrays_that_are_no_embeddings_are_one_line(embeddings: Any, labels: Any, run: Run) -> None:
-    np.savez(run.embeddings_file, embeddings=embeddings, labels=labels)
+def test_arrays_that_are_no_embeddings_are_one_line(changed: dict[str, Any], run: Run) -> None:
+    with np.load(run.embeddings_file) as file:
+        arrays = dict(file)
+    np.savez(run.embeddings_file, **(arrays | changed))
     assert_one_line_error(invoke("plot", run.folder), "embeddings.npz", "circlemnist eval")
 
 

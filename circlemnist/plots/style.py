@@ -1,5 +1,8 @@
-"""Colours, projection-independent looks and the saving of pictures."""
+"""How pictures look, in light and in dark, and how they are saved."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -9,21 +12,90 @@ from circlemnist.atomic import replacing
 from circlemnist.errors import UserError
 
 FORMATS = (".png", ".svg", ".pdf")
-DPI = 150
+WIDTH = 1200  # pixels of a PNG
 
-# Paul Tol's "muted" scheme and black: ten colours that colour-blind readers tell apart
-CLASS_COLORS = (
-    "#332288",
-    "#88CCEE",
-    "#44AA99",
-    "#117733",
-    "#999933",
-    "#DDCC77",
-    "#CC6677",
-    "#882255",
-    "#AA4499",
-    "#000000",
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a picture, as `#rrggbb`.
+
+    Attributes:
+        name: "light" or "dark".
+        paper: background.
+        ink: text, axes, the circle.
+        faint: grids and what is in the background.
+        like: within-class pairs, and what is right.
+        unlike: between-class pairs, and what is wrong.
+        density: name of the matplotlib colour map for shares and densities; its low end is near
+            `paper`.
+        classes: ten colours that colour-blind readers tell apart.
+    """
+
+    name: str
+    paper: str
+    ink: str
+    faint: str
+    like: str
+    unlike: str
+    density: str
+    classes: tuple[str, ...]
+
+
+# Paul Tol's "muted" scheme and black; his "light" scheme, a violet and white
+LIGHT = Theme(
+    name="light",
+    paper="#ffffff",
+    ink="#1a1a1a",
+    faint="#d0d0d0",
+    like="#117733",
+    unlike="#882255",
+    density="Blues",
+    classes=(
+        *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
+        *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000"),
+    ),
 )
+DARK = Theme(
+    name="dark",
+    paper="#14171c",
+    ink="#e8e8e8",
+    faint="#3c424c",
+    like="#44bb99",
+    unlike="#ee8866",
+    density="bone",
+    classes=(
+        *("#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00"),
+        *("#eedd88", "#ee8866", "#ffaabb", "#cc88ee", "#ffffff"),
+    ),
+)
+THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+
+
+@contextmanager
+def themed(theme: Theme) -> Iterator[None]:
+    """Within, figures that are made have the colours of the theme and text that is read at 800 px.
+
+    A figure keeps its look after the block.
+    """
+    with rc_context(
+        {
+            "figure.facecolor": theme.paper,
+            "axes.facecolor": theme.paper,
+            "savefig.facecolor": theme.paper,
+            "text.color": theme.ink,
+            "axes.labelcolor": theme.ink,
+            "axes.edgecolor": theme.ink,
+            "xtick.color": theme.ink,
+            "ytick.color": theme.ink,
+            "grid.color": theme.faint,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "font.size": 12,
+            "figure.titlesize": 14,
+        }
+    ):
+        yield
 
 
 def check_format(path: Path) -> None:
@@ -32,8 +104,11 @@ def check_format(path: Path) -> None:
         raise UserError(f"cannot draw into {path}: the name must end in {', '.join(FORMATS)}")
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, width: int = WIDTH) -> None:
     """Write a figure as PNG, SVG or PDF, by the suffix of `path`, atomically.
+
+    Args:
+        width: of a PNG, in pixels; SVG and PDF have the size of the figure.
 
     Raises:
         UserError: another suffix, or the file cannot be written.
@@ -42,6 +117,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, rc_context({"svg.fonttype": "none"}):
-            figure.savefig(temporary, dpi=DPI)
+            figure.savefig(temporary, dpi=width / figure.get_figwidth())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error

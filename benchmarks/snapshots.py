@@ -1,0 +1,68 @@
+"""What `train --snapshots` costs: seconds of the default training without and with it, in turn.
+
+    python benchmarks/snapshots.py --data-dir data
+
+Expected: less than 2 % of the training. The looks themselves are timed as well: their share is
+less noisy than the difference of two trainings on a machine that others use.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+
+from circlemnist.config import Config
+from circlemnist.data import load_dataset
+from circlemnist.model import Embedder
+from circlemnist.progress import Progress
+from circlemnist.signals import StopSignals
+from circlemnist.snapshots import Recorder
+from circlemnist.training import train_epoch
+from circlemnist.training_state import start_training
+
+
+class Timed(Recorder):
+    """A recorder that adds up the seconds of its looks."""
+
+    seconds = 0.0
+
+    def look(self, step: int, embedder: Embedder) -> None:
+        begun = time.perf_counter()
+        super().look(step, embedder)
+        self.seconds += time.perf_counter() - begun
+
+
+def main() -> None:
+    """Train without and with snapshots in turn, print both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", default="data", type=Path, help="folder that holds MNIST")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    config = Config().on("mnist")
+    dataset = load_dataset("mnist", arguments.data_dir)
+    progress, stop = Progress("quiet", config, len(dataset.train)), StopSignals()
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    shares = []
+    for turn in range(2 * arguments.rounds):
+        watched = turn % 2 == 1
+        training = start_training(config, dataset.train)
+        recorder = Timed(dataset.test, config.steps(len(dataset.train)))
+        training.recorder = recorder if watched else None
+        assert config.epochs is not None
+        for number in range(1, config.epochs + 1):
+            train_epoch(training, config, dataset.train, number, progress, stop)
+        seconds[watched].append(sum(epoch.seconds for epoch in training.history))
+        if watched:
+            shares.append(100 * recorder.seconds / seconds[watched][-1])
+    print(f"{os.cpu_count()} cores, {arguments.rounds} rounds, median (range)")
+    for watched, values in seconds.items():
+        name = "with snapshots" if watched else "without"
+        print(
+            f"{name:<16}{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+        )
+    print(f"{'the looks':<16}{statistics.median(shares):.2f} % of it (up to {max(shares):.2f} %)")
+
+
+if __name__ == "__main__":
+    main()

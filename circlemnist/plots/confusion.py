@@ -1,0 +1,54 @@
+"""The confusion matrix: counts, and the share of each class that is right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from circlemnist.plots.style import Theme, themed
+
+
+def confusion_figure(
+    counts: NDArray[Any], names: Sequence[str], title: str, theme: Theme
+) -> Figure:
+    """Draw counts by true and by predicted class; colour is for the mistakes.
+
+    Args:
+        counts: (C, C) int: row i, column j the images of class i taken for class j.
+        names: C names of classes.
+        title: above the picture.
+    """
+    mistakes = counts * (1 - np.eye(len(counts), dtype=int))
+    most = max(int(mistakes.max()), 1)
+    with themed(theme):
+        figure = Figure(figsize=(8, 7.4), layout="constrained")
+        figure.suptitle(title)
+        axes = figure.add_subplot()
+        shades = LinearSegmentedColormap.from_list("shades", [theme.paper, theme.unlike])
+        axes.imshow(mistakes, cmap=shades, vmin=0, vmax=most)
+        for row, of_class in enumerate(counts):
+            for column, count in enumerate(of_class):
+                if row == column:
+                    share = 100 * count / max(of_class.sum(), 1)
+                    axes.text(column, row, f"{count:,}\n{share:.1f} %", **_centred(10, theme.like))
+                elif count:
+                    color = theme.ink if count < 0.6 * most else theme.paper
+                    axes.text(column, row, f"{count:,}", **_centred(12, color))
+        slanted = max(map(len, names)) > 3
+        axes.set_xticks(range(len(names)), names, rotation=40 if slanted else 0)
+        if slanted:
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel="class of the nearest training image", ylabel="class")
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set(visible=True, edgecolor=theme.faint)
+    return figure
+
+
+def _centred(size: int, color: str) -> dict[str, Any]:
+    return {"ha": "center", "va": "center", "fontsize": size, "color": color}

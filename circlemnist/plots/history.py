@@ -1,0 +1,69 @@
+"""How a training went, epoch by epoch; the similarities as in the paper's Fig. 4."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from circlemnist.plots.style import Theme, themed
+
+Array = NDArray[Any]
+
+
+def history_figure(
+    epochs: Array,
+    columns: Mapping[str, Array],
+    one_nn: tuple[Array, Array] | None,
+    title: str,
+    theme: Theme,
+) -> Figure:
+    """Draw loss, mean similarities and learning rate over the epochs, and 1-NN where it is known.
+
+    Args:
+        epochs: (E,) int, from 1.
+        columns: "loss", "mean_sp", "mean_sn" and "lr", (E,) float each.
+        one_nn: (T,) epochs, of any fraction, and (T,) shares 0-1 at them.
+        title: above the picture.
+    """
+    with themed(theme):
+        figure = Figure(figsize=(8, 7), layout="constrained")
+        figure.suptitle(title)
+        panels = figure.subplots(4 if one_nn else 3, 1, sharex=True)
+        _line(panels[0], epochs, columns["loss"], theme.ink)
+        panels[0].set_ylabel("loss")
+        if columns["loss"].min() > 0 and columns["loss"].max() > 20 * columns["loss"].min():
+            panels[0].set_yscale("log")
+        for name, key, color in (
+            ("mean $s_p$", "mean_sp", theme.like),
+            ("mean $s_n$", "mean_sn", theme.unlike),
+        ):
+            _line(panels[1], epochs, columns[key], color)
+            panels[1].annotate(
+                name,
+                (epochs[-1], columns[key][-1]),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                color=color,
+                annotation_clip=False,
+            )
+        panels[1].set(ylabel="cosine", ylim=(-1.05, 1.05))
+        _line(panels[2], epochs, columns["lr"], theme.ink)
+        panels[2].set_ylabel("lr")
+        if one_nn:
+            _line(panels[3], one_nn[0], 100 * one_nn[1], theme.ink)
+            panels[3].set_ylabel("1-NN, %,\nof a sample")
+        for axes in panels:
+            axes.grid(axis="y", linewidth=0.6)
+            axes.set_axisbelow(True)
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.align_ylabels()
+    return figure
+
+
+def _line(axes: Axes, x: Array, y: Array, color: str) -> None:
+    axes.plot(x, y, color=color, linewidth=1.8, marker="o", markersize=4 if len(x) < 40 else 0)

@@ -1,0 +1,101 @@
+"""Cosines within and between classes, and what a threshold on them accepts."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from circlemnist.plots.style import Theme, themed
+
+Array = NDArray[Any]
+
+
+def similarities_figure(
+    like: Array,
+    unlike: Array,
+    edges: Array,
+    threshold: float,
+    eer: float,
+    false_accepts: Array,
+    true_accepts: Array,
+    auc: float,
+    title: str,
+    theme: Theme,
+) -> Figure:
+    """Draw the histograms of both kinds of cosines, and the ROC curve of accepting by cosine.
+
+    Args:
+        like, unlike: (B,) shares of the within-class and the between-class pairs in each bin.
+        edges: (B + 1,) of the bins, cosines.
+        threshold: cosine at which as many pairs are falsely accepted as rejected.
+        eer: the rate of either there, 0-1.
+        false_accepts, true_accepts: (R,) rates 0-1, ascending.
+        auc: area under the curve, 0-1.
+        title: above the picture.
+    """
+    with themed(theme):
+        figure = Figure(figsize=(10, 5), layout="constrained")
+        figure.suptitle(title)
+        left, right = figure.subplots(1, 2)
+        _histograms(left, like, unlike, edges, threshold, theme)
+        _roc(right, false_accepts, true_accepts, eer, auc, theme)
+    return figure
+
+
+def _histograms(
+    axes: Axes, like: Array, unlike: Array, edges: Array, threshold: float, theme: Theme
+) -> None:
+    for shares, name, color in (
+        (unlike, "between classes", theme.unlike),
+        (like, "within a class", theme.like),
+    ):
+        axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
+        axes.stairs(shares, edges, color=color, linewidth=1.5, label=name)
+    axes.axvline(threshold, color=theme.ink, linestyle="--", linewidth=1.2)
+    smallest = min(shares[shares > 0].min() for shares in (like, unlike) if shares.any())
+    axes.set(
+        yscale="log",
+        xlim=(-1, 1),
+        xticks=(-1, -0.5, 0, 0.5, 1),
+        ylim=(max(smallest / 2, 1e-8), 3),
+        xlabel="cosine of a pair",
+        ylabel="share of the pairs, a bin",
+    )
+    axes.annotate(
+        f"equal errors at {threshold:.2f}",
+        (threshold, 1.4),
+        xytext=(-6, 0),
+        textcoords="offset points",
+        ha="right",
+        fontsize=11,
+    )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=11)
+
+
+def _roc(
+    axes: Axes, false_accepts: Array, true_accepts: Array, eer: float, auc: float, theme: Theme
+) -> None:
+    axes.plot(false_accepts, 100 * true_accepts, color=theme.ink, linewidth=1.8)
+    axes.plot(eer, 100 * (1 - eer), marker="o", markersize=8, color=theme.unlike)
+    axes.annotate(
+        f"equal error rate {100 * eer:.2f} %",
+        (eer, 100 * (1 - eer)),
+        xytext=(8, -10),
+        textcoords="offset points",
+        va="top",
+        color=theme.unlike,
+    )
+    shown = true_accepts[false_accepts >= 1e-5]
+    lowest = 100 * float(shown.min()) if len(shown) else 0.0
+    axes.set(
+        xscale="log",
+        xlim=(1e-5, 1),
+        ylim=(max(0.0, np.floor(lowest / 10) * 10), 101),
+        xlabel="false-accept rate",
+        ylabel="true-accept rate, %",
+        title=f"area under the curve {100 * auc:.2f} %",
+    )
+    axes.title.set_fontsize(12)
+    axes.grid(linewidth=0.6)
