@@ -176,6 +176,22 @@ def evaluate(
     click.echo(evaluation.to_json() if for_machines else as_table(evaluation))
 
 
+projection_option = click.option(
+    "--projection",
+    type=click.Choice(METHODS),
+    default=METHODS[0],
+    show_default=True,
+    help="how more than three dimensions become two",
+)
+theme_option = click.option(
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    default="light",
+    show_default=True,
+    help="colours",
+)
+
+
 @main.command()
 @run_options
 @click.option(
@@ -194,20 +210,8 @@ def evaluate(
     show_default=True,
     help="images of the scatter plot",
 )
-@click.option(
-    "--projection",
-    type=click.Choice(METHODS),
-    default=METHODS[0],
-    show_default=True,
-    help="how more than three dimensions become two",
-)
-@click.option(
-    "--theme",
-    type=click.Choice(["light", "dark"]),
-    default="light",
-    show_default=True,
-    help="colours",
-)
+@projection_option
+@theme_option
 @click.option(
     "--width",
     type=click.IntRange(200, 10_000),
@@ -274,3 +278,47 @@ def plot(
         click.echo(f"picture: {path}")
         if show and not (has_display() and click.launch(str(path)) == 0):
             say(f"there is no window to show it in: open {path} yourself")
+
+
+@main.command()
+@run_options
+@projection_option
+@theme_option
+@click.option(
+    "--out",
+    type=PrintablePath(dir_okay=False),
+    help=".html file  [default: plots/explorer.html in the run]",
+)
+@click.option("--open", "open_it", is_flag=True, help="open it in the browser")
+def explore(
+    run_name: str | None,
+    outputs: Path,
+    data_dir: str | None,
+    device: str,
+    projection: str,
+    theme: str,
+    out: Path | None,
+    open_it: bool,
+) -> None:
+    """Write a page to walk through the embedding space; it needs no network.
+
+    RUN is the name or the folder of a run; by default the newest. Of a run with --snapshots, the
+    page shows how the space formed, too.
+
+    \b
+    Examples:
+      circlemnist explore --open
+      circlemnist explore --theme dark --out space.html
+    """
+    run = find_run(outputs, run_name)
+
+    from circlemnist import jobs
+    from circlemnist.material import Material
+    from circlemnist.pictures import Look
+    from circlemnist.plots.style import THEMES
+
+    look = Look(THEMES[theme], projection)
+    path = jobs.explore(Material(run, data_dir, device), look, out)
+    click.echo(f"page: {path}")
+    if open_it and not (has_display() and click.launch(str(path)) == 0):
+        say(f"there is no browser to open it in: open {path} yourself")

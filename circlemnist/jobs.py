@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from circlemnist.atomic import write_text
 from circlemnist.checkpoint import restore_from
 from circlemnist.classes import CLASS_NAMES
 from circlemnist.config import Config
 from circlemnist.data import load_dataset
 from circlemnist.diagnosis import crowded
 from circlemnist.environment import describe, resolve_device
+from circlemnist.errors import UserError
 from circlemnist.evaluation import measure
 from circlemnist.material import Material
 from circlemnist.pictures import OF_A_RUN, Look, facts, gradients, snapshot_captions, title
 from circlemnist.plots.animation import movie_formats, save_animation
-from circlemnist.plots.projection import project_frames
+from circlemnist.plots.projection import project, project_frames
 from circlemnist.plots.style import LIGHT, WIDTH, check_format, save_figure
 from circlemnist.progress import Mode, Progress
 from circlemnist.report import as_table
@@ -199,3 +201,50 @@ def _animate(material: Material, look: Look, path: Path, width: int, quiet: bool
         width,
         quiet,
     )
+
+
+def explore(material: Material, look: Look, out: Path | None) -> Path:
+    """Write the page to walk through the embedding space of a run, with its snapshots if any.
+
+    Args:
+        out: where it goes; None for `explorer.html` in the run's `plots/`.
+
+    Raises:
+        UserError: the run, the data or the device is not usable, or the page cannot be written.
+    """
+    from circlemnist.explorer import Frames, explorer_html
+
+    evaluation = material.evaluation
+    arrays = evaluation.arrays
+    config = material.config
+    points, how = project(arrays.embeddings, look.projection, config.seed)
+    frames = None
+    if material.has_snapshots:
+        seen = material.snapshots
+        positions, _ = project_frames(
+            seen.embeddings.astype(np.float32),
+            look.projection,
+            config.seed,
+            last=points[seen.indices, :2],
+        )
+        frames = Frames(snapshot_captions(material), positions[..., :2], seen.labels)
+    counted = f"{len(arrays.labels):,} {evaluation.measured} images"
+    page = explorer_html(
+        points[:, :2],
+        arrays.labels,
+        arrays.neighbor_labels[:, 0],
+        material.dataset.test.images.numpy(),
+        CLASS_NAMES[evaluation.dataset],
+        arrays.embeddings,
+        f"{title(material, counted)}, {how}, {facts(material)}",
+        config.m,
+        look.theme,
+        frames,
+    )
+    path = out or material.run.plots / "explorer.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    return path

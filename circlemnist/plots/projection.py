@@ -38,11 +38,18 @@ def project(embeddings: Array, method: str, seed: int) -> tuple[Array, str]:
     return points, f"{NAMES[method]} of {dim}-D"
 
 
-def project_frames(embeddings: Array, method: str, seed: int) -> tuple[Array, str]:
+def project_frames(
+    embeddings: Array, method: str, seed: int, last: Array | None = None
+) -> tuple[Array, str]:
     """Return points (T, S, 2) for the same S images at T times (T, S, D), and how, in words.
 
     No point jumps: PCA takes the axes of the last time for all; t-SNE and UMAP start there, and
     t-SNE goes back in time, each layout beginning as the next one ended.
+
+    Args:
+        embeddings: of unit rows.
+        method, seed: as for `project`.
+        last: (S, 2) layout of the last time for t-SNE and UMAP, where there is one already.
 
     Raises:
         UserError: UMAP is not installed.
@@ -53,8 +60,8 @@ def project_frames(embeddings: Array, method: str, seed: int) -> tuple[Array, st
     if method == "pca":
         axes = _axes(embeddings[-1])
         return (embeddings - embeddings[-1].mean(0)) @ axes, f"PCA of {dim}-D"
-    last, how = project(embeddings[-1], method, seed)
-    frames = [last]
+    how = f"{NAMES[method]} of {dim}-D"
+    frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1]))
     return np.stack(frames[::-1]), how
