@@ -15,7 +15,9 @@ from circlemnist.diagnosis import crowded
 from circlemnist.environment import describe, resolve_device
 from circlemnist.errors import UserError
 from circlemnist.evaluation import measure
+from circlemnist.lock import locked
 from circlemnist.material import Material
+from circlemnist.new_run import create_run
 from circlemnist.pictures import OF_A_RUN, Look, facts, gradients, snapshot_captions, title
 from circlemnist.plots.animation import movie_formats, save_animation
 from circlemnist.plots.projection import project, project_frames
@@ -23,7 +25,7 @@ from circlemnist.plots.style import LIGHT, WIDTH, check_format, save_figure
 from circlemnist.progress import Mode, Progress
 from circlemnist.report import as_table
 from circlemnist.results import Evaluation, save_evaluation
-from circlemnist.run import Run, create_run, locked
+from circlemnist.run import Run
 from circlemnist.signals import Stopped, StopSignals
 from circlemnist.snapshots import Recorder
 from circlemnist.training import fit

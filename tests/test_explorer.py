@@ -32,6 +32,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_page_holds_all_it_needs(watched: Path) -> None:
     page = (watched / "plots" / "explorer.html").read_text("utf-8")
     assert len(page) < 15e6

@@ -84,6 +84,7 @@ def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
     check("train", *args)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["--name", "--outputs", "--config", "--resume"])
 @settings(max_examples=12, suppress_health_check=OWN_FOLDER)
 @given(value=VALUES)
@@ -92,6 +93,7 @@ def test_any_name_of_a_run_or_folder(name: str, value: str) -> None:
     check("train", *args, f"{name}={value}")
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=OWN_FOLDER)
 @given(
     option=st.sampled_from(["RUN", "--outputs=", "--data-dir=", "--device=", "--out="]),

@@ -70,6 +70,7 @@ def test_nothing_is_clipped_or_of_another_theme(kind: str, theme: str, material:
     assert to_hex(figure.get_facecolor()) == THEMES[theme].paper
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STILL)
 def test_kind_is_a_picture_of_the_width_asked_for(kind: str, finished_run: Path) -> None:
     for out in ("a.png", "a.svg", "a.pdf"):

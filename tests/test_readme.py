@@ -4,6 +4,7 @@ import re
 
 from tests.conftest import ROOT, invoke
 
+COMMANDS = ("train", "eval", "plot", "explore")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -24,6 +25,8 @@ def test_every_file_that_is_linked_is_there() -> None:
 
 
 def test_every_flag_that_is_mentioned_exists() -> None:
-    text = "".join(invoke(command, "--help").output for command in ("train", "eval", "plot"))
+    text = "".join(
+        invoke(command, "--help").output for command in ("train", "eval", "plot", "explore")
+    )
     for flag in set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", README)):
         assert flag in text, flag

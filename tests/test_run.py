@@ -7,7 +7,8 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.run import Epoch, Run, create_run, find_run
+from circlemnist.new_run import create_run
+from circlemnist.run import Epoch, Run, find_run
 
 
 def test_new_run_holds_its_settings_and_environment(tmp_path: Path) -> None:

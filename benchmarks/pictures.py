@@ -1,0 +1,75 @@
+"""Time the pictures of a run as whole processes, and t-SNE beside scikit-learn's.
+
+    python benchmarks/pictures.py outputs/RUN         # a run on MNIST with --snapshots
+
+Expected on 4 cores: all still pictures in under 60 s, the points of t-SNE in under 15 s, the page
+in under 20 s, the animation in under 60 s.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+from circlemnist.plots.projection import project
+from circlemnist.run import Run
+
+STILL = ("embedding", "circle", "history", "gradients", "similarities", "neighbors", "confusion")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long some work takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def circlemnist(*args: str) -> None:
+    """Run the program."""
+    command = [sys.executable, "-m", "circlemnist", *args]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Parse, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a run with snapshots")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    run = str(arguments.run)
+    kinds = [word for kind in STILL for word in ("--kind", kind)]
+    embeddings = np.load(Run(arguments.run).embeddings_file)["embeddings"]
+    with tempfile.TemporaryDirectory() as folder:
+        jobs: dict[str, Callable[[], object]] = {
+            "all still pictures": lambda: circlemnist("plot", run, *kinds, "--theme", "dark"),
+            "animation": lambda: circlemnist(
+                "plot", run, "--kind", "animation", "--out", f"{folder}/a.gif"
+            ),
+            "explore": lambda: circlemnist("explore", run, "--out", f"{folder}/a.html"),
+            "t-SNE, ours": lambda: project(embeddings, "tsne", 0),
+            "t-SNE, scikit-learn": lambda: TSNE(random_state=0, n_jobs=-1).fit_transform(
+                embeddings
+            ),
+        }
+        rounds = [
+            {name: seconds(job) for name, job in jobs.items()} for _ in range(arguments.rounds)
+        ]
+        size = Path(folder, "a.html").stat().st_size
+    print(f"{os.cpu_count()} cores, {arguments.rounds} rounds, median (range)")
+    for name in jobs:
+        values = [turn[name] for turn in rounds]
+        middle = statistics.median(values)
+        print(f"{name:<20}{middle:6.1f} s ({min(values):.1f} to {max(values):.1f})")
+    print(f"{'the page':<20}{size / 1e6:6.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
