@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,9 @@ def save_animation(
                 points.set_offsets(frames[frame, :, :2])
                 caption.set_text(captions[said[frame]])
                 writer.grab_frame()
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, CalledProcessError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write {path}: {reason}") from error
 
 
 def _first_picture(

@@ -32,7 +32,7 @@ def circle_figure(
     """
     columns = min(len(clouds), COLUMNS)
     rows = math.ceil(len(clouds) / columns)
-    size = (7.5, 7.0) if columns == 1 else (10, 1 + 3.4 * rows)
+    size = (7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows)
     with themed(theme):
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title)
@@ -40,7 +40,7 @@ def circle_figure(
         for axes, (caption, density) in zip(panels.flat, clouds, strict=False):
             _draw(axes, density, m, theme, named=len(clouds) == 1)
             beyond = 100 * share_beyond(density, m)
-            axes.set_title(f"{caption}: {beyond:.2f} % beyond the circle", fontsize=11, pad=14)
+            axes.set_title(f"{caption}\n{beyond:.2f} % beyond the circle", fontsize=11, pad=12)
         for axes in panels.flat[len(clouds) :]:
             axes.set_axis_off()
         for axes in panels[-1]:
