@@ -79,7 +79,8 @@ class Page:
     def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
         self.driver.set_window_size(width, height)
         self.driver.get(path.as_uri())
-        self.until("document.body.dataset.ready === 'yes'")
+        self.until("document.body.dataset.ready === 'yes' && Bokeh.documents[0].is_idle")
+        self.until(f"({self.view('space')}).frame.bbox.width > 100")
 
     def ask(self, expression: str) -> Any:
         return self.driver.execute_script(f"return {expression}")
@@ -96,13 +97,15 @@ class Page:
     def model(self, name: str) -> str:
         return f"Bokeh.documents[0].get_model_by_name('{name}')"
 
+    def view(self, name: str) -> str:
+        return f"""((plot) => Bokeh.index.get_one ? Bokeh.index.find_one(plot)
+          : Object.values(Bokeh.index).find((view) => view.model === plot))({self.model(name)})"""
+
     def place(self, index: int) -> tuple[float, float]:
         """Where a point of the scatter plot is on the screen."""
         x, y = self.ask(
             f"""(() => {{
-              const plot = {self.model("space")}, data = {self.model("points")}.data;
-              const view = Bokeh.index.get_one ? Bokeh.index.find_one(plot)
-                : Object.values(Bokeh.index).find((view) => view.model === plot);
+              const view = {self.view("space")}, data = {self.model("points")}.data;
               const box = view.el.getBoundingClientRect();
               return [box.x + view.frame.x_scale.compute(data.x[{index}]),
                       box.y + view.frame.y_scale.compute(data.y[{index}])];
@@ -128,6 +131,7 @@ def page() -> Iterator[Page]:
     if not (chromium and driver_path):
         pytest.skip("there is no chromium with chromedriver here")
     from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
@@ -137,7 +141,10 @@ def page() -> Iterator[Page]:
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
+    try:
+        driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
+    except WebDriverException as error:
+        pytest.skip(f"chromium does not start here: {error.msg}")
     yield Page(driver)
     driver.quit()
 
@@ -195,9 +202,12 @@ def test_points_are_on_the_screen(watched: Path, page: Page) -> None:
 def test_hover_shows_the_digit(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     time.sleep(1)
-    x, y = page.place(7)
-    page.pointer(("move", x - 40, y - 40), ("move", x, y))
-    page.until("!document.getElementById('card').hidden")
+    for _ in range(10):  # a page that is still settling does not feel the pointer
+        x, y = page.place(7)
+        page.pointer(("move", x - 40, y - 40), ("move", x, y))
+        time.sleep(0.5)
+        if page.ask("!document.getElementById('card').hidden"):
+            break
     text = page.ask("document.querySelector('#card p').textContent")
     index = int(text.rsplit(" ", 1)[1])
     facts = page.ask("JSON.parse(document.getElementById('facts').textContent)")
@@ -235,9 +245,7 @@ def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
     time.sleep(1)
     x, y = page.ask(
         f"""(() => {{
-          const plot = {page.model("space")}, legend = plot.right[0];
-          const root = Bokeh.index.get_one ? Bokeh.index.find_one(plot)
-            : Object.values(Bokeh.index).find((view) => view.model === plot);
+          const root = {page.view("space")}, legend = root.model.right[0];
           const walk = (view) => view.model === legend ? view
             : [...view.children()].map(walk).find(Boolean);
           const box = walk(root).el.getBoundingClientRect();

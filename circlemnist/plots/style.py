@@ -26,8 +26,6 @@ class Theme:
         faint: grids and what is in the background.
         like: within-class pairs, and what is right.
         unlike: between-class pairs, and what is wrong.
-        density: name of the matplotlib colour map for shares and densities; its low end is near
-            `paper`.
         classes: ten colours that colour-blind readers tell apart.
     """
 
@@ -37,7 +35,6 @@ class Theme:
     faint: str
     like: str
     unlike: str
-    density: str
     classes: tuple[str, ...]
 
 
@@ -49,7 +46,6 @@ LIGHT = Theme(
     faint="#d0d0d0",
     like="#117733",
     unlike="#882255",
-    density="Blues",
     classes=(
         *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
         *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000"),
@@ -62,7 +58,6 @@ DARK = Theme(
     faint="#3c424c",
     like="#44bb99",
     unlike="#ee8866",
-    density="bone",
     classes=(
         *("#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00"),
         *("#eedd88", "#ee8866", "#ffaabb", "#cc88ee", "#ffffff"),
