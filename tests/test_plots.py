@@ -90,6 +90,21 @@ def test_themes_colour_paper_and_ink(theme: str, tmp_path: Path) -> None:
     )
 
 
+def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
+    embeddings, labels = cloud(3)
+    mistakes = Mistakes(np.array([1, 5, 9]), np.zeros((0, 28, 28), np.uint8))
+    figure = embedding_figure(
+        embeddings, labels, NAMES, "t", THEMES["dark"], mistakes, (embeddings[:50], labels[:50])
+    )
+    shown = [
+        len(points.get_offsets())
+        for axes in figure.axes
+        for points in axes.collections
+        if isinstance(points, PathCollection)
+    ]
+    assert sum(shown) == 200 + 50 + 3
+
+
 @pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"])
 def test_projection_repeats_and_keeps_classes_apart(method: str) -> None:
     embeddings, labels = cloud(16)

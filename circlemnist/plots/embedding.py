@@ -63,7 +63,7 @@ def embedding_figure(
         if flat:
             _draw_plane(figure.add_subplot(), points, labels, names, theme, mistakes, behind)
         else:
-            _draw_sphere(figure, points, labels, theme, mistakes)
+            _draw_sphere(figure, points, labels, theme, mistakes, behind)
         figure.suptitle(title)
         figure.legend(
             handles=_legend(names, theme, mistakes),
@@ -191,7 +191,12 @@ def _within(points: Array, place: Array, distance: float) -> int:
 
 
 def _draw_sphere(
-    figure: Figure, points: Array, labels: Array, theme: Theme, mistakes: Mistakes | None
+    figure: Figure,
+    points: Array,
+    labels: Array,
+    theme: Theme,
+    mistakes: Mistakes | None,
+    behind: tuple[Array, Array] | None,
 ) -> None:
     elevation, azimuth = VIEW
     for place, (view, side) in enumerate(
@@ -199,11 +204,15 @@ def _draw_sphere(
     ):
         axes = figure.add_subplot(1, 2, place, projection="3d")
         assert isinstance(axes, Axes3D)
+        if behind is not None:
+            seen = behind[0] @ _toward(view) > 0
+            colors = _colors(behind[1][seen], theme)
+            axes.scatter(*behind[0][seen].T, c=colors, s=5, linewidths=0, alpha=0.15)
         near = points @ _toward(view) > 0
         _draw_hemisphere(axes, points[near], labels[near], view, theme)
         if mistakes is not None:
-            seen = mistakes.indices[near[mistakes.indices]]
-            axes.scatter(*points[seen].T, **_ring(theme))
+            wrong = mistakes.indices[near[mistakes.indices]]
+            axes.scatter(*points[wrong].T, **_ring(theme))
         axes.text2D(0.5, -0.02, side, fontsize=12, ha="center", transform=axes.transAxes)
 
 
