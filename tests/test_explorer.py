@@ -277,6 +277,32 @@ def test_selection_fills_the_sheet(watched: Path, page: Page) -> None:
 
 
 @pytest.mark.slow
+def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    plot = page.model("space")
+    page.do(
+        f"{plot}.toolbar.active_drag ="
+        f" {plot}.toolbar.tools.find((tool) => tool.type === 'LassoSelectTool')"
+    )
+    x, y, width, height = page.ask(
+        f"""(() => {{
+          const view = {page.view("space")}, box = view.el.getBoundingClientRect();
+          const inner = view.frame.bbox;
+          return [box.x + inner.left + 3, box.y + inner.top + 3, inner.width - 6, inner.height - 6];
+        }})()"""
+    )
+    corners = [(0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5), (0, 0.02)]
+    path = [(x + width * i, y + height * j) for i, j in corners]
+    page.pointer(
+        ("pointer_down", *path[0]),
+        *(("move", *place) for place in path[1:]),
+        ("pointer_up", *path[-1]),
+    )
+    page.until(f"{page.model('points')}.selected.indices.length > 300")
+    page.until("document.getElementById('count').textContent.endsWith('the first 200 of them')")
+
+
+@pytest.mark.slow
 def test_slider_and_play_move_the_points(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     data = f"[...{page.model('moving')}.data.x]"
