@@ -78,13 +78,13 @@ def test_evaluation_stays_within_its_memory(mnist_dir: Path) -> None:
 import resource
 import torch
 from circlemnist.data import load_dataset
-from circlemnist.evaluation import embed, measure
-from circlemnist.model import build_embedder
+from circlemnist.evaluation import measure
+from circlemnist.model import build_embedder, embed
 from pathlib import Path
 
 dataset = load_dataset("mnist", Path("data"))
 embedder = build_embedder("small", 64, 0.13, 0.31)
-embed(embedder, dataset.test)
+embed(embedder, dataset.test.images)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 measure("run", embedder, dataset)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
