@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from circlemnist import pictures
 from circlemnist.loss import CircleLoss
 from circlemnist.material import Material
+from circlemnist.metrics import equal_error, pair_similarities, roc_curve
 from circlemnist.pictures import OF_A_RUN, Look
 from circlemnist.plots.confusion import confusion_figure
 from circlemnist.plots.gradients import LOSSES, POINTS, gradients_figure
 from circlemnist.plots.history import history_figure
+from circlemnist.plots.neighbors import neighbors_figure
+from circlemnist.plots.similarities import similarities_figure
 from circlemnist.plots.style import LIGHT, THEMES, save_figure
 from circlemnist.run import Run
 from circlemnist.similarity_plane import plane_density, share_beyond
@@ -273,3 +279,70 @@ def test_wrong_wishes_are_one_line(args: tuple[str, ...], word: str, watched: Pa
 def test_save_figure_writes_what_is_asked(material: Material, tmp_path: Path) -> None:
     save_figure(drawn("confusion", material), tmp_path / "a.png", width=321)
     assert Image.open(tmp_path / "a.png").width == 321
+
+
+def boxes_of(figure: Figure, texts: list[Text]) -> list[Bbox]:
+    FigureCanvasAgg(figure).draw()
+    return [text.get_window_extent() for text in texts if text.get_text()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [7, 8])
+def test_neighbors_with_long_names_do_not_touch(columns: int) -> None:
+    names = [*CLOTHES, "ankle boot"]
+    images = np.zeros((10, columns, 28, 28), np.uint8)
+    figure = neighbors_figure(
+        images[:, 0],
+        names,
+        images,
+        [[names[(row + column) % 10] for column in range(columns)] for row in range(10)],
+        np.eye(10, columns, dtype=bool),
+        np.full((10, columns), 0.98),
+        "title",
+        LIGHT,
+    )
+    boxes = boxes_of(figure, [axes.xaxis.label for axes in figure.axes])
+    assert len(boxes) == 10 * (columns + 1)
+    assert all(figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1 for box in boxes)
+    rows = [boxes[at : at + columns + 1] for at in range(0, len(boxes), columns + 1)]
+    for row in rows:
+        assert all(left.x1 < right.x0 for left, right in pairwise(row))
+    solid = [a for a in figure.axes if a.spines["left"].get_linestyle() == "-"]
+    assert len(solid) == 10 + columns  # the queries, and one right in each column
+
+
+@pytest.mark.parametrize(("noise", "good"), [(1e-3, True), (0.15, True), (100.0, False)])
+def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
+    labels = torch.arange(300) % 10
+    noisy = torch.eye(10)[labels] + noise * torch.randn(
+        300, 10, generator=torch.Generator().manual_seed(0)
+    )
+    pairs = pair_similarities(torch.nn.functional.normalize(noisy), labels)
+    eer, threshold = equal_error(pairs)
+    edges = np.linspace(-1, 1, 51)
+    like, unlike = (np.histogram(s, edges)[0] / len(s) for s in (pairs.sp, pairs.sn))
+    figure = similarities_figure(
+        like, unlike, edges, threshold, eer, *roc_curve(pairs), 0.5, "title", LIGHT
+    )
+    left, right = figure.axes
+    legend = right.get_legend()
+    (box,) = boxes_of(figure, legend.get_texts())
+    assert right.bbox.x0 <= box.x0 <= box.x1 <= right.bbox.x1
+    assert legend.get_texts()[0].get_text() == f"equal error rate {100 * eer:.2f} %"
+    (x,), (y,) = right.lines[1].get_data()
+    assert right.get_xlim()[0] <= x <= right.get_xlim()[1]
+    assert right.get_ylim()[0] < y < right.get_ylim()[1]
+    assert right.get_ylim()[0] <= 90
+    assert (eer < 0.1) is good
+    assert left.bbox.width > 0.3 * figure.bbox.width
+
+
+@pytest.mark.parametrize(("sp", "sn"), [(0.98, 0.93), (0.1, 0.12), (0.9, -0.1)])
+@pytest.mark.parametrize("known", [True, False])
+def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
+    x = np.arange(1, 4)
+    columns = {"loss": x / 1.0, "lr": x / 1.0, "mean_sp": x * 0 + sp, "mean_sn": x * 0 + sn}
+    figure = history_figure(x, columns, (x, x / 3) if known else None, "title", LIGHT)
+    boxes = boxes_of(figure, figure.axes[1].texts)
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])

@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from circlemnist.plots.style import Theme, themed
 
 Array = NDArray[Any]
+# named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
 SIDE = 201
 
 
 def triplet(sn: Array, sp: Array, gamma: float, m: float) -> tuple[Array, Array]:
-    """Return |dL/ds_n| and |dL/ds_p| of [s_n - s_p + m]₊ (Eq. 5, its limit gamma → ∞)."""
+    """Return |dL/ds_n| and |dL/ds_p| of [s_n - s_p + m]₊ (Eq. 3, Eq. 1 as gamma → ∞)."""
     pull = (sn - sp + m > 0).astype(float)
     return pull, pull
 
 
 def am_softmax(sn: Array, sp: Array, gamma: float, m: float) -> tuple[Array, Array]:
-    """Return both magnitudes of log[1 + exp(gamma (s_n - s_p + m))] (Eqs. 1 and 4, one pair)."""
+    """Return both magnitudes of log[1 + exp(gamma (s_n - s_p + m))] (Eq. 2, one pair)."""
     pull = gamma * _sigmoid(gamma * (sn - sp + m))
     return pull, pull
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from circlemnist.plots.style import Theme, themed
 
 Array = NDArray[Any]
+NEAR = 0.4  # cosines whose names would overlap
 
 
 def history_figure(
@@ -36,9 +37,12 @@ def history_figure(
         panels[0].set_ylabel("loss")
         if columns["loss"].min() > 0 and columns["loss"].max() > 20 * columns["loss"].min():
             panels[0].set_yscale("log")
-        for name, key, color in (
-            ("mean $s_p$", "mean_sp", theme.like),
-            ("mean $s_n$", "mean_sn", theme.unlike),
+        gap = columns["mean_sp"][-1] - columns["mean_sn"][-1]
+        # names of neighbouring lines stand apart
+        sides = ("center", "center") if abs(gap) > NEAR else ("bottom", "top")
+        for name, key, color, side in (
+            ("mean $s_p$", "mean_sp", theme.like, sides[0 if gap >= 0 else 1]),
+            ("mean $s_n$", "mean_sn", theme.unlike, sides[1 if gap >= 0 else 0]),
         ):
             _line(panels[1], epochs, columns[key], color)
             panels[1].annotate(
@@ -46,7 +50,7 @@ def history_figure(
                 (epochs[-1], columns[key][-1]),
                 xytext=(8, 0),
                 textcoords="offset points",
-                va="center",
+                va=side,
                 color=color,
                 annotation_clip=False,
             )

@@ -35,8 +35,10 @@ def neighbors_figure(
         title: above the picture.
     """
     rows, columns = right.shape
+    # a long name leaves no room for the cosine beside it
+    long = max(len(name) for row in neighbor_names for name in row) > 3
     with themed(theme):
-        figure = Figure(figsize=(8, 1.05 * rows + 1), layout="constrained")
+        figure = Figure(figsize=(8, (1.2 if long else 1.05) * rows + 1), layout="constrained")
         figure.suptitle(title)
         panels = figure.subplots(rows, columns + 1, squeeze=False)
         for row in range(rows):
@@ -45,7 +47,8 @@ def neighbors_figure(
             _frame(first, theme.ink, "-", 0.8)
             for column in range(columns):
                 axes = panels[row, column + 1]
-                caption = f"{neighbor_names[row][column]}  {cosines[row, column]:.2f}"
+                between = "\n" if long else "  "
+                caption = f"{neighbor_names[row][column]}{between}{cosines[row, column]:.2f}"
                 _show(axes, neighbors[row, column], caption, theme)
                 if right[row, column]:
                     _frame(axes, theme.like, "-", 1.8)

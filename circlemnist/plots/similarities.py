@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from circlemnist.plots.style import Theme, themed
 
 Array = NDArray[Any]
+LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
 def similarities_figure(
@@ -66,9 +67,9 @@ def _histograms(
     axes.annotate(
         f"equal errors at {threshold:.2f}",
         (threshold, 1.4),
-        xytext=(-6, 0),
+        xytext=(-6 if threshold > 0 else 6, 0),
         textcoords="offset points",
-        ha="right",
+        ha="right" if threshold > 0 else "left",
         fontsize=11,
     )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=11)
@@ -78,21 +79,24 @@ def _roc(
     axes: Axes, false_accepts: Array, true_accepts: Array, eer: float, auc: float, theme: Theme
 ) -> None:
     axes.plot(false_accepts, 100 * true_accepts, color=theme.ink, linewidth=1.8)
-    axes.plot(eer, 100 * (1 - eer), marker="o", markersize=8, color=theme.unlike)
-    axes.annotate(
-        f"equal error rate {100 * eer:.2f} %",
-        (eer, 100 * (1 - eer)),
-        xytext=(8, -10),
-        textcoords="offset points",
-        va="top",
+    axes.plot(
+        max(eer, LOWEST_RATE),
+        100 * (1 - eer),
+        marker="o",
+        markersize=8,
+        linestyle="",
         color=theme.unlike,
+        clip_on=False,
+        label=f"equal error rate {100 * eer:.2f} %",
     )
-    shown = true_accepts[false_accepts >= 1e-5]
+    # where the curve is not, be the embedding good or bad
+    axes.legend(loc="best", labelcolor=theme.unlike, handletextpad=0.1)
+    shown = true_accepts[false_accepts >= LOWEST_RATE]
     lowest = 100 * float(shown.min()) if len(shown) else 0.0
     axes.set(
         xscale="log",
-        xlim=(1e-5, 1),
-        ylim=(max(0.0, np.floor(lowest / 10) * 10), 101),
+        xlim=(LOWEST_RATE, 1),
+        ylim=(max(0.0, min(90.0, np.floor(lowest / 10) * 10)), 101),
         xlabel="false-accept rate",
         ylabel="true-accept rate, %",
         title=f"area under the curve {100 * auc:.2f} %",
