@@ -113,7 +113,7 @@ def test_circle_has_the_radius_of_the_margin(material: Material) -> None:
 def test_circle_shows_how_the_cloud_moved(watched: Path) -> None:
     axes = drawn("circle", Material(Run(watched))).axes
     captions = [a.get_title() for a in axes]
-    assert captions[0].startswith("before training\n100.00 %")
+    assert captions[0].startswith("before training\n100.0 %")
     assert captions[-1].startswith("after 4 epochs")
     shares = [float(caption.split("\n")[1].split()[0]) for caption in captions]
     assert shares[-1] < shares[0]

@@ -40,7 +40,7 @@ def circle_figure(
         for axes, (caption, density) in zip(panels.flat, clouds, strict=False):
             _draw(axes, density, m, theme, named=len(clouds) == 1)
             beyond = 100 * share_beyond(density, m)
-            axes.set_title(f"{caption}\n{beyond:.2f} % beyond the circle", fontsize=11, pad=12)
+            axes.set_title(f"{caption}\n{beyond:.1f} % beyond the circle", fontsize=11, pad=12)
         for axes in panels.flat[len(clouds) :]:
             axes.set_axis_off()
         for axes in panels[-1]:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from circlemnist.plots.style import Theme, themed
 
+# of the deepest shade: where ink and paper contrast alike with it, in both themes
+SWITCH = 0.67
+
 
 def confusion_figure(
     counts: NDArray[Any], names: Sequence[str], title: str, theme: Theme
@@ -35,7 +38,7 @@ def confusion_figure(
                     share = 100 * count / max(of_class.sum(), 1)
                     axes.text(column, row, f"{count:,}\n{share:.1f} %", **_centred(10, theme.like))
                 elif count:
-                    color = theme.ink if count < 0.5 * most else theme.paper
+                    color = theme.ink if count < SWITCH * most else theme.paper
                     axes.text(column, row, f"{count:,}", **_centred(12, color))
         slanted = max(map(len, names)) > 3
         axes.set_xticks(range(len(names)), names, rotation=40 if slanted else 0)
