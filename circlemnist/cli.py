@@ -146,6 +146,12 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def show_in(place: str, path: Path) -> None:
+    """Open a file in the program for its kind, or say that there is no `place` for it."""
+    if not (has_display() and click.launch(str(path)) == 0):
+        say(f"there is no {place} it in: open {path} yourself")
+
+
 def say(message: str) -> None:
     """Tell the user something that is not a result."""
     with unread_is_fine(sys.stderr):
@@ -276,8 +282,8 @@ def plot(
     quiet = not sys.stderr.isatty()
     for path in jobs.plot(material, list(dict.fromkeys(kinds)), look, out, width, quiet):
         click.echo(f"picture: {path}")
-        if show and not (has_display() and click.launch(str(path)) == 0):
-            say(f"there is no window to show it in: open {path} yourself")
+        if show:
+            show_in("window to show", path)
 
 
 @main.command()
@@ -320,5 +326,5 @@ def explore(
     look = Look(THEMES[theme], projection)
     path = jobs.explore(Material(run, data_dir, device), look, out)
     click.echo(f"page: {path}")
-    if open_it and not (has_display() and click.launch(str(path)) == 0):
-        say(f"there is no browser to open it in: open {path} yourself")
+    if open_it:
+        show_in("browser to open", path)

@@ -6,25 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from circlemnist.atomic import write_text
+from circlemnist.atomic import write_text, writing
 from circlemnist.checkpoint import restore_from
 from circlemnist.classes import CLASS_NAMES
 from circlemnist.config import Config
 from circlemnist.data import load_dataset
 from circlemnist.diagnosis import crowded
 from circlemnist.environment import describe, resolve_device
-from circlemnist.errors import UserError
-from circlemnist.evaluation import measure
 from circlemnist.lock import locked
 from circlemnist.material import Material
 from circlemnist.new_run import create_run
-from circlemnist.pictures import OF_A_RUN, Look, facts, gradients, snapshot_captions, title
+from circlemnist.pictures import OF_A_RUN, Look, gradients, heading, snapshot_captions
 from circlemnist.plots.animation import movie_formats, save_animation
 from circlemnist.plots.projection import project, project_frames
 from circlemnist.plots.style import LIGHT, WIDTH, check_format, save_figure
 from circlemnist.progress import Mode, Progress
-from circlemnist.report import as_table
-from circlemnist.results import Evaluation, save_evaluation
+from circlemnist.results import Evaluation
 from circlemnist.run import Run
 from circlemnist.signals import Stopped, StopSignals
 from circlemnist.snapshots import Recorder
@@ -75,53 +72,45 @@ def train(
         Stopped: one of them came before.
     """
     with StopSignals() as stop:
-        return _train(config, outputs, name, run, mode, say, stop)
-
-
-def _train(
-    config: Config,
-    outputs: Path,
-    name: str | None,
-    run: Run | None,
-    mode: Mode,
-    say: Callable[[str], object],
-    stop: StopSignals,
-) -> tuple[Run, Evaluation]:
-    device = resolve_device(config.device)
-    dataset = load_dataset(config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say)
-    # a run finds its data again, wherever the next command is typed
-    config = replace(config.on(dataset.name), data_dir=str(Path(config.data_dir).resolve()))
-    dataset = dataset.hold_out(config.holdout)
-    split = dataset.train.to(device)
-    training = start_training(config, split)
-    if config.snapshots:
-        training.recorder = Recorder(dataset.test.to(device), config.steps(len(split)))
-    if warning := crowded(config):
-        say(warning)
-    if run is None:
-        facts = {
-            **describe(device),
-            "seed": config.seed,
-            "dataset": dataset.name,
-            "dataset_sha256": dataset.checksum(),
-        }
-        run = create_run(outputs, name, config, facts)
-    try:
-        with locked(run):
-            if run.checkpoint_file.exists():
-                restore_from(run.checkpoint_file, training.restore)
-                if training.recorder is not None:
-                    done = training.scheduler.last_epoch  # steps, whatever its name says
-                    training.recorder.restore(run.snapshots_file, done)
-            with Progress(mode, config, len(split)) as progress, stop.between_steps():
-                fit(training, config, split, run, progress, stop)
-            evaluation = measure(run.name, training.embedder, dataset)
-            save_evaluation(run, evaluation, as_table(evaluation))
-            material = Material(run, config.data_dir, config.device)
-            list(plot(material, FIRST_PICTURES, Look(LIGHT, projection="pca"), None, WIDTH, True))
-    except Stopped as stopped:
-        raise Interrupted(run, stopped.exit_code) from None
-    return run, evaluation
+        device = resolve_device(config.device)
+        dataset = load_dataset(
+            config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say
+        )
+        # a run finds its data again, wherever the next command is typed
+        config = replace(config.on(dataset.name), data_dir=str(Path(config.data_dir).resolve()))
+        dataset = dataset.hold_out(config.holdout)
+        split = dataset.train.to(device)
+        training = start_training(config, split)
+        if config.snapshots:
+            training.recorder = Recorder(dataset.test.to(device), config.steps(len(split)))
+        if warning := crowded(config):
+            say(warning)
+        if run is None:
+            facts = {
+                **describe(device),
+                "seed": config.seed,
+                "dataset": dataset.name,
+                "dataset_sha256": dataset.checksum(),
+            }
+            run = create_run(outputs, name, config, facts)
+        try:
+            with locked(run):
+                if run.checkpoint_file.exists():
+                    restore_from(run.checkpoint_file, training.restore)
+                    if training.recorder is not None:
+                        done = training.scheduler.last_epoch  # steps, whatever its name says
+                        training.recorder.restore(run.snapshots_file, done)
+                with Progress(mode, config, len(split)) as progress, stop.between_steps():
+                    fit(training, config, split, run, progress, stop)
+                material = Material(run, config.data_dir, config.device)
+                material.config, material.dataset = config, dataset
+                material.embedder = training.embedder
+                evaluation = material.evaluation = material.measured()
+                look = Look(LIGHT, projection="pca")
+                list(plot(material, FIRST_PICTURES, look, None, WIDTH, quiet=True))
+        except Stopped as stopped:
+            raise Interrupted(run, stopped.exit_code) from None
+        return run, evaluation
 
 
 def evaluate(run: Run, data_dir: str | None, device: str) -> Evaluation:
@@ -149,7 +138,7 @@ def plot(
 
     Args:
         material: of the run; None for `gradients` alone, at the default gamma and m.
-        kinds: of `pictures.KINDS`.
+        kinds: keys of `pictures.OF_A_RUN`, "gradients" or "animation".
         out: where the picture goes, if it is one; None for the run's `plots/`.
         width: of a PNG, GIF or MP4, in pixels.
 
@@ -197,7 +186,7 @@ def _animate(material: Material, look: Look, path: Path, width: int, quiet: bool
         seen.labels,
         CLASS_NAMES[material.evaluation.dataset],
         snapshot_captions(material),
-        f"{title(material, counted)}\n{how}, {facts(material)}",
+        heading(material, counted, f"{how}, "),
         look.theme,
         path,
         width,
@@ -230,7 +219,6 @@ def explore(material: Material, look: Look, out: Path | None) -> Path:
             last=points[seen.indices, :2],
         )
         frames = Frames(snapshot_captions(material), positions[..., :2], seen.labels)
-    counted = f"{len(arrays.labels):,} {evaluation.measured} images"
     page = explorer_html(
         points[:, :2],
         arrays.labels,
@@ -238,15 +226,13 @@ def explore(material: Material, look: Look, out: Path | None) -> Path:
         material.dataset.test.images.numpy(),
         CLASS_NAMES[evaluation.dataset],
         arrays.embeddings,
-        f"{title(material, counted)}, {how}, {facts(material)}",
+        heading(material, evaluation.counted, f"{how}, ").replace("\n", ", "),
         config.m,
         look.theme,
         frames,
     )
     path = out or material.run.plots / "explorer.html"
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, page)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
     return path

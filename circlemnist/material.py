@@ -18,7 +18,7 @@ from circlemnist.run import Run
 from circlemnist.snapshots import Snapshots, load_snapshots
 
 
-@dataclass(frozen=True)
+@dataclass
 class Material:
     """A run and what belongs to it.
 
@@ -27,7 +27,8 @@ class Material:
         data_dir: folder of the data sets; None for the one that the run was trained with.
         device: "auto", "cpu", "cuda" or "mps".
 
-    Each part raises UserError where its file, the data or the device is not usable.
+    What is known already may be assigned. Each part raises UserError where its file, the data or
+    the device is not usable.
     """
 
     run: Run
@@ -38,6 +39,11 @@ class Material:
     def config(self) -> Config:
         """The settings of the run."""
         return self.run.config()
+
+    @cached_property
+    def history(self) -> list[dict[str, str]]:
+        """A row an epoch, as text."""
+        return self.run.history()
 
     @cached_property
     def dataset(self) -> Dataset:

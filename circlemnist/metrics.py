@@ -45,6 +45,20 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat([block.values for block in blocks]), torch.cat([b.indices for b in blocks])
 
 
+def nearest_others(embeddings: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the cosines and the indices of the `k` nearest other vectors of each, nearest first.
+
+    Args:
+        embeddings: (N, D) float, unit rows.
+        k: how many, 1 to N − 1.
+
+    Returns:
+        (N, k) float and (N, k) int64.
+    """
+    blocks = [s.topk(k) for _, s in _cosines_to_others(embeddings)]
+    return torch.cat([block.values for block in blocks]), torch.cat([b.indices for b in blocks])
+
+
 def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
     """Return the share of queries whose label wins the vote of the first `k` neighbours.
 
@@ -91,10 +105,7 @@ def retrieval(embeddings: Tensor, labels: Tensor) -> dict[str, float]:
     depth = min(max(int(others.max()), *RECALL_AT), len(labels) - 1)
     found, r_precision, map_at_r = [], [], []
     ranks = torch.arange(1, depth + 1, device=embeddings.device)
-    for start, block in _blocks(embeddings, len(embeddings)):
-        rows = torch.arange(start, start + len(block), device=embeddings.device)
-        s = block @ embeddings.T
-        s[torch.arange(len(block)), rows] = -math.inf  # a query is not its own neighbour
+    for rows, s in _cosines_to_others(embeddings):
         like = labels[s.topk(depth).indices] == labels[rows, None]  # (block, depth)
         found.append(torch.stack([like[:, :k].any(1) for k in RECALL_AT], 1))
         r = others[rows, None]
@@ -204,6 +215,15 @@ def roc_curve(pairs: PairSimilarities) -> tuple[NDArray[Any], NDArray[Any]]:
     false_accepts = np.geomspace(1 / len(pairs.sn), 1, ROC_POINTS)
     rates = [_true_accept_rate(*pairs, rate) for rate in false_accepts]
     return false_accepts, np.array(rates)
+
+
+def _cosines_to_others(embeddings: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows (B,) in blocks and their cosines (B, N) to all vectors, −inf to itself."""
+    for start, block in _blocks(embeddings, len(embeddings)):
+        rows = torch.arange(start, start + len(block), device=embeddings.device)
+        s = block @ embeddings.T
+        s[torch.arange(len(block)), rows] = -math.inf
+        yield rows, s
 
 
 def _blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:

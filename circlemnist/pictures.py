@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from circlemnist.classes import CLASS_NAMES
 from circlemnist.config import Config
 from circlemnist.material import Material
-from circlemnist.metrics import equal_error, nearest, pair_similarities, roc_curve
+from circlemnist.metrics import (
+    equal_error,
+    knn_accuracy,
+    nearest_others,
+    pair_similarities,
+    roc_curve,
+)
 from circlemnist.model import embed
 from circlemnist.plots.circle import circle_figure
 from circlemnist.plots.confusion import confusion_figure
@@ -55,7 +61,7 @@ def embedding(material: Material, look: Look) -> Figure:
     """The embedding space as a scatter plot, with the mistakes."""
     evaluation = material.evaluation
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
-    counted = f"{len(arrays.labels):,} {evaluation.measured} images"
+    counted = evaluation.counted
     embeddings, labels = arrays.embeddings, arrays.labels
     if look.split != "test":
         train = material.dataset.train
@@ -78,7 +84,7 @@ def embedding(material: Material, look: Look) -> Figure:
         points,
         labels,
         names,
-        f"{title(material, counted)}\n{how}, {facts(material)}",
+        heading(material, counted, f"{how}, "),
         look.theme,
         shown,
         behind,
@@ -98,16 +104,14 @@ def _mistakes(material: Material) -> Mistakes:
 def circle(material: Material, look: Look) -> Figure:
     """The (s_n, s_p) plane with the decision circle; with snapshots, how the cloud moved."""
     density = plane_density(material.test_embeddings, material.test_labels)
-    epochs = len(material.run.history())
+    epochs = len(material.history)
     clouds = [(f"after {epochs} epochs", density)]
     if material.has_snapshots:
         clouds = [*_earlier_clouds(material), clouds[0]]
-    counted = f"pairs of {len(material.test_labels):,} {material.evaluation.measured} images"
+    counted = f"pairs of {material.evaluation.counted}"
     if material.has_snapshots:
         counted += f", at first of {len(material.snapshots.labels)}"
-    return circle_figure(
-        clouds, material.config.m, f"{title(material, counted)}\n{facts(material)}", look.theme
-    )
+    return circle_figure(clouds, material.config.m, heading(material, counted), look.theme)
 
 
 def _earlier_clouds(material: Material) -> list[tuple[str, np.ndarray]]:
@@ -123,7 +127,7 @@ def _earlier_clouds(material: Material) -> list[tuple[str, np.ndarray]]:
 def snapshot_captions(material: Material) -> list[str]:
     """The time of each snapshot, in words."""
     steps, last = material.snapshots.steps, max(int(material.snapshots.steps[-1]), 1)
-    epochs = len(material.run.history())
+    epochs = len(material.history)
     return [
         "before training" if step == 0 else f"epoch {epochs * step / last:.2f}"
         for step in steps.tolist()
@@ -132,10 +136,10 @@ def snapshot_captions(material: Material) -> list[str]:
 
 def history(material: Material, look: Look) -> Figure:
     """How loss, similarities and the learning rate moved; and 1-NN, where there are snapshots."""
-    rows = material.run.history()
+    rows = material.history
     columns = {
         key: np.array([float(row[key]) for row in rows])
-        for key in ("loss", "mean_sp", "mean_sn", "crossed", "lr")
+        for key in ("loss", "mean_sp", "mean_sn", "lr")
     }
     one_nn = None
     if material.has_snapshots:
@@ -144,14 +148,14 @@ def history(material: Material, look: Look) -> Figure:
         shares = []
         for embeddings in seen.embeddings:
             of = torch.from_numpy(embeddings).float()
-            second = nearest(of, of, 2)[1][:, 1]  # the nearest is the image itself
-            shares.append(float((labels[second] == labels).float().mean()))
+            found = nearest_others(of, 1)[1]
+            shares.append(knn_accuracy(labels[found], labels, 1))
         one_nn = (len(rows) * seen.steps / max(seen.steps[-1], 1), np.array(shares))
     return history_figure(
         np.arange(1, len(rows) + 1),
         columns,
         one_nn,
-        f"{title(material, 'training')}\n{facts(material)}",
+        heading(material, "training"),
         look.theme,
     )
 
@@ -176,7 +180,7 @@ def similarities(material: Material, look: Look) -> Figure:
         eer,
         *roc_curve(pairs),
         material.evaluation.metrics["roc_auc"],
-        f"{title(material, counted)}\n{facts(material)}",
+        heading(material, counted),
         look.theme,
     )
 
@@ -196,8 +200,11 @@ def neighbors(material: Material, look: Look) -> Figure:
         [[names[label] for label in row] for row in arrays.neighbor_labels[hardest, :NEIGHBORS]],
         like[hardest, :NEIGHBORS],
         arrays.neighbor_cosines[hardest, :NEIGHBORS],
-        f"{title(material, f'the {len(hardest)} hardest {evaluation.measured} images')}\n"
-        f"and their nearest training images, {facts(material)}",
+        heading(
+            material,
+            f"the {len(hardest)} hardest {evaluation.measured} images",
+            "and their nearest training images, ",
+        ),
         look.theme,
     )
 
@@ -208,23 +215,21 @@ def confusion(material: Material, look: Look) -> Figure:
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (arrays.labels, arrays.neighbor_labels[:, 0]), 1)
-    counted = f"1-NN of {len(arrays.labels):,} {evaluation.measured} images"
-    return confusion_figure(
-        counts, names, f"{title(material, counted)}\n{facts(material)}", look.theme
+    title = heading(material, f"1-NN of {evaluation.counted}")
+    return confusion_figure(counts, names, title, look.theme)
+
+
+def heading(material: Material, shown: str, how: str = "") -> str:
+    """The two lines above a picture: the data set and what is shown of it; how, and the facts.
+
+    The facts are the settings that matter, and how good the embedding is.
+    """
+    config, evaluation = material.config, material.evaluation
+    share = f"{100 * evaluation.metrics['1nn']:.2f} %"
+    return (
+        f"{DISPLAY_NAMES[evaluation.dataset]}, {shown}\n"
+        f"{how}gamma {config.gamma:g}, m {config.m:g}, {len(material.history)} epochs, 1-NN {share}"
     )
-
-
-def title(material: Material, what: str) -> str:
-    """The first line above a picture: the data set and what is shown of it."""
-    return f"{DISPLAY_NAMES[material.evaluation.dataset]}, {what}"
-
-
-def facts(material: Material) -> str:
-    """The second line: the settings that matter, and how good the embedding is."""
-    config, measures = material.config, material.evaluation.metrics
-    epochs = len(material.run.history())
-    share = f"{100 * measures['1nn']:.2f} %"
-    return f"gamma {config.gamma:g}, m {config.m:g}, {epochs} epochs, 1-NN {share}"
 
 
 OF_A_RUN: dict[str, Callable[[Material, Look], Figure]] = {

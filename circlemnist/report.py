@@ -30,12 +30,11 @@ COSINES = ("mean_sp", "mean_sn")
 
 def as_table(evaluation: Evaluation, keys: Sequence[str] = tuple(MEANINGS)) -> str:
     """Return an aligned table of the metrics `keys`: name, value, meaning."""
-    images = f"{len(evaluation.arrays.labels):,} {evaluation.measured} images"
     width = max(map(len, keys))
     rows = [
         f"{key:<{width}}  {_shown(key, evaluation.metrics[key])}  {MEANINGS[key]}" for key in keys
     ]
-    return "\n".join([f"{evaluation.dataset}, {images}, run {evaluation.run}", *rows])
+    return "\n".join([f"{evaluation.dataset}, {evaluation.counted}, run {evaluation.run}", *rows])
 
 
 def _shown(key: str, value: float) -> str:

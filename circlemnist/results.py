@@ -1,8 +1,6 @@
 """What was measured of a run, and its files: `eval.json`, `eval.txt` and `embeddings.npz`."""
 
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from circlemnist.atomic import replacing, write_text
 from circlemnist.classes import CLASS_NAMES, CLASSES
 from circlemnist.errors import UserError
+from circlemnist.npz import read_npz
 from circlemnist.run import Run
 
 
@@ -72,6 +71,11 @@ class Evaluation:
     metrics: dict[str, float]
     arrays: Arrays
 
+    @property
+    def counted(self) -> str:
+        """How many images were measured, and which, in words."""
+        return f"{len(self.arrays.labels):,} {self.measured} images"
+
     def to_json(self) -> str:
         """Return `{"run": …, "dataset": …, "images": …, "metrics": {…}}`, shares as 0-1."""
         content = {
@@ -110,19 +114,7 @@ def load_evaluation(run: Run) -> Evaluation | None:
         return None
     try:
         return _read(run)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        MemoryError,
-        RecursionError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
             f"run `circlemnist eval {run.folder}` again"
@@ -135,8 +127,7 @@ def _read(run: Run) -> Evaluation:
     dataset, measured = str(report["dataset"]), str(report["images"])
     if "1nn" not in metrics or dataset not in CLASS_NAMES:
         raise ValueError("measures are missing, or of an unknown data set")
-    with np.load(run.embeddings_file, allow_pickle=False) as file:
-        arrays = Arrays(**{field.name: file[field.name] for field in fields(Arrays)})
+    arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
     arrays.check()
     return Evaluation(run.name, dataset, measured, metrics, arrays)
 

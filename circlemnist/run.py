@@ -5,7 +5,7 @@ import io
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from circlemnist.atomic import write_text
+from circlemnist.atomic import write_text, writing
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import UserError
 
@@ -108,10 +108,8 @@ class Run:
         writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-        try:
+        with writing(self.history_file):
             write_text(self.history_file, text.getvalue())
-        except OSError as error:
-            raise UserError(f"cannot write {self.history_file}: {error.strerror}") from error
 
 
 def find_run(outputs: Path, name: str | None) -> Run:

@@ -1,8 +1,6 @@
 """Embeddings of a fixed sample of test images, taken while a run trains: how the space forms."""
 
-import zipfile
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from circlemnist.atomic import replacing
 from circlemnist.data import Split
 from circlemnist.errors import UserError
 from circlemnist.model import Embedder, embed
+from circlemnist.npz import read_npz
 
 # 31 looks at 500 images cost 1 to 2 % of six epochs of MNIST, and less of a longer run.
 INTERVALS = 30
@@ -97,15 +96,12 @@ def load_snapshots(path: Path) -> Snapshots:
             f"{path.parent} has no snapshots: train with --snapshots to see how the space forms"
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = Snapshots(*(file[key] for key in ("steps", "indices", "labels", "embeddings")))
+        found = Snapshots(**read_npz(path, [field.name for field in fields(Snapshots)]))
         t, s = len(found.steps), len(found.indices)
         kinds = "".join(array.dtype.kind for array in vars(found).values())
         shapes = [array.shape for array in vars(found).values()]
         if kinds != "iiif" or shapes[:3] != [(t,), (s,), (s,)] or shapes[3][:-1] != (t, s):
             raise ValueError(f"arrays of shapes {shapes}")
-    except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is damaged: {error}; train the run again") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is damaged; train the run again") from error
     return found

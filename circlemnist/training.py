@@ -1,6 +1,8 @@
 """The training loop: one epoch reads from top to bottom."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -43,8 +45,29 @@ def fit(
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
     run.write_history(training.history)
+    with _explained(training, config, run):
+        assert config.epochs is not None
+        said: set[str] = set()
+        try:
+            for number in range(len(training.history) + 1, config.epochs + 1):
+                values = train_epoch(training, config, split, number, progress, stop)
+                training.save(run)
+                progress.epoch(training.history[-1])
+                for kind, line in diagnose(training.history, values, config):
+                    if kind not in said:
+                        progress.note(line)
+                    said.add(kind)
+                stop.check()
+        except Stopped:
+            training.save(run)
+            raise
+
+
+@contextmanager
+def _explained(training: Training, config: Config, run: Run) -> Iterator[None]:
+    """Say of a training that diverges where it did, what to lower, and what is kept."""
     try:
-        _fit(training, config, split, run, progress, stop)
+        yield
     except Diverged as error:
         kept = "it has no checkpoint yet"
         if run.checkpoint_file.exists():
@@ -54,31 +77,6 @@ def fit(
             f"{error} in epoch {number} (gamma {config.gamma:g}, m {config.m:g}, lr "
             f"{training.optimizer.param_groups[0]['lr']:g}): lower --lr or --gamma; {kept}"
         ) from error
-
-
-def _fit(
-    training: Training,
-    config: Config,
-    split: Split,
-    run: Run,
-    progress: Progress,
-    stop: StopSignals,
-) -> None:
-    assert config.epochs is not None
-    said: set[str] = set()
-    try:
-        for number in range(len(training.history) + 1, config.epochs + 1):
-            values = train_epoch(training, config, split, number, progress, stop)
-            training.save(run)
-            progress.epoch(training.history[-1])
-            for kind, line in diagnose(training.history, values, config):
-                if kind not in said:
-                    progress.note(line)
-                said.add(kind)
-            stop.check()
-    except Stopped:
-        training.save(run)
-        raise
 
 
 def train_epoch(

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
 )
 
+from circlemnist.atomic import writing
 from circlemnist.checkpoint import save_checkpoint
 from circlemnist.classes import CLASSES
 from circlemnist.config import Config, SettingError
@@ -92,10 +93,8 @@ class Training:
                 raise Diverged(f"a value of the {name} is not finite")
         if self.recorder is not None:
             # ahead of the checkpoint: what it has seen too much is forgotten when it is restored
-            try:
+            with writing(run.snapshots_file):
                 self.recorder.save(run.snapshots_file)
-            except OSError as error:
-                raise UserError(f"cannot write {run.snapshots_file}: {error.strerror}") from error
         save_checkpoint(run.checkpoint_file, state)
         run.write_history(self.history)
 

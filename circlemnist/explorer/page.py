@@ -4,11 +4,11 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import torch
 from bokeh.document import Document
 from bokeh.embed import file_html
 from bokeh.events import DocumentReady
@@ -17,28 +17,13 @@ from jinja2 import Template
 from numpy.typing import NDArray
 from PIL import Image
 
-from circlemnist.explorer.views import draw_views
+from circlemnist.explorer.views import Frames, draw_views
+from circlemnist.metrics import nearest_others
 from circlemnist.plots.style import Theme
 
 Array = NDArray[Any]
 COLUMNS = 100  # of the sheet that holds all images
 NEIGHBORS = 5
-BLOCK = 1000
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The space as it formed.
-
-    Attributes:
-        captions: T words, of the times.
-        positions: (T, S, 2) float.
-        labels: (S,) int, of the points that move.
-    """
-
-    captions: Sequence[str]
-    positions: Array
-    labels: Array
 
 
 def explorer_html(
@@ -121,14 +106,7 @@ def plane(embeddings: Array, labels: Array) -> tuple[Array, Array]:
 
 def neighbors(embeddings: Array) -> Array:
     """Return (N, 5) int: the nearest other images of each, nearest first."""
-    found = []
-    for start in range(0, len(embeddings), BLOCK):
-        s = embeddings[start : start + BLOCK] @ embeddings.T
-        s[np.arange(len(s)), start + np.arange(len(s))] = -np.inf
-        some = np.argpartition(-s, NEIGHBORS, axis=1)[:, :NEIGHBORS]
-        order = np.argsort(-np.take_along_axis(s, some, 1), axis=1, kind="stable")
-        found.append(np.take_along_axis(some, order, 1))
-    return np.concatenate(found)
+    return nearest_others(torch.from_numpy(embeddings), NEIGHBORS)[1].numpy()
 
 
 def _sprite(images: Array, theme: Theme) -> str:

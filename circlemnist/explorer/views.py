@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from bokeh.core.properties import field
@@ -24,17 +24,23 @@ from circlemnist.plots.style import Theme
 
 Array = NDArray[Any]
 TOOLS = "pan,wheel_zoom,box_zoom,lasso_select,box_select,reset"
+DOTS: dict[str, Any] = {"size": 5, "alpha": 0.75, "nonselection_alpha": 0.08, "line_color": None}
+RINGS: dict[str, Any] = {"size": 10, "fill_color": None, "nonselection_line_alpha": 0.1}
 
 
-class Movie(Protocol):
-    """What `page.Frames` holds."""
+@dataclass(frozen=True)
+class Frames:
+    """The space as it formed.
 
-    @property
-    def captions(self) -> Sequence[str]: ...
-    @property
-    def positions(self) -> Array: ...
-    @property
-    def labels(self) -> Array: ...
+    Attributes:
+        captions: T words, of the times.
+        positions: (T, S, 2) float.
+        labels: (S,) int, of the points that move.
+    """
+
+    captions: Sequence[str]
+    positions: Array
+    labels: Array
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def draw_views(
     sp: Array,
     m: float,
     theme: Theme,
-    frames: Movie | None,
+    frames: Frames | None,
 ) -> Views:
     """Build the plots over one source, so that a selection in one shows in the other."""
     source = ColumnDataSource(
@@ -91,14 +97,14 @@ def draw_views(
     gate = IndexFilter(indices=list(range(len(labels))))
     shown, beside = [], []
     for label, (name, kept) in enumerate(zip(names, filters, strict=True)):
-        color, named = theme.classes[label], {"legend_label": name}
+        dots = DOTS | {"color": theme.classes[label]}
         both = IntersectionFilter(operands=[kept, gate])
-        shown.append(_dots(space, "x", "y", source, both, color, **named))
-        beside.append(_dots(plane, "sn", "sp", source, kept, color))
+        shown.append(_points(space, "x", "y", source, both, legend_label=name, **dots))
+        beside.append(_points(plane, "sn", "sp", source, kept, **dots))
     for one, other in zip(shown, beside, strict=True):
         one.js_link("visible", other, "visible")
     rings = [
-        _rings(plot, x, y, source, wrong, theme)
+        _points(plot, x, y, source, wrong, line_color=theme.ink, **RINGS)
         for plot, x, y in ((space, "x", "y"), (plane, "sn", "sp"))
     ]
     _circle(plane, m, theme)
@@ -170,38 +176,13 @@ def _plot(name: str, x: Range1d, y: Range1d, theme: Theme, height: int) -> Any:
     return plot
 
 
-def _dots(
-    plot: Any, x: str, y: str, source: ColumnDataSource, kept: Filter, color: str, **named: str
+def _points(
+    plot: Any, x: str, y: str, source: ColumnDataSource, kept: Filter, **look: Any
 ) -> DataRenderer:
-    dots: DataRenderer = plot.scatter(
-        field(x),
-        field(y),
-        source=source,
-        view=CDSView(filter=kept),
-        size=5,
-        color=color,
-        alpha=0.75,
-        nonselection_alpha=0.08,
-        line_color=None,
-        **named,
+    points: DataRenderer = plot.scatter(
+        field(x), field(y), source=source, view=CDSView(filter=kept), **look
     )
-    return dots
-
-
-def _rings(
-    plot: Any, x: str, y: str, source: ColumnDataSource, wrong: IndexFilter, theme: Theme
-) -> DataRenderer:
-    rings: DataRenderer = plot.scatter(
-        field(x),
-        field(y),
-        source=source,
-        view=CDSView(filter=wrong),
-        size=10,
-        fill_color=None,
-        line_color=theme.ink,
-        nonselection_line_alpha=0.1,
-    )
-    return rings
+    return points
 
 
 def _circle(plot: Any, m: float, theme: Theme) -> None:
@@ -222,7 +203,7 @@ def _legend(plot: Any, theme: Theme) -> None:
     plot.add_layout(legend, "right")
 
 
-def _movie(plot: Any, frames: Movie, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
+def _movie(plot: Any, frames: Frames, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
     """The points that move, and what moves them."""
     last = len(frames.captions)
     x, y = frames.positions[-1].astype(np.float32).T

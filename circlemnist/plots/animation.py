@@ -1,6 +1,7 @@
 """The embedding space as it forms: one picture moving, as GIF or MP4."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
@@ -8,13 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from circlemnist.atomic import replacing
+from circlemnist.atomic import replacing, writing
 from circlemnist.errors import UserError
-from circlemnist.plots.style import Theme, themed
+from circlemnist.plots.style import Theme, class_colors, class_handles, themed
 
 FRAMES = 60
 FRAMES_A_SECOND = 12
@@ -71,7 +71,7 @@ def save_animation(
     kind = PillowWriter if path.suffix.lower() == ".gif" else FFMpegWriter
     writer: AbstractMovieWriter = kind(fps=FRAMES_A_SECOND)
     order = [*range(FRAMES), *[FRAMES - 1] * HOLD]
-    try:
+    with writing(path), _ffmpeg_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             replacing(path) as temporary,
@@ -81,9 +81,15 @@ def save_animation(
                 points.set_offsets(frames[frame, :, :2])
                 caption.set_text(captions[said[frame]])
                 writer.grab_frame()
-    except (OSError, CalledProcessError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot write {path}: {reason}") from error
+
+
+@contextmanager
+def _ffmpeg_errors() -> Iterator[None]:
+    """Turn the failure of ffmpeg into one of writing a file."""
+    try:
+        yield
+    except CalledProcessError as error:
+        raise OSError(str(error)) from error
 
 
 def _first_picture(
@@ -97,16 +103,13 @@ def _first_picture(
         axes.set_axis_off()
         reach = 1.05 * np.abs(positions[..., :2]).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        colors = np.asarray(theme.classes)[labels]
+        colors = class_colors(labels, theme)
         x, y = positions[0, :, :2].T
         points = axes.scatter(x, y, c=colors, s=30, linewidths=0, alpha=0.8)
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
         figure.suptitle(title)
         figure.legend(
-            handles=[
-                Line2D([], [], marker="o", linestyle="", markersize=9, color=color, label=name)
-                for name, color in zip(names, theme.classes, strict=False)
-            ],
+            handles=class_handles(names, theme, size=9),
             loc="outside right center",
             handletextpad=0.1,
         )

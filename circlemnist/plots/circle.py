@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, themed
+from circlemnist.plots.style import Theme, shades, themed
 from circlemnist.similarity_plane import share_beyond
 
 COLUMNS = 3
@@ -51,12 +51,11 @@ def circle_figure(
 
 
 def _draw(axes: Axes, density: NDArray[Any], m: float, theme: Theme, named: bool) -> None:
-    shades = LinearSegmentedColormap.from_list("shades", [theme.paper, theme.like, theme.ink])
     axes.imshow(
         density,
         origin="lower",
         extent=(-1, 1, -1, 1),
-        cmap=shades,
+        cmap=shades(theme.paper, theme.like, theme.ink),
         norm=PowerNorm(EXPONENT, vmin=0, vmax=max(float(density.max()), 1e-12)),
         interpolation="nearest",
     )

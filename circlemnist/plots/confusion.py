@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, themed
+from circlemnist.plots.style import Theme, shades, themed
 
 # of the deepest shade: where ink and paper contrast alike with it, in both themes
 SWITCH = 0.67
@@ -30,8 +29,7 @@ def confusion_figure(
         figure = Figure(figsize=(8, 7.4), layout="constrained")
         figure.suptitle(title)
         axes = figure.add_subplot()
-        shades = LinearSegmentedColormap.from_list("shades", [theme.paper, theme.unlike])
-        axes.imshow(mistakes, cmap=shades, vmin=0, vmax=most)
+        axes.imshow(mistakes, cmap=shades(theme.paper, theme.unlike), vmin=0, vmax=most)
         for row, of_class in enumerate(counts):
             for column, count in enumerate(of_class):
                 if row == column:

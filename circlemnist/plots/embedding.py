@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from mpl_toolkits.mplot3d import Axes3D
 from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, themed
+from circlemnist.plots.style import Theme, class_colors, class_handles, shades, themed
 
 Array = NDArray[Any]
 VIEW = (20.0, -60.0)  # elevation and azimuth in degrees
 THUMBNAIL = 1.3  # points a pixel of a digit
 DIRECTIONS = 16
+DOT = 9  # of the legend
 
 
 @dataclass(frozen=True)
@@ -74,21 +75,13 @@ def embedding_figure(
 
 
 def _legend(names: Sequence[str], theme: Theme, mistakes: Mistakes | None) -> list[Line2D]:
-    dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 9}
-    handles = [
-        Line2D([], [], color=color, label=name, **dot)
-        for name, color in zip(names, theme.classes, strict=False)
-    ]
+    handles = class_handles(names, theme, DOT)
     if mistakes is not None and len(mistakes.indices):
         label = f"{len(mistakes.indices):,} wrong"
         ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": DOT}
         handles.append(Line2D([], [], label=label, **dot, **ring))
     return handles
-
-
-def _colors(labels: Array, theme: Theme) -> Array:
-    colors: Array = np.asarray(theme.classes)[labels]
-    return colors
 
 
 def _size(points: Array) -> float:
@@ -107,9 +100,9 @@ def _draw_plane(
     x, y = points.T
     if behind is not None:
         far_x, far_y = behind[0].T
-        colors = _colors(behind[1], theme)
+        colors = class_colors(behind[1], theme)
         axes.scatter(far_x, far_y, c=colors, s=_size(far_x), linewidths=0, alpha=0.15)
-    axes.scatter(x, y, c=_colors(labels, theme), s=_size(points), linewidths=0, alpha=0.7)
+    axes.scatter(x, y, c=class_colors(labels, theme), s=_size(points), linewidths=0, alpha=0.7)
     axes.set_aspect("equal")
     classes = np.unique(labels)
     groups = [points[labels == label] for label in classes]
@@ -162,7 +155,7 @@ def _show_images(
     occupied, shown = np.array(taken), np.empty((0, 2))
     turns = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
     reach = 0.1 * width
-    ink = LinearSegmentedColormap.from_list("ink", [theme.paper, theme.ink])
+    ink = shades(theme.paper, theme.ink)
     ways = reach * np.stack([np.cos(turns), np.sin(turns)], 1)  # (16, 2)
     for point, image in zip(points, images, strict=True):
         # another image there would be hidden whole
@@ -206,7 +199,7 @@ def _draw_sphere(
         assert isinstance(axes, Axes3D)
         if behind is not None:
             seen = behind[0] @ _toward(view) > 0
-            colors = _colors(behind[1][seen], theme)
+            colors = class_colors(behind[1][seen], theme)
             axes.scatter(*behind[0][seen].T, c=colors, s=5, linewidths=0, alpha=0.15)
         near = points @ _toward(view) > 0
         _draw_hemisphere(axes, points[near], labels[near], view, theme)
@@ -236,7 +229,7 @@ def _draw_hemisphere(
     )
     axes.scatter(
         *points.T,
-        c=_colors(labels, theme),
+        c=class_colors(labels, theme),
         s=_size(points),
         linewidths=0,
         alpha=0.7,

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, themed
+from circlemnist.plots.style import Theme, shades, themed
 
 Array = NDArray[Any]
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
@@ -71,7 +70,7 @@ def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
                     magnitude,
                     origin="lower",
                     extent=(0, 1, 0, 1),
-                    cmap=_shades(theme),
+                    cmap=shades(theme.paper, theme.unlike),
                     vmin=0,
                     vmax=most,
                 )
@@ -85,10 +84,6 @@ def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
         for axes in panels[:, 0]:
             axes.set_ylabel("$s_p$")
     return figure
-
-
-def _shades(theme: Theme) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list("shades", [theme.paper, theme.unlike])
 
 
 def _mark(axes: Axes, text: str, x: float, y: float, theme: Theme) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, themed
+from circlemnist.plots.style import Theme, shades, themed
 
 Array = NDArray[Any]
 
@@ -60,8 +59,7 @@ def neighbors_figure(
 
 
 def _show(axes: Axes, image: Array, caption: str, theme: Theme) -> None:
-    shades = LinearSegmentedColormap.from_list("ink", [theme.paper, theme.ink])
-    axes.imshow(image, cmap=shades, vmin=0, vmax=255)
+    axes.imshow(image, cmap=shades(theme.paper, theme.ink), vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(caption, fontsize=10, labelpad=3)
 

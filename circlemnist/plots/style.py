@@ -1,14 +1,19 @@
 """How pictures look, in light and in dark, and how they are saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
-from circlemnist.atomic import replacing
+from circlemnist.atomic import replacing, writing
 from circlemnist.errors import UserError
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -66,6 +71,25 @@ DARK = Theme(
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
+def shades(*colors: str) -> LinearSegmentedColormap:
+    """Return the colours between `colors`, evenly spaced."""
+    return LinearSegmentedColormap.from_list("shades", colors)
+
+
+def class_handles(names: Sequence[str], theme: Theme, size: float) -> list[Line2D]:
+    """Return what a legend of the classes is made of: a dot and a name each."""
+    return [
+        Line2D([], [], color=color, label=name, marker="o", linestyle="", markersize=size)
+        for name, color in zip(names, theme.classes, strict=False)
+    ]
+
+
+def class_colors(labels: NDArray[Any], theme: Theme) -> NDArray[Any]:
+    """Return the colour of each label (N,), as text."""
+    colors: NDArray[Any] = np.asarray(theme.classes)[labels]
+    return colors
+
+
 @contextmanager
 def themed(theme: Theme) -> Iterator[None]:
     """Within, figures that are made have the colours of the theme and text that is read at 800 px.
@@ -109,9 +133,7 @@ def save_figure(figure: Figure, path: Path, width: int = WIDTH) -> None:
         UserError: another suffix, or the file cannot be written.
     """
     check_format(path)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, rc_context({"svg.fonttype": "none"}):
             figure.savefig(temporary, dpi=width / figure.get_figwidth())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
