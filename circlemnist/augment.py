@@ -10,17 +10,23 @@ ROTATION = 10.0
 SCALE = 0.1
 SHEAR = 0.1
 SHIFT = 1.5
+KNOTS = 5  # a side, of the grid that bends
 
 
-def random_affine(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate, scale, shear and shift each image by amounts of its own.
+def random_affine(images: Tensor, generator: torch.Generator, elastic: float = 0.0) -> Tensor:
+    """Rotate, scale, shear and shift each image by amounts of its own, and bend it.
 
-    Each amount is uniform in ±`ROTATION` degrees, 1 ± `SCALE`, ±`SHEAR` (pixels sideways a pixel
-    of height) and ±`SHIFT` pixels in x and y; what comes in from outside the image is 0.
+    Each of these amounts is uniform in ±`ROTATION` degrees, 1 ± `SCALE`, ±`SHEAR` (pixels sideways
+    a pixel of height) and ±`SHIFT` pixels in x and y; what comes in from outside is 0.
+
+    Bending is the elastic distortion of Simard et al., "Best Practices for Convolutional Neural
+    Networks Applied to Visual Document Analysis", ICDAR 2003, with a bicubic interpolation of a
+    coarse grid of random shifts in place of the blur of a fine one.
 
     Args:
         images: (B, 1, H, W) float.
         generator: source of the amounts, on the CPU, so that a seed means the same everywhere.
+        elastic: standard deviation, in pixels, of the shifts that bend; 0 for none.
 
     Returns:
         (B, 1, H, W) of the same dtype and device.
@@ -36,4 +42,10 @@ def random_affine(images: Tensor, generator: torch.Generator) -> Tensor:
     grid = F.affine_grid(
         torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False
     )  # (B, H, W, 2)
+    if elastic:
+        knots = torch.randn(len(images), 2, KNOTS, KNOTS, generator=generator).to(images)
+        bend = F.interpolate(
+            knots * (elastic * pixel), size=images.shape[-2:], mode="bicubic", align_corners=False
+        )
+        grid = grid + bend.permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, align_corners=False)

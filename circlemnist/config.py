@@ -14,10 +14,11 @@ from typing import Any
 
 import tomli_w
 
+from circlemnist.classes import CLASSES
 from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
-NETS = ("small", "article")
+NETS = ("small", "deep", "article")
 EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
 
 Value = str | int | float | bool
@@ -87,11 +88,14 @@ class Config:
     )
     labels: str = _setting(
         "pair",
-        "pair-wise similarities, or similarities to learned class weights",
-        choices=("pair", "class"),
+        "pair-wise similarities, or similarities to class weights, learned or fixed far apart",
+        choices=("pair", "class", "fixed"),
     )
     dim: int = _setting(64, "size of the embedding", least=1, most=4096)
     net: str = _setting("small", "embedder network", choices=NETS)
+    hidden_layers: int = _setting(
+        0, "layers of 128 between convolutions and embedding", least=0, most=16
+    )
     epochs: int | None = _setting(
         None,
         f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
@@ -108,6 +112,15 @@ class Config:
         choices=("onecycle", "cosine", "multistep", "none"),
     )
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
+    elastic: float = _setting(
+        0.0, "bend each image, too, by this many pixels, with --augment", least=0, most=28
+    )
+    classes_per_batch: int = _setting(
+        0,
+        "P of batches of P classes and K = batch size / P images of each; 0 for a random order",
+        least=0,
+        most=CLASSES,
+    )
     holdout: int = _setting(
         0,
         "last training images to keep out of training and measure on, in place of the test split",
@@ -121,6 +134,14 @@ class Config:
         0, "seed of the weights, the order and the augmentation", least=0, most=2**32 - 1
     )
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = _setting(
+        "auto",
+        "of the network while it trains; auto takes bfloat16 on GPUs that have it",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    compile: bool = _setting(
+        False, "train through torch.compile; on a GPU with CUDA graphs; needs a C++ compiler"
+    )
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -132,6 +153,12 @@ class Config:
             limits: Limits = setting.metadata["limits"]
             if problem := limits.problem(value):
                 raise SettingError(setting.name, problem)
+        if self.classes_per_batch and self.batch_size % self.classes_per_batch:
+            raise SettingError(
+                "classes_per_batch", f"must divide the batch size, {self.batch_size}"
+            )
+        if self.net == "article" and self.hidden_layers:
+            raise SettingError("hidden_layers", "must be 0 with the article's network")
 
     def on(self, dataset: str) -> "Config":
         """Return these settings resolved for the data set that `auto` turned out to be."""

@@ -54,7 +54,8 @@ class Material:
     @cached_property
     def embedder(self) -> Embedder:
         """The network of the newest checkpoint, on the device."""
-        embedder = build_embedder(self.config.net, self.config.dim)
+        config = self.config
+        embedder = build_embedder(config.net, config.dim, hidden_layers=config.hidden_layers)
         restore_from(
             self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])
         )

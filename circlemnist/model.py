@@ -1,10 +1,38 @@
 """The embedder networks: images in, unit vectors out."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from circlemnist.data import SIDE
+
 BLOCK = 500
+HIDDEN = 128
+
+
+class Convolution(NamedTuple):
+    """A convolution that keeps height and width, and whether they are halved after it."""
+
+    channels: int
+    kernel: int
+    pool: bool
+
+
+PLANS = {
+    # 61,000 parameters at D = 64
+    "small": (Convolution(16, 5, True), Convolution(32, 3, True), Convolution(64, 3, True)),
+    # 352,000
+    "deep": (
+        Convolution(32, 5, True),
+        Convolution(64, 3, False),
+        Convolution(64, 3, True),
+        Convolution(128, 3, False),
+        Convolution(128, 3, True),
+    ),
+}
 
 
 class Embedder(nn.Module):
@@ -30,19 +58,22 @@ class Embedder(nn.Module):
         return F.normalize(self.layers(pixels.contiguous(memory_format=torch.channels_last)))
 
 
-def build_embedder(net: str, dim: int, mean: float = 0.0, std: float = 1.0) -> Embedder:
-    """Build the embedder `net` ("small" or "article") with embeddings of size `dim`.
+def build_embedder(
+    net: str, dim: int, mean: float = 0.0, std: float = 1.0, hidden_layers: int = 0
+) -> Embedder:
+    """Build the embedder `net` ("article" or one of `PLANS`) with embeddings of size `dim`.
 
     Args:
         mean, std: of the training pixels in 0-1; the article's network takes them as they are.
+        hidden_layers: of `HIDDEN` numbers between the convolutions and the embedding; the
+            article's network has none.
     """
-    match net:
-        case "small":
-            embedder = Embedder(_small(dim), mean, std)
-        case "article":
-            embedder = Embedder(_article(dim))
-        case _:
-            raise ValueError(f"no network is named {net!r}")
+    if net == "article":
+        embedder = Embedder(_article(dim))
+    elif net in PLANS:
+        embedder = Embedder(_network(PLANS[net], hidden_layers, dim), mean, std)
+    else:
+        raise ValueError(f"no network is named {net!r}")
     return embedder.to(memory_format=torch.channels_last)
 
 
@@ -56,28 +87,33 @@ def embed(embedder: Embedder, images: Tensor) -> Tensor:
     return torch.cat(blocks)
 
 
-def _small(dim: int) -> nn.Sequential:
-    """Three narrow convolutions, the first at full resolution; 61,000 parameters at D = 64.
+def _network(plan: Sequence[Convolution], hidden_layers: int, dim: int) -> nn.Sequential:
+    """Convolutions, hidden layers, and a projection to the embedding.
 
-    Pooling comes ahead of BatchNorm to spare memory traffic, which is what a CPU waits for. The
-    last BatchNorm has no affine part: it spreads the embeddings over the sphere from the first
+    The last BatchNorm has no affine part: it spreads the embeddings over the sphere from the first
     step, where they would otherwise start close together, all cosines near 1.
     """
-    return nn.Sequential(
-        *_convolution(1, 16, kernel=5),  # (B, 16, 14, 14)
-        *_convolution(16, 32, kernel=3),  # (B, 32, 7, 7)
-        *_convolution(32, 64, kernel=3),  # (B, 64, 3, 3)
-        nn.Flatten(),
-        nn.Linear(64 * 3 * 3, dim, bias=False),
-        nn.BatchNorm1d(dim, affine=False),
-    )
+    layers: list[nn.Module] = []
+    channels, side = 1, SIDE
+    for convolution in plan:
+        layers += _convolution(channels, convolution)
+        channels, side = convolution.channels, side // 2 if convolution.pool else side
+    layers.append(nn.Flatten())
+    width = channels * side**2
+    for _ in range(hidden_layers):
+        layers += [nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()]
+        width = HIDDEN
+    last = [nn.Linear(width, dim, bias=False), nn.BatchNorm1d(dim, affine=False)]
+    return nn.Sequential(*layers, *last)
 
 
-def _convolution(channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
+def _convolution(channels: int, convolution: Convolution) -> list[nn.Module]:
+    """Pooling comes ahead of BatchNorm to spare memory traffic, which is what a CPU waits for."""
+    kernel = convolution.kernel
     return [
-        nn.Conv2d(channels, out_channels, kernel, padding=kernel // 2, bias=False),
-        nn.MaxPool2d(2),
-        nn.BatchNorm2d(out_channels),
+        nn.Conv2d(channels, convolution.channels, kernel, padding=kernel // 2, bias=False),
+        *([nn.MaxPool2d(2)] if convolution.pool else []),
+        nn.BatchNorm2d(convolution.channels),
         nn.ReLU(inplace=True),
     ]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from circlemnist.augment import random_affine
 from circlemnist.config import Config
-from circlemnist.data import Split, batches
+from circlemnist.data import Split, balanced_batches, batches
 from circlemnist.diagnosis import diagnose
 from circlemnist.errors import UserError
 from circlemnist.progress import Progress
@@ -98,7 +98,7 @@ def train_epoch(
     """
     device = split.labels.device
     if training.part is None:
-        order = batches(len(split), config.batch_size, training.generator)
+        order = _order(config, split, training.generator)
         training.part = Part(order, torch.zeros(len(order), 4, device=device))
     part = training.part
     order, part.values = part.order.to(device), part.values.to(device)
@@ -113,8 +113,8 @@ def train_epoch(
         indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
         if config.augment:
-            images = random_affine(images, training.generator)
-        embeddings = training.embedder(images)  # (B, D)
+            images = random_affine(images, training.generator, config.elastic)
+        embeddings = training.forward(images)  # (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])
         part.values[step] = torch.stack([loss.detach(), *statistics])
         if step % look_every == 0 or step + 1 == len(order):
@@ -136,6 +136,14 @@ def train_epoch(
     training.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, crossed, lr, seconds))
     training.part = None
     return part.values
+
+
+def _order(config: Config, split: Split, generator: torch.Generator) -> Tensor:
+    """The batches of an epoch, (steps, batch size) int64, as the settings want them."""
+    if config.classes_per_batch:
+        labels = split.labels.cpu()
+        return balanced_batches(labels, config.classes_per_batch, config.batch_size, generator)
+    return batches(len(split), config.batch_size, generator)
 
 
 def _check_finite(losses: Tensor, embeddings: Tensor) -> None:

@@ -20,7 +20,9 @@ from circlemnist.checkpoint import save_checkpoint
 from circlemnist.classes import CLASSES
 from circlemnist.config import Config, SettingError
 from circlemnist.data import Split
+from circlemnist.directions import spread_directions
 from circlemnist.errors import UserError
+from circlemnist.forward import Forward, training_forward
 from circlemnist.loss import CircleLoss, ClassCircleLoss
 from circlemnist.loss.circle import PairSets
 from circlemnist.model import Embedder, build_embedder
@@ -57,9 +59,12 @@ class Training:
 
     At the end of every step it is whole: trained on from there, after `restore` as well, it
     becomes the same bit for bit.
+
+    `forward` is what the embedder does in a step of training, and shares its weights.
     """
 
     embedder: Embedder
+    forward: Forward
     criterion: CircleLoss | ClassCircleLoss
     optimizer: SGD
     scheduler: LRScheduler
@@ -134,7 +139,13 @@ def start_training(config: Config, split: Split) -> Training:
     pixels = split.images.float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        embedder = build_embedder(config.net, config.dim, pixels.mean().item(), pixels.std().item())
+        embedder = build_embedder(
+            config.net,
+            config.dim,
+            pixels.mean().item(),
+            pixels.std().item(),
+            config.hidden_layers,
+        )
         criterion = build_criterion(config)
     embedder, criterion = embedder.to(split.labels.device), criterion.to(split.labels.device)
     optimizer = SGD(
@@ -146,13 +157,17 @@ def start_training(config: Config, split: Split) -> Training:
     )
     scheduler = build_scheduler(config.scheduler, optimizer, config.lr, config.steps(len(split)))
     generator = torch.Generator().manual_seed(config.seed)
-    return Training(embedder, criterion, optimizer, scheduler, generator)
+    forward = training_forward(embedder, config.precision, config.compile)
+    return Training(embedder, forward, criterion, optimizer, scheduler, generator)
 
 
 def build_criterion(config: Config) -> CircleLoss | ClassCircleLoss:
     """Build the loss that `config` names; it expects embeddings that are unit vectors already."""
-    if config.labels == "class":
-        return ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
+    if config.labels != "pair":
+        criterion = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
+        if config.labels == "fixed":
+            criterion.weight.requires_grad_(False).copy_(spread_directions(CLASSES, config.dim))
+        return criterion
     return CircleLoss(config.gamma, config.m, cast(PairSets, config.pairs), normalize=False)
 
 

@@ -43,3 +43,19 @@ def test_no_amounts_no_change(monkeypatch: object) -> None:
         monkeypatch.setattr(augment, name, 0.0)  # type: ignore[attr-defined]
     images = torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(random_affine(images, torch.Generator()), images)
+
+
+def test_bending_moves_points_by_its_pixels_and_smoothly() -> None:
+    ramp = torch.arange(28.0).expand(400, 1, 28, 28) / 28
+    images = random_affine(ramp, torch.Generator().manual_seed(0), elastic=0.5)
+    plain = random_affine(ramp, torch.Generator().manual_seed(0))
+    moved = 28 * (images - plain)[:, 0, 8:20, 8:20]  # pixels, away from the edges
+    assert 0.25 < moved.std() < 0.6
+    assert (moved.diff(dim=2).abs() < 0.8).all()
+    assert not torch.allclose(moved[0], moved[1])
+
+
+def test_no_bending_draws_no_numbers() -> None:
+    first, second = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
+    assert torch.equal(random_affine(blob(4), first), random_affine(blob(4), second, elastic=0.0))
+    assert torch.equal(first.get_state(), second.get_state())

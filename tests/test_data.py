@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from circlemnist.config import SettingError
-from circlemnist.data import batches, load_dataset
+from circlemnist.data import balanced_batches, batches, load_dataset
 from circlemnist.download import DownloadError
 from circlemnist.errors import UserError
 
@@ -187,6 +189,33 @@ def test_checksum_tells_data_sets_apart() -> None:
     dataset = load_dataset("digits", Path("unused"))
     assert dataset.checksum() == load_dataset("digits", Path("unused")).checksum()
     assert dataset.checksum() != dataset.hold_out(100).checksum()
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=10), st.data(), st.integers(0, 2**32 - 1))
+def test_balanced_batches_hold_k_images_of_each_of_p_classes(
+    sizes: list[int], data: st.DataObject, seed: int
+) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    p = data.draw(st.integers(1, len(sizes)))
+    k = data.draw(st.integers(1, max(len(labels) // p, 1)))
+    order = balanced_batches(labels, p, p * k, torch.Generator().manual_seed(seed))
+    assert order.shape == (len(labels) // (p * k), p * k)
+    for batch in labels[order]:
+        counts = torch.bincount(batch)
+        assert counts[counts > 0].tolist() == [k] * p
+
+
+def test_balanced_batches_use_up_every_class_before_they_repeat_an_image() -> None:
+    labels = torch.arange(10).repeat(20)
+    order = balanced_batches(labels, 10, 50, torch.Generator().manual_seed(0))
+    assert torch.equal(order.flatten().sort().values, torch.arange(200))
+    other = balanced_batches(labels, 10, 50, torch.Generator().manual_seed(1))
+    assert not torch.equal(order, other)
+
+
+def test_more_classes_a_batch_than_there_are_is_an_error() -> None:
+    with pytest.raises(SettingError, match="classes_per_batch must be ≤ 3"):
+        balanced_batches(torch.arange(3), 4, 4, torch.Generator())
 
 
 def test_batches_are_a_random_order_without_repeats() -> None:

@@ -37,6 +37,20 @@ def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
     torch.testing.assert_close(embedder(images), plain((images - 0.25) / 0.5))
 
 
+@pytest.mark.parametrize(("net", "size"), [("small", 60_528), ("deep", 351_840)])
+def test_networks_have_the_size_that_is_written(net: str, size: int) -> None:
+    assert sum(p.numel() for p in build_embedder(net, 64).parameters()) == size
+
+
+def test_hidden_layers_come_before_the_embedding() -> None:
+    plain, folded = build_embedder("small", 2), build_embedder("small", 2, hidden_layers=2)
+    width = 64 * 3 * 3
+    more = width * 128 + 128 * 128 + 128 * 2 + 4 * 128 - width * 2
+    sizes = [sum(p.numel() for p in net.parameters()) for net in (plain, folded)]
+    assert sizes[1] - sizes[0] == more
+    assert folded(torch.rand(4, 1, 28, 28)).shape == (4, 2)
+
+
 def test_unknown_network_is_an_error() -> None:
     with pytest.raises(ValueError, match="'large'"):
         build_embedder("large", 8)

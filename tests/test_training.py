@@ -1,5 +1,8 @@
 """The training loop: it learns, it repeats bit for bit, it continues, it stops at nonsense."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,9 @@ import torch
 from circlemnist.checkpoint import load_checkpoint
 from circlemnist.config import Config, SettingError
 from circlemnist.data import Split, load_dataset
+from circlemnist.directions import spread_directions
 from circlemnist.errors import UserError
+from circlemnist.loss import ClassCircleLoss
 from circlemnist.progress import Progress
 from circlemnist.run import Run
 from circlemnist.signals import StopSignals
@@ -58,6 +63,11 @@ def test_same_seed_gives_the_same_bits(split: Split, tmp_path: Path) -> None:
         {"net": "article", "dim": 32, "batch_size": 64},
         {"momentum": 0.0},
         {"dim": 2},
+        {"labels": "fixed", "dim": 2, "m": 0.6, "hidden_layers": 2},
+        {"net": "deep"},
+        {"elastic": 0.5},
+        {"classes_per_batch": 10},
+        {"precision": "float32"},
     ],
     ids=str,
 )
@@ -119,3 +129,42 @@ def test_training_leaves_the_global_random_state_alone(split: Split) -> None:
     before = torch.get_rng_state()
     start_training(CONFIG, split)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fixed_class_weights_stay_where_they_are(split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, labels="fixed", dim=3, m=0.3)
+    training = trained(config, split, tmp_path / "run")
+    assert isinstance(training.criterion, ClassCircleLoss)
+    assert torch.equal(training.criterion.weight, spread_directions(10, 3))
+
+
+def test_bfloat16_is_refused_where_there_is_none(split: Split, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--precision bfloat16: only some GPUs have it"):
+        trained(replace(CONFIG, precision="bfloat16"), split, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_compiled_network_embeds_the_same_and_learns(split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, compile=True, augment=False)
+    training = start_training(config, split)
+    images = split.images[:250, None].float() / 255
+    torch.testing.assert_close(
+        training.forward(images), training.embedder(images), atol=1e-4, rtol=0
+    )
+    history = trained(replace(config, epochs=3), split, tmp_path / "run").history
+    assert history[-1].mean_sp - history[-1].mean_sn > history[0].mean_sp - history[0].mean_sn
+
+
+@pytest.mark.slow
+def test_compiling_without_a_compiler_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "circlemnist", "train", "--dataset", "digits", "--compile"]
+    nowhere = {**os.environ, "CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    result = subprocess.run(
+        [*command, "--outputs", str(tmp_path)],
+        env=nowhere | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert "Error: --compile does not work here, leave it out: " in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,151 @@
+"""Split an epoch of a recipe into its parts, beside the floor that its multiply-adds set.
+
+    python -m benchmarks.profile configs/default.toml --data-dir data
+
+The parts are those of `circlemnist.training.train_epoch`, each timed by itself; `other` is what
+its whole epoch takes beyond them. The floor is the time that the multiply-adds of the network's
+convolutions and matrices would take, forward and backward, at the rate of a large float32 matrix
+product on this machine; measured in turn with the epochs. Run it as a module: as a script, its name
+hides the standard library's `profile`, which torch imports.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from circlemnist.augment import random_affine
+from circlemnist.config import Config, read_settings
+from circlemnist.data import Split, batches, load_dataset
+from circlemnist.environment import resolve_device
+from circlemnist.progress import Progress
+from circlemnist.signals import StopSignals
+from circlemnist.training import train_epoch
+from circlemnist.training_state import Training, start_training
+
+PARTS = ("data", "augment", "forward", "loss", "backward of the loss", "backward", "optimizer")
+OF_THE_NETWORK = ("forward", "backward")
+SIDE, PRODUCTS = 2048, 10
+
+
+class Clock:
+    """Adds up the time between its ticks, by name; waits for a GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.last = self.now()
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def tick(self, name: str) -> None:
+        now = self.now()
+        self.seconds[name] += now - self.last
+        self.last = now
+
+
+def epoch_in_parts(training: Training, config: Config, split: Split) -> dict[str, float]:
+    """Train an epoch as `train_epoch` does and return the seconds of each part."""
+    device = split.labels.device
+    order = batches(len(split), config.batch_size, training.generator).to(device)
+    training.embedder.train()
+    clock = Clock(device)
+    for indices in order:
+        images = split.images[indices, None].float() / 255
+        labels = split.labels[indices]
+        clock.tick("data")
+        if config.augment:
+            images = random_affine(images, training.generator, config.elastic)
+        clock.tick("augment")
+        embeddings = training.forward(images)
+        clock.tick("forward")
+        cut = embeddings.detach().requires_grad_()
+        loss, _ = training.criterion.with_statistics(cut, labels)
+        clock.tick("loss")
+        training.optimizer.zero_grad()
+        loss.backward()
+        clock.tick("backward of the loss")
+        embeddings.backward(cut.grad)
+        clock.tick("backward")
+        training.optimizer.step()
+        clock.tick("optimizer")
+    return clock.seconds
+
+
+def whole_epoch(training: Training, config: Config, split: Split) -> float:
+    """Return the seconds of one epoch of the program."""
+    training.history.clear()
+    train_epoch(training, config, split, 1, Progress("quiet", config, len(split)), StopSignals())
+    return training.history[-1].seconds
+
+
+def multiply_adds(training: Training, split: Split) -> int:
+    """Return those of an image, forward and backward; the first layer needs no input gradient."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        assert isinstance(layer.weight, torch.Tensor)
+        places = output[0, 0].numel() if output.dim() == 4 else 1
+        counts.append(layer.weight.numel() * places * (3 if counts else 2))
+
+    layers = [m for m in training.embedder.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    training.embedder.eval()
+    with torch.no_grad():
+        training.embedder(split.images[:1, None].float() / 255)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def matmul_rate(device: torch.device) -> float:
+    """Return multiply-adds a second of a large float32 matrix product, the median of some."""
+    one, clock, seconds = torch.randn(SIDE, SIDE, device=device), Clock(device), []
+    for _ in range(PRODUCTS):
+        started = clock.now()
+        torch.mm(one, one)
+        seconds.append(clock.now() - started)
+    return SIDE**3 / statistics.median(seconds)
+
+
+def main() -> None:
+    """Parse the arguments, train parts and whole epochs in turn, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/default.toml"))
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    settings = read_settings(arguments.config) | {"epochs": arguments.rounds}
+    config = Config(**settings).on("mnist")
+    device = resolve_device(config.device)
+    split = load_dataset("mnist", arguments.data_dir).train.to(device)
+    training = start_training(config, split)
+    work = multiply_adds(training, split) * len(split)
+    epoch_in_parts(training, config, split)
+    parts, wholes, floors = [], [], []
+    for _ in range(arguments.rounds):
+        floors.append(work / matmul_rate(device))
+        parts.append(epoch_in_parts(training, config, split))
+        wholes.append(whole_epoch(training, config, split))
+    seconds = {name: statistics.median(part[name] for part in parts) for name in PARTS}
+    whole, floor = statistics.median(wholes), statistics.median(floors)
+    seconds["other"] = whole - sum(seconds.values())
+    print(f"{arguments.config.name}, {os.cpu_count()} cores, {device}, {arguments.rounds} rounds")
+    for name, value in seconds.items():
+        print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
+    network = sum(seconds[name] for name in OF_THE_NETWORK)
+    ratios = [one / other for one, other in zip(wholes, floors, strict=True)]
+    print(f"{'an epoch':22}{whole:8.2f} s")
+    print(f"outside of the network's forward and backward {1 - network / whole:.1%}")
+    print(f"floor {floor:.2f} s; an epoch takes {statistics.median(ratios):.2f} times as long")
+
+
+if __name__ == "__main__":
+    main()

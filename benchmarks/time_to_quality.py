@@ -1,0 +1,91 @@
+"""Seconds of training to given levels of 1-NN: the article's recipe against ours, alternating.
+
+    python -m benchmarks.time_to_quality --data-dir data
+
+The article's recipe is measured after each of its 20 epochs, with the clock stopped; ours is run
+to the end of its schedule. Seconds begin with the data in memory (ours) or unpacked on disk (the
+article's), so neither reading archives nor starting Python counts. About five minutes a round.
+"""
+
+import argparse
+import math
+import os
+import statistics
+from pathlib import Path
+
+import torch
+
+from benchmarks import article
+from benchmarks.quality import ROOT, Outcome, train
+from circlemnist.data import Dataset, load_dataset
+from circlemnist.metrics import nearest
+
+LEVELS = (97.0, 98.0, 98.5, 98.8, 99.0)
+
+
+def one_nn(net: article.Net, dataset: Dataset) -> float:
+    """Return the share, in per cent, of test images whose nearest training image is alike."""
+    net.eval()
+    gallery, queries = (article.embed(net, s.images) for s in (dataset.train, dataset.test))
+    net.train()
+    found = dataset.train.labels[nearest(queries, gallery, 1)[1][:, 0]]
+    return 100 * float((found == dataset.test.labels).double().mean())
+
+
+def article_curve(data_dir: Path, epochs: int, seed: int) -> list[tuple[float, float]]:
+    """Return (seconds, 1-NN) after each epoch of the article's recipe."""
+    dataset = load_dataset("mnist", data_dir)
+    return [
+        (seconds, one_nn(net, dataset)) for seconds, net in article.train(data_dir, epochs, seed)
+    ]
+
+
+def reached(curve: list[tuple[float, float]], level: float) -> float:
+    """Return the seconds after which `level` was first reached; infinite where it was not."""
+    return min((seconds for seconds, share in curve if share >= level), default=math.inf)
+
+
+def shown(values: list[float]) -> str:
+    """Return median and range of seconds, or that a level was missed."""
+    if any(map(math.isinf, values)):
+        return f"not reached in {sum(map(math.isinf, values))} of {len(values)}"
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def main() -> None:
+    """Parse the arguments, train in turn, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20, help="of the article's recipe")
+    parser.add_argument("--recipes", nargs="+", default=["fast", "default"])
+    arguments = parser.parse_args()
+    data_dir = arguments.data_dir.resolve()
+    curves: list[list[tuple[float, float]]] = []
+    ours: dict[str, list[Outcome]] = {recipe: [] for recipe in arguments.recipes}
+    for seed in range(arguments.rounds):
+        curves.append(article_curve(data_dir, arguments.epochs, seed))
+        for recipe in arguments.recipes:
+            config = str(ROOT / "configs" / f"{recipe}.toml")
+            flags = ["--config", config, "--dataset", "mnist", "--data-dir", str(data_dir)]
+            ours[recipe].append(train(flags, seed, torch.get_num_threads()))
+    print(f"{os.cpu_count()} cores, {arguments.rounds} rounds; seconds are median (range)")
+    whole = [curve[-1][0] for curve in curves]
+    final = statistics.mean(curve[-1][1] for curve in curves)
+    print(f"article, {arguments.epochs} epochs: 1-NN {final:.2f} %, {shown(whole)} s")
+    print(f"article, an epoch: {shown([seconds / arguments.epochs for seconds in whole])} s")
+    for level in LEVELS:
+        print(f"article to {level} %: {shown([reached(curve, level) for curve in curves])} s")
+    for recipe, outcomes in ours.items():
+        share = statistics.mean(outcome.one_nn for outcome in outcomes)
+        least = min(outcome.one_nn for outcome in outcomes)
+        ratios = [one / outcome.seconds for one, outcome in zip(whole, outcomes, strict=True)]
+        print(
+            f"{recipe}: 1-NN {share:.2f} % (least {least:.2f}), "
+            f"{shown([outcome.seconds for outcome in outcomes])} s; the article's "
+            f"{arguments.epochs} epochs take {shown(ratios)} times as long"
+        )
+
+
+if __name__ == "__main__":
+    main()
