@@ -96,6 +96,7 @@ class Config:
     hidden_layers: int = _setting(
         0, "layers of 128 between convolutions and embedding", least=0, most=16
     )
+    last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
     epochs: int | None = _setting(
         None,
         f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",

@@ -55,7 +55,12 @@ class Material:
     def embedder(self) -> Embedder:
         """The network of the newest checkpoint, on the device."""
         config = self.config
-        embedder = build_embedder(config.net, config.dim, hidden_layers=config.hidden_layers)
+        embedder = build_embedder(
+            config.net,
+            config.dim,
+            hidden_layers=config.hidden_layers,
+            last_norm=config.last_norm,
+        )
         restore_from(
             self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])
         )

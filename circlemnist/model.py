@@ -59,7 +59,12 @@ class Embedder(nn.Module):
 
 
 def build_embedder(
-    net: str, dim: int, mean: float = 0.0, std: float = 1.0, hidden_layers: int = 0
+    net: str,
+    dim: int,
+    mean: float = 0.0,
+    std: float = 1.0,
+    hidden_layers: int = 0,
+    last_norm: bool = True,
 ) -> Embedder:
     """Build the embedder `net` ("article" or one of `PLANS`) with embeddings of size `dim`.
 
@@ -67,11 +72,12 @@ def build_embedder(
         mean, std: of the training pixels in 0-1; the article's network takes them as they are.
         hidden_layers: of `HIDDEN` numbers between the convolutions and the embedding; the
             article's network has none.
+        last_norm: end in BatchNorm; the article's network never does.
     """
     if net == "article":
         embedder = Embedder(_article(dim))
     elif net in PLANS:
-        embedder = Embedder(_network(PLANS[net], hidden_layers, dim), mean, std)
+        embedder = Embedder(_network(PLANS[net], hidden_layers, dim, last_norm), mean, std)
     else:
         raise ValueError(f"no network is named {net!r}")
     return embedder.to(memory_format=torch.channels_last)
@@ -87,7 +93,9 @@ def embed(embedder: Embedder, images: Tensor) -> Tensor:
     return torch.cat(blocks)
 
 
-def _network(plan: Sequence[Convolution], hidden_layers: int, dim: int) -> nn.Sequential:
+def _network(
+    plan: Sequence[Convolution], hidden_layers: int, dim: int, last_norm: bool
+) -> nn.Sequential:
     """Convolutions, hidden layers, and a projection to the embedding.
 
     The last BatchNorm has no affine part: it spreads the embeddings over the sphere from the first
@@ -103,8 +111,10 @@ def _network(plan: Sequence[Convolution], hidden_layers: int, dim: int) -> nn.Se
     for _ in range(hidden_layers):
         layers += [nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()]
         width = HIDDEN
-    last = [nn.Linear(width, dim, bias=False), nn.BatchNorm1d(dim, affine=False)]
-    return nn.Sequential(*layers, *last)
+    layers.append(nn.Linear(width, dim, bias=False))
+    if last_norm:
+        layers.append(nn.BatchNorm1d(dim, affine=False))
+    return nn.Sequential(*layers)
 
 
 def _convolution(channels: int, convolution: Convolution) -> list[nn.Module]:

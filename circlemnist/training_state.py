@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import SGD
 from torch.optim.lr_scheduler import (
@@ -20,7 +21,7 @@ from circlemnist.checkpoint import save_checkpoint
 from circlemnist.classes import CLASSES
 from circlemnist.config import Config, SettingError
 from circlemnist.data import Split
-from circlemnist.directions import spread_directions
+from circlemnist.directions import arranged, spread_directions
 from circlemnist.errors import UserError
 from circlemnist.forward import Forward, training_forward
 from circlemnist.loss import CircleLoss, ClassCircleLoss
@@ -145,8 +146,9 @@ def start_training(config: Config, split: Split) -> Training:
             pixels.mean().item(),
             pixels.std().item(),
             config.hidden_layers,
+            config.last_norm,
         )
-        criterion = build_criterion(config)
+        criterion = build_criterion(config, split)
     embedder, criterion = embedder.to(split.labels.device), criterion.to(split.labels.device)
     optimizer = SGD(
         [*embedder.parameters(), *criterion.parameters()],
@@ -161,14 +163,30 @@ def start_training(config: Config, split: Split) -> Training:
     return Training(embedder, forward, criterion, optimizer, scheduler, generator)
 
 
-def build_criterion(config: Config) -> CircleLoss | ClassCircleLoss:
-    """Build the loss that `config` names; it expects embeddings that are unit vectors already."""
+def build_criterion(config: Config, split: Split) -> CircleLoss | ClassCircleLoss:
+    """Build the loss that `config` names; it expects embeddings that are unit vectors already.
+
+    Fixed class weights are as far apart as they can be, those of classes beside each other whose
+    mean images, less the mean of all, have a high cosine: what lies between two classes then
+    passes no third.
+    """
     if config.labels != "pair":
         criterion = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
         if config.labels == "fixed":
-            criterion.weight.requires_grad_(False).copy_(spread_directions(CLASSES, config.dim))
+            directions = spread_directions(CLASSES, config.dim)
+            directions = arranged(directions, class_likeness(split))
+            criterion.weight.requires_grad_(False).copy_(directions)
         return criterion
     return CircleLoss(config.gamma, config.m, cast(PairSets, config.pairs), normalize=False)
+
+
+def class_likeness(split: Split) -> Tensor:
+    """Return the cosines (C, C) between the mean images of classes, less the mean of all."""
+    pixels = split.images.flatten(1).float().cpu()
+    of_class = [pixels[(split.labels == label).cpu()].mean(0) for label in range(CLASSES)]
+    means = torch.stack(of_class).nan_to_num()  # a class may be missing
+    unit = F.normalize(means - means.mean(0))
+    return unit @ unit.T
 
 
 def build_scheduler(name: str, optimizer: SGD, lr: float, steps: int) -> LRScheduler:

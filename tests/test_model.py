@@ -42,6 +42,11 @@ def test_networks_have_the_size_that_is_written(net: str, size: int) -> None:
     assert sum(p.numel() for p in build_embedder(net, 64).parameters()) == size
 
 
+def test_last_norm_can_be_left_out() -> None:
+    plain = build_embedder("small", 8, last_norm=False)
+    assert isinstance(plain.layers[-1], torch.nn.Linear)
+
+
 def test_hidden_layers_come_before_the_embedding() -> None:
     plain, folded = build_embedder("small", 2), build_embedder("small", 2, hidden_layers=2)
     width = 64 * 3 * 3
