@@ -1,6 +1,6 @@
 """What a checkpoint costs: the seconds of an epoch of the default, and of writing it down.
 
-    python benchmarks/checkpoint.py --data-dir data
+    python -m benchmarks.checkpoint --data-dir data
 
 Writes the checkpoint and the history of a training on MNIST after each epoch, flushed to the disk
 of the working folder, as `circlemnist train` does. Expected: less than 2 % of an epoch.

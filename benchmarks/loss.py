@@ -1,8 +1,8 @@
 """Time and memory of CircleLoss beside three other ways to compute it.
 
-    python benchmarks/loss.py                       # the whole table, some minutes
-    python benchmarks/loss.py --sizes 256 1024      # some sizes
-    python benchmarks/loss.py --device cuda         # adds torch.compile of the plain formula
+    python -m benchmarks.loss                       # the whole table, some minutes
+    python -m benchmarks.loss --sizes 256 1024      # some sizes
+    python -m benchmarks.loss --device cuda         # adds torch.compile of the plain formula
 
 Each round runs every side in turn, forward + backward, float32, D = 64, short ones again and again
 for 20 ms; ratios are of the same round. Memory is the peak above the inputs, each in a process of

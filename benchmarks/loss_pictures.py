@@ -1,6 +1,6 @@
 """Draw the pictures of docs/circle-loss.md, with gradients taken from CircleLoss itself.
 
-python benchmarks/loss_pictures.py              # writes docs/pictures/loss-*.png, some seconds
+python -m benchmarks.loss_pictures              # writes docs/pictures/loss-*.png, some seconds
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time the main job as a user would see it, and print the table that the README quotes.
 
-    python benchmarks/main_job.py --data-dir data
+    python -m benchmarks.main_job --data-dir data
 
 Trains the default on MNIST over several seeds, one epoch of `configs/article.toml` before each,
 and times `--help`, `eval` and `plot` as whole processes. About five minutes on 4 cores.

@@ -1,6 +1,6 @@
 """Time the pictures of a run as whole processes, and t-SNE beside scikit-learn's.
 
-    python benchmarks/pictures.py outputs/RUN         # a run on MNIST with --snapshots
+    python -m benchmarks.pictures outputs/RUN         # a run on MNIST with --snapshots
 
 Expected on 4 cores: all still pictures in under 60 s, the points of t-SNE in under 15 s, the page
 in under 20 s, the animation in under 60 s.

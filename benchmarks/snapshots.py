@@ -1,6 +1,6 @@
 """What `train --snapshots` costs: seconds of the default training without and with it, in turn.
 
-    python benchmarks/snapshots.py --data-dir data
+    python -m benchmarks.snapshots --data-dir data
 
 Expected: less than 2 % of the training. The looks themselves are timed as well: their share is
 less noisy than the difference of two trainings on a machine that others use.
