@@ -18,7 +18,7 @@ from circlemnist.classes import CLASSES
 from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
-NETS = ("small", "deep", "article")
+NETS = ("small", "medium", "vgg", "article")
 EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
 
 Value = str | int | float | bool
@@ -96,6 +96,12 @@ class Config:
     hidden_layers: int = _setting(
         0, "layers of 128 between convolutions and embedding", least=0, most=16
     )
+    fold: int = _setting(
+        0,
+        "size of a first embedding, shaped by pairs, to fold into --dim; 0 for none",
+        least=0,
+        most=4096,
+    )
     last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
     epochs: int | None = _setting(
         None,
@@ -161,8 +167,10 @@ class Config:
             raise SettingError(
                 "classes_per_batch", f"must divide the batch size, {self.batch_size}"
             )
-        if self.net == "article" and self.hidden_layers:
-            raise SettingError("hidden_layers", "must be 0 with the article's network")
+        if self.net == "article":
+            for name in ("hidden_layers", "fold"):
+                if getattr(self, name):
+                    raise SettingError(name, "must be 0 with the article's network")
 
     def on(self, dataset: str) -> "Config":
         """Return these settings resolved for the data set that `auto` turned out to be."""

@@ -8,11 +8,11 @@ from torch import Tensor
 from circlemnist.errors import UserError
 from circlemnist.model import Embedder
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], list[Tensor]]
 
 
 def training_forward(embedder: Embedder, precision: str, compile: bool) -> Forward:
-    """Return what maps images to embeddings in a step of training; it shares the weights.
+    """Return what gives the stages of the embedder in a step of training; it shares the weights.
 
     Args:
         embedder: on the device to train on.
@@ -29,9 +29,9 @@ def training_forward(embedder: Embedder, precision: str, compile: bool) -> Forwa
     if precision == "bfloat16" and not there:
         raise UserError("--precision bfloat16: only some GPUs have it; use --precision auto")
     half = there and precision != "float32"
-    network = _compiled(embedder, graphs=kind == "cuda") if compile else embedder
+    network = _compiled(embedder, graphs=kind == "cuda") if compile else embedder.stages
 
-    def forward(images: Tensor) -> Tensor:
+    def forward(images: Tensor) -> list[Tensor]:
         with torch.autocast(kind, torch.bfloat16, enabled=half):
             return network(images)
 
@@ -42,14 +42,15 @@ def _compiled(embedder: Embedder, graphs: bool) -> Forward:
     # takes a second to import
     from torch._dynamo.exc import TorchDynamoException
 
-    fast = torch.compile(embedder, mode="reduce-overhead" if graphs else "default", dynamic=False)
+    mode = "reduce-overhead" if graphs else "default"
+    fast = torch.compile(embedder.stages, mode=mode, dynamic=False)
 
-    def forward(images: Tensor) -> Tensor:
+    def forward(images: Tensor) -> list[Tensor]:
         try:
-            embeddings: Tensor = fast(images)
+            stages: list[Tensor] = fast(images)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"--compile does not work here, leave it out: {reason}") from error
-        return embeddings
+        return stages
 
     return forward

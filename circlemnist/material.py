@@ -60,6 +60,7 @@ class Material:
             config.dim,
             hidden_layers=config.hidden_layers,
             last_norm=config.last_norm,
+            fold=config.fold,
         )
         restore_from(
             self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])

@@ -24,9 +24,17 @@ class Convolution(NamedTuple):
 PLANS = {
     # 61,000 parameters at D = 64
     "small": (Convolution(16, 5, True), Convolution(32, 3, True), Convolution(64, 3, True)),
-    # 352,000
-    "deep": (
+    # 103,000
+    "medium": (
         Convolution(32, 5, True),
+        Convolution(32, 3, False),
+        Convolution(64, 3, True),
+        Convolution(64, 3, True),
+    ),
+    # 361,000, two convolutions at each resolution, as in Simonyan and Zisserman, ICLR 2015
+    "vgg": (
+        Convolution(32, 3, False),
+        Convolution(32, 3, True),
         Convolution(64, 3, False),
         Convolution(64, 3, True),
         Convolution(128, 3, False),
@@ -39,23 +47,38 @@ class Embedder(nn.Module):
     """A network that maps images to points on the unit sphere.
 
     Args:
-        layers: maps (B, 1, 28, 28) float to (B, D).
+        layers: maps (B, 1, 28, 28) float to (B, D), or to (B, F) where there is a head.
         mean, std: of the pixels, subtracted and divided first; kept with the weights.
+        head: maps unit vectors (B, F), times √F, to (B, D): it folds a first embedding.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, layers: nn.Module, mean: float = 0.0, std: float = 1.0) -> None:
+    def __init__(
+        self,
+        layers: nn.Module,
+        mean: float = 0.0,
+        std: float = 1.0,
+        head: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.layers = layers
+        self.head = head
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (B, 1, 28, 28), float in 0-1, as unit vectors (B, D)."""
+        return self.stages(images)[-1]
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Return the first embedding (B, F), where it is folded, and the embedding (B, D)."""
         pixels = (images - self.mean) / self.std
-        return F.normalize(self.layers(pixels.contiguous(memory_format=torch.channels_last)))
+        first = F.normalize(self.layers(pixels.contiguous(memory_format=torch.channels_last)))
+        if self.head is None:
+            return [first]
+        return [first, F.normalize(self.head(first * first.shape[1] ** 0.5))]
 
 
 def build_embedder(
@@ -65,6 +88,7 @@ def build_embedder(
     std: float = 1.0,
     hidden_layers: int = 0,
     last_norm: bool = True,
+    fold: int = 0,
 ) -> Embedder:
     """Build the embedder `net` ("article" or one of `PLANS`) with embeddings of size `dim`.
 
@@ -73,11 +97,19 @@ def build_embedder(
         hidden_layers: of `HIDDEN` numbers between the convolutions and the embedding; the
             article's network has none.
         last_norm: end in BatchNorm; the article's network never does.
+        fold: size of a first embedding, which the hidden layers fold into `dim`; 0 for none.
     """
     if net == "article":
         embedder = Embedder(_article(dim))
     elif net in PLANS:
-        embedder = Embedder(_network(PLANS[net], hidden_layers, dim, last_norm), mean, std)
+        width, layers = _convolutions(PLANS[net])
+        if fold:
+            head = nn.Sequential(*_hidden(fold, hidden_layers, dim, last_norm))
+            layers += _hidden(width, 0, fold, last_norm=True)
+            embedder = Embedder(nn.Sequential(*layers), mean, std, head)
+        else:
+            layers += _hidden(width, hidden_layers, dim, last_norm)
+            embedder = Embedder(nn.Sequential(*layers), mean, std)
     else:
         raise ValueError(f"no network is named {net!r}")
     return embedder.to(memory_format=torch.channels_last)
@@ -93,28 +125,30 @@ def embed(embedder: Embedder, images: Tensor) -> Tensor:
     return torch.cat(blocks)
 
 
-def _network(
-    plan: Sequence[Convolution], hidden_layers: int, dim: int, last_norm: bool
-) -> nn.Sequential:
-    """Convolutions, hidden layers, and a projection to the embedding.
-
-    The last BatchNorm has no affine part: it spreads the embeddings over the sphere from the first
-    step, where they would otherwise start close together, all cosines near 1.
-    """
+def _convolutions(plan: Sequence[Convolution]) -> tuple[int, list[nn.Module]]:
+    """Return the layers of a plan, flattened at the end, and how many numbers they give."""
     layers: list[nn.Module] = []
     channels, side = 1, SIDE
     for convolution in plan:
         layers += _convolution(channels, convolution)
         channels, side = convolution.channels, side // 2 if convolution.pool else side
-    layers.append(nn.Flatten())
-    width = channels * side**2
-    for _ in range(hidden_layers):
+    return channels * side**2, [*layers, nn.Flatten()]
+
+
+def _hidden(width: int, count: int, dim: int, last_norm: bool) -> list[nn.Module]:
+    """Return `count` hidden layers and a projection to the embedding.
+
+    The last BatchNorm has no affine part: it spreads the embeddings over the sphere from the first
+    step, where they would otherwise start close together, all cosines near 1.
+    """
+    layers: list[nn.Module] = []
+    for _ in range(count):
         layers += [nn.Linear(width, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()]
         width = HIDDEN
     layers.append(nn.Linear(width, dim, bias=False))
     if last_norm:
         layers.append(nn.BatchNorm1d(dim, affine=False))
-    return nn.Sequential(*layers)
+    return layers
 
 
 def _convolution(channels: int, convolution: Convolution) -> list[nn.Module]:

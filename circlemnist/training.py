@@ -115,8 +115,10 @@ def train_epoch(
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
         if config.augment and steps_before + step < augmented_steps:
             images = random_affine(images, training.generator, config.elastic)
-        embeddings = training.forward(images)  # (B, D)
+        *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])
+        if first:
+            loss = loss + training.shaping(first[0], split.labels[indices])
         part.values[step] = torch.stack([loss.detach(), *statistics])
         if step % look_every == 0 or step + 1 == len(order):
             _check_finite(part.values[: step + 1, 0], embeddings)

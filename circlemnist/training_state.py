@@ -61,11 +61,13 @@ class Training:
     At the end of every step it is whole: trained on from there, after `restore` as well, it
     becomes the same bit for bit.
 
-    `forward` is what the embedder does in a step of training, and shares its weights.
+    `forward` gives the stages of the embedder in a step of training, and shares its weights;
+    `shaping` is the loss of the first embedding, where it is folded.
     """
 
     embedder: Embedder
     forward: Forward
+    shaping: CircleLoss
     criterion: CircleLoss | ClassCircleLoss
     optimizer: SGD
     scheduler: LRScheduler
@@ -147,6 +149,7 @@ def start_training(config: Config, split: Split) -> Training:
             pixels.std().item(),
             config.hidden_layers,
             config.last_norm,
+            config.fold,
         )
         criterion = build_criterion(config, split)
     embedder, criterion = embedder.to(split.labels.device), criterion.to(split.labels.device)
@@ -160,7 +163,8 @@ def start_training(config: Config, split: Split) -> Training:
     scheduler = build_scheduler(config.scheduler, optimizer, config.lr, config.steps(len(split)))
     generator = torch.Generator().manual_seed(config.seed)
     forward = training_forward(embedder, config.precision, config.compile)
-    return Training(embedder, forward, criterion, optimizer, scheduler, generator)
+    shaping = CircleLoss(Config.gamma, Config.m, normalize=False)
+    return Training(embedder, forward, shaping, criterion, optimizer, scheduler, generator)
 
 
 def build_criterion(config: Config, split: Split) -> CircleLoss | ClassCircleLoss:

@@ -37,7 +37,9 @@ def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
     torch.testing.assert_close(embedder(images), plain((images - 0.25) / 0.5))
 
 
-@pytest.mark.parametrize(("net", "size"), [("small", 60_528), ("deep", 351_840)])
+@pytest.mark.parametrize(
+    ("net", "size"), [("small", 60_528), ("medium", 102_560), ("vgg", 360_608)]
+)
 def test_networks_have_the_size_that_is_written(net: str, size: int) -> None:
     assert sum(p.numel() for p in build_embedder(net, 64).parameters()) == size
 
@@ -54,6 +56,15 @@ def test_hidden_layers_come_before_the_embedding() -> None:
     sizes = [sum(p.numel() for p in net.parameters()) for net in (plain, folded)]
     assert sizes[1] - sizes[0] == more
     assert folded(torch.rand(4, 1, 28, 28)).shape == (4, 2)
+
+
+def test_folded_embedding_has_two_stages() -> None:
+    embedder = build_embedder("small", 2, hidden_layers=1, fold=16)
+    first, last = embedder.stages(torch.rand(8, 1, 28, 28))
+    assert first.shape == (8, 16)
+    assert last.shape == (8, 2)
+    for stage in (first, last):
+        torch.testing.assert_close(stage.norm(dim=1), torch.ones(8))
 
 
 def test_unknown_network_is_an_error() -> None:
