@@ -19,7 +19,7 @@ from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("small", "medium", "vgg", "article")
-EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
+EPOCHS = {"mnist": 16, "fashion-mnist": 16, "kmnist": 16, "digits": 100}
 
 Value = str | int | float | bool
 
@@ -92,7 +92,7 @@ class Config:
         choices=("pair", "class", "fixed"),
     )
     dim: int = _setting(64, "size of the embedding", least=1, most=4096)
-    net: str = _setting("small", "embedder network", choices=NETS)
+    net: str = _setting("medium", "embedder network", choices=NETS)
     hidden_layers: int = _setting(
         0, "layers of 128 between convolutions and embedding", least=0, most=16
     )
@@ -120,7 +120,7 @@ class Config:
     )
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
     elastic: float = _setting(
-        0.0, "bend each image, too, by this many pixels, with --augment", least=0, most=28
+        0.3, "bend each image, too, by this many pixels, with --augment", least=0, most=28
     )
     plain_end: float = _setting(
         0.0, "share of the run, at its end, that sees the images as they are", least=0, most=1
