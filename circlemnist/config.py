@@ -122,9 +122,6 @@ class Config:
     elastic: float = _setting(
         0.3, "bend each image, too, by this many pixels, with --augment", least=0, most=28
     )
-    plain_end: float = _setting(
-        0.0, "share of the run, at its end, that sees the images as they are", least=0, most=1
-    )
     classes_per_batch: int = _setting(
         0,
         "P of batches of P classes and K = batch size / P images of each; 0 for a random order",

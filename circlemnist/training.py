@@ -106,14 +106,13 @@ def train_epoch(
     steps_before = (number - 1) * len(order)
     look_every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
     lr = config.lr
-    augmented_steps = round((1 - config.plain_end) * config.steps(len(split)))
     training.embedder.train()
     if training.recorder is not None and steps_before == part.done == 0:
         training.recorder.look(0, training.embedder)
     for step in range(part.done, len(order)):
         indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
-        if config.augment and steps_before + step < augmented_steps:
+        if config.augment:
             images = random_affine(images, training.generator, config.elastic)
         *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])

@@ -68,7 +68,6 @@ def test_same_seed_gives_the_same_bits(split: Split, tmp_path: Path) -> None:
         {"net": "vgg", "elastic": 0.3, "hidden_layers": 1},
         {"fold": 16, "labels": "fixed", "dim": 2, "m": 0.67, "gamma": 20.0, "hidden_layers": 2},
         {"elastic": 0.5},
-        {"plain_end": 0.5},
         {"classes_per_batch": 10},
         {"precision": "float32"},
     ],
@@ -90,16 +89,6 @@ def test_schedule_ends_low(scheduler: str, last: float, split: Split, tmp_path: 
     history = trained(config, split, tmp_path / "run").history
     assert history[-1].lr <= last * config.lr
     assert max(row.lr for row in history) <= config.lr
-
-
-def test_plain_end_of_the_whole_run_is_no_augmentation(split: Split, tmp_path: Path) -> None:
-    plain = trained(replace(CONFIG, augment=False), split, tmp_path / "plain")
-    end = trained(replace(CONFIG, plain_end=1.0), split, tmp_path / "end")
-    half = trained(replace(CONFIG, plain_end=0.5), split, tmp_path / "half")
-    augmented = trained(CONFIG, split, tmp_path / "augmented")
-    assert weights(end) == weights(plain)
-    assert half.history[0].loss == augmented.history[0].loss
-    assert half.history[1].loss < augmented.history[1].loss
 
 
 def test_interrupted_training_continues_to_the_same_bits(split: Split, tmp_path: Path) -> None:
