@@ -1,5 +1,18 @@
-"""`python -m circlemnist`: the same program as the `circlemnist` command."""
+"""The program: `circlemnist`, or `python -m circlemnist`."""
 
-from circlemnist.cli import main
+import sys
 
-main(prog_name="circlemnist")
+
+def main() -> None:
+    """Run the command line; Ctrl-C while its modules still load ends it in one line, too."""
+    try:
+        from circlemnist.cli import main as commands
+
+        commands(prog_name="circlemnist")
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()
