@@ -64,15 +64,17 @@ def epoch_in_parts(training: Training, config: Config, split: Split) -> dict[str
         if config.augment:
             images = random_affine(images, training.generator, config.elastic)
         clock.tick("augment")
-        embeddings = training.forward(images)
+        stages = training.forward(images)
         clock.tick("forward")
-        cut = embeddings.detach().requires_grad_()
-        loss, _ = training.criterion.with_statistics(cut, labels)
+        *first, embeddings = cut = [stage.detach().requires_grad_() for stage in stages]
+        loss, _ = training.criterion.with_statistics(embeddings, labels)
+        if first:
+            loss = loss + training.shaping(first[0], labels)
         clock.tick("loss")
         training.optimizer.zero_grad()
         loss.backward()
         clock.tick("backward of the loss")
-        embeddings.backward(cut.grad)
+        torch.autograd.backward(stages, [stage.grad for stage in cut])
         clock.tick("backward")
         training.optimizer.step()
         clock.tick("optimizer")

@@ -88,3 +88,13 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert result.exit_code == 0, result.output
     return outputs / "small"
+
+
+@pytest.fixture(scope="session")
+def watched_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of four epochs on digits with snapshots; tests add pictures to it."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    args = ("--dataset", "digits", "--epochs", 4, "--snapshots", "--quiet", "--name", "watched")
+    result = invoke("train", *args, "--outputs", outputs)
+    assert result.exit_code == 0, result.output
+    return outputs / "watched"

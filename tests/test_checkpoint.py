@@ -10,6 +10,7 @@ import torch
 
 from circlemnist.checkpoint import load_checkpoint, save_checkpoint, sealed
 from circlemnist.errors import UserError
+from tests.payload import Payload
 
 
 def test_state_comes_back(tmp_path: Path) -> None:
@@ -89,16 +90,6 @@ def archive(state: object) -> bytes:
     content = io.BytesIO()
     torch.save(state, content)
     return content.getvalue()
-
-
-class Payload:
-    """What a hostile pickle does when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self.path,))
 
 
 def test_no_code_in_a_checkpoint_runs(tmp_path: Path) -> None:

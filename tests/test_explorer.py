@@ -20,16 +20,14 @@ PAGE_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def watched(watched_run: Path) -> Path:
     """A run with snapshots and its pages, light and dark."""
-    outputs = tmp_path_factory.mktemp("outputs")
-    args = ("--dataset", "digits", "--epochs", 4, "--snapshots", "--quiet", "--name", "watched")
-    assert invoke("train", *args, "--outputs", outputs).exit_code == 0
-    run = outputs / "watched"
-    result = invoke("explore", run)
-    assert (result.exit_code, result.output) == (0, f"page: {run / 'plots' / 'explorer.html'}\n")
-    assert invoke("explore", run, "--theme", "dark", "--out", run / "dark.html").exit_code == 0
-    return run
+    page = watched_run / "plots" / "explorer.html"
+    result = invoke("explore", watched_run)
+    assert (result.exit_code, result.output) == (0, f"page: {page}\n")
+    dark = watched_run / "dark.html"
+    assert invoke("explore", watched_run, "--theme", "dark", "--out", dark).exit_code == 0
+    return watched_run
 
 
 @pytest.mark.slow

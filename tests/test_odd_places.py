@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import ONE_THREAD, PROGRAM, run
+from tests.process import ONE_THREAD, PROGRAM, run, start
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "2", "--batch-size", "700")
 
@@ -74,41 +74,25 @@ def test_output_that_is_ascii(odd_folder: Path, tmp_path: Path) -> None:
     assert one_line(run(odd_folder, *TRAIN, **ascii_only))
 
 
+def unread(folder: Path, *args: str) -> None:
+    """Run the program with nobody to read what it prints: it ends without an error."""
+    with start(folder, *args, **ONE_THREAD) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() in (0, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("args", [("eval", "finished"), ("train", "--help")])
 def test_reader_of_the_output_goes_away(args: tuple[str, ...], odd_folder: Path) -> None:
-    process = subprocess.Popen(
-        [*PROGRAM, *args],
-        cwd=odd_folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    error = process.stderr.read()
-    assert process.wait() in (0, 1)
-    assert error == ""
+    unread(odd_folder, *args)
 
 
 @pytest.mark.slow
 def test_training_goes_on_when_its_reader_goes_away(odd_folder: Path) -> None:
-    process = subprocess.Popen(
-        [*PROGRAM, *TRAIN, "--name", "alone"],
-        cwd=odd_folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    error = process.stderr.read()
-    assert process.wait() in (0, 1)
-    assert error == ""
+    unread(odd_folder, *TRAIN, "--name", "alone")
     assert (odd_folder / "outputs" / "alone" / "eval.json").exists()
 
 

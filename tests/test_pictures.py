@@ -35,15 +35,6 @@ STILL = [*OF_A_RUN, "gradients"]
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag")
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with snapshots, and two pictures."""
-    outputs = tmp_path_factory.mktemp("outputs")
-    args = ("--dataset", "digits", "--epochs", 4, "--snapshots", "--quiet", "--name", "watched")
-    assert invoke("train", *args, "--outputs", outputs).exit_code == 0
-    return outputs / "watched"
-
-
 @pytest.fixture
 def material(finished_run: Path) -> Material:
     return Material(Run(finished_run))
@@ -92,10 +83,10 @@ def test_kind_is_a_picture_of_the_width_asked_for(kind: str, finished_run: Path)
 
 
 @pytest.mark.slow
-def test_all_kinds_are_written_into_the_run(watched: Path) -> None:
-    result = invoke("plot", watched, "--kind", "all", "--projection", "pca", "--theme", "dark")
+def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
+    result = invoke("plot", watched_run, "--kind", "all", "--projection", "pca", "--theme", "dark")
     assert result.exit_code == 0, result.output
-    written = {path.name for path in (watched / "plots").iterdir()}
+    written = {path.name for path in (watched_run / "plots").iterdir()}
     assert {f"{kind}-dark.png" for kind in STILL} | {"animation-dark.gif"} <= written
     assert {"embedding.png", "history.png"} <= written  # at the end of the training
 
@@ -110,8 +101,8 @@ def test_circle_has_the_radius_of_the_margin(material: Material) -> None:
 
 
 @pytest.mark.slow
-def test_circle_shows_how_the_cloud_moved(watched: Path) -> None:
-    axes = drawn("circle", Material(Run(watched))).axes
+def test_circle_shows_how_the_cloud_moved(watched_run: Path) -> None:
+    axes = drawn("circle", Material(Run(watched_run))).axes
     captions = [a.get_title() for a in axes]
     assert captions[0].startswith("before training\n100.0 %")
     assert captions[-1].startswith("after 4 epochs")
@@ -244,9 +235,9 @@ def test_other_splits_are_drawn(split: str, material: Material) -> None:
 
 
 @pytest.mark.slow
-def test_animation_moves_every_point(watched: Path, tmp_path: Path) -> None:
+def test_animation_moves_every_point(watched_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "space.gif"
-    result = invoke("plot", watched, "--kind", "animation", "--width", 300, "--out", out)
+    result = invoke("plot", watched_run, "--kind", "animation", "--width", 300, "--out", out)
     assert result.exit_code == 0, result.output
     movie = Image.open(out)
     assert movie.width == 300
@@ -272,8 +263,8 @@ def test_animation_without_snapshots_is_one_line(finished_run: Path) -> None:
         (("--width", "20"), "200<=x<=10000"),
     ],
 )
-def test_wrong_wishes_are_one_line(args: tuple[str, ...], word: str, watched: Path) -> None:
-    assert_one_line_error(invoke("plot", watched, *args), word)
+def test_wrong_wishes_are_one_line(args: tuple[str, ...], word: str, watched_run: Path) -> None:
+    assert_one_line_error(invoke("plot", watched_run, *args), word)
 
 
 def test_save_figure_writes_what_is_asked(material: Material, tmp_path: Path) -> None:

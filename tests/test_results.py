@@ -12,21 +12,12 @@ from circlemnist.errors import UserError
 from circlemnist.results import load_evaluation
 from circlemnist.run import Run
 from tests.conftest import assert_one_line_error, invoke
+from tests.payload import Payload
 
 
 @pytest.fixture
 def run(finished_run: Path, tmp_path: Path) -> Run:
     return Run(shutil.copytree(finished_run, tmp_path / "run"))
-
-
-class Payload:
-    """What a hostile pickle does when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self.path,))
 
 
 def test_evaluation_is_read_back(run: Run) -> None:
