@@ -12,7 +12,7 @@ import pytest
 from circlemnist.checkpoint import load_checkpoint
 from tests.process import ONE_THREAD, run, start, wait_for
 
-TRAIN = ("train", "--dataset", "digits", "--epochs", "200", "--name", "full")
+TRAIN = ("train", "--dataset", "digits", "--net", "small", "--epochs", "200", "--name", "full")
 
 
 def test_checkpoint_that_does_not_fit_leaves_the_last_good_one(tmp_path: Path) -> None:
