@@ -1,6 +1,7 @@
 """Augmentation: image by image, seeded, small."""
 
 import torch
+import torch.nn.functional as F
 
 from circlemnist import augment
 from circlemnist.augment import random_affine
@@ -59,3 +60,21 @@ def test_no_bending_draws_no_numbers() -> None:
     first, second = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
     assert torch.equal(random_affine(blob(4), first), random_affine(blob(4), second, elastic=0.0))
     assert torch.equal(first.get_state(), second.get_state())
+
+
+def test_images_are_those_of_the_library_s_grids() -> None:
+    """The grid is made as one product; here from torch's functions for it, from the same draws."""
+    images, generator = torch.rand(6, 1, 20, 28), torch.Generator().manual_seed(0)
+    moved = random_affine(images, torch.Generator().manual_seed(0), elastic=0.5)
+    rotation, scale, shear, *shift = torch.rand(5, 6, generator=generator) * 2 - 1
+    angle, zoom = torch.deg2rad(rotation * augment.ROTATION), 1 + scale * augment.SCALE
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(6, 2, 2)
+    slant = torch.eye(2).repeat(6, 1, 1)
+    slant[:, 0, 1] = shear * augment.SHEAR
+    pixel = 2 / 28
+    offset = torch.stack(shift, 1)[:, :, None] * augment.SHIFT * pixel
+    theta = torch.cat([turn @ slant / zoom[:, None, None], offset], 2)
+    grid = F.affine_grid(theta, [6, 1, 20, 28], align_corners=False)
+    knots = torch.randn(6, 2, augment.KNOTS, augment.KNOTS, generator=generator) * 0.5 * pixel
+    grid += F.interpolate(knots, (20, 28), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+    torch.testing.assert_close(moved, F.grid_sample(images, grid, align_corners=False))
