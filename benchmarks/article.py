@@ -61,7 +61,7 @@ def embed(net: Net, images: Tensor) -> Tensor:
 def train(data_dir: Path, epochs: int, seed: int) -> Iterator[tuple[float, Net]]:
     """Train and give, after each epoch, the seconds of training so far and the network."""
     torch.manual_seed(seed)
-    dataset = MNIST(str(data_dir), train=True, transform=ToTensor())
+    dataset = MNIST(str(data_dir), train=True, transform=ToTensor(), download=True)  # unpacks
     loader = DataLoader(dataset, batch_size=64, shuffle=True)
     net = Net()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9, weight_decay=1e-5)
