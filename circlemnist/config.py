@@ -18,8 +18,8 @@ from circlemnist.classes import CLASSES
 from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
-NETS = ("small", "medium", "vgg", "article")
-EPOCHS = {"mnist": 16, "fashion-mnist": 16, "kmnist": 16, "digits": 100}
+NETS = ("tiny", "small", "medium", "vgg", "article")
+EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 Value = str | int | float | bool
 
@@ -133,6 +133,12 @@ class Config:
         "last training images to keep out of training and measure on, in place of the test split",
         least=0,
         most=1_000_000,
+    )
+    views: int = _setting(
+        1,
+        "embed an image, when measured, as the mean of itself and VIEWS - 1 shifts by a pixel",
+        least=1,
+        most=5,
     )
     snapshots: bool = _setting(
         False, "embed 500 test images now and then, for `plot --kind animation`"

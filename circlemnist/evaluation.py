@@ -8,16 +8,17 @@ from circlemnist.results import Arrays, Evaluation
 NEIGHBORS = 20
 
 
-def measure(run: str, embedder: Embedder, dataset: Dataset) -> Evaluation:
+def measure(run: str, embedder: Embedder, dataset: Dataset, views: int = 1) -> Evaluation:
     """Measure the test split: against the training split as gallery, and within itself.
 
     Args:
         run: name of the run, which the result carries.
         embedder: on the device to compute on.
+        views: of each image, as for `model.embed`.
     """
     device = embedder.mean.device
-    gallery = embed(embedder, dataset.train.images.to(device))
-    queries = embed(embedder, dataset.test.images.to(device))
+    gallery = embed(embedder, dataset.train.images.to(device), views)
+    queries = embed(embedder, dataset.test.images.to(device), views)
     if device.type == "mps":  # which has no float64
         gallery, queries = gallery.cpu(), queries.cpu()
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)

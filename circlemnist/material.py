@@ -74,7 +74,7 @@ class Material:
 
     def measured(self) -> Evaluation:
         """Measure the newest checkpoint on the test split, and keep the result in the run."""
-        evaluation = measure(self.run.name, self.embedder, self.dataset)
+        evaluation = measure(self.run.name, self.embedder, self.dataset, self.config.views)
         save_evaluation(self.run, evaluation, as_table(evaluation))
         return evaluation
 

@@ -10,19 +10,24 @@ from torch import Tensor, nn
 from circlemnist.data import SIDE
 
 BLOCK = 500
+# corners in an image with a border of one pixel: the image itself, and moved by a pixel each way
+VIEWS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
 HIDDEN = 128
 
 
 class Convolution(NamedTuple):
-    """A convolution that keeps height and width, and whether they are halved after it."""
+    """A convolution, whether pooling halves height and width after it, or its stride before."""
 
     channels: int
     kernel: int
     pool: bool
+    stride: int = 1
 
 
 PLANS = {
-    # 61,000 parameters at D = 64
+    # 24,500 parameters at D = 64
+    "tiny": (Convolution(8, 5, False, 2), Convolution(16, 3, True), Convolution(32, 3, True)),
+    # 61,000
     "small": (Convolution(16, 5, True), Convolution(32, 3, True), Convolution(64, 3, True)),
     # 103,000
     "medium": (
@@ -115,14 +120,33 @@ def build_embedder(
     return embedder.to(memory_format=torch.channels_last)
 
 
-def embed(embedder: Embedder, images: Tensor) -> Tensor:
-    """Return the embeddings (N, D) float32 of images (N, 28, 28) uint8, in blocks, in eval mode."""
+def embed(embedder: Embedder, images: Tensor, views: int = 1) -> Tensor:
+    """Embed images in blocks, in eval mode.
+
+    Args:
+        images: (N, 28, 28) uint8.
+        views: of each image, the first `views` of `VIEWS`; the embedding is the mean of theirs, at
+            unit length.
+
+    Returns:
+        (N, D) float32, unit rows.
+    """
     training = embedder.training
     embedder.eval()
     with torch.inference_mode():
-        blocks = [embedder(block[:, None].float() / 255) for block in images.split(BLOCK)]
+        blocks = [
+            _mean_of_views(embedder, block[:, None].float() / 255, views)
+            for block in images.split(BLOCK)
+        ]
     embedder.train(training)
     return torch.cat(blocks)
+
+
+def _mean_of_views(embedder: Embedder, images: Tensor, views: int) -> Tensor:
+    """Return the embeddings (B, D) of images (B, 1, 28, 28); what a shift leaves open is 0."""
+    padded = F.pad(images, (1, 1, 1, 1))
+    shifted = [padded[..., y : y + SIDE, x : x + SIDE] for y, x in VIEWS[:views]]
+    return F.normalize(torch.stack([embedder(view) for view in shifted]).sum(0))
 
 
 def _convolutions(plan: Sequence[Convolution]) -> tuple[int, list[nn.Module]]:
@@ -131,7 +155,8 @@ def _convolutions(plan: Sequence[Convolution]) -> tuple[int, list[nn.Module]]:
     channels, side = 1, SIDE
     for convolution in plan:
         layers += _convolution(channels, convolution)
-        channels, side = convolution.channels, side // 2 if convolution.pool else side
+        channels = convolution.channels
+        side //= convolution.stride * (2 if convolution.pool else 1)
     return channels * side**2, [*layers, nn.Flatten()]
 
 
@@ -153,9 +178,9 @@ def _hidden(width: int, count: int, dim: int, last_norm: bool) -> list[nn.Module
 
 def _convolution(channels: int, convolution: Convolution) -> list[nn.Module]:
     """Pooling comes ahead of BatchNorm to spare memory traffic, which is what a CPU waits for."""
-    kernel = convolution.kernel
+    kernel, stride = convolution.kernel, convolution.stride
     return [
-        nn.Conv2d(channels, convolution.channels, kernel, padding=kernel // 2, bias=False),
+        nn.Conv2d(channels, convolution.channels, kernel, stride, kernel // 2, bias=False),
         *([nn.MaxPool2d(2)] if convolution.pool else []),
         nn.BatchNorm2d(convolution.channels),
         nn.ReLU(inplace=True),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from circlemnist.config import NETS
-from circlemnist.model import build_embedder
+from circlemnist.model import build_embedder, embed
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -38,7 +38,7 @@ def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "size"), [("small", 60_528), ("medium", 102_560), ("vgg", 360_608)]
+    ("net", "size"), [("tiny", 24_504), ("small", 60_528), ("medium", 102_560), ("vgg", 360_608)]
 )
 def test_networks_have_the_size_that_is_written(net: str, size: int) -> None:
     assert sum(p.numel() for p in build_embedder(net, 64).parameters()) == size
@@ -65,6 +65,18 @@ def test_folded_embedding_has_two_stages() -> None:
     assert last.shape == (8, 2)
     for stage in (first, last):
         torch.testing.assert_close(stage.norm(dim=1), torch.ones(8))
+
+
+def test_views_are_the_image_and_its_shifts_by_a_pixel() -> None:
+    embedder = build_embedder("small", 8, 0.13, 0.31).eval()
+    images = torch.zeros(3, 28, 28, dtype=torch.uint8)
+    images[:, 5:20, 8:22] = torch.randint(0, 256, (3, 15, 14), dtype=torch.uint8)
+    shifts = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
+    each = torch.stack([embed(embedder, images.roll(shift, (1, 2))) for shift in shifts])
+    torch.testing.assert_close(embed(embedder, images), each[0])
+    for views in (3, 5):
+        mean = torch.nn.functional.normalize(each[:views].mean(0))
+        torch.testing.assert_close(embed(embedder, images, views), mean)
 
 
 def test_unknown_network_is_an_error() -> None:
