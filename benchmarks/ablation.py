@@ -1,10 +1,11 @@
-"""What each part of the default recipe is worth: one change at a time, on held-out images.
+"""What each part of a recipe is worth: one change at a time, on held-out images.
 
-    python -m benchmarks.ablation --data-dir data
+    python -m benchmarks.ablation default --data-dir data
+    python -m benchmarks.ablation plane --data-dir data --epochs 6 -- --net small
 
-Short runs over three seeds, trained on the first 55,000 training images and measured on the last
-5,000. Prints the table of `docs/benchmarks.md`. As many runs train beside each other as there are
-cores, a thread each. About 25 minutes on 2 cores.
+Short runs over some seeds, trained on the first 55,000 training images and measured on the last
+5,000. Prints a table of `docs/`. What follows `--` goes to every `circlemnist train`. As many runs
+train beside each other as there are cores, a thread each.
 """
 
 import argparse
@@ -14,30 +15,42 @@ from pathlib import Path
 
 from benchmarks.quality import CORES, ROOT, spread, train
 
-CHANGES: dict[str, Sequence[str]] = {
-    "the default": (),
-    "one logsumexp over the whole batch, not one an anchor": ("--pairs", "batch"),
-    "similarities to learned class weights": ("--labels", "class"),
-    "without the last BatchNorm": ("--no-last-norm",),
-    "without bending": ("--elastic", "0"),
-    "without augmentation": ("--no-augment",),
-    "P × K batches, 10 × 25": ("--classes-per-batch", "10"),
-    "P × K batches, 5 × 50": ("--classes-per-batch", "5"),
-    "m = 0": ("--m", "0"),
-    "m = 0.4": ("--m", "0.4"),
-    "gamma = 32": ("--gamma", "32"),
-    "gamma = 256": ("--gamma", "256"),
+CHANGES: dict[str, dict[str, Sequence[str]]] = {
+    "default": {
+        "the default": (),
+        "one logsumexp over the whole batch, not one an anchor": ("--pairs", "batch"),
+        "similarities to learned class weights": ("--labels", "class"),
+        "without the last BatchNorm": ("--no-last-norm",),
+        "without bending": ("--elastic", "0"),
+        "without augmentation": ("--no-augment",),
+        "P × K batches, 10 × 25": ("--classes-per-batch", "10"),
+        "P × K batches, 5 × 50": ("--classes-per-batch", "5"),
+        "m = 0": ("--m", "0"),
+        "m = 0.4": ("--m", "0.4"),
+        "gamma = 32": ("--gamma", "32"),
+        "gamma = 256": ("--gamma", "256"),
+    },
+    "plane": {
+        "the recipe": (),
+        "not folded": ("--fold", "0"),
+        "nor with hidden layers": ("--fold", "0", "--hidden-layers", "0"),
+        "not folded, class weights learned": ("--fold", "0", "--labels", "class"),
+        "not folded, pairs, no class weights": ("--fold", "0", "--labels", "pair"),
+    },
 }
 
 
 def main() -> None:
     """Parse the arguments, train every change, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", choices=CHANGES)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
     arguments = parser.parse_args()
-    common = ["--config", str(ROOT / "configs" / "default.toml"), "--dataset", "mnist"]
+    config = ROOT / "configs" / f"{arguments.recipe}.toml"
+    common = ["--config", str(config), "--dataset", "mnist", *arguments.more]
     common += ["--data-dir", str(arguments.data_dir.resolve()), "--holdout", "5000"]
     common += ["--epochs", str(arguments.epochs)]
     print(f"{arguments.epochs} epochs, {arguments.seeds} seeds, {CORES} cores\n")
@@ -47,7 +60,7 @@ def main() -> None:
             change: [
                 pool.submit(train, [*common, *flags], seed, 1) for seed in range(arguments.seeds)
             ]
-            for change, flags in CHANGES.items()
+            for change, flags in CHANGES[arguments.recipe].items()
         }
         for change, seeds in trained.items():
             outcomes = [seed.result() for seed in seeds]
