@@ -1,7 +1,7 @@
 """What each part of a recipe is worth: one change at a time, on held-out images.
 
     python -m benchmarks.ablation default --data-dir data
-    python -m benchmarks.ablation plane --data-dir data --epochs 6 -- --net small
+    python -m benchmarks.ablation plane --data-dir data --epochs 3 -- --net small
 
 Short runs over some seeds, trained on the first 55,000 training images and measured on the last
 5,000. Prints a table of `docs/`. What follows `--` goes to every `circlemnist train`. As many runs
@@ -21,10 +21,8 @@ CHANGES: dict[str, dict[str, Sequence[str]]] = {
         "one logsumexp over the whole batch, not one an anchor": ("--pairs", "batch"),
         "similarities to learned class weights": ("--labels", "class"),
         "without the last BatchNorm": ("--no-last-norm",),
-        "without bending": ("--elastic", "0"),
         "without augmentation": ("--no-augment",),
         "P × K batches, 10 × 25": ("--classes-per-batch", "10"),
-        "P × K batches, 5 × 50": ("--classes-per-batch", "5"),
         "m = 0": ("--m", "0"),
         "m = 0.4": ("--m", "0.4"),
         "gamma = 32": ("--gamma", "32"),
