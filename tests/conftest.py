@@ -17,6 +17,8 @@ from circlemnist.cli import main
 ROOT = Path(__file__).parent.parent
 MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))
 
+# a job in the background ignores SIGINT, and so would the processes that tests start and stop
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("circlemnist", deadline=None, max_examples=40)
 settings.load_profile("circlemnist")
