@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     config = ROOT / "configs" / f"{arguments.recipe}.toml"
     common = ["--config", str(config), "--dataset", "mnist", *arguments.more]
     common += ["--data-dir", str(arguments.data_dir.resolve()), "--holdout", "5000"]

@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     flags = ["--config", str(arguments.config.resolve()), "--dataset", arguments.dataset]
     flags += ["--data-dir", str(arguments.data_dir.resolve()), *arguments.more]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)

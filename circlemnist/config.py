@@ -83,7 +83,7 @@ class Config:
     m: float = _setting(0.25, "margin of the loss, between -1 and 1", above=-1, below=1)
     pairs: str = _setting(
         "anchor",
-        "one logsumexp per anchor (the paper), or over the whole batch",
+        "one logsumexp per anchor (the paper), or over the whole batch; with --labels pair",
         choices=("anchor", "batch"),
     )
     labels: str = _setting(
@@ -98,7 +98,8 @@ class Config:
     )
     fold: int = _setting(
         0,
-        "size of a first embedding, shaped by pairs, to fold into --dim; 0 for none",
+        "size of a first embedding, shaped by pairs at the default gamma and m, to fold into "
+        "--dim; 0 for none",
         least=0,
         most=4096,
     )
@@ -136,12 +137,12 @@ class Config:
     )
     views: int = _setting(
         1,
-        "embed an image, when measured, as the mean of itself and VIEWS - 1 shifts by a pixel",
+        "when measured, embed an image as the mean of itself and VIEWS - 1 shifts by a pixel",
         least=1,
         most=5,
     )
     snapshots: bool = _setting(
-        False, "embed 500 test images now and then, for `plot --kind animation`"
+        False, "embed 500 test images now and then, one view each, for `plot --kind animation`"
     )
     seed: int = _setting(
         0, "seed of the weights, the order and the augmentation", least=0, most=2**32 - 1
@@ -161,14 +162,15 @@ class Config:
             value = getattr(self, setting.name)
             if value is None and setting.default is None:
                 continue
-            if problem := type_problem(setting.name, value):
+            if problem := setting_problem(setting.name, value):
                 raise SettingError(setting.name, problem)
-            limits: Limits = setting.metadata["limits"]
-            if problem := limits.problem(value):
-                raise SettingError(setting.name, problem)
-        if self.classes_per_batch and self.batch_size % self.classes_per_batch:
+        p = self.classes_per_batch
+        if p == 1:
+            raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
+        if p and (self.batch_size % p or self.batch_size == p):
             raise SettingError(
-                "classes_per_batch", f"must divide the batch size, {self.batch_size}"
+                "classes_per_batch",
+                f"must divide the batch size, {self.batch_size}, into 2 images of each or more",
             )
         if self.net == "article":
             for name in ("hidden_layers", "fold"):
@@ -205,6 +207,12 @@ def type_problem(name: str, value: object) -> str | None:
     return f"must be {words[expected]}, not {value!r}"
 
 
+def setting_problem(name: str, value: Value) -> str | None:
+    """Say what is wrong with `value` for the setting `name` by itself, or None."""
+    limits: Limits = Config.__dataclass_fields__[name].metadata["limits"]
+    return type_problem(name, value) or limits.problem(value)
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings in a TOML file, checked for unknown keys and wrong types and values.
 
@@ -212,8 +220,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         path: a TOML file of `key = value` lines, keys spelled as the fields of `Config`.
 
     Raises:
-        UserError: the file cannot be read, is not TOML, or has an unknown key.
-        SettingError: a value has the wrong type or is outside its limits.
+        UserError: the file cannot be read, is not TOML, or has an unknown key or a value of the
+            wrong type or outside its limits; whether values fit together is for `Config` to say.
     """
     try:
         settings = tomllib.loads(path.read_text("utf-8"))
@@ -232,7 +240,6 @@ def check_settings(settings: Mapping[str, Any], origin: str) -> None:
         if key not in known:
             near = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0)
             raise UserError(f"unknown setting {key!r} in {origin}; did you mean {near[0]!r}?")
-    try:
-        Config(**settings)
-    except SettingError as error:
-        raise UserError(f"{origin}: {error}") from error
+    for name, value in settings.items():
+        if problem := setting_problem(name, value):
+            raise UserError(f"{origin}: {name} {problem}")

@@ -66,7 +66,8 @@ def embedding(material: Material, look: Look) -> Figure:
     if look.split != "test":
         train = material.dataset.train
         chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
-        of_train = embed(material.embedder, train.images[chosen].to(material.embedder.mean.device))
+        images = train.images[chosen].to(material.embedder.mean.device)
+        of_train = embed(material.embedder, images, material.config.views)
         counted_train = f"{len(chosen):,} of {len(train):,} training images"
         labels_train = train.labels[chosen].numpy()
         if look.split == "train":

@@ -15,7 +15,7 @@ from circlemnist.errors import UserError
 from circlemnist.model import Embedder, embed
 from circlemnist.npz import read_npz
 
-# 31 looks at 500 images cost 1 to 2 % of six epochs of MNIST, and less of a longer run.
+# 31 looks at 500 images are the work of a tenth of an epoch of MNIST.
 INTERVALS = 30
 SAMPLE = 500
 

@@ -17,8 +17,9 @@ from circlemnist.cli import main
 ROOT = Path(__file__).parent.parent
 MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))
 
-# a job in the background ignores SIGINT, and so would the processes that tests start and stop
+# a job in the background may ignore these, and so would the processes that tests start and stop
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("circlemnist", deadline=None, max_examples=40)
 settings.load_profile("circlemnist")
@@ -96,7 +97,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def watched_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of four epochs on digits with snapshots; tests add pictures to it."""
     outputs = tmp_path_factory.mktemp("outputs")
-    args = ("--dataset", "digits", "--epochs", 4, "--snapshots", "--quiet", "--name", "watched")
-    result = invoke("train", *args, "--outputs", outputs)
+    args = ("--dataset", "digits", "--net", "small", "--epochs", 4, "--snapshots")
+    result = invoke("train", *args, "--quiet", "--name", "watched", "--outputs", outputs)
     assert result.exit_code == 0, result.output
     return outputs / "watched"

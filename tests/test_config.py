@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from circlemnist.config import EPOCHS, Config, SettingError, read_settings
 from circlemnist.errors import UserError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, assert_one_line_error, invoke
 
 
 def test_default_toml_spells_out_the_defaults() -> None:
@@ -61,6 +61,8 @@ def test_settings_survive_toml(config: Config) -> None:
         ("seed", -1),
         ("pairs", "all"),
         ("augment", 1),
+        ("classes_per_batch", 1),
+        ("classes_per_batch", 7),
         ("data_dir", ""),
     ],
 )
@@ -69,6 +71,15 @@ def test_wrong_values_are_refused_by_name(name: str, value: object) -> None:
         Config(**{name: value})
     assert caught.value.name == name
     assert "\n" not in str(caught.value)
+
+
+def test_values_that_do_not_fit_each_other_are_refused() -> None:
+    for settings in (
+        {"classes_per_batch": 5, "batch_size": 5},
+        {"hidden_layers": 1, "net": "article"},
+    ):
+        with pytest.raises(SettingError, match=next(iter(settings))):
+            Config(**settings)
 
 
 def test_unknown_key_is_named_with_the_nearest_right_one(tmp_path: Path) -> None:
@@ -93,6 +104,15 @@ def test_bad_files_are_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UserError, match=r"my\.toml") as caught:
         read_settings(file)
     assert words in str(caught.value)
+
+
+def test_file_may_need_a_flag_to_fit(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("classes_per_batch = 8\n")
+    assert Config(**read_settings(file), batch_size=256).classes_per_batch == 8
+    refused = invoke("train", "--config", file, "--dry-run")
+    assert_one_line_error(refused, "--classes-per-batch", "must divide the batch size, 250")
+    assert invoke("train", "--config", file, "--batch-size", 256, "--dry-run").exit_code == 0
 
 
 def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:

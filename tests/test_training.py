@@ -91,8 +91,15 @@ def test_schedule_ends_low(scheduler: str, last: float, split: Split, tmp_path: 
     assert max(row.lr for row in history) <= config.lr
 
 
-def test_interrupted_training_continues_to_the_same_bits(split: Split, tmp_path: Path) -> None:
-    config = replace(CONFIG, epochs=3)
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"fold": 16, "labels": "fixed", "dim": 3, "hidden_layers": 1, "classes_per_batch": 10}],
+    ids=str,
+)
+def test_interrupted_training_continues_to_the_same_bits(
+    change: dict[str, object], split: Split, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=3, **change)  # type: ignore[arg-type]
     whole = trained(config, split, tmp_path / "whole")
 
     class StopAfterTwo(Progress):
