@@ -1,4 +1,4 @@
-"""Time the commands as a user meets them, as whole processes, and print the README's table.
+"""Time the commands as a user meets them, as whole processes, and print a table.
 
     python -m benchmarks.main_job --data-dir data
 

@@ -19,6 +19,7 @@ import torch
 from benchmarks import article
 from benchmarks.quality import ROOT, Outcome, spread, train
 from circlemnist.data import Dataset, load_dataset
+from circlemnist.metrics import knn_accuracy, nearest
 
 LEVELS = (97.0, 98.0, 98.5, 98.8, 99.0)
 
@@ -26,8 +27,8 @@ LEVELS = (97.0, 98.0, 98.5, 98.8, 99.0)
 def one_nn(net: article.Net, dataset: Dataset) -> float:
     """Return the share, in per cent, of test images whose nearest training image is alike."""
     gallery, queries = (article.embed(net, s.images) for s in (dataset.train, dataset.test))
-    nearest = torch.cat([(block @ gallery.T).argmax(1) for block in queries.split(500)])
-    return 100 * float((dataset.train.labels[nearest] == dataset.test.labels).double().mean())
+    of_neighbors = dataset.train.labels[nearest(queries, gallery, 1)[1]]
+    return 100 * knn_accuracy(of_neighbors, dataset.test.labels, 1)
 
 
 def article_curve(data_dir: Path, epochs: int, seed: int) -> list[tuple[float, float]]:
