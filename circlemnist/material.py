@@ -11,7 +11,7 @@ from circlemnist.config import Config
 from circlemnist.data import Dataset, load_dataset
 from circlemnist.environment import resolve_device
 from circlemnist.evaluation import measure
-from circlemnist.model import Embedder, build_embedder
+from circlemnist.model import Embedder, embedder_of
 from circlemnist.report import as_table
 from circlemnist.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.run import Run
@@ -54,14 +54,7 @@ class Material:
     @cached_property
     def embedder(self) -> Embedder:
         """The network of the newest checkpoint, on the device."""
-        config = self.config
-        embedder = build_embedder(
-            config.net,
-            config.dim,
-            hidden_layers=config.hidden_layers,
-            last_norm=config.last_norm,
-            fold=config.fold,
-        )
+        embedder = embedder_of(self.config)
         restore_from(
             self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])
         )

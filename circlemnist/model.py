@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from circlemnist.config import Config
 from circlemnist.data import SIDE
 
 BLOCK = 500
@@ -118,6 +119,19 @@ def build_embedder(
     else:
         raise ValueError(f"no network is named {net!r}")
     return embedder.to(memory_format=torch.channels_last)
+
+
+def embedder_of(config: Config, mean: float = 0.0, std: float = 1.0) -> Embedder:
+    """Build the embedder that `config` names, as `build_embedder` does."""
+    return build_embedder(
+        config.net,
+        config.dim,
+        mean,
+        std,
+        config.hidden_layers,
+        config.last_norm,
+        config.fold,
+    )
 
 
 def embed(embedder: Embedder, images: Tensor, views: int = 1) -> Tensor:

@@ -26,7 +26,7 @@ from circlemnist.errors import UserError
 from circlemnist.forward import Forward, training_forward
 from circlemnist.loss import CircleLoss, ClassCircleLoss
 from circlemnist.loss.circle import PairSets
-from circlemnist.model import Embedder, build_embedder
+from circlemnist.model import Embedder, embedder_of
 from circlemnist.run import Epoch, Run
 from circlemnist.snapshots import Recorder
 
@@ -142,15 +142,7 @@ def start_training(config: Config, split: Split) -> Training:
     pixels = split.images.float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        embedder = build_embedder(
-            config.net,
-            config.dim,
-            pixels.mean().item(),
-            pixels.std().item(),
-            config.hidden_layers,
-            config.last_norm,
-            config.fold,
-        )
+        embedder = embedder_of(config, pixels.mean().item(), pixels.std().item())
         criterion = build_criterion(config, split)
     embedder, criterion = embedder.to(split.labels.device), criterion.to(split.labels.device)
     optimizer = SGD(
