@@ -194,6 +194,7 @@ def neighbors(material: Material, look: Look) -> Figure:
     hardest = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0]))[:QUERIES]
     test, train = material.dataset.test, material.dataset.train
     of_gallery = arrays.neighbors[hardest, :NEIGHBORS]
+    queries = f"the {len(hardest)} hardest {evaluation.measured} images"
     return neighbors_figure(
         test.images[torch.from_numpy(hardest)].numpy(),
         [names[label] for label in arrays.labels[hardest]],
@@ -201,11 +202,7 @@ def neighbors(material: Material, look: Look) -> Figure:
         [[names[label] for label in row] for row in arrays.neighbor_labels[hardest, :NEIGHBORS]],
         like[hardest, :NEIGHBORS],
         arrays.neighbor_cosines[hardest, :NEIGHBORS],
-        heading(
-            material,
-            f"the {len(hardest)} hardest {evaluation.measured} images",
-            "and their nearest training images, ",
-        ),
+        heading(material, f"{queries}, and the nearest training images"),
         look.theme,
     )
 
