@@ -14,6 +14,7 @@ from circlemnist.config import Config
 from circlemnist.options import flag
 from tests.conftest import assert_one_line_error, invoke, time_limit
 
+QUICK = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--batch-size", 700)
 SETTINGS = [setting.name for setting in fields(Config)]
 ODD = [
     *(
@@ -80,8 +81,7 @@ def test_any_value_of_a_flag(name: str, value: str) -> None:
 @given(name=st.sampled_from([n for n in SETTINGS if n not in ("epochs", "dataset")]), value=VALUES)
 def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
     """What passes as a value must also train, or end in one line."""
-    args = ("--dataset", "digits", "--epochs", 1, "--batch-size", 700, f"{flag(name)}={value}")
-    check("train", *args)
+    check("train", *QUICK, f"{flag(name)}={value}")
 
 
 @pytest.mark.slow
@@ -89,8 +89,7 @@ def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
 @settings(max_examples=12, suppress_health_check=OWN_FOLDER)
 @given(value=VALUES)
 def test_any_name_of_a_run_or_folder(name: str, value: str) -> None:
-    args = ("--dataset", "digits", "--epochs", 1, "--batch-size", 1000)
-    check("train", *args, f"{name}={value}")
+    check("train", *QUICK, f"{name}={value}")
 
 
 @pytest.mark.slow
