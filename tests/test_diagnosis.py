@@ -78,7 +78,7 @@ def test_loss_that_does_not_fall(split: Split, tmp_path: Path) -> None:
     "config",
     [
         pytest.param(replace(CONFIG, epochs=40), marks=pytest.mark.slow),
-        replace(CONFIG, epochs=42, augment=True),
+        pytest.param(replace(CONFIG, epochs=42, augment=True), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=40, labels="class"), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=40, pairs="batch"), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=40, gamma=256.0, m=0.4), marks=pytest.mark.slow),
