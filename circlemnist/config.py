@@ -18,7 +18,7 @@ from circlemnist.classes import CLASSES
 from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
-NETS = ("tiny", "small", "medium", "vgg", "article")
+NETS = ("tiny", "small", "medium", "large", "article")
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 Value = str | int | float | bool
@@ -122,6 +122,9 @@ class Config:
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
     elastic: float = _setting(
         0.3, "bend each image, too, by this many pixels, with --augment", least=0, most=28
+    )
+    plain_epochs: int = _setting(
+        0, "last epochs on the images as they are, with --augment", least=0, most=1_000_000
     )
     classes_per_batch: int = _setting(
         0,

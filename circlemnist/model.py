@@ -37,10 +37,9 @@ PLANS = {
         Convolution(64, 3, True),
         Convolution(64, 3, True),
     ),
-    # 361,000, two convolutions at each resolution, as in Simonyan and Zisserman, ICLR 2015
-    "vgg": (
-        Convolution(32, 3, False),
-        Convolution(32, 3, True),
+    # 352,000
+    "large": (
+        Convolution(32, 5, True),
         Convolution(64, 3, False),
         Convolution(64, 3, True),
         Convolution(128, 3, False),

@@ -96,6 +96,8 @@ def train_epoch(
         Diverged: the loss is no longer finite.
         Stopped: a signal has come; the steps done are in `training.part`.
     """
+    assert config.epochs is not None
+    augment = config.augment and number <= config.epochs - config.plain_epochs
     device = split.labels.device
     if training.part is None:
         order = _order(config, split, training.generator)
@@ -112,7 +114,7 @@ def train_epoch(
     for step in range(part.done, len(order)):
         indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
-        if config.augment:
+        if augment:
             images = random_affine(images, training.generator, config.elastic)
         *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])

@@ -38,7 +38,7 @@ def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "size"), [("tiny", 24_504), ("small", 60_528), ("medium", 102_560), ("vgg", 360_608)]
+    ("net", "size"), [("tiny", 24_504), ("small", 60_528), ("medium", 102_560), ("large", 351_840)]
 )
 def test_networks_have_the_size_that_is_written(net: str, size: int) -> None:
     assert sum(p.numel() for p in build_embedder(net, 64).parameters()) == size
@@ -80,5 +80,5 @@ def test_views_are_the_image_and_its_shifts_by_a_pixel() -> None:
 
 
 def test_unknown_network_is_an_error() -> None:
-    with pytest.raises(ValueError, match="'large'"):
-        build_embedder("large", 8)
+    with pytest.raises(ValueError, match="'huge'"):
+        build_embedder("huge", 8)

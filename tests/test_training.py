@@ -21,7 +21,7 @@ from circlemnist.signals import StopSignals
 from circlemnist.training import fit
 from circlemnist.training_state import Training, start_training
 
-CONFIG = Config(dataset="digits", epochs=2)
+CONFIG = Config(dataset="digits", net="tiny", epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_same_seed_gives_the_same_bits(split: Split, tmp_path: Path) -> None:
         {"dim": 2},
         {"labels": "fixed", "dim": 2, "m": 0.6, "hidden_layers": 2},
         {"net": "medium"},
-        {"net": "vgg", "elastic": 0.3, "hidden_layers": 1},
+        {"net": "large", "elastic": 0.3, "hidden_layers": 1},
         {"fold": 16, "labels": "fixed", "dim": 2, "m": 0.67, "gamma": 20.0, "hidden_layers": 2},
         {"elastic": 0.5},
         {"classes_per_batch": 10},
@@ -79,6 +79,21 @@ def test_every_setting_trains(change: dict[str, object], split: Split, tmp_path:
     assert [row.epoch for row in history] == [1, 2, 3]
     assert history[-1].mean_sp - history[-1].mean_sn > history[0].mean_sp - history[0].mean_sn
     assert all(-1 <= row.mean_sn <= row.mean_sp <= 1 for row in history[1:])
+
+
+def test_last_epochs_may_see_the_images_as_they_are(split: Split, tmp_path: Path) -> None:
+    whole, last, none = (
+        trained(replace(CONFIG, **change), split, tmp_path / name)  # type: ignore[arg-type]
+        for name, change in {
+            "whole": {},
+            "last": {"plain_epochs": 1},
+            "none": {"plain_epochs": 2},
+        }.items()
+    )
+    assert last.history[0].loss == whole.history[0].loss != none.history[0].loss
+    assert last.history[1].loss < whole.history[1].loss
+    plain = trained(replace(CONFIG, augment=False), split, tmp_path / "plain")
+    assert weights(none) == weights(plain)
 
 
 @pytest.mark.parametrize(
