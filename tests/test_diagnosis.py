@@ -21,7 +21,7 @@ from circlemnist.training import fit
 from circlemnist.training_state import Training, start_training
 from tests.conftest import assert_one_line_error, invoke
 
-CONFIG = Config(dataset="digits", augment=False)
+CONFIG = Config(dataset="digits", net="small", augment=False)
 ARTICLE = replace(
     CONFIG, net="article", dim=32, batch_size=64, lr=1e-3, weight_decay=1e-5, pairs="batch"
 )
@@ -92,7 +92,7 @@ def test_ordinary_runs_are_told_nothing(config: Config, split: Split, tmp_path: 
     assert notes(config, split, tmp_path) == []
 
 
-@pytest.mark.parametrize("dim", range(1, 12))
+@pytest.mark.parametrize("dim", [1, 2, 3, 9, 10])
 def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
     """The bound is that of the best placing of ten directions that a search finds."""
     steps = 1500

@@ -15,6 +15,7 @@ from tests.process import ONE_THREAD, run, start, wait_for
 TRAIN = ("train", "--dataset", "digits", "--net", "small", "--epochs", "200", "--name", "full")
 
 
+@pytest.mark.slow
 def test_checkpoint_that_does_not_fit_leaves_the_last_good_one(tmp_path: Path) -> None:
     folder = tmp_path / "outputs" / "full"
     with start(tmp_path, *TRAIN, **ONE_THREAD) as process:

@@ -65,7 +65,7 @@ def test_same_seed_gives_the_same_bits(split: Split, tmp_path: Path) -> None:
         {"dim": 2},
         {"labels": "fixed", "dim": 2, "m": 0.6, "hidden_layers": 2},
         {"net": "medium"},
-        {"net": "large", "elastic": 0.3, "hidden_layers": 1},
+        pytest.param({"net": "large", "hidden_layers": 1}, marks=pytest.mark.slow),
         {"fold": 16, "labels": "fixed", "dim": 2, "m": 0.67, "gamma": 20.0, "hidden_layers": 2},
         {"elastic": 0.5},
         {"classes_per_batch": 10},
