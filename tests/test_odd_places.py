@@ -13,7 +13,7 @@ import pytest
 
 from tests.process import ONE_THREAD, PROGRAM, run, start
 
-TRAIN = ("train", "--dataset", "digits", "--net", "tiny", "--epochs", "2", "--batch-size", "700")
+TRAIN = ("train", "--dataset", "digits", "--epochs", "2", "--batch-size", "700", "--net", "tiny")
 
 
 @pytest.fixture
