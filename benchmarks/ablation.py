@@ -22,6 +22,7 @@ CHANGES: dict[str, dict[str, Sequence[str]]] = {
         "similarities to learned class weights": ("--labels", "class"),
         "without the last BatchNorm": ("--no-last-norm",),
         "without augmentation": ("--no-augment",),
+        "with augmentation to the end": ("--plain-share", "0"),
         "P × K batches, 10 × 25": ("--classes-per-batch", "10"),
         "m = 0": ("--m", "0"),
         "m = 0.4": ("--m", "0.4"),

@@ -123,8 +123,11 @@ class Config:
     elastic: float = _setting(
         0.3, "bend each image, too, by this many pixels, with --augment", least=0, most=28
     )
-    plain_epochs: int = _setting(
-        0, "last epochs on the images as they are, with --augment", least=0, most=1_000_000
+    plain_share: float = _setting(
+        0.25,
+        "share of the training, at its end, on the images as they are, with --augment",
+        least=0,
+        most=1,
     )
     classes_per_batch: int = _setting(
         0,

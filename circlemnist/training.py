@@ -97,7 +97,6 @@ def train_epoch(
         Stopped: a signal has come; the steps done are in `training.part`.
     """
     assert config.epochs is not None
-    augment = config.augment and number <= config.epochs - config.plain_epochs
     device = split.labels.device
     if training.part is None:
         order = _order(config, split, training.generator)
@@ -106,6 +105,7 @@ def train_epoch(
     order, part.values = part.order.to(device), part.values.to(device)
     started = time.perf_counter() - part.seconds
     steps_before = (number - 1) * len(order)
+    augmented = (1 - config.plain_share) * config.epochs * len(order) if config.augment else 0
     look_every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
     lr = config.lr
     training.embedder.train()
@@ -114,7 +114,7 @@ def train_epoch(
     for step in range(part.done, len(order)):
         indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
-        if augment:
+        if steps_before + step < augmented:
             images = random_affine(images, training.generator, config.elastic)
         *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])

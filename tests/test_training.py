@@ -81,13 +81,13 @@ def test_every_setting_trains(change: dict[str, object], split: Split, tmp_path:
     assert all(-1 <= row.mean_sn <= row.mean_sp <= 1 for row in history[1:])
 
 
-def test_last_epochs_may_see_the_images_as_they_are(split: Split, tmp_path: Path) -> None:
+def test_last_steps_may_see_the_images_as_they_are(split: Split, tmp_path: Path) -> None:
     whole, last, none = (
         trained(replace(CONFIG, **change), split, tmp_path / name)  # type: ignore[arg-type]
         for name, change in {
-            "whole": {},
-            "last": {"plain_epochs": 1},
-            "none": {"plain_epochs": 2},
+            "whole": {"plain_share": 0.0},
+            "last": {"plain_share": 0.5},
+            "none": {"plain_share": 1.0},
         }.items()
     )
     assert last.history[0].loss == whole.history[0].loss != none.history[0].loss
