@@ -167,7 +167,8 @@ def build_criterion(config: Config, split: Split) -> CircleLoss | ClassCircleLos
     passes no third.
     """
     if config.labels != "pair":
-        criterion = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
+        # labels are in range: reading a data set has seen to that
+        criterion = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m, check_labels=False)
         if config.labels == "fixed":
             directions = spread_directions(CLASSES, config.dim)
             directions = arranged(directions, class_likeness(split))

@@ -266,6 +266,12 @@ class TestClassLevel:
         with pytest.raises(ValueError, match=r"0\.\.5"):
             ClassCircleLoss(6, 5)(torch.randn(3, 5), torch.tensor(labels))
 
+    @pytest.mark.parametrize("label", [6, -1])
+    def test_labels_out_of_range_that_are_not_looked_for_have_no_loss(self, label):
+        loss = ClassCircleLoss(6, 5, reduction="none", check_labels=False)
+        values = loss(torch.randn(3, 5), torch.tensor([0, label, 5]))
+        assert values.gt(0).tolist() == [True, False, True]
+
     def test_one_class_and_empty_batch_give_zero(self):
         x = torch.randn(3, 5, requires_grad=True)
         loss = ClassCircleLoss(1, 5)

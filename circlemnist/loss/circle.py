@@ -167,6 +167,8 @@ class ClassCircleLoss(nn.Module):
         num_classes: at least 1; with one class there is no negative and the loss is 0.
         embedding_dim: D, at least 1.
         gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
+        check_labels: look whether labels are in range, for which the CPU waits for a GPU; an anchor
+            of an unknown class that is not looked for has no positive, and so no loss.
 
     Raises:
         TypeError, ValueError: for a setting outside of these, naming its value.
@@ -183,6 +185,7 @@ class ClassCircleLoss(nn.Module):
         reduction: Reduction = "mean",
         *,
         normalize: bool = True,
+        check_labels: bool = True,
     ) -> None:
         super().__init__()
         check_settings(gamma, m, reduction)
@@ -193,6 +196,7 @@ class ClassCircleLoss(nn.Module):
                 raise ValueError(f"{name} is at least 1, not {value}")
         self.gamma, self.m = float(gamma), float(m)
         self.reduction, self.normalize = reduction, normalize
+        self.check_labels = check_labels
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
         self.reset_parameters()
 
@@ -205,7 +209,7 @@ class ClassCircleLoss(nn.Module):
 
         Returns a () tensor, or (B,) for reduction="none". Raises TypeError or ValueError for
         dtypes, shapes, lengths, devices or labels that do not fit; labels are not checked within
-        torch.compile, where an anchor of an unknown class has no positive and so no loss.
+        torch.compile.
         """
         return self._evaluate(embeddings, labels, count=False)[0]
 
@@ -219,7 +223,8 @@ class ClassCircleLoss(nn.Module):
         classes = torch.arange(num_classes, device=self.weight.device)
         check_embeddings(embeddings, labels)
         check_references(embeddings, labels, self.weight, classes, None)
-        check_class_labels(labels, num_classes)
+        if self.check_labels:
+            check_class_labels(labels, num_classes)
         with full_precision(embeddings):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction, count)
