@@ -4,7 +4,7 @@
 
 The article's recipe is measured after each of its 20 epochs, with the clock stopped; ours is run
 to the end of its schedule. Seconds begin with the data in memory (ours) or unpacked on disk (the
-article's), so neither reading archives nor starting Python counts. Six minutes a round on 2
+article's), so neither reading archives nor starting Python counts. Five minutes a round on 2
 cores.
 """
 

@@ -19,8 +19,8 @@ HIDDEN = 128
 class Convolution(NamedTuple):
     """A convolution, whether pooling halves height and width after it, or its stride before.
 
-    The first of a network is not padded: 28 pixels become 24, which halve three times without a
-    rest, at three quarters of the cost. The others keep height and width.
+    The first of a network is not padded: 28 pixels become 24 (12 with stride 2), which halve
+    without a remainder, for three quarters of the work. The others keep height and width.
     """
 
     channels: int
@@ -125,15 +125,19 @@ def build_embedder(
 
 
 def embedder_of(config: Config, mean: float = 0.0, std: float = 1.0) -> Embedder:
-    """Build the embedder that `config` names, as `build_embedder` does."""
+    """Build the embedder that `config` names, as `build_embedder` does.
+
+    Args:
+        mean, std: of the training pixels in 0-1; weights that are loaded bring their own.
+    """
     return build_embedder(
         config.net,
         config.dim,
         mean,
         std,
-        config.hidden_layers,
-        config.last_norm,
-        config.fold,
+        hidden_layers=config.hidden_layers,
+        last_norm=config.last_norm,
+        fold=config.fold,
     )
 
 

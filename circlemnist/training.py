@@ -96,7 +96,6 @@ def train_epoch(
         Diverged: the loss is no longer finite.
         Stopped: a signal has come; the steps done are in `training.part`.
     """
-    assert config.epochs is not None
     device = split.labels.device
     if training.part is None:
         order = _order(config, split, training.generator)
@@ -105,7 +104,7 @@ def train_epoch(
     order, part.values = part.order.to(device), part.values.to(device)
     started = time.perf_counter() - part.seconds
     steps_before = (number - 1) * len(order)
-    augmented = (1 - config.plain_share) * config.epochs * len(order) if config.augment else 0
+    plain_from = round((1 - config.plain_share) * config.steps(len(split)))
     look_every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
     lr = config.lr
     training.embedder.train()
@@ -114,7 +113,7 @@ def train_epoch(
     for step in range(part.done, len(order)):
         indices = order[step]
         images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
-        if steps_before + step < augmented:
+        if config.augment and steps_before + step < plain_from:
             images = random_affine(images, training.generator, config.elastic)
         *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
         loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])

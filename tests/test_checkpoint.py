@@ -78,11 +78,11 @@ def test_every_damage_to_a_checkpoint_is_named(finished_run: Path, tmp_path: Pat
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("version", "mend"), [(0, "train the run again"), (2, "update")])
+@pytest.mark.parametrize(("version", "mend"), [(1, "train the run again"), (3, "update")])
 def test_other_formats_are_refused(version: int, mend: str, tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(sealed(archive({"embedder": {}}), version))
-    with pytest.raises(UserError, match=f"format {version}, .* reads format 1: {mend}"):
+    with pytest.raises(UserError, match=f"format {version}, .* reads format 2: {mend}"):
         load_checkpoint(path)
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from circlemnist.config import NETS
-from circlemnist.model import build_embedder, embed
+from circlemnist.config import NETS, Config
+from circlemnist.model import build_embedder, embed, embedder_of
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -42,6 +42,18 @@ def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
 )
 def test_networks_have_the_size_that_is_written(net: str, size: int) -> None:
     assert sum(p.numel() for p in build_embedder(net, 64).parameters()) == size
+
+
+@pytest.mark.parametrize(("net", "side"), [("tiny", 12), ("small", 24), ("large", 24)])
+def test_first_convolution_is_not_padded(net: str, side: int) -> None:
+    first = build_embedder(net, 64).layers[0]
+    assert first(torch.zeros(1, 1, 28, 28)).shape[2:] == (side, side)
+
+
+def test_embedder_of_settings_has_their_layers() -> None:
+    config = Config(net="small", dim=3, hidden_layers=2, last_norm=False, fold=16)
+    named, built = embedder_of(config), build_embedder("small", 3, 0.0, 1.0, 2, False, 16)
+    assert str(named) == str(built)
 
 
 def test_last_norm_can_be_left_out() -> None:

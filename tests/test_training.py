@@ -1,6 +1,7 @@
 """The training loop: it learns, it repeats bit for bit, it continues, it stops at nonsense."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from circlemnist.checkpoint import load_checkpoint
 from circlemnist.config import Config, SettingError
@@ -17,7 +19,7 @@ from circlemnist.errors import UserError
 from circlemnist.loss import ClassCircleLoss
 from circlemnist.progress import Progress
 from circlemnist.run import Run
-from circlemnist.signals import StopSignals
+from circlemnist.signals import Stopped, StopSignals
 from circlemnist.training import fit
 from circlemnist.training_state import Training, start_training
 
@@ -94,6 +96,50 @@ def test_last_steps_may_see_the_images_as_they_are(split: Split, tmp_path: Path)
     assert last.history[1].loss < whole.history[1].loss
     plain = trained(replace(CONFIG, augment=False), split, tmp_path / "plain")
     assert weights(none) == weights(plain)
+
+
+@pytest.mark.parametrize(("epochs", "share", "steps"), [(1, 0.4, 3), (3, 0.2, 12), (1, 0.0, 5)])
+def test_share_of_the_steps_is_augmented(
+    epochs: int,
+    share: float,
+    steps: int,
+    split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def counted(images: Tensor, *args: object) -> Tensor:
+        calls.append(images)
+        return images
+
+    monkeypatch.setattr("circlemnist.training.random_affine", counted)
+    trained(replace(CONFIG, epochs=epochs, plain_share=share), split, tmp_path / "run")
+    assert len(calls) == steps
+
+
+def test_interrupted_among_plain_steps_continues_to_the_same_bits(
+    split: Split, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=1, plain_share=0.4)  # steps 4 and 5 of 5 are plain
+    whole = trained(config, split, tmp_path / "whole")
+    stop = StopSignals()
+
+    class StopAfterFourSteps(Progress):
+        def step(self, number: int, step: int, values: Tensor, lr: float) -> None:
+            stop.received = signal.SIGTERM if step == 2 else None
+
+    (tmp_path / "parts").mkdir()
+    run = Run(tmp_path / "parts")
+    part = start_training(config, split)
+    with pytest.raises(Stopped):
+        fit(part, config, split, run, StopAfterFourSteps("quiet", config, len(split)), stop)
+    assert part.part is not None
+    assert part.part.done == 4
+    rest = start_training(config, split)
+    rest.restore(load_checkpoint(run.checkpoint_file))
+    fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
+    assert weights(rest) == weights(whole)
 
 
 @pytest.mark.parametrize(

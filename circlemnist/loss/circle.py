@@ -209,7 +209,7 @@ class ClassCircleLoss(nn.Module):
 
         Returns a () tensor, or (B,) for reduction="none". Raises TypeError or ValueError for
         dtypes, shapes, lengths, devices or labels that do not fit; labels are not checked within
-        torch.compile.
+        torch.compile, nor with `check_labels=False`.
         """
         return self._evaluate(embeddings, labels, count=False)[0]
 
@@ -234,5 +234,6 @@ class ClassCircleLoss(nn.Module):
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
-            f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}"
+            f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}, "
+            f"check_labels={self.check_labels}"
         )
