@@ -3,7 +3,7 @@
 A checkpoint is the zip archive of `torch.save`, and `torch.load` opens it as it stands. The
 comment at the end of the archive seals it::
 
-    circlemnist checkpoint 0002 sha256 <64 hexadecimal digits>
+    circlemnist checkpoint <4 digits> sha256 <64 hexadecimal digits>
 
 the version of the format, and the SHA-256 of every byte before those digits.
 """
@@ -23,7 +23,7 @@ from circlemnist.errors import UserError
 FORMAT = 2
 SEAL = re.compile(rb"circlemnist checkpoint (\d{4}) sha256 ([0-9a-f]{64})")
 DIGEST_BYTES = 64
-SEAL_BYTES = len("circlemnist checkpoint 0002 sha256 ") + DIGEST_BYTES
+SEAL_BYTES = len(f"circlemnist checkpoint {FORMAT:04} sha256 ") + DIGEST_BYTES
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -92,7 +92,10 @@ def test_ordinary_runs_are_told_nothing(config: Config, split: Split, tmp_path: 
     assert notes(config, split, tmp_path) == []
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 9, 10])
+@pytest.mark.parametrize(
+    "dim",
+    [1, 2, 3, 9, 10, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (4, 5, 6, 7, 8, 11))],
+)
 def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
     """The bound is that of the best placing of ten directions that a search finds."""
     steps = 1500

@@ -39,6 +39,12 @@ def trained(config: Config, split: Split, folder: Path) -> Training:
     return training
 
 
+def restored(config: Config, split: Split, run: Run) -> Training:
+    training = start_training(config, split)
+    training.restore(load_checkpoint(run.checkpoint_file))
+    return training
+
+
 def weights(training: Training) -> list[bytes]:
     return [t.numpy().tobytes() for t in training.embedder.state_dict().values()]
 
@@ -136,8 +142,7 @@ def test_interrupted_among_plain_steps_continues_to_the_same_bits(
         fit(part, config, split, run, StopAfterFourSteps("quiet", config, len(split)), stop)
     assert part.part is not None
     assert part.part.done == 4
-    rest = start_training(config, split)
-    rest.restore(load_checkpoint(run.checkpoint_file))
+    rest = restored(config, split, run)
     fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
     assert weights(rest) == weights(whole)
 
@@ -173,8 +178,7 @@ def test_interrupted_training_continues_to_the_same_bits(
     progress = StopAfterTwo("quiet", config, 1437)
     with pytest.raises(UserError, match="stop"):
         fit(start_training(config, split), config, split, run, progress, StopSignals())
-    rest = start_training(config, split)
-    rest.restore(load_checkpoint(run.checkpoint_file))
+    rest = restored(config, split, run)
     assert len(rest.history) == 2
     fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
     assert weights(rest) == weights(whole)
