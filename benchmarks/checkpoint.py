@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 from circlemnist.config import Config
-from circlemnist.data import load_dataset
-from circlemnist.progress import Progress
-from circlemnist.run import Run
-from circlemnist.signals import StopSignals
-from circlemnist.training import train_epoch
-from circlemnist.training_state import start_training
+from circlemnist.data.datasets import load_dataset
+from circlemnist.runs.run import Run
+from circlemnist.training.loop import train_epoch
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import StopSignals
+from circlemnist.training.state import start_training
 
 
 def main() -> None:

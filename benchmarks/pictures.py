@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from circlemnist.plots.projection import project
-from circlemnist.run import Run
+from circlemnist.runs.run import Run
 
 STILL = ("embedding", "circle", "history", "gradients", "similarities", "neighbors", "confusion")
 

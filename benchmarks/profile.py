@@ -2,11 +2,11 @@
 
     python -m benchmarks.profile configs/default.toml --data-dir data
 
-The parts are those of `circlemnist.training.train_epoch`, each timed by itself; `other` is what
-its whole epoch takes beyond them. The floor is the time that the multiply-adds of the network's
-convolutions and matrices would take, forward and backward, at the rate of a large float32 matrix
-product on this machine; measured in turn with the epochs. Run it as a module: as a script, its name
-hides the standard library's `profile`, which torch imports.
+The parts are those of `train_epoch` in `circlemnist.training.loop`, each timed by itself; `other`
+is what its whole epoch takes beyond them. The floor is the time that the multiply-adds of the
+network's convolutions and matrices would take, forward and backward, at the rate of a large float32
+matrix product on this machine; measured in turn with the epochs. Run it as a module: as a script,
+its name hides the standard library's `profile`, which torch imports.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from circlemnist.augment import random_affine
 from circlemnist.config import Config, read_settings
-from circlemnist.data import Split, batches, load_dataset
-from circlemnist.environment import resolve_device
-from circlemnist.progress import Progress
-from circlemnist.signals import StopSignals
-from circlemnist.training import train_epoch
-from circlemnist.training_state import Training, start_training
+from circlemnist.data.augment import random_affine
+from circlemnist.data.datasets import Split, batches, load_dataset
+from circlemnist.runs.environment import resolve_device
+from circlemnist.training.loop import train_epoch
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import StopSignals
+from circlemnist.training.state import Training, start_training
 
 PARTS = ("data", "augment", "forward", "loss", "backward of the loss", "backward", "optimizer")
 OF_THE_NETWORK = ("forward", "backward")

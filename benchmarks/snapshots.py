@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 from circlemnist.config import Config
-from circlemnist.data import load_dataset
-from circlemnist.model import Embedder
-from circlemnist.progress import Progress
-from circlemnist.signals import StopSignals
-from circlemnist.snapshots import Recorder
-from circlemnist.training import train_epoch
-from circlemnist.training_state import start_training
+from circlemnist.data.datasets import load_dataset
+from circlemnist.models.embedder import Embedder
+from circlemnist.training.loop import train_epoch
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import StopSignals
+from circlemnist.training.snapshots import Recorder
+from circlemnist.training.state import start_training
 
 
 class Timed(Recorder):

@@ -18,8 +18,8 @@ import torch
 
 from benchmarks import article
 from benchmarks.quality import ROOT, Outcome, spread, train
-from circlemnist.data import Dataset, load_dataset
-from circlemnist.metrics import knn_accuracy, nearest
+from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.evaluation.metrics import knn_accuracy, nearest
 
 LEVELS = (97.0, 98.0, 98.5, 98.8, 99.0)
 

@@ -6,7 +6,7 @@ The public names are the losses; importing the package alone imports no torch.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from circlemnist.loss import CircleLoss, ClassCircleLoss, PairStatistics
+    from circlemnist.losses import CircleLoss, ClassCircleLoss, PairStatistics
 
 __version__ = "0.1.0"
 __all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics", "__version__"]
@@ -14,7 +14,7 @@ __all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics", "__version__"]
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from circlemnist import loss
+        from circlemnist import losses as loss
 
         return getattr(loss, name)
     raise AttributeError(f"module 'circlemnist' has no attribute {name!r}")

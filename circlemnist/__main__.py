@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C while its modules still load ends it in one line, too."""
     try:
-        from circlemnist.cli import main as commands
+        from circlemnist.cli.main import main as commands
 
         commands(prog_name="circlemnist")
     except KeyboardInterrupt:

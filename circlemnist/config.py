@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from circlemnist.classes import CLASSES
+from circlemnist.data.classes import CLASSES
 from circlemnist.errors import UserError
 
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")

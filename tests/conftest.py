@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
-from circlemnist.cli import main
+from circlemnist.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from circlemnist.atomic import replacing, writing
 from circlemnist.errors import UserError
 from circlemnist.plots.style import Theme, class_colors, class_handles, themed
+from circlemnist.runs.whole_files import replacing, writing
 
 FRAMES = 60
 FRAMES_A_SECOND = 12

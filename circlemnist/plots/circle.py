@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
+from circlemnist.evaluation.similarity_plane import share_beyond
 from circlemnist.plots.style import Theme, shades, themed
-from circlemnist.similarity_plane import share_beyond
 
 COLUMNS = 3
 # small shares show, though most of the pairs lie in few bins

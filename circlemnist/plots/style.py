@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from circlemnist.atomic import replacing, writing
 from circlemnist.errors import UserError
+from circlemnist.runs.whole_files import replacing, writing
 
 FORMATS = (".png", ".svg", ".pdf")
 WIDTH = 1200  # pixels of a PNG

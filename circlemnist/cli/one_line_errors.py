@@ -1,0 +1,56 @@
+"""Errors of the command line as one line each, without click's usage lines above it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from circlemnist.cli.options import flag
+from circlemnist.config import SettingError
+from circlemnist.errors import UserError
+from circlemnist.training.signals import Stopped
+
+
+class WrongUsage(click.ClickException):
+    """A flag or argument that cannot be understood, shown without click's usage lines."""
+
+    exit_code = 2
+
+
+class OneLineErrors(click.Group):
+    """A command group that shows what the user can mend as one line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn errors that the user can mend into click's, each shown as one line."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "circlemnist"
+        message = error.format_message().rstrip(".").replace("\n", " ")
+        raise WrongUsage(visible(f"{message} (see {command} --help)")) from error
+    except SettingError as error:
+        raise click.ClickException(visible(f"{flag(error.name)} {error.problem}")) from error
+    except UserError as error:
+        raise click.ClickException(visible(str(error))) from error
+    except (KeyboardInterrupt, Stopped) as error:
+        click.echo("stopped", err=True)
+        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
+
+
+def visible(text: str) -> str:
+    """Return `text` with line ends and other characters that do not print as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

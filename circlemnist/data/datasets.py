@@ -1,0 +1,210 @@
+"""Data sets as tensors in memory: MNIST and its kin from IDX archives, digits from scikit-learn."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from circlemnist.config import SettingError
+from circlemnist.data.download import DownloadError, download
+from circlemnist.data.idx import read_official_idx
+from circlemnist.errors import UserError
+
+SIDE = 28
+DIGITS_TEST = 360
+# of a split that still has like and unlike pairs, and 20 neighbours in a gallery
+FEWEST = 100
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (N, 28, 28) uint8, 0 the background and 255 full ink, and labels (N,) int64, 0-9."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Split":
+        """Return the split on `device`."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set by name, with the training and test split its makers fixed.
+
+    Where the last training images are held out, these are `test`, and `measured` says so.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    measured: str = "test"
+
+    def hold_out(self, count: int) -> "Dataset":
+        """Return a data set that measures on the last `count` training images; itself where 0.
+
+        Raises:
+            SettingError: fewer than `FEWEST` images would be left to train or to measure on.
+        """
+        if count == 0:
+            return self
+        most = len(self.train) - FEWEST
+        if not FEWEST <= count <= most:
+            raise SettingError("holdout", f"must be 0, or from {FEWEST} to {most}, not {count}")
+        images, labels = self.train.images, self.train.labels
+        return Dataset(
+            self.name,
+            Split(images[:-count], labels[:-count]),
+            Split(images[-count:], labels[-count:]),
+            "held-out training",
+        )
+
+    def checksum(self) -> str:
+        """Return the SHA-256 of the images and labels of both splits, hexadecimal."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            for tensor in (split.images, split.labels):
+                digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(
+    name: str,
+    folder: Path,
+    *,
+    timeout: float = 15.0,
+    quiet: bool = False,
+    say: Callable[[str], object] = print,
+) -> Dataset:
+    """Load a data set into memory, downloading what `folder` lacks.
+
+    Args:
+        name: mnist, fashion-mnist, kmnist, digits, or auto: MNIST where it is in `folder` or can
+            be had quickly, else digits.
+        folder: holds `MNIST/raw/*.gz` and the like, the layout of `torchvision.datasets`.
+        timeout: seconds of silence after which a server is given up; `auto` waits a third of it.
+        quiet: show no progress of a download.
+        say: told, in one line, where `auto` falls back to digits.
+
+    Raises:
+        DownloadError: a file is neither there nor to be had.
+        UserError: a file is damaged, or `folder` cannot be written.
+    """
+    if name == "digits":
+        return _load_digits()
+    if name != "auto":
+        return _load_idx(name, folder, timeout, quiet)
+    try:
+        return _load_idx("mnist", folder, timeout / 3, quiet)
+    except DownloadError:
+        say(
+            f"MNIST is not in {folder} and cannot be downloaded now: "
+            "using scikit-learn's 1,797 handwritten digits instead."
+        )
+        return _load_digits()
+
+
+def batches(size: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Return one epoch of batches: a random order of `size` indices, (steps, batch_size) int64.
+
+    The remainder that fills no batch is left out; another one each epoch.
+    """
+    steps = size // batch_size
+    return torch.randperm(size, generator=generator)[: steps * batch_size].view(steps, batch_size)
+
+
+def balanced_batches(
+    labels: Tensor, classes: int, batch_size: int, generator: torch.Generator
+) -> Tensor:
+    """Return one epoch of batches of P classes with K images each, (steps, P·K) int64.
+
+    Each batch draws its classes. The images of a class come in a random order that begins anew when
+    it is used up; so those of a rare class are seen more often than others.
+
+    Args:
+        labels: (N,) int64.
+        classes: P, of which there are as many or more in `labels`.
+        batch_size: P·K.
+        generator: on the CPU.
+
+    Raises:
+        SettingError: there are fewer than P classes.
+    """
+    present = labels.unique()
+    if len(present) < classes:
+        raise SettingError("classes_per_batch", f"must be ≤ {len(present)}, the classes there are")
+    steps, k = len(labels) // batch_size, batch_size // classes
+    drawn = torch.rand(steps, len(present), generator=generator).argsort(1)
+    chosen = drawn[:, :classes].flatten()  # (steps * P,)
+    order = torch.empty(steps * classes, k, dtype=torch.int64)
+    for number, label in enumerate(present):
+        mine = chosen == number
+        images = (labels == label).nonzero()[:, 0]
+        order[mine] = images[_cycled(len(images), int(mine.sum()) * k, generator)].view(-1, k)
+    return order.view(steps, batch_size)
+
+
+def _cycled(size: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the indices below `size`, in one random order after the other."""
+    rounds = max(-(-count // size), 1)
+    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]
+
+
+def _load_idx(name: str, folder: Path, timeout: float, quiet: bool) -> Dataset:
+    from torchvision import datasets
+
+    source = {
+        "mnist": datasets.MNIST,
+        "fashion-mnist": datasets.FashionMNIST,
+        "kmnist": datasets.KMNIST,
+    }[name]
+    raw = folder / source.__name__ / "raw"
+    arrays = []
+    for file, md5 in source.resources:
+        path = raw / file
+        if not path.exists():
+            _fetch(path, [mirror + file for mirror in source.mirrors], md5, timeout, quiet)
+        arrays.append(read_official_idx(path, md5))
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(name, _split(train_images, train_labels), _split(test_images, test_labels))
+
+
+def _fetch(path: Path, urls: list[str], md5: str, timeout: float, quiet: bool) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download(urls, path, md5, timeout=timeout, quiet=quiet)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; choose another --data-dir"
+        ) from error
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}; put it into {path.parent}, or use --dataset digits"
+        ) from error
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    return Split(torch.tensor(images), torch.tensor(labels, dtype=torch.int64))
+
+
+def _load_digits() -> Dataset:
+    """Load scikit-learn's digits (UCI test set, 8 × 8, 0-16), resized to 28 × 28.
+
+    The last 360 are the test split: they are mostly by other writers than the rest.
+    """
+    from sklearn.datasets import load_digits
+
+    small = torch.tensor(load_digits().images, dtype=torch.float32)[:, None]  # (1797, 1, 8, 8)
+    large = F.interpolate(small / 16, size=(SIDE, SIDE), mode="bilinear")[:, 0]
+    images = (large.clamp(0, 1) * 255).round().to(torch.uint8)
+    labels = torch.tensor(load_digits().target, dtype=torch.int64)
+    cut = len(labels) - DIGITS_TEST
+    return Dataset("digits", Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:]))

@@ -1,0 +1,92 @@
+"""What pictures of a run are made of, each part loaded when it is first needed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from circlemnist.cli.report import as_table
+from circlemnist.config import Config
+from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
+from circlemnist.models.embedder import Embedder, embedder_of
+from circlemnist.runs.checkpoint import restore_from
+from circlemnist.runs.environment import resolve_device
+from circlemnist.runs.run import Run
+from circlemnist.training.snapshots import Snapshots, load_snapshots
+
+
+@dataclass
+class Material:
+    """A run and what belongs to it.
+
+    Attributes:
+        run: the run.
+        data_dir: folder of the data sets; None for the one that the run was trained with.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    What is known already may be assigned. Each part raises UserError where its file, the data or
+    the device is not usable.
+    """
+
+    run: Run
+    data_dir: str | None = None
+    device: str = "auto"
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings of the run."""
+        return self.run.config()
+
+    @cached_property
+    def history(self) -> list[dict[str, str]]:
+        """A row an epoch, as text."""
+        return self.run.history()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images it was trained with and is measured on."""
+        folder = Path(self.data_dir or self.config.data_dir)
+        return load_dataset(self.config.dataset, folder).hold_out(self.config.holdout)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The network of the newest checkpoint, on the device."""
+        embedder = embedder_of(self.config)
+        restore_from(
+            self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])
+        )
+        return embedder.to(resolve_device(self.device))
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The evaluation kept in the run, or a new one where it has none of its checkpoint."""
+        return load_evaluation(self.run) or self.measured()
+
+    def measured(self) -> Evaluation:
+        """Measure the newest checkpoint on the test split, and keep the result in the run."""
+        evaluation = measure(self.run.name, self.embedder, self.dataset, self.config.views)
+        save_evaluation(self.run, evaluation, as_table(evaluation))
+        return evaluation
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """What was seen while it trained."""
+        return load_snapshots(self.run.snapshots_file)
+
+    @cached_property
+    def has_snapshots(self) -> bool:
+        """Whether anything was."""
+        return self.run.snapshots_file.exists()
+
+    @property
+    def test_embeddings(self) -> torch.Tensor:
+        """(N, D) float32, of the test split."""
+        return torch.from_numpy(self.evaluation.arrays.embeddings)
+
+    @property
+    def test_labels(self) -> torch.Tensor:
+        """(N,) int64."""
+        return torch.from_numpy(self.evaluation.arrays.labels)

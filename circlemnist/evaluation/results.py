@@ -1,0 +1,137 @@
+"""What was measured of a run, and its files: `eval.json`, `eval.txt` and `embeddings.npz`."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circlemnist.data.classes import CLASS_NAMES, CLASSES
+from circlemnist.errors import UserError
+from circlemnist.runs.npz import read_npz
+from circlemnist.runs.run import Run
+from circlemnist.runs.whole_files import replacing, write_text
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What is kept of each image of the test split, in its order, as `embeddings.npz`.
+
+    Attributes:
+        embeddings: (N, D) float32, unit rows.
+        labels: (N,) int64.
+        neighbors: (N, K) int32, indices of the nearest training images, nearest first.
+        neighbor_labels: (N, K) int64, their labels; the first is the 1-NN prediction.
+        neighbor_cosines: (N, K) float32, descending.
+    """
+
+    embeddings: NDArray[Any]
+    labels: NDArray[Any]
+    neighbors: NDArray[Any]
+    neighbor_labels: NDArray[Any]
+    neighbor_cosines: NDArray[Any]
+
+    def check(self) -> None:
+        """Raise ValueError where shapes, types or labels are not as promised."""
+        n, k = self.neighbors.shape
+        expected = {
+            "embeddings": ("f", (n, self.embeddings.shape[-1])),
+            "labels": ("i", (n,)),
+            "neighbors": ("i", (n, k)),
+            "neighbor_labels": ("i", (n, k)),
+            "neighbor_cosines": ("f", (n, k)),
+        }
+        for name, (kind, shape) in expected.items():
+            array = getattr(self, name)
+            if (array.dtype.kind, array.shape) != (kind, shape) or array.size == 0:
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+            if kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite")
+            if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
+                raise ValueError(f"{name} are not classes")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run's embedder makes of the test split.
+
+    Attributes:
+        run: name of the run.
+        dataset: name of the data set.
+        measured: which of its images: "test", or "held-out training".
+        metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
+        arrays: image by image.
+    """
+
+    run: str
+    dataset: str
+    measured: str
+    metrics: dict[str, float]
+    arrays: Arrays
+
+    @property
+    def counted(self) -> str:
+        """How many images were measured, and which, in words."""
+        return f"{len(self.arrays.labels):,} {self.measured} images"
+
+    def to_json(self) -> str:
+        """Return `{"run": …, "dataset": …, "images": …, "metrics": {…}}`, shares as 0-1."""
+        content = {
+            "run": self.run,
+            "dataset": self.dataset,
+            "images": self.measured,
+            "metrics": self.metrics,
+        }
+        return json.dumps(content, indent=2)
+
+
+def save_evaluation(run: Run, evaluation: Evaluation, table: str) -> None:
+    """Keep an evaluation in the run, with the `table` that people read.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        with replacing(run.embeddings_file) as temporary:
+            indices = np.arange(len(evaluation.arrays.labels))
+            np.savez(temporary, indices=indices, **vars(evaluation.arrays))
+        write_text(run.table_file, table + "\n")
+        write_text(run.metrics_file, evaluation.to_json() + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
+
+
+def load_evaluation(run: Run) -> Evaluation | None:
+    """Return the evaluation kept in a run, or None where it has none of its newest checkpoint.
+
+    Raises:
+        UserError: a file of it is damaged.
+    """
+    kept = (run.embeddings_file, run.metrics_file)
+    if not all(file.exists() and newer(file, run.checkpoint_file) for file in kept):
+        return None
+    try:
+        return _read(run)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
+            f"run `circlemnist eval {run.folder}` again"
+        ) from error
+
+
+def _read(run: Run) -> Evaluation:
+    report = json.loads(run.metrics_file.read_text("utf-8"))
+    metrics = {name: float(value) for name, value in report["metrics"].items()}
+    dataset, measured = str(report["dataset"]), str(report["images"])
+    if "1nn" not in metrics or dataset not in CLASS_NAMES:
+        raise ValueError("measures are missing, or of an unknown data set")
+    arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
+    arrays.check()
+    return Evaluation(run.name, dataset, measured, metrics, arrays)
+
+
+def newer(file: Path, other: Path) -> bool:
+    """Tell whether `file` is at least as new as `other`, or `other` is not there."""
+    return not other.exists() or file.stat().st_mtime_ns >= other.stat().st_mtime_ns

@@ -1,0 +1,1 @@
+"""Whole trainings: from settings to a run that is measured and drawn."""

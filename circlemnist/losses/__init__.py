@@ -1,0 +1,10 @@
+"""Circle Loss: `CircleLoss` for pair-wise labels, `ClassCircleLoss` for class-level ones.
+
+`circle_kernel/plain.py` holds the formula in its shortest form; the other files beside it are the
+same numbers faster and in less memory. This folder imports torch and nothing else of the package.
+"""
+
+from circlemnist.losses.circle import CircleLoss, ClassCircleLoss
+from circlemnist.losses.statistics import PairStatistics
+
+__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics"]

@@ -1,0 +1,244 @@
+"""Circle Loss (Sun et al., CVPR 2020, arXiv 2002.10857) for pair-wise and class-level labels.
+
+    from circlemnist import CircleLoss
+
+    loss = CircleLoss(gamma=80, m=0.25)(embeddings, labels)
+    loss.backward()
+
+For one anchor with within-class similarities s_p and between-class similarities s_n::
+
+    L = log[1 + sum_j exp(gamma alpha_n^j (s_n^j - Delta_n))
+              * sum_i exp(-gamma alpha_p^i (s_p^i - Delta_p))]                      (Eq. 6)
+
+    alpha_p = [O_p - s_p]_+,  alpha_n = [s_n - O_n]_+                               (Eq. 5)
+    O_p = 1 + m,  O_n = -m,  Delta_p = 1 - m,  Delta_n = m                          (Eq. 8)
+
+alpha is a constant in the backward pass, so that with Z = 1 - exp(-L)::
+
+    dL/ds_n^j =  Z softmax_j(gamma alpha_n (s_n - Delta_n)) gamma alpha_n^j         (Eq. 9)
+    dL/ds_p^i = -Z softmax_i(-gamma alpha_p (s_p - Delta_p)) gamma alpha_p^i        (Eq. 10)
+
+It is computed as softplus(logsumexp over positives + logsumexp over negatives), with the pairs
+that do not belong at -inf.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from circlemnist.losses.circle_kernel.value import (
+    anchor_loss,
+    batch_loss,
+    full_precision,
+    pair_inputs,
+)
+from circlemnist.losses.inputs import (
+    check_class_labels,
+    check_embeddings,
+    check_references,
+    check_settings,
+)
+from circlemnist.losses.statistics import PairStatistics, pair_statistics
+
+__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics"]
+
+PairSets = Literal["anchor", "batch"]
+Reduction = Literal["mean", "sum", "none"]
+
+
+class CircleLoss(nn.Module):
+    """Circle Loss with pair-wise labels (Eq. 6), each anchor against the pairs of its batch.
+
+    Args:
+        gamma: scale, finite and > 0. The paper: 80 (retrieval), 128 (re-identification),
+            256 (faces).
+        m: relaxation, -1 < m < 1; the decision circle has radius sqrt(2) * |m|.
+        pairs: "anchor": one L for each anchor, over its own positives and negatives. "batch": one
+            L for all pairs i < j of the batch together. With references, all (anchor, reference)
+            pairs; a pair of samples that are both anchors and references counts twice there, which
+            adds log 4 at most.
+        reduction: "mean" over the anchors that have a positive and a negative (0 if there is no
+            such anchor), "sum" over them, or "none": (B,) values, 0 for the other anchors. With
+            pairs="batch" there is one value, 0 without both kinds of pairs; "mean" and "sum"
+            return it as (), "none" as (1,).
+        normalize: False takes the embeddings as they are, for those that have unit length already.
+
+    Raises:
+        TypeError, ValueError: for a setting outside of these, naming its value.
+
+    The loss is float64 for float64 embeddings and else float32, also under autocast; gradients
+    have the dtypes of their embeddings. Memory does not grow with B², except under torch.compile
+    for matrices of up to 320² pairs on a CPU and 16,384² on a GPU. A second derivative raises
+    RuntimeError.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 80.0,
+        m: float = 0.25,
+        pairs: PairSets = "anchor",
+        reduction: Reduction = "mean",
+        *,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        check_settings(gamma, m, reduction)
+        if pairs not in ("anchor", "batch"):
+            raise ValueError(f"pairs is 'anchor' or 'batch', not {pairs!r}")
+        self.gamma, self.m = float(gamma), float(m)
+        self.pairs, self.reduction, self.normalize = pairs, reduction, normalize
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        self_index: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of a batch, against itself or against a set of references.
+
+        Args:
+            embeddings: (B, D) anchors of any float dtype; B may be 0.
+            labels: (B,) of any integer dtype.
+            ref_embeddings: (N, D) of any float dtype, for instance a memory bank or the embeddings
+                gathered from all processes; default: the anchors. They get gradients too.
+            ref_labels: (N,) of any integer dtype.
+            self_index: (B,) int64 or int32, the row of ref_embeddings which is this anchor itself
+                and so never its positive, -1 for none; default: none of them is.
+
+        Returns:
+            () tensor, or (B,) for reduction="none".
+
+        Raises:
+            TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit.
+        """
+        return self._evaluate(
+            embeddings, labels, ref_embeddings, ref_labels, self_index, count=False
+        )[0]
+
+    def with_statistics(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        self_index: Tensor | None = None,
+    ) -> tuple[Tensor, PairStatistics]:
+        """The loss as `forward` gives it, and statistics of the same pairs from the same pass."""
+        loss, tally = self._evaluate(
+            embeddings, labels, ref_embeddings, ref_labels, self_index, count=True
+        )
+        return loss, pair_statistics(tally)
+
+    def _evaluate(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_embeddings: Tensor | None,
+        ref_labels: Tensor | None,
+        self_index: Tensor | None,
+        count: bool,
+    ) -> tuple[Tensor, Tensor]:
+        check_embeddings(embeddings, labels)
+        check_references(embeddings, labels, ref_embeddings, ref_labels, self_index)
+        with full_precision(embeddings):
+            inputs = pair_inputs(
+                embeddings, labels, ref_embeddings, ref_labels, self_index, self.normalize
+            )
+            if self.pairs == "batch":
+                return batch_loss(inputs, self.gamma, self.m, self.reduction, count)
+            return anchor_loss(inputs, self.gamma, self.m, self.reduction, count)
+
+    def extra_repr(self) -> str:
+        """The settings, for print(loss)."""
+        return (
+            f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
+            f"reduction={self.reduction!r}, normalize={self.normalize}"
+        )
+
+
+class ClassCircleLoss(nn.Module):
+    """Circle Loss with class-level labels: the references are learnable weights, one a class.
+
+    An anchor's one positive is the weight of its class (K = 1 in Eq. 6) and its negatives are the
+    other weights: cross-entropy over the logits gamma * alpha * (s - Delta).
+
+    Args:
+        num_classes: at least 1; with one class there is no negative and the loss is 0.
+        embedding_dim: D, at least 1.
+        gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
+        check_labels: look whether labels are in range, for which the CPU waits for a GPU; an anchor
+            of an unknown class that is not looked for has no positive, and so no loss.
+
+    Raises:
+        TypeError, ValueError: for a setting outside of these, naming its value.
+
+    `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        gamma: float = 80.0,
+        m: float = 0.25,
+        reduction: Reduction = "mean",
+        *,
+        normalize: bool = True,
+        check_labels: bool = True,
+    ) -> None:
+        super().__init__()
+        check_settings(gamma, m, reduction)
+        for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} is at least 1, not {value}")
+        self.gamma, self.m = float(gamma), float(m)
+        self.reduction, self.normalize = reduction, normalize
+        self.check_labels = check_labels
+        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights of random direction and a length near 1."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.shape[1]))
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of (B, D) embeddings of any float dtype with (B,) labels in 0..num_classes - 1.
+
+        Returns a () tensor, or (B,) for reduction="none". Raises TypeError or ValueError for
+        dtypes, shapes, lengths, devices or labels that do not fit; labels are not checked within
+        torch.compile, nor with `check_labels=False`.
+        """
+        return self._evaluate(embeddings, labels, count=False)[0]
+
+    def with_statistics(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, PairStatistics]:
+        """The loss as `forward` gives it, and statistics of the same pairs from the same pass."""
+        loss, tally = self._evaluate(embeddings, labels, count=True)
+        return loss, pair_statistics(tally)
+
+    def _evaluate(self, embeddings: Tensor, labels: Tensor, count: bool) -> tuple[Tensor, Tensor]:
+        num_classes = len(self.weight)
+        classes = torch.arange(num_classes, device=self.weight.device)
+        check_embeddings(embeddings, labels)
+        check_references(embeddings, labels, self.weight, classes, None)
+        if self.check_labels:
+            check_class_labels(labels, num_classes)
+        with full_precision(embeddings):
+            inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
+            return anchor_loss(inputs, self.gamma, self.m, self.reduction, count)
+
+    def extra_repr(self) -> str:
+        """The settings, for print(loss)."""
+        num_classes, embedding_dim = self.weight.shape
+        return (
+            f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
+            f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}, "
+            f"check_labels={self.check_labels}"
+        )

@@ -1,0 +1,1 @@
+"""The embedder networks, and how they compute."""

@@ -1,0 +1,106 @@
+"""Save and load the state of a training; the only file that writes or reads weights.
+
+A checkpoint is the zip archive of `torch.save`, and `torch.load` opens it as it stands. The
+comment at the end of the archive seals it::
+
+    circlemnist checkpoint <4 digits> sha256 <64 hexadecimal digits>
+
+the version of the format, and the SHA-256 of every byte before those digits.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circlemnist.errors import UserError
+from circlemnist.runs.whole_files import write_bytes
+
+FORMAT = 2
+SEAL = re.compile(rb"circlemnist checkpoint (\d{4}) sha256 ([0-9a-f]{64})")
+DIGEST_BYTES = 64
+SEAL_BYTES = len(f"circlemnist checkpoint {FORMAT:04} sha256 ") + DIGEST_BYTES
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (of tensors, numbers, strings and containers of them) to `path`, atomically.
+
+    Raises:
+        UserError: the file cannot be written; an older one of that name is left as it was.
+    """
+    archive = io.BytesIO()
+    torch.save(state, archive)
+    try:
+        write_bytes(path, sealed(archive.getvalue()))
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; make room, then continue "
+            f"with --resume {path.parent.name}"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a state that `save_checkpoint` wrote, onto the CPU; no code in the file is run.
+
+    Raises:
+        UserError: the file is missing, damaged, foreign, or of another format version.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - SEAL_BYTES))
+            seal = SEAL.fullmatch(file.read())
+            if seal is None:
+                raise UserError(f"{path} is cut off, or not a checkpoint of circlemnist")
+            file.seek(0)
+            content = file.read()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path.parent} has no checkpoint yet: "
+            f"train it, with `circlemnist train --resume {path.parent.name}`"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    version, digest = int(seal[1]), seal[2].decode()
+    if hashlib.sha256(content[:-DIGEST_BYTES]).hexdigest() != digest:
+        raise UserError(f"{path} is damaged: its checksum is wrong; train the run again")
+    if version != FORMAT:
+        mend = "update circlemnist" if version > FORMAT else "train the run again"
+        raise UserError(
+            f"{path} is of format {version}, and this circlemnist reads format {FORMAT}: {mend}"
+        )
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises a different exception for each way in which a file can be bad
+        raise UserError(f"{path} holds more than weights and numbers: it is not loaded") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is not a checkpoint of circlemnist")
+    return state
+
+
+def restore_from(path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
+    """Give the state of a run's checkpoint to `restore`.
+
+    Raises:
+        UserError: there is no sound checkpoint, or it is of other settings than `config.toml`.
+    """
+    state = load_checkpoint(path)
+    try:
+        restore(state)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} does not fit config.toml beside it: "
+            "one of the two was changed, or is of another version; train again"
+        ) from error
+
+
+def sealed(archive: bytes, version: int = FORMAT) -> bytes:
+    """Return a zip archive with the version and the checksum as its comment."""
+    # the last two bytes of an archive without comment are the length of the comment
+    content = archive[:-2] + SEAL_BYTES.to_bytes(2, "little")
+    content += f"circlemnist checkpoint {version:04} sha256 ".encode()
+    return content + hashlib.sha256(content).hexdigest().encode()

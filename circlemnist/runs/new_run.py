@@ -1,0 +1,77 @@
+"""The folder of a new run, which is there with its settings in it, or not at all."""
+
+import datetime
+import errno
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from circlemnist.config import Config
+from circlemnist.errors import UserError
+from circlemnist.runs.run import Run
+from circlemnist.runs.whole_files import UNFINISHED, flush_folder, umask, write_text
+
+# what a rename says where there is a folder with files in it, or a file
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+
+
+def create_run(outputs: Path, name: str | None, config: Config, environment: object) -> Run:
+    """Make the folder of a new run, with its settings and its environment, all at once.
+
+    Args:
+        outputs: the folder of runs; made where it is not there.
+        name: the folder's name; by default the time, gamma and m.
+        environment: written as `environment.json`.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+    stem = (
+        name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_gamma{config.gamma:g}_m{config.m:g}"
+    )
+    if Path(stem).name != stem or stem.startswith(".") or not stem.isprintable():
+        raise UserError(f"{stem!r} cannot name a run: give --name a plain folder name")
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+        _remove_unfinished_runs(outputs)
+        hidden = Run(Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=outputs)))
+        try:
+            write_text(hidden.environment_file, json.dumps(environment, indent=2) + "\n")
+            write_text(hidden.config_file, config.to_toml())
+            hidden.folder.chmod(0o777 & ~umask())
+            return Run(_show(hidden.folder, stem, unique=name is None))
+        finally:
+            shutil.rmtree(hidden.folder, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {outputs}: {error.strerror}; choose another folder with --outputs"
+        ) from error
+
+
+def _show(hidden: Path, stem: str, unique: bool) -> Path:
+    """Rename a finished folder to `stem`, or with `unique` to the first of its numbers free."""
+    for count in range(1, 1000):
+        folder = hidden.parent.resolve() / (stem if count == 1 else f"{stem}_{count}")
+        try:
+            hidden.rename(folder)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+            if not unique:
+                raise UserError(
+                    f"the run {stem!r} is already in {hidden.parent}: "
+                    f"choose another --name, or continue it with --resume {stem}"
+                ) from None
+        else:
+            flush_folder(folder.parent)
+            return folder
+    raise UserError(f"too many runs named {stem!r} in {hidden.parent}")
+
+
+def _remove_unfinished_runs(outputs: Path) -> None:
+    """Remove folders that a process which was killed an hour ago or more did not get to rename."""
+    for folder in outputs.glob(f"{UNFINISHED}*"):
+        if time.time() - folder.stat().st_mtime > 3600:
+            shutil.rmtree(folder, ignore_errors=True)

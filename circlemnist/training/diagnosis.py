@@ -1,0 +1,81 @@
+"""What goes wrong with Circle Loss again and again, recognised while it trains, with the mend."""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from circlemnist.config import Config
+from circlemnist.data.classes import CLASSES
+from circlemnist.runs.run import Epoch
+
+# Largest cosine between neighbours among ten directions placed as far apart as D dimensions allow:
+# a regular decagon for D = 2; N. J. A. Sloane's tables of spherical codes for D = 3 (66.147°) and
+# D = 4 (80.406°); an orthoplex up to D = 8; a simplex beyond.
+CLOSEST_COSINE = (1.0, math.cos(math.radians(36)), 0.4044, 1 / 6, 0.0, 0.0, 0.0, 0.0)
+SIMPLEX = -1 / (CLASSES - 1)
+
+WARM_UP_STEPS = 200
+COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
+
+
+def crowded(config: Config) -> str | None:
+    """Say so where ten classes cannot meet the margin in the dimensions of the embedding.
+
+    On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m.
+    """
+    cosine = CLOSEST_COSINE[config.dim - 1] if config.dim <= len(CLOSEST_COSINE) else SIMPLEX
+    if math.sqrt(2) * config.m >= cosine:
+        return None
+    least = math.ceil(100 * cosine / math.sqrt(2)) / 100
+    return (
+        f"ten classes in {config.dim} dimensions have neighbours with a cosine of {cosine:.2f} at "
+        f"best, above the √2·m = {math.sqrt(2) * config.m:.2f} that --m {config.m:g} asks for: "
+        f"take --m {least:g} or more{', or a larger --dim' if config.dim < 9 else ''}"
+    )
+
+
+def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[tuple[str, str]]:
+    """Find what is wrong after an epoch.
+
+    Args:
+        history: the epochs so far, the one that ended last.
+        values: (steps, 4) of it: loss, mean s_p, mean s_n, crossed of each step.
+        config: the settings of the run.
+
+    Yields:
+        The kind of each finding, and the line to say.
+    """
+    _, sp, sn, _ = values.double().cpu().unbind(1)
+    pairless = int((sp.isnan() | sn.isnan()).sum())
+    if pairless:
+        yield (
+            "pairless",
+            f"{pairless} of {len(values)} batches of epoch {len(history)} had no positive or no "
+            f"negative pair, and taught nothing: raise --batch-size above {config.batch_size}",
+        )
+    half = len(values) // 2
+    mean_sp, mean_sn = sp[half:].nanmean().item(), sn[half:].nanmean().item()
+    warm = len(history) * len(values) >= WARM_UP_STEPS
+    if warm and mean_sn > COLLAPSED_COSINE and mean_sp - mean_sn < COLLAPSED_GAP:
+        mend = "lower --lr"
+        if config.net == "article":
+            mend += ", or take --net small, which ends in BatchNorm"
+        elif not config.last_norm:
+            mend += ", or take --last-norm"
+        yield (
+            "collapse",
+            f"the embeddings have collapsed to a point, mean s_n {mean_sn:.3f} at mean s_p "
+            f"{mean_sp:.3f} after epoch {len(history)}: {mend}",
+        )
+    epochs = math.ceil(WARM_UP_STEPS / len(values))
+    if len(history) > epochs:
+        first, before, now = history[0].loss, history[-1 - epochs].loss, history[-1].loss
+        stuck = now > 0.99 * before and now > 0.9 * first
+        if stuck or now > before + 0.1 * first:
+            yield (
+                "no fall",
+                f"the loss does not fall: {before:.3f} in epoch {len(history) - epochs}, "
+                f"{now:.3f} in epoch {len(history)}: try a lower --lr, or a higher one if it is "
+                "tiny",
+            )

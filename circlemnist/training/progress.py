@@ -1,0 +1,92 @@
+"""What a person sees while a run trains: a bar, a line an epoch, or nothing."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Literal, NoReturn, Self
+
+from torch import Tensor
+from tqdm import tqdm
+
+from circlemnist.config import Config
+from circlemnist.runs.run import Epoch
+from circlemnist.training.streams import unread_is_fine
+
+REFRESH = 0.2
+Mode = Literal["bar", "lines", "quiet"]
+
+
+class Progress:
+    """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
+
+    Args:
+        mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
+        config: resolved for a data set.
+        size: of the training split.
+    """
+
+    def __init__(self, mode: Mode, config: Config, size: int) -> None:
+        self.mode = mode
+        self.epochs = config.epochs
+        self.batch_size = config.batch_size
+        self.images = size // config.batch_size * config.batch_size
+        self.bar: tqdm[NoReturn] | None = None
+        self.shown = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close_bar()
+
+    def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
+        """Show the `step`-th step, from 0, at most five times a second.
+
+        Args:
+            values: (4,) loss, mean s_p, mean s_n, crossed; reading them waits for the device.
+        """
+        now = time.monotonic()
+        if self.mode != "bar" or now - self.shown < REFRESH:
+            return
+        self.shown = now
+        with unread_is_fine(sys.stderr):
+            if self.bar is None:
+                self.bar = tqdm(total=self.images, dynamic_ncols=True, leave=False, mininterval=0)
+            loss, mean_sp, mean_sn, _ = values.tolist()
+            rate = self.bar.format_dict["rate"] or 0.0
+            self.bar.bar_format = (
+                f"epoch {epoch}/{self.epochs} batch {step + 1}/{self.images // self.batch_size} "
+                f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
+                f"{rate:,.0f} images/s"
+            )
+            self.bar.update((step + 1) * self.batch_size - self.bar.n)
+
+    def epoch(self, row: Epoch) -> None:
+        """Show a finished epoch as a line, which stays."""
+        self._close_bar()
+        if self.mode == "quiet":
+            return
+        with unread_is_fine(sys.stdout):
+            print(
+                f"epoch {row.epoch}/{self.epochs}  loss {row.loss:.3f}  "
+                f"s_p {row.mean_sp:.3f}  s_n {row.mean_sn:.3f}  lr {row.lr:.5f}  "
+                f"{row.seconds:.1f} s",
+                flush=True,
+            )
+
+    def note(self, line: str) -> None:
+        """Tell, on standard error and in every mode, what the user should know."""
+        self._close_bar()
+        with unread_is_fine(sys.stderr):
+            print(line, file=sys.stderr, flush=True)
+
+    def _close_bar(self) -> None:
+        if self.bar is not None:
+            with unread_is_fine(sys.stderr):
+                self.bar.close()
+            self.bar = None

@@ -1,0 +1,107 @@
+"""Embeddings of a fixed sample of test images, taken while a run trains: how the space forms."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from circlemnist.data.datasets import Split
+from circlemnist.errors import UserError
+from circlemnist.models.embedder import Embedder, embed
+from circlemnist.runs.npz import read_npz
+from circlemnist.runs.whole_files import replacing
+
+# 31 looks at 500 images are the work of a tenth of an epoch of MNIST.
+INTERVALS = 30
+SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """What was seen, as `snapshots.npz`.
+
+    Attributes:
+        steps: (T,) int64, steps trained before each look, ascending from 0.
+        indices: (S,) int64, of the images in the test split.
+        labels: (S,) int64.
+        embeddings: (T, S, D) float16, unit rows.
+    """
+
+    steps: NDArray[Any]
+    indices: NDArray[Any]
+    labels: NDArray[Any]
+    embeddings: NDArray[Any]
+
+
+class Recorder:
+    """Looks at a fixed sample of a split at fixed steps of a training, more often at its start.
+
+    Args:
+        split: the test split, on the device to train on.
+        steps: of the whole training.
+    """
+
+    def __init__(self, split: Split, steps: int) -> None:
+        self.indices = torch.linspace(0, len(split) - 1, min(SAMPLE, len(split))).long()
+        sample = self.indices.to(split.labels.device)
+        self.images, self.labels = split.images[sample], split.labels[sample]
+        self.due = {round(steps * (look / INTERVALS) ** 2) for look in range(INTERVALS + 1)}
+        self.seen: dict[int, Tensor] = {}
+
+    def look(self, step: int, embedder: Embedder) -> None:
+        """Embed the sample if that is due after `step` steps."""
+        if step in self.due:
+            self.seen[step] = embed(embedder, self.images).half()
+
+    def save(self, path: Path) -> None:
+        """Write what was seen, atomically.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        steps = sorted(self.seen)
+        with replacing(path) as temporary:
+            np.savez(
+                temporary,
+                steps=np.array(steps),
+                indices=self.indices.numpy(),
+                labels=self.labels.cpu().numpy(),
+                embeddings=np.stack([self.seen[step].cpu().numpy() for step in steps]),
+            )
+
+    def restore(self, path: Path, done: int) -> None:
+        """Take up what was seen in the first `done` steps.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        kept = load_snapshots(path)
+        for step, embeddings in zip(kept.steps.tolist(), kept.embeddings, strict=True):
+            if step <= done:
+                self.seen[step] = torch.from_numpy(embeddings)
+
+
+def load_snapshots(path: Path) -> Snapshots:
+    """Read what a run has seen.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    if not path.exists():
+        raise UserError(
+            f"{path.parent} has no snapshots: train with --snapshots to see how the space forms"
+        )
+    try:
+        found = Snapshots(**read_npz(path, [field.name for field in fields(Snapshots)]))
+        t, s = len(found.steps), len(found.indices)
+        kinds = "".join(array.dtype.kind for array in vars(found).values())
+        shapes = [array.shape for array in vars(found).values()]
+        if kinds != "iiif" or shapes[:3] != [(t,), (s,), (s,)] or shapes[3][:-1] != (t, s):
+            raise ValueError(f"arrays of shapes {shapes}")
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}; train the run again") from error
+    return found

@@ -1,0 +1,311 @@
+"""The command line: flags, files, tables, errors of one line."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from torchvision import datasets
+
+from circlemnist import __version__
+from circlemnist.cli.main import main
+from circlemnist.cli.report import MEANINGS
+from circlemnist.config import Config
+from tests.conftest import assert_one_line_error, invoke
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for source in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
+        monkeypatch.setattr(source, "mirrors", ["http://127.0.0.1:9/"])
+
+
+def dry_run(*args: object) -> dict[str, object]:
+    result = invoke("train", "--dry-run", *args)
+    assert result.exit_code == 0, result.output
+    return tomllib.loads(result.stdout)
+
+
+def test_flags_beat_the_file_and_the_file_beats_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("gamma = 64\nm = 0.4\naugment = false\n")
+    settings = dry_run("--config", file, "--gamma", 32)
+    assert settings["gamma"] == 32
+    assert settings["m"] == 0.4
+    assert settings["augment"] is False
+    assert settings["lr"] == Config().lr
+    assert dry_run("--config", file, "--augment")["augment"] is True
+
+
+def test_dry_run_is_a_file_that_repeats_the_run(tmp_path: Path) -> None:
+    printed = invoke("train", "--dry-run", "--gamma", 12, "--epochs", 3, "--no-augment").stdout
+    (tmp_path / "again.toml").write_text(printed)
+    assert invoke("train", "--dry-run", "--config", "again.toml").stdout == printed
+    assert list(tmp_path.iterdir()) == [tmp_path / "again.toml"]
+
+
+def test_every_setting_has_a_flag() -> None:
+    flags = {param.name for param in main.commands["train"].params}
+    assert set(Config.__dataclass_fields__) <= flags
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = main.commands[name]
+    text = invoke(name, "--help").output
+    assert f"circlemnist {name}" in text
+    assert "Example" in text
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert param.help, param
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys, click.testing, circlemnist.cli.main as c; "
+        "click.testing.CliRunner().invoke(c.main, ['train', '--help']); "
+        "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_version() -> None:
+    assert __version__ in invoke("--version").output
+
+
+def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
+    names = {path.name for path in finished_run.iterdir()}
+    assert names == {
+        "config.toml",
+        "environment.json",
+        "history.csv",
+        "last.pt",
+        "lock",
+        "eval.json",
+        "eval.txt",
+        "embeddings.npz",
+        "plots",
+    }
+    assert {path.name for path in (finished_run / "plots").iterdir()} >= {
+        "embedding.png",
+        "history.png",
+    }
+    config = tomllib.loads((finished_run / "config.toml").read_text())
+    assert (config["dataset"], config["epochs"]) == ("digits", 3)
+    environment = json.loads((finished_run / "environment.json").read_text())
+    assert environment["circlemnist"] == __version__
+    assert environment["seed"] == 0
+    assert len(environment["dataset_sha256"]) == 64
+    arrays = np.load(finished_run / "embeddings.npz", allow_pickle=False)
+    assert arrays["embeddings"].shape == (360, 64)
+    assert arrays["labels"].shape == arrays["indices"].shape == (360,)
+
+
+def test_training_prints_lines_a_table_and_the_next_command(tmp_path: Path) -> None:
+    result = invoke("train", "--dataset", "digits", "--epochs", 2, "--name", "mine")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
+    assert lines[2] == "digits, 360 test images, run mine"
+    run = tmp_path / "outputs" / "mine"
+    assert lines[-3:] == [f"run: {run}", f"pictures: {run / 'plots'}", "next: circlemnist plot"]
+    assert result.stderr == ""
+
+
+def test_next_command_names_a_run_in_another_folder(tmp_path: Path) -> None:
+    result = invoke(
+        "train", "--dataset", "digits", "--epochs", 1, "--quiet", "--outputs", "my runs"
+    )
+    command = result.stdout.splitlines()[-1]
+    assert command.startswith(f"next: circlemnist plot '{tmp_path}/my runs/")
+    assert "epoch" not in result.stdout
+
+
+def test_auto_says_which_images_it_uses() -> None:
+    result = invoke("train", "--epochs", 1, "--name", "mine")
+    assert result.exit_code == 0
+    assert result.stderr.count("\n") == 1
+    assert "digits instead" in result.stderr
+    assert "digits, 360 test images" in result.stdout
+    assert 'dataset = "digits"' in Path("outputs/mine/config.toml").read_text()
+
+
+def test_eval_prints_every_measure_and_keeps_them(finished_run: Path) -> None:
+    kept = json.loads((finished_run / "eval.json").read_text())
+    table = invoke("eval", finished_run)
+    assert table.exit_code == 0, table.output
+    assert [line.split()[0] for line in table.stdout.splitlines()[1:]] == list(MEANINGS)
+    machine = json.loads(invoke("eval", finished_run, "--json").stdout)
+    assert machine == kept
+    assert (machine["run"], machine["dataset"]) == ("small", "digits")
+    assert set(machine["metrics"]) == set(MEANINGS)
+    assert all(-1 <= value <= 1 for value in machine["metrics"].values())
+    assert f"{machine['metrics']['1nn']:.2%}".replace("%", " %") in table.stdout
+
+
+def test_newest_run_is_the_default(finished_run: Path) -> None:
+    result = invoke("eval", "--outputs", finished_run.parent, "--json")
+    assert json.loads(result.stdout)["run"] == "small"
+
+
+def test_plot_tells_where_the_picture_is(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    result = invoke("plot", run, "--projection", "pca")
+    assert result.exit_code == 0, result.output
+    picture = run / "plots" / "embedding.png"
+    assert result.stdout.strip() == f"picture: {picture}"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_names_what_it_shows(finished_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "picture.svg"
+    assert invoke("plot", finished_run, "--out", out, "--projection", "pca").exit_code == 0
+    text = out.read_text("utf-8")
+    accuracy = json.loads((finished_run / "eval.json").read_text())["metrics"]["1nn"]
+    assert "scikit-learn digits, 360 test images" in text
+    assert "PCA of 64-D" in text
+    assert f"gamma 80, m 0.25, 3 epochs, 1-NN {100 * accuracy:.2f} %" in text
+
+
+def test_plot_evaluates_a_run_that_has_no_embeddings(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    (run / "embeddings.npz").unlink()
+    assert invoke("plot", run, "--projection", "pca").exit_code == 0
+    assert (run / "embeddings.npz").exists()
+
+
+def test_show_without_a_window_says_so(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = tmp_path / "a.png"
+    result = invoke("plot", finished_run, "--out", out, "--projection", "pca", "--show")
+    assert result.exit_code == 0, result.output
+    assert "open" in result.stderr
+    assert out.exists()
+
+
+def test_held_out_images_are_measured_and_named(tmp_path: Path) -> None:
+    args = ("train", "--dataset", "digits", "--epochs", 1, "--holdout", 200, "--name", "held")
+    assert "digits, 200 held-out training images" in invoke(*args).stdout
+    assert json.loads(invoke("eval", "held", "--json").stdout)["images"] == "held-out training"
+    out = tmp_path / "a.svg"
+    assert invoke("plot", "held", "--projection", "pca", "--out", out).exit_code == 0
+    assert "200 held-out training images" in out.read_text("utf-8")
+
+
+def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "outputs" / "small")
+    (run / "eval.json").unlink()
+    result = invoke("train", "--resume", "small")
+    assert result.exit_code == 0, result.output
+    assert (run / "eval.json").read_text() == (finished_run / "eval.json").read_text()
+    # a resumed run need not be the newest: the next command names it
+    assert result.stdout.splitlines()[-1] == "next: circlemnist plot small"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--gamma", "0"], ["--gamma must be > 0"]),
+        (["--gamma", "nan"], ["--gamma", "nan"]),
+        (["--gamma", "high"], ["--gamma", "'high'"]),
+        (["--m", "1"], ["--m must be > -1 and < 1, not 1.0"]),
+        (["--m", "-1.5"], ["--m"]),
+        (["--batch-size", "1"], ["--batch-size must be ≥ 2"]),
+        (["--dataset", "digits", "--batch-size", "5000"], ["--batch-size must be ≤ 1437"]),
+        (
+            ["--dataset", "digits", "--holdout", "1437"],
+            ["--holdout must be 0, or from 100 to 1337"],
+        ),
+        (["--dataset", "cifar"], ["--dataset", "'cifar'", "kmnist"]),
+        (["--dataset", "mnist"], ["cannot download", "--dataset digits"]),
+        (["--pairs", "all"], ["--pairs", "'anchor'"]),
+        (["--epochs", "0"], ["--epochs must be ≥ 1"]),
+        (["--device", "cuda"], ["--device cuda", "--device auto"]),
+        (["--colour", "red"], ["--colour", "circlemnist train --help"]),
+        (["--config", "missing.toml"], ["missing.toml"]),
+        (["--resume", "nothing"], ["no run 'nothing'"]),
+        (["--dataset", "digits", "--name", "a/b"], ["--name"]),
+        (["--dataset", "digits", "--outputs", "a-file"], ["a-file"]),
+        (["--dataset", "digits", "--outputs", "a-file/runs"], ["a-file", "--outputs"]),
+        (["--dataset", "mnist", "--data-dir", "a-file"], ["a-file", "--data-dir"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(
+    args: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "a-file").write_text("")
+    assert_one_line_error(invoke("train", *args), *words)
+    assert not list(tmp_path.glob("outputs/*"))
+
+
+@pytest.mark.parametrize("command", ["eval", "plot"])
+def test_no_run_yet_says_what_to_do(command: str, tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    assert_one_line_error(invoke(command), "no runs in outputs", "circlemnist train")
+    assert_one_line_error(invoke(command, "mine"), "no run 'mine'")
+
+
+def test_wrong_config_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('gamma = "80"\n')
+    assert_one_line_error(invoke("train", "--config", "bad.toml"), "bad.toml", "gamma", "'80'")
+    (tmp_path / "bad.toml").write_text("gama = 80\n")
+    assert_one_line_error(invoke("train", "--config", "bad.toml"), "'gama'", "'gamma'")
+
+
+def test_resume_takes_no_other_settings(finished_run: Path) -> None:
+    result = invoke("train", "--resume", finished_run, "--lr", 1)
+    assert_one_line_error(result, "--lr cannot be given with --resume")
+
+
+@pytest.mark.parametrize("file", ["last.pt", "config.toml", "embeddings.npz", "eval.json"])
+def test_damaged_file_of_a_run_is_named(file: str, finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    (run / file).write_bytes(b"\x00 damaged \xff")
+    command = "eval" if file == "last.pt" else "plot"
+    assert_one_line_error(invoke(command, run), file)
+
+
+def test_checkpoint_of_other_settings_is_one_line(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "other")
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("dim = 64", "dim = 32"))
+    assert_one_line_error(invoke("eval", run), "last.pt", "config.toml")
+    assert_one_line_error(invoke("train", "--resume", run), "last.pt", "config.toml")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"metrics": 3}', '{"metrics": {}}'])
+def test_evaluation_of_a_wrong_shape_is_one_line(
+    content: str, finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "other")
+    (run / "eval.json").write_text(content)
+    assert_one_line_error(invoke("plot", run), "eval.json", "circlemnist eval")
+
+
+def test_run_finds_its_data_from_any_folder(finished_run: Path) -> None:
+    assert Path(tomllib.loads((finished_run / "config.toml").read_text())["data_dir"]).is_absolute()
+
+
+def test_suffix_of_a_picture_may_be_in_capitals(finished_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "picture.PNG"
+    assert invoke("plot", finished_run, "--projection", "pca", "--out", out).exit_code == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_picture_of_an_unknown_format_is_refused_at_once(finished_run: Path) -> None:
+    assert_one_line_error(invoke("plot", finished_run, "--out", "a.gif"), "a.gif", ".png")
+
+
+def test_errors_of_the_group_are_one_line_too() -> None:
+    assert_one_line_error(CliRunner().invoke(main, ["trian"]), "trian", "circlemnist --help")

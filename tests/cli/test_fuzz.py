@@ -1,0 +1,139 @@
+"""Nonsense for every flag, key and file: exit code 0, 1 or 2, one line of error, no traceback."""
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from circlemnist.cli.options import flag
+from circlemnist.config import Config
+from tests.conftest import assert_one_line_error, invoke, time_limit
+
+QUICK = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--batch-size", 700)
+SETTINGS = [setting.name for setting in fields(Config)]
+ODD = [
+    *(
+        "",
+        " ",
+        "-",
+        "--",
+        "0",
+        "-1",
+        "1e400",
+        "-1e400",
+        "nan",
+        "inf",
+        "1e-400",
+        "9" * 400,
+        "²",
+        "٣",
+    ),
+    *("true", "None", "[]", "a\nb", "a\0b", "\udcff", "%s", "{}", "../..", "x" * 300, "😀", "∞"),
+]
+# a path is looked for, or made, in the test's own folder
+TEXTS = st.text(max_size=30).filter(lambda text: not text.startswith(("/", "~")))
+VALUES = st.one_of(
+    st.sampled_from(ODD), TEXTS, st.integers().map(str), st.floats(width=64).map(str)
+)
+KEYS = st.one_of(st.sampled_from(SETTINGS), st.text(max_size=10))
+TOML = st.recursive(
+    st.one_of(
+        st.text(max_size=10),
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(),
+        st.booleans(),
+        st.dates(),
+        st.sampled_from(["mnist", "anchor", "none"]),
+    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=3,
+)
+CASE_SECONDS = 60  # a sluggish machine needs 1
+OWN_FOLDER = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def check(*args: object) -> None:
+    """Accept success, or failure in one line, within the time limit."""
+    with time_limit(CASE_SECONDS):
+        result = invoke(*args)
+    if result.exit_code != 0:
+        assert_one_line_error(result)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@settings(max_examples=25, suppress_health_check=OWN_FOLDER)
+@given(value=VALUES)
+def test_any_value_of_a_flag(name: str, value: str) -> None:
+    check("train", "--dry-run", f"{flag(name)}={value}")
+
+
+@settings(max_examples=60, suppress_health_check=OWN_FOLDER)
+@given(name=st.sampled_from([n for n in SETTINGS if n not in ("epochs", "dataset")]), value=VALUES)
+def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
+    """What passes as a value must also train, or end in one line."""
+    check("train", *QUICK, f"{flag(name)}={value}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["--name", "--outputs", "--config", "--resume"])
+@settings(max_examples=12, suppress_health_check=OWN_FOLDER)
+@given(value=VALUES)
+def test_any_name_of_a_run_or_folder(name: str, value: str) -> None:
+    check("train", *QUICK, f"{name}={value}")
+
+
+@pytest.mark.slow
+@settings(max_examples=30, suppress_health_check=OWN_FOLDER)
+@given(
+    option=st.sampled_from(["RUN", "--outputs=", "--data-dir=", "--device=", "--out="]),
+    value=VALUES,
+)
+def test_any_argument_of_plot_and_eval(option: str, value: str, finished_run: Path) -> None:
+    """`--out` with a suffix that can be drawn is a picture; anything else one line."""
+    args = ["--", value] if option == "RUN" else [f"{option}{value}", "--", finished_run]
+    check("plot", "--projection", "pca", *args)
+    if option != "--out=":
+        check("eval", *args)
+
+
+@settings(max_examples=200, suppress_health_check=OWN_FOLDER)
+@given(content=st.dictionaries(KEYS, TOML, max_size=3))
+def test_any_key_and_value_of_a_config_file(content: dict[str, Any]) -> None:
+    path = Path("settings.toml")
+    path.write_text(tomli_w.dumps(content), "utf-8", errors="surrogatepass")
+    check("train", "--dry-run", "--config", path)
+
+
+@settings(max_examples=100, suppress_health_check=OWN_FOLDER)
+@given(content=st.binary(max_size=100))
+def test_any_bytes_as_a_config_file(content: bytes) -> None:
+    Path("settings.toml").write_bytes(content)
+    check("train", "--dry-run", "--config", "settings.toml")
+
+
+@pytest.mark.parametrize(
+    "file", ["config.toml", "history.csv", "eval.json", "embeddings.npz", "last.pt"]
+)
+@settings(max_examples=20, suppress_health_check=OWN_FOLDER)
+@given(data=st.data())
+def test_any_damage_to_a_file_of_a_run(file: str, data: st.DataObject, finished_run: Path) -> None:
+    run = Path("damaged")
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(finished_run, run)
+    content = bytearray((run / file).read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    stop = place + data.draw(st.integers(0, 3))
+    content[place:stop] = data.draw(st.binary(max_size=4))
+    (run / file).write_bytes(content)
+    check("plot", run, "--projection", "pca")
+    check("train", "--resume", run, "--dry-run")

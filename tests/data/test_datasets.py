@@ -1,0 +1,228 @@
+"""The data sets: real MNIST from a local server and from disk, digits, damaged files."""
+
+import gzip
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from torchvision import datasets
+
+from circlemnist.config import SettingError
+from circlemnist.data.datasets import balanced_batches, batches, load_dataset
+from circlemnist.data.download import DownloadError
+from circlemnist.errors import UserError
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(mnist_archives: Path) -> Iterator[Serve]:
+    """Start loopback servers of the archives; `fault` says what goes wrong with the images."""
+    servers = []
+
+    def start(fault: str = "none") -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.rsplit("/", 1)[-1]
+                content = (mnist_archives / name).read_bytes()
+                if fault == "404":
+                    self.send_error(404)
+                    return
+                if fault == "mute":
+                    time.sleep(3)
+                    return
+                if fault == "wrong content":
+                    content = gzip.compress(b"not what you asked for")
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if fault in ("truncated", "stalled"):
+                    self.wfile.write(content[: len(content) // 2])
+                    self.wfile.flush()
+                    time.sleep(3 if fault == "stalled" else 0)
+                    return
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_download_gives_the_official_images(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist_archives: Path
+) -> None:
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [serve()])
+    dataset = load_dataset("mnist", tmp_path, quiet=True)
+    assert dataset.train.images.shape == (60_000, 28, 28)
+    assert dataset.test.images.shape == (10_000, 28, 28)
+    assert dataset.train.images.dtype == torch.uint8
+    assert dataset.train.labels.dtype == torch.int64
+    assert dataset.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    reference = datasets.MNIST(tmp_path, train=False, download=True)
+    assert torch.equal(dataset.test.images, reference.data)
+    assert torch.equal(dataset.test.labels, reference.targets)
+    for archive in mnist_archives.glob("*.gz"):
+        copy = tmp_path / "MNIST" / "raw" / archive.name
+        assert copy.read_bytes() == archive.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("404", "404"),
+        ("mute", "no answer within 0.5 s"),
+        ("stalled", "silent for 0.5 s"),
+        ("truncated", "incomplete content"),
+        ("wrong content", "incomplete content"),
+    ],
+)
+def test_failed_download_says_why_and_leaves_nothing(
+    fault: str, words: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [serve(fault)])
+    started = time.monotonic()
+    with pytest.raises(DownloadError, match=words) as caught:
+        load_dataset("mnist", tmp_path, quiet=True, timeout=0.5)
+    assert time.monotonic() - started < 3
+    assert "train-images-idx3-ubyte.gz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert files(tmp_path) == []
+
+
+def test_second_mirror_serves_where_the_first_fails(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [serve("truncated"), serve()])
+    assert len(load_dataset("mnist", tmp_path, quiet=True).train) == 60_000
+    assert len(files(tmp_path)) == 4
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point every data set at a port of this machine where nothing listens."""
+    for source in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
+        monkeypatch.setattr(source, "mirrors", ["http://127.0.0.1:9/"])
+
+
+@pytest.mark.usefixtures("no_server")
+def test_auto_falls_back_to_digits_in_one_line(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert load_dataset("auto", tmp_path, say=said.append).name == "digits"
+    assert len(said) == 1
+    assert "digits" in said[0]
+    assert str(tmp_path) in said[0]
+
+
+@pytest.mark.usefixtures("no_server")
+def test_auto_takes_mnist_from_the_folder(mnist_dir: Path) -> None:
+    said: list[str] = []
+    assert load_dataset("auto", mnist_dir, say=said.append).name == "mnist"
+    assert said == []
+
+
+@pytest.mark.usefixtures("no_server")
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
+def test_named_data_set_that_cannot_be_had_is_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="cannot download train-images"):
+        load_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+@pytest.mark.parametrize("damage", ["truncated", "foreign"])
+def test_damaged_file_is_named_not_replaced(name: str, damage: str, mnist_dir: Path) -> None:
+    path = mnist_dir / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
+    content = path.read_bytes()[:1000] if damage == "truncated" else gzip.compress(bytes(5000))
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte\.gz is not the official file"):
+        load_dataset(name, mnist_dir)
+    assert path.read_bytes() == content
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, not a folder")
+    with pytest.raises(UserError, match="--data-dir"):
+        load_dataset("mnist", tmp_path / "data")
+
+
+def test_digits_split_keeps_the_last_writers_apart() -> None:
+    dataset = load_dataset("digits", Path("unused"))
+    assert dataset.train.images.shape == (1437, 28, 28)
+    assert dataset.test.images.shape == (360, 28, 28)
+    assert dataset.test.labels.tolist() == load_digits().target[-360:].tolist()
+    small = torch.nn.functional.avg_pool2d(dataset.test.images[:, None].float(), 7, 7)
+    assert small.max() > 200
+
+
+def test_held_out_images_are_the_last_of_the_training_split() -> None:
+    dataset = load_dataset("digits", Path("unused"))
+    held = dataset.hold_out(100)
+    assert (len(held.train), len(held.test)) == (1337, 100)
+    assert torch.equal(held.test.images, dataset.train.images[-100:])
+    assert held.measured != dataset.measured
+    assert dataset.hold_out(0) is dataset
+    for count in (1, 99, 1338, 1437):
+        with pytest.raises(SettingError, match="holdout"):
+            dataset.hold_out(count)
+
+
+def test_checksum_tells_data_sets_apart() -> None:
+    dataset = load_dataset("digits", Path("unused"))
+    assert dataset.checksum() == load_dataset("digits", Path("unused")).checksum()
+    assert dataset.checksum() != dataset.hold_out(100).checksum()
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=10), st.data(), st.integers(0, 2**32 - 1))
+def test_balanced_batches_hold_k_images_of_each_of_p_classes(
+    sizes: list[int], data: st.DataObject, seed: int
+) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    p = data.draw(st.integers(1, len(sizes)))
+    k = data.draw(st.integers(1, max(len(labels) // p, 1)))
+    order = balanced_batches(labels, p, p * k, torch.Generator().manual_seed(seed))
+    assert order.shape == (len(labels) // (p * k), p * k)
+    for batch in labels[order]:
+        counts = torch.bincount(batch)
+        assert counts[counts > 0].tolist() == [k] * p
+
+
+def test_balanced_batches_use_up_every_class_before_they_repeat_an_image() -> None:
+    labels = torch.arange(10).repeat(20)
+    order = balanced_batches(labels, 10, 50, torch.Generator().manual_seed(0))
+    assert torch.equal(order.flatten().sort().values, torch.arange(200))
+    other = balanced_batches(labels, 10, 50, torch.Generator().manual_seed(1))
+    assert not torch.equal(order, other)
+
+
+def test_more_classes_a_batch_than_there_are_is_an_error() -> None:
+    with pytest.raises(SettingError, match="classes_per_batch must be ≤ 3"):
+        balanced_batches(torch.arange(3), 4, 4, torch.Generator())
+
+
+def test_batches_are_a_random_order_without_repeats() -> None:
+    order = batches(103, 10, torch.Generator().manual_seed(0))
+    assert order.shape == (10, 10)
+    assert len(order.unique()) == 100
+    again = batches(103, 10, torch.Generator().manual_seed(0))
+    other = batches(103, 10, torch.Generator().manual_seed(1))
+    assert torch.equal(order, again)
+    assert not torch.equal(order, other)

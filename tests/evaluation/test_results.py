@@ -1,0 +1,90 @@
+"""What was measured is read back; a file of it from a stranger runs no code and breaks nothing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circlemnist.errors import UserError
+from circlemnist.evaluation.results import load_evaluation
+from circlemnist.runs.run import Run
+from tests.conftest import assert_one_line_error, invoke
+from tests.payload import Payload
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Run:
+    return Run(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+def test_evaluation_is_read_back(run: Run) -> None:
+    evaluation = load_evaluation(run)
+    assert evaluation is not None
+    assert evaluation.metrics == json.loads(run.metrics_file.read_text())["metrics"]
+    assert evaluation.arrays.embeddings.shape == (360, 64)
+
+
+def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
+    hostile: Any = np.array([Payload(tmp_path / "ran")], dtype=object)
+    np.savez(run.embeddings_file, embeddings=hostile, labels=np.zeros(1, int))
+    with pytest.raises(UserError, match="is damaged: run `circlemnist eval"):
+        load_evaluation(run)
+    assert not (tmp_path / "ran").exists()
+    with np.load(run.embeddings_file, allow_pickle=True) as arrays:
+        arrays["embeddings"]
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"embeddings": np.zeros((359, 64), np.float32)},
+        {"embeddings": np.zeros(360, np.float32)},
+        {"embeddings": np.zeros((360, 64), int)},
+        {"embeddings": np.full((360, 64), np.nan, np.float32)},
+        {"labels": np.zeros(360)},
+        {"labels": np.full(360, 10)},
+        {"labels": np.full(360, -1)},
+        {"neighbors": np.zeros(360, int)},
+        {"neighbors": np.zeros((360, 0), int)},
+        {"neighbor_labels": np.full((360, 20), 10)},
+        {"neighbor_cosines": np.zeros((360, 19), np.float32)},
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_embeddings_are_one_line(changed: dict[str, Any], run: Run) -> None:
+    with np.load(run.embeddings_file) as file:
+        arrays = dict(file)
+    np.savez(run.embeddings_file, **(arrays | changed))
+    assert_one_line_error(invoke("plot", run.folder), "embeddings.npz", "circlemnist eval")
+
+
+def test_array_that_announces_more_than_memory_is_one_line(run: Run, tmp_path: Path) -> None:
+    sound = np.lib.format.header_data_from_array_1_0(np.zeros((2, 2), np.float32))
+    huge = tmp_path / "embeddings.npy"
+    with huge.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {**sound, "shape": (2**44, 64)})
+    shutil.make_archive(str(tmp_path / "huge"), "zip", tmp_path, "embeddings.npy")
+    shutil.move(tmp_path / "huge.zip", run.embeddings_file)
+    assert_one_line_error(invoke("plot", run.folder), "embeddings.npz", "circlemnist eval")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 10_000, '{"metrics": {"1nn": "x"}}'])
+def test_measures_that_are_none_are_one_line(content: str, run: Run) -> None:
+    run.metrics_file.write_text(content)
+    assert_one_line_error(invoke("plot", run.folder), "eval.json", "circlemnist eval")
+
+
+def test_settings_nested_too_deep_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text("gamma = " + "[" * 10_000 + "]" * 10_000)
+    assert_one_line_error(invoke("train", "--config", path, "--dry-run"), "deep.toml")
+
+
+def test_history_with_an_endless_field_is_one_line(run: Run) -> None:
+    run.history_file.write_text("epoch\n" + "1" * 200_000)
+    result = invoke("plot", run.folder, "--projection", "pca")
+    assert_one_line_error(result, "history.csv")

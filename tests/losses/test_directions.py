@@ -1,0 +1,42 @@
+"""Directions far apart: the best codes that are known, and the same at every call."""
+
+import math
+
+import pytest
+import torch
+
+from circlemnist.losses.directions import arranged, spread_directions
+from circlemnist.training.diagnosis import CLOSEST_COSINE, SIMPLEX
+
+
+@pytest.mark.parametrize("dim", [2, 3, 4, 5, 8, 9, 64])
+def test_ten_directions_are_about_as_far_apart_as_can_be(dim: int) -> None:
+    directions = spread_directions(10, dim)
+    torch.testing.assert_close(directions.norm(dim=1), torch.ones(10))
+    cosines = directions @ directions.T
+    closest = cosines.fill_diagonal_(-math.inf).max().item()
+    best = CLOSEST_COSINE[dim - 1] if dim <= len(CLOSEST_COSINE) else SIMPLEX
+    assert best - 1e-5 <= closest <= best + 1e-3
+
+
+def test_they_are_the_same_at_every_call() -> None:
+    assert torch.equal(spread_directions(10, 3), spread_directions(10, 3))
+
+
+def test_like_classes_come_beside_each_other() -> None:
+    """A ring of classes, numbered at random, is found again around the circle."""
+    ring = torch.randperm(10)
+    place = ring.argsort()
+    steps = (place[:, None] - place).abs()
+    likeness = -torch.minimum(steps, 10 - steps).float()
+    directions = arranged(spread_directions(10, 2), likeness)
+    around = torch.atan2(directions[:, 1], directions[:, 0]).argsort()
+    found = (place[around] - place[around[0]]) % 10
+    assert found.tolist() in ([*range(10)], [0, *range(9, 0, -1)])
+
+
+def test_arranging_keeps_the_directions() -> None:
+    directions = spread_directions(10, 3)
+    likeness = torch.randn(10, 10)
+    found = arranged(directions, likeness + likeness.T)
+    assert sorted(found.tolist()) == sorted(directions.tolist())

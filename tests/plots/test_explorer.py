@@ -1,0 +1,318 @@
+"""The explorer: its numbers, its file, and the page in a real browser."""
+
+import io
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from circlemnist.plots.explorer.page import neighbors, plane
+from tests.conftest import assert_one_line_error, invoke
+
+PAGE_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def watched(watched_run: Path) -> Path:
+    """A run with snapshots and its pages, light and dark."""
+    page = watched_run / "plots" / "explorer.html"
+    result = invoke("explore", watched_run)
+    assert (result.exit_code, result.output) == (0, f"page: {page}\n")
+    dark = watched_run / "dark.html"
+    assert invoke("explore", watched_run, "--theme", "dark", "--out", dark).exit_code == 0
+    return watched_run
+
+
+@pytest.mark.slow
+def test_page_holds_all_it_needs(watched: Path) -> None:
+    page = (watched / "plots" / "explorer.html").read_text("utf-8")
+    assert len(page) < 15e6
+    facts = json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])  # type: ignore[index]
+    with np.load(watched / "embeddings.npz") as arrays:
+        assert facts["labels"] == arrays["labels"].tolist()
+        assert facts["predicted"] == arrays["neighbor_labels"][:, 0].tolist()
+    assert len(facts["neighbors"]) == 5 * 360
+
+
+def test_neighbors_are_the_nearest_others() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 8))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    s = x @ x.T
+    np.fill_diagonal(s, -2)
+    np.testing.assert_array_equal(neighbors(x), np.argsort(-s, 1)[:, :5])
+
+
+def test_plane_is_of_the_own_class_and_the_next() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(30, 8))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    labels = np.append(np.arange(29) % 3, 4)  # nobody in 3, one alone in 4
+    s = x @ x.T
+    sn, sp = plane(x, labels)
+    for i in range(29):
+        own = [s[i, j] for j in range(30) if j != i and labels[j] == labels[i]]
+        others = [s[i, labels == c].mean() for c in (0, 1, 2, 4) if c != labels[i]]
+        assert sp[i] == pytest.approx(np.mean(own))
+        assert sn[i] == pytest.approx(max(others))
+    assert np.isnan(sp[29])
+
+
+def test_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    assert_one_line_error(invoke("explore", "--outputs", tmp_path), "train one first")
+
+
+class Page:
+    """A page in the browser."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
+        self.driver.set_window_size(width, height)
+        self.driver.get(path.as_uri())
+        self.until("document.body.dataset.ready === 'yes' && Bokeh.documents[0].is_idle")
+        self.until(f"({self.view('space')}).frame.bbox.width > 100")
+
+    def ask(self, expression: str) -> Any:
+        return self.driver.execute_script(f"return {expression}")
+
+    def do(self, statement: str) -> None:
+        self.driver.execute_script(statement)
+
+    def until(self, condition: str) -> None:
+        end = time.monotonic() + PAGE_SECONDS
+        while not self.ask(condition):
+            assert time.monotonic() < end, condition
+            time.sleep(0.05)
+
+    def model(self, name: str) -> str:
+        return f"Bokeh.documents[0].get_model_by_name('{name}')"
+
+    def view(self, name: str) -> str:
+        return f"""((plot) => Bokeh.index.get_one ? Bokeh.index.find_one(plot)
+          : Object.values(Bokeh.index).find((view) => view.model === plot))({self.model(name)})"""
+
+    def place(self, index: int) -> tuple[float, float]:
+        """Where a point of the scatter plot is on the screen."""
+        x, y = self.ask(
+            f"""(() => {{
+              const view = {self.view("space")}, data = {self.model("points")}.data;
+              const box = view.el.getBoundingClientRect();
+              return [box.x + view.frame.x_scale.compute(data.x[{index}]),
+                      box.y + view.frame.y_scale.compute(data.y[{index}])];
+            }})()"""
+        )
+        return x, y
+
+    def pointer(self, *steps: tuple[str, float, float]) -> None:
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
+
+        actions = ActionBuilder(self.driver, duration=20)
+        for what, x, y in steps:
+            actions.pointer_action.move_to_location(round(x), round(y))
+            if what != "move":
+                getattr(actions.pointer_action, what)()
+        actions.perform()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A headless Chromium; what is logged and asked of the network is checked at the end."""
+    chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver_path):
+        pytest.skip("there is no chromium with chromedriver here")
+    from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"),
+        *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    try:
+        driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
+    except WebDriverException as error:
+        pytest.skip(f"chromium does not start here: {error.msg}")
+    yield Page(driver)
+    driver.quit()
+
+
+def counts(page: Page) -> list[int]:
+    """How many points of each class are let through, where the class is shown."""
+    found: list[int] = page.ask(
+        f"""{page.model("space")}.renderers
+          .filter((each) => each.view.filter.operands && each.visible)
+          .map((each) => each.view.filter.operands[0].indices.length)"""
+    )
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["plots/explorer.html", "dark.html"])
+def test_page_loads_without_errors_and_without_network(
+    theme: str, watched: Path, page: Page
+) -> None:
+    page.driver.get_log("performance")
+    page.driver.get_log("browser")
+    page.open(watched / theme)
+    assert page.ask(f"{page.model('points')}.data.x.length") == 360
+    assert sum(counts(page)) == 360
+    errors = [line for line in page.driver.get_log("browser") if line["level"] == "SEVERE"]
+    assert errors == []
+    messages = [
+        json.loads(line["message"])["message"] for line in page.driver.get_log("performance")
+    ]
+    asked = [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    assert asked
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+
+
+@pytest.mark.slow
+def test_points_are_on_the_screen(watched: Path, page: Page) -> None:
+    """The colour of a class is seen where its points are, and nothing is wider than the window."""
+    for width in (1280, 800):
+        page.open(watched / "plots" / "explorer.html", width)
+        time.sleep(1)
+        picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
+        x, y = page.place(0)
+        around = [
+            picture.getpixel((round(x) + i, round(y) + j)) for i in (-1, 0, 1) for j in (-1, 0, 1)
+        ]
+        assert any(max(pixel) - min(pixel) > 20 or max(pixel) < 100 for pixel in around), around
+        assert page.ask("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+def test_hover_shows_the_digit(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    time.sleep(1)
+    for _ in range(10):  # a page that is still settling does not feel the pointer
+        x, y = page.place(7)
+        page.pointer(("move", x - 40, y - 40), ("move", x, y))
+        time.sleep(0.5)
+        if page.ask("!document.getElementById('card').hidden"):
+            break
+    text = page.ask("document.querySelector('#card p').textContent")
+    index = int(text.rsplit(" ", 1)[1])
+    facts = page.ask("JSON.parse(document.getElementById('facts').textContent)")
+    assert text.startswith(facts["names"][facts["labels"][index]])
+    near = [other for other in range(360) if np.hypot(*np.subtract(page.place(other), (x, y))) < 8]
+    assert index in near
+    assert page.ask(
+        "document.querySelector('#card canvas').getContext('2d').getImageData(0, 0, 84, 84)"
+        ".data.some((value) => value > 0)"
+    )
+    names = page.ask("[...document.querySelectorAll('.near span')].map((each) => each.textContent)")
+    assert names == [
+        facts["names"][facts["labels"][other]]
+        for other in facts["neighbors"][5 * index : 5 * index + 5]
+    ]
+
+
+@pytest.mark.slow
+def test_classes_mistakes_and_search_filter(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    facts = page.ask("JSON.parse(document.getElementById('facts').textContent)")
+    labels, predicted = np.array(facts["labels"]), np.array(facts["predicted"])
+    page.do(f"{page.model('mistakes')}.active = true")
+    assert sum(counts(page)) == (labels != predicted).sum()
+    page.do(f"{page.model('mistakes')}.active = false")
+    page.do(f"{page.model('search')}.value_input = '7'")
+    assert counts(page) == [(labels == 7).sum() * (c == 7) for c in range(10)]
+    page.do(f"{page.model('search')}.value_input = ''")
+    assert sum(counts(page)) == 360
+
+
+@pytest.mark.slow
+def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    time.sleep(1)
+    x, y = page.ask(
+        f"""(() => {{
+          const root = {page.view("space")}, legend = root.model.right[0];
+          const walk = (view) => view.model === legend ? view
+            : [...view.children()].map(walk).find(Boolean);
+          const box = walk(root).el.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height * 0.15];
+        }})()"""
+    )
+    before = counts(page)
+    page.pointer(("click", x, y))
+    page.until(
+        f"{page.model('space')}.renderers.filter((each) => !each.visible).length === 2"
+    )  # the points that move are hidden as well
+    assert len(counts(page)) == len(before) - 1
+    assert page.ask(f"{page.model('plane')}.renderers.filter((each) => !each.visible).length") == 1
+
+
+@pytest.mark.slow
+def test_selection_fills_the_sheet(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    page.do(f"{page.model('points')}.selected.indices = [3, 1, 4, 159]")
+    page.until("document.getElementById('count').textContent === '4 selected'")
+    assert page.ask(
+        "document.getElementById('sheet').getContext('2d').getImageData(2, 2, 28, 28)"
+        ".data.some((value) => value > 0)"
+    )
+    page.do(f"{page.model('points')}.selected.indices = [...Array(300).keys()]")
+    page.until(
+        "document.getElementById('count').textContent === '300 selected, the first 200 of them'"
+    )
+
+
+@pytest.mark.slow
+def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    plot = page.model("space")
+    page.do(
+        f"{plot}.toolbar.active_drag ="
+        f" {plot}.toolbar.tools.find((tool) => tool.type === 'LassoSelectTool')"
+    )
+    x, y, width, height = page.ask(
+        f"""(() => {{
+          const view = {page.view("space")}, box = view.el.getBoundingClientRect();
+          const inner = view.frame.bbox;
+          return [box.x + inner.left + 3, box.y + inner.top + 3, inner.width - 6, inner.height - 6];
+        }})()"""
+    )
+    corners = [(0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5), (0, 0.02)]
+    path = [(x + width * i, y + height * j) for i, j in corners]
+    page.pointer(
+        ("pointer_down", *path[0]),
+        *(("move", *place) for place in path[1:]),
+        ("pointer_up", *path[-1]),
+    )
+    page.until(f"{page.model('points')}.selected.indices.length > 300")
+    page.until("document.getElementById('count').textContent.endsWith('the first 200 of them')")
+
+
+@pytest.mark.slow
+def test_slider_and_play_move_the_points(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    data = f"[...{page.model('moving')}.data.x]"
+    page.do(f"{page.model('slider')}.value = 0")
+    page.until(f"{page.model('caption')}.text === 'before training'")
+    first = page.ask(data)
+    assert len(first) == 360
+    page.do(f"{page.model('slider')}.value = 5")
+    assert page.ask(data) != first
+    assert page.ask(f"{page.model('space')}.renderers[0].view.filter.operands[1].indices") == []
+    page.do(f"{page.model('play')}.active = true")
+    page.until(f"{page.model('slider')}.value > 2")
+    page.until(f"!{page.model('play')}.active")
+    assert page.ask(f"{page.model('caption')}.text") == "all images"
+    assert sum(counts(page)) == 360

@@ -1,0 +1,119 @@
+"""Checkpoints: what goes in comes out; bad files are named."""
+
+import io
+import zipfile
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from circlemnist.errors import UserError
+from circlemnist.runs.checkpoint import load_checkpoint, save_checkpoint, sealed
+from tests.payload import Payload
+
+
+def test_state_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"weights": torch.arange(3.0), "history": [{"epoch": 1}]})
+    state = load_checkpoint(path)
+    assert torch.equal(state["weights"], torch.arange(3.0))
+    assert state["history"] == [{"epoch": 1}]
+
+
+def test_torch_opens_a_checkpoint_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"weights": torch.arange(3.0)})
+    assert torch.equal(torch.load(path, weights_only=True)["weights"], torch.arange(3.0))
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no checkpoint yet: train it, with .*--resume"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(100), bytes(200)])
+def test_foreign_file_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"last.pt is cut off, or not a checkpoint of circlemnist"):
+        load_checkpoint(path)
+
+
+def test_foreign_file_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"last.pt is cut off"):
+        load_checkpoint(path)
+
+
+def test_folder_is_not_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        load_checkpoint(tmp_path)
+
+
+def test_every_damage_to_a_checkpoint_is_named(finished_run: Path, tmp_path: Path) -> None:
+    """300 flipped bits and 50 truncations of a real checkpoint: each refused, in one line."""
+    sound = (finished_run / "last.pt").read_bytes()
+    random = Random(0)
+    flips = [(random.randrange(len(sound)), 1 << random.randrange(8)) for _ in range(290)]
+    # the ends, too: signatures, the length of the comment, version and checksum
+    flips += [(place, 1) for place in (0, 1, -1, -64, -65, -70, -74, -90, -99, -100)]
+    damaged = []
+    for place, bit in flips:
+        content = bytearray(sound)
+        content[place] ^= bit
+        damaged.append((bytes(content), r"damaged: its checksum|cut off, or not a checkpoint"))
+    sizes = [0, 1, len(sound) - 1, *random.sample(range(len(sound)), 47)]
+    damaged += [(sound[:size], r"cut off, or not a checkpoint") for size in sizes]
+    assert len(damaged) == 350
+    path = tmp_path / "last.pt"
+    for content, message in damaged:
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=message) as error:
+            load_checkpoint(path)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("version", "mend"), [(1, "train the run again"), (3, "update")])
+def test_other_formats_are_refused(version: int, mend: str, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(sealed(archive({"embedder": {}}), version))
+    with pytest.raises(UserError, match=f"format {version}, .* reads format 2: {mend}"):
+        load_checkpoint(path)
+
+
+def archive(state: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getvalue()
+
+
+def test_no_code_in_a_checkpoint_runs(tmp_path: Path) -> None:
+    """A stranger can make a right checksum as well."""
+    path = tmp_path / "last.pt"
+    path.write_bytes(sealed(archive({"embedder": Payload(tmp_path / "ran")})))
+    with pytest.raises(UserError, match="more than weights and numbers"):
+        load_checkpoint(path)
+    assert not (tmp_path / "ran").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def test_sealed_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(sealed(archive([1, 2])))
+    with pytest.raises(UserError, match="not a checkpoint of circlemnist"):
+        load_checkpoint(path)
+
+
+def test_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"epoch": 1})
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint(path, {"epoch": lambda: 2})
+    assert load_checkpoint(path)["epoch"] == 1
+    assert list(tmp_path.iterdir()) == [path]

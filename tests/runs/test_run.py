@@ -1,0 +1,71 @@
+"""The run folder: making, finding, history."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from circlemnist.config import Config
+from circlemnist.errors import UserError
+from circlemnist.runs.new_run import create_run
+from circlemnist.runs.run import Epoch, Run, find_run
+
+
+def test_new_run_holds_its_settings_and_environment(tmp_path: Path) -> None:
+    config = Config(gamma=64, m=-0.1, dataset="digits")
+    run = create_run(tmp_path / "new" / "outputs", None, config, {"seed": 3})
+    assert run.name.endswith("_gamma64_m-0.1")
+    assert run.config() == config
+    assert '"seed": 3' in run.environment_file.read_text()
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    runs = {create_run(tmp_path, None, Config(), {}).folder for _ in range(3)}
+    assert len(runs) == 3
+
+
+def test_taken_name_is_refused(tmp_path: Path) -> None:
+    create_run(tmp_path, "mine", Config(), {})
+    with pytest.raises(UserError, match=r"'mine' is already in .*--resume mine"):
+        create_run(tmp_path, "mine", Config(), {})
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "/tmp/x", ".hidden"])
+def test_name_must_be_a_plain_folder_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--name"):
+        create_run(tmp_path, name, Config(), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("")
+    with pytest.raises(UserError, match=r"outputs.*--outputs"):
+        create_run(tmp_path / "outputs", None, Config(), {})
+
+
+def test_run_is_found_by_name_by_folder_and_as_the_newest(tmp_path: Path) -> None:
+    first = create_run(tmp_path, "first", Config(), {})
+    second = create_run(tmp_path, "second", Config(), {})
+    os.utime(first.config_file, (1, 1))
+    assert find_run(tmp_path, None).folder == second.folder
+    assert find_run(tmp_path, "first").folder == first.folder
+    assert find_run(Path("elsewhere"), str(first.folder)).folder == first.folder
+
+
+def test_unknown_run_and_empty_outputs_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="circlemnist train"):
+        find_run(tmp_path, None)
+    with pytest.raises(UserError, match="it holds no runs"):
+        find_run(tmp_path, "mine")
+    create_run(tmp_path, "yours", Config(), {})
+    with pytest.raises(UserError, match=r"no run 'mine'.*yours"):
+        find_run(tmp_path, "mine")
+
+
+def test_history_is_a_row_an_epoch(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.history() == []
+    run.write_history([Epoch(1, 2.5, 0.5, 0.1, 0.7, 0.01, 3.0)])
+    (row,) = run.history()
+    assert row["epoch"] == "1"
+    assert float(row["mean_sp"]) == 0.5

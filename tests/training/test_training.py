@@ -1,0 +1,245 @@
+"""The training loop: it learns, it repeats bit for bit, it continues, it stops at nonsense."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from circlemnist.config import Config, SettingError
+from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.errors import UserError
+from circlemnist.losses import ClassCircleLoss
+from circlemnist.losses.directions import spread_directions
+from circlemnist.runs.checkpoint import load_checkpoint
+from circlemnist.runs.run import Run
+from circlemnist.training.loop import fit
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import Stopped, StopSignals
+from circlemnist.training.state import Training, start_training
+
+CONFIG = Config(dataset="digits", net="tiny", epochs=2)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return load_dataset("digits", Path("unused")).train
+
+
+def trained(config: Config, split: Split, folder: Path) -> Training:
+    folder.mkdir()
+    training = start_training(config, split)
+    progress = Progress("quiet", config, len(split))
+    fit(training, config, split, Run(folder), progress, StopSignals())
+    return training
+
+
+def restored(config: Config, split: Split, run: Run) -> Training:
+    training = start_training(config, split)
+    training.restore(load_checkpoint(run.checkpoint_file))
+    return training
+
+
+def weights(training: Training) -> list[bytes]:
+    return [t.numpy().tobytes() for t in training.embedder.state_dict().values()]
+
+
+def test_same_seed_gives_the_same_bits(split: Split, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = trained(CONFIG, split, tmp_path / "a")
+    torch.manual_seed(2)
+    second = trained(CONFIG, split, tmp_path / "b")
+    other = trained(replace(CONFIG, seed=1), split, tmp_path / "c")
+    assert weights(first) == weights(second)
+    assert weights(first) != weights(other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pairs": "batch"},
+        {"labels": "class"},
+        {"scheduler": "cosine"},
+        {"scheduler": "multistep"},
+        {"scheduler": "none"},
+        {"augment": False},
+        {"net": "article", "dim": 32, "batch_size": 64},
+        {"momentum": 0.0},
+        {"dim": 2},
+        {"labels": "fixed", "dim": 2, "m": 0.6, "hidden_layers": 2},
+        {"net": "medium"},
+        pytest.param({"net": "large", "hidden_layers": 1}, marks=pytest.mark.slow),
+        {"fold": 16, "labels": "fixed", "dim": 2, "m": 0.67, "gamma": 20.0, "hidden_layers": 2},
+        {"elastic": 0.5},
+        {"classes_per_batch": 10},
+        {"precision": "float32"},
+    ],
+    ids=str,
+)
+def test_every_setting_trains(change: dict[str, object], split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=3, lr=0.01, **change)  # type: ignore[arg-type]
+    history = trained(config, split, tmp_path / "run").history
+    assert [row.epoch for row in history] == [1, 2, 3]
+    assert history[-1].mean_sp - history[-1].mean_sn > history[0].mean_sp - history[0].mean_sn
+    assert all(-1 <= row.mean_sn <= row.mean_sp <= 1 for row in history[1:])
+
+
+def test_last_steps_may_see_the_images_as_they_are(split: Split, tmp_path: Path) -> None:
+    whole, last, none = (
+        trained(replace(CONFIG, **change), split, tmp_path / name)  # type: ignore[arg-type]
+        for name, change in {
+            "whole": {"plain_share": 0.0},
+            "last": {"plain_share": 0.5},
+            "none": {"plain_share": 1.0},
+        }.items()
+    )
+    assert last.history[0].loss == whole.history[0].loss != none.history[0].loss
+    assert last.history[1].loss < whole.history[1].loss
+    plain = trained(replace(CONFIG, augment=False), split, tmp_path / "plain")
+    assert weights(none) == weights(plain)
+
+
+@pytest.mark.parametrize(("epochs", "share", "steps"), [(1, 0.4, 3), (3, 0.2, 12), (1, 0.0, 5)])
+def test_share_of_the_steps_is_augmented(
+    epochs: int,
+    share: float,
+    steps: int,
+    split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def counted(images: Tensor, *args: object) -> Tensor:
+        calls.append(images)
+        return images
+
+    monkeypatch.setattr("circlemnist.training.loop.random_affine", counted)
+    trained(replace(CONFIG, epochs=epochs, plain_share=share), split, tmp_path / "run")
+    assert len(calls) == steps
+
+
+def test_interrupted_among_plain_steps_continues_to_the_same_bits(
+    split: Split, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=1, plain_share=0.4)  # steps 4 and 5 of 5 are plain
+    whole = trained(config, split, tmp_path / "whole")
+    stop = StopSignals()
+
+    class StopAfterFourSteps(Progress):
+        def step(self, number: int, step: int, values: Tensor, lr: float) -> None:
+            stop.received = signal.SIGTERM if step == 2 else None
+
+    (tmp_path / "parts").mkdir()
+    run = Run(tmp_path / "parts")
+    part = start_training(config, split)
+    with pytest.raises(Stopped):
+        fit(part, config, split, run, StopAfterFourSteps("quiet", config, len(split)), stop)
+    assert part.part is not None
+    assert part.part.done == 4
+    rest = restored(config, split, run)
+    fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
+    assert weights(rest) == weights(whole)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "last"), [("onecycle", 1e-4), ("cosine", 0.01), ("multistep", 0.02), ("none", 1)]
+)
+def test_schedule_ends_low(scheduler: str, last: float, split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, scheduler=scheduler, epochs=4, lr=1e-3, augment=False)
+    history = trained(config, split, tmp_path / "run").history
+    assert history[-1].lr <= last * config.lr
+    assert max(row.lr for row in history) <= config.lr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"fold": 16, "labels": "fixed", "dim": 3, "hidden_layers": 1, "classes_per_batch": 10}],
+    ids=str,
+)
+def test_interrupted_training_continues_to_the_same_bits(
+    change: dict[str, object], split: Split, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=3, **change)  # type: ignore[arg-type]
+    whole = trained(config, split, tmp_path / "whole")
+
+    class StopAfterTwo(Progress):
+        def epoch(self, row: object) -> None:
+            if len(run.history()) == 2:
+                raise UserError("stop")
+
+    (tmp_path / "parts").mkdir()
+    run = Run(tmp_path / "parts")
+    progress = StopAfterTwo("quiet", config, 1437)
+    with pytest.raises(UserError, match="stop"):
+        fit(start_training(config, split), config, split, run, progress, StopSignals())
+    rest = restored(config, split, run)
+    assert len(rest.history) == 2
+    fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
+    assert weights(rest) == weights(whole)
+    assert [row.loss for row in rest.history] == [row.loss for row in whole.history]
+
+
+def test_loss_that_is_not_finite_stops_and_is_never_saved(split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, lr=1e6, net="article", scheduler="none", epochs=20)
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match=r"not finite at step \d+ in epoch \d+ .*lower --lr"):
+        trained(config, split, run)
+    state = load_checkpoint(run / "last.pt") if (run / "last.pt").exists() else {"embedder": {}}
+    assert all(tensor.isfinite().all() for tensor in state["embedder"].values())
+
+
+def test_batch_larger_than_the_split_is_refused(split: Split) -> None:
+    with pytest.raises(SettingError, match="batch_size must be ≤ 1437"):
+        start_training(replace(CONFIG, batch_size=1438), split)
+
+
+def test_training_leaves_the_global_random_state_alone(split: Split) -> None:
+    before = torch.get_rng_state()
+    start_training(CONFIG, split)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fixed_class_weights_stay_where_they_are(split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, labels="fixed", dim=3, m=0.3)
+    training = trained(config, split, tmp_path / "run")
+    assert isinstance(training.criterion, ClassCircleLoss)
+    weight = training.criterion.weight
+    assert sorted(weight.tolist()) == sorted(spread_directions(10, 3).tolist())
+
+
+def test_bfloat16_is_refused_where_there_is_none(split: Split, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--precision bfloat16: only some GPUs have it"):
+        trained(replace(CONFIG, precision="bfloat16"), split, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_compiled_network_embeds_the_same_and_learns(split: Split, tmp_path: Path) -> None:
+    config = replace(CONFIG, compile=True, augment=False)
+    training = start_training(config, split)
+    images = split.images[:250, None].float() / 255
+    torch.testing.assert_close(
+        training.forward(images)[-1], training.embedder(images), atol=1e-4, rtol=0
+    )
+    history = trained(replace(config, epochs=3), split, tmp_path / "run").history
+    assert history[-1].mean_sp - history[-1].mean_sn > history[0].mean_sp - history[0].mean_sn
+
+
+@pytest.mark.slow
+def test_compiling_without_a_compiler_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "circlemnist", "train", "--dataset", "digits", "--compile"]
+    nowhere = {**os.environ, "CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    result = subprocess.run(
+        [*command, "--outputs", str(tmp_path)],
+        env=nowhere | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert "Error: --compile does not work here, leave it out: " in result.stderr
+    assert "Traceback" not in result.stderr
