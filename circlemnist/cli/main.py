@@ -272,15 +272,15 @@ def plot(
         assert run is not None
         kinds = tuple(k for k in KINDS if k != "animation" or run.snapshots_file.exists())
 
-    from circlemnist.evaluation.material import Material
+    from circlemnist.evaluation.trained_run import TrainedRun
     from circlemnist.experiments import jobs
-    from circlemnist.plots.pictures import Look
+    from circlemnist.plots.pictures import Style
     from circlemnist.plots.style import THEMES
 
-    material = None if run is None else Material(run, data_dir, device)
-    look = Look(THEMES[theme], projection, split)
+    trained = None if run is None else TrainedRun(run, data_dir, device)
+    style = Style(THEMES[theme], projection, split)
     quiet = not sys.stderr.isatty()
-    for path in jobs.plot(material, list(dict.fromkeys(kinds)), look, out, width, quiet):
+    for path in jobs.plot(trained, list(dict.fromkeys(kinds)), style, out, width, quiet):
         click.echo(f"picture: {path}")
         if show:
             show_in("window to show", path)
@@ -318,13 +318,13 @@ def explore(
     """
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.material import Material
+    from circlemnist.evaluation.trained_run import TrainedRun
     from circlemnist.experiments import jobs
-    from circlemnist.plots.pictures import Look
+    from circlemnist.plots.pictures import Style
     from circlemnist.plots.style import THEMES
 
-    look = Look(THEMES[theme], projection)
-    path = jobs.explore(Material(run, data_dir, device), look, out)
+    style = Style(THEMES[theme], projection)
+    path = jobs.explore(TrainedRun(run, data_dir, device), style, out)
     click.echo(f"page: {path}")
     if open_it:
         show_in("browser to open", path)

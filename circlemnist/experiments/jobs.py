@@ -9,10 +9,10 @@ import numpy as np
 from circlemnist.config import Config
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.data.datasets import load_dataset
-from circlemnist.evaluation.material import Material
 from circlemnist.evaluation.results import Evaluation
+from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.animation import movie_formats, save_animation
-from circlemnist.plots.pictures import OF_A_RUN, Look, gradients, heading, snapshot_captions
+from circlemnist.plots.pictures import OF_A_RUN, Style, gradients, heading, snapshot_captions
 from circlemnist.plots.projection import project, project_frames
 from circlemnist.plots.style import LIGHT, WIDTH, check_format, save_figure
 from circlemnist.runs.checkpoint import restore_from
@@ -102,12 +102,12 @@ def train(
                         training.recorder.restore(run.snapshots_file, done)
                 with Progress(mode, config, len(split)) as progress, stop.between_steps():
                     fit(training, config, split, run, progress, stop)
-                material = Material(run, config.data_dir, config.device)
-                material.config, material.dataset = config, dataset
-                material.embedder = training.embedder
-                evaluation = material.evaluation = material.measured()
-                look = Look(LIGHT, projection="pca")
-                list(plot(material, FIRST_PICTURES, look, None, WIDTH, quiet=True))
+                trained = TrainedRun(run, config.data_dir, config.device)
+                trained.config, trained.dataset = config, dataset
+                trained.embedder = training.embedder
+                evaluation = trained.evaluation = trained.measured()
+                style = Style(LIGHT, projection="pca")
+                list(plot(trained, FIRST_PICTURES, style, None, WIDTH, quiet=True))
         except Stopped as stopped:
             raise Interrupted(run, stopped.exit_code) from None
         return run, evaluation
@@ -123,13 +123,13 @@ def evaluate(run: Run, data_dir: str | None, device: str) -> Evaluation:
     Raises:
         UserError: the run, the data or the device is not usable.
     """
-    return Material(run, data_dir, device).measured()
+    return TrainedRun(run, data_dir, device).measured()
 
 
 def plot(
-    material: Material | None,
+    trained: TrainedRun | None,
     kinds: Sequence[str],
-    look: Look,
+    style: Style,
     out: Path | None,
     width: int,
     quiet: bool,
@@ -137,7 +137,7 @@ def plot(
     """Draw pictures of a run, and give the path of each when it is written.
 
     Args:
-        material: of the run; None for `gradients` alone, at the default gamma and m.
+        trained: of the run; None for `gradients` alone, at the default gamma and m.
         kinds: keys of `pictures.OF_A_RUN`, "gradients" or "animation".
         out: where the picture goes, if it is one; None for the run's `plots/`.
         width: of a PNG, GIF or MP4, in pixels.
@@ -147,54 +147,54 @@ def plot(
             or a picture cannot be written.
     """
     for kind in kinds:
-        for path in [out] if out else _places(material, kind, look):
+        for path in [out] if out else _places(trained, kind, style):
             if kind == "animation":
-                assert material is not None
-                _animate(material, look, path, width, quiet)
+                assert trained is not None
+                _animate(trained, style, path, width, quiet)
                 yield path
                 continue
             check_format(path)
             if kind == "gradients":
-                config = Config() if material is None else material.config
-                figure = gradients(config, look)
+                config = Config() if trained is None else trained.config
+                figure = gradients(config, style)
             else:
-                assert material is not None
-                figure = OF_A_RUN[kind](material, look)
+                assert trained is not None
+                figure = OF_A_RUN[kind](trained, style)
             save_figure(figure, path, width)
             yield path
 
 
-def _places(material: Material | None, kind: str, look: Look) -> list[Path]:
-    """Where a kind goes by default: its name, and what is not the default of its look."""
-    folder = Path() if material is None else material.run.plots
+def _places(trained: TrainedRun | None, kind: str, style: Style) -> list[Path]:
+    """Where a kind goes by default: its name, and what is not the default of its style."""
+    folder = Path() if trained is None else trained.run.plots
     parts = [kind]
-    if kind == "embedding" and look.split != "test":
-        parts.append(look.split)
-    if look.theme.name != "light":
-        parts.append(look.theme.name)
+    if kind == "embedding" and style.split != "test":
+        parts.append(style.split)
+    if style.theme.name != "light":
+        parts.append(style.theme.name)
     suffixes = movie_formats() if kind == "animation" else (".png",)
     return [folder / ("-".join(parts) + suffix) for suffix in suffixes]
 
 
-def _animate(material: Material, look: Look, path: Path, width: int, quiet: bool) -> None:
-    seen = material.snapshots
+def _animate(trained: TrainedRun, style: Style, path: Path, width: int, quiet: bool) -> None:
+    seen = trained.snapshots
     embeddings = seen.embeddings.astype(np.float32)
-    positions, how = project_frames(embeddings, look.projection, material.config.seed)
-    counted = f"{len(seen.labels):,} {material.evaluation.measured} images"
+    positions, how = project_frames(embeddings, style.projection, trained.config.seed)
+    counted = f"{len(seen.labels):,} {trained.evaluation.measured} images"
     save_animation(
         positions,
         seen.labels,
-        CLASS_NAMES[material.evaluation.dataset],
-        snapshot_captions(material),
-        heading(material, counted, f"{how}, "),
-        look.theme,
+        CLASS_NAMES[trained.evaluation.dataset],
+        snapshot_captions(trained),
+        heading(trained, counted, f"{how}, "),
+        style.theme,
         path,
         width,
         quiet,
     )
 
 
-def explore(material: Material, look: Look, out: Path | None) -> Path:
+def explore(trained: TrainedRun, style: Style, out: Path | None) -> Path:
     """Write the page to walk through the embedding space of a run, with its snapshots if any.
 
     Args:
@@ -205,33 +205,33 @@ def explore(material: Material, look: Look, out: Path | None) -> Path:
     """
     from circlemnist.plots.explorer import Frames, explorer_html
 
-    evaluation = material.evaluation
+    evaluation = trained.evaluation
     arrays = evaluation.arrays
-    config = material.config
-    points, how = project(arrays.embeddings, look.projection, config.seed)
+    config = trained.config
+    points, how = project(arrays.embeddings, style.projection, config.seed)
     frames = None
-    if material.has_snapshots:
-        seen = material.snapshots
+    if trained.has_snapshots:
+        seen = trained.snapshots
         positions, _ = project_frames(
             seen.embeddings.astype(np.float32),
-            look.projection,
+            style.projection,
             config.seed,
             last=points[seen.indices, :2],
         )
-        frames = Frames(snapshot_captions(material), positions[..., :2], seen.labels)
+        frames = Frames(snapshot_captions(trained), positions[..., :2], seen.labels)
     page = explorer_html(
         points[:, :2],
         arrays.labels,
         arrays.neighbor_labels[:, 0],
-        material.dataset.test.images.numpy(),
+        trained.dataset.test.images.numpy(),
         CLASS_NAMES[evaluation.dataset],
         arrays.embeddings,
-        heading(material, evaluation.counted, f"{how}, ").replace("\n", ", "),
+        heading(trained, evaluation.counted, f"{how}, ").replace("\n", ", "),
         config.m,
-        look.theme,
+        style.theme,
         frames,
     )
-    path = out or material.run.plots / "explorer.html"
+    path = out or trained.run.plots / "explorer.html"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, page)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from circlemnist.evaluation.similarity_plane import share_beyond
+from circlemnist.evaluation.pair_plane import share_outside
 from circlemnist.plots.style import Theme, shades, themed
 
 COLUMNS = 3
@@ -24,7 +24,7 @@ def circle_figure(
     """Draw densities over the plane with the circle s_n² + (s_p - 1)² = 2m² (Eq. 8, its boundary).
 
     Args:
-        clouds: caption and (bins, bins) density of `plane_density` for each panel.
+        clouds: caption and (bins, bins) density of `pair_density` for each panel.
         m: margin; the radius of the circle about (0, 1) is √2·|m|.
         title: above the picture.
 
@@ -39,7 +39,7 @@ def circle_figure(
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes, (caption, density) in zip(panels.flat, clouds, strict=False):
             _draw(axes, density, m, theme, named=len(clouds) == 1)
-            beyond = 100 * share_beyond(density, m)
+            beyond = 100 * share_outside(density, m)
             axes.set_title(f"{caption}\n{beyond:.1f} % beyond the circle", fontsize=11, pad=12)
         for axes in panels.flat[len(clouds) :]:
             axes.set_axis_off()

@@ -1,22 +1,23 @@
 """How a training went, epoch by epoch; the similarities as in the paper's Fig. 4."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from circlemnist.plots.style import Theme, themed
+from circlemnist.runs.history import Epoch
 
 Array = NDArray[Any]
 NEAR = 0.4  # cosines whose names would overlap
 
 
 def history_figure(
-    epochs: Array,
-    columns: Mapping[str, Array],
+    rows: Sequence[Epoch],
     one_nn: tuple[Array, Array] | None,
     title: str,
     theme: Theme,
@@ -24,11 +25,15 @@ def history_figure(
     """Draw loss, mean similarities and learning rate over the epochs, and 1-NN where it is known.
 
     Args:
-        epochs: (E,) int, from 1.
-        columns: "loss", "mean_sp", "mean_sn" and "lr", (E,) float each.
+        rows: of the history, an epoch each.
         one_nn: (T,) epochs, of any fraction, and (T,) shares 0-1 at them.
         title: above the picture.
     """
+    epochs = np.array([row.epoch for row in rows])
+    columns = {
+        key: np.array([getattr(row, key) for row in rows])
+        for key in ("loss", "mean_sp", "mean_sn", "lr")
+    }
     with themed(theme):
         figure = Figure(figsize=(8, 7), layout="constrained")
         figure.suptitle(title)

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from circlemnist.config import Config
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.material import Material
 from circlemnist.evaluation.metrics import (
     equal_error,
     knn_accuracy,
@@ -17,7 +16,8 @@ from circlemnist.evaluation.metrics import (
     pair_similarities,
     roc_curve,
 )
-from circlemnist.evaluation.similarity_plane import plane_density
+from circlemnist.evaluation.pair_plane import pair_density
+from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import embed
 from circlemnist.plots.circle import circle_figure
 from circlemnist.plots.confusion import confusion_figure
@@ -43,7 +43,7 @@ HISTOGRAM_BINS = 100
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a picture is wanted.
 
     Attributes:
@@ -57,94 +57,90 @@ class Look:
     split: str = "test"
 
 
-def embedding(material: Material, look: Look) -> Figure:
+def embedding(trained: TrainedRun, style: Style) -> Figure:
     """The embedding space as a scatter plot, with the mistakes."""
-    evaluation = material.evaluation
+    evaluation = trained.evaluation
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
     counted = evaluation.counted
     embeddings, labels = arrays.embeddings, arrays.labels
-    if look.split != "test":
-        train = material.dataset.train
+    if style.split != "test":
+        train = trained.dataset.train
         chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
-        images = train.images[chosen].to(material.embedder.mean.device)
-        of_train = embed(material.embedder, images, material.config.views)
+        images = train.images[chosen].to(trained.embedder.mean.device)
+        of_train = embed(trained.embedder, images, trained.config.views)
         counted_train = f"{len(chosen):,} of {len(train):,} training images"
         labels_train = train.labels[chosen].numpy()
-        if look.split == "train":
+        if style.split == "train":
             embeddings, labels, counted = of_train.cpu().numpy(), labels_train, counted_train
         else:
             embeddings = np.concatenate([embeddings, of_train.cpu().numpy()])
             counted = f"{counted} on {counted_train}"
-    points, how = project(embeddings, look.projection, material.config.seed)
-    shown = None if look.split == "train" else _mistakes(material)
+    points, how = project(embeddings, style.projection, trained.config.seed)
+    shown = None if style.split == "train" else _mistakes(trained)
     behind = None
-    if look.split == "both":
+    if style.split == "both":
         cut = len(labels)
         behind, points = (points[cut:], labels_train), points[:cut]
     return embedding_figure(
         points,
         labels,
         names,
-        heading(material, counted, f"{how}, "),
-        look.theme,
+        heading(trained, counted, f"{how}, "),
+        style.theme,
         shown,
         behind,
     )
 
 
-def _mistakes(material: Material) -> Mistakes:
+def _mistakes(trained: TrainedRun) -> Mistakes:
     """The images whose nearest neighbour is of another class, the most surely wrong first."""
-    arrays = material.evaluation.arrays
+    arrays = trained.evaluation.arrays
     wrong = np.flatnonzero(arrays.neighbor_labels[:, 0] != arrays.labels)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_cosines[wrong, 0], right_votes))]
-    images = material.dataset.test.images[torch.from_numpy(wrong[:WORST])].numpy()
+    images = trained.dataset.test.images[torch.from_numpy(wrong[:WORST])].numpy()
     return Mistakes(wrong, images)
 
 
-def circle(material: Material, look: Look) -> Figure:
+def circle(trained: TrainedRun, style: Style) -> Figure:
     """The (s_n, s_p) plane with the decision circle; with snapshots, how the cloud moved."""
-    density = plane_density(material.test_embeddings, material.test_labels)
-    epochs = len(material.history)
+    density = pair_density(trained.test_embeddings, trained.test_labels)
+    epochs = len(trained.history)
     clouds = [(f"after {epochs} epochs", density)]
-    if material.has_snapshots:
-        clouds = [*_earlier_clouds(material), clouds[0]]
-    counted = f"pairs of {material.evaluation.counted}"
-    if material.has_snapshots:
-        counted += f", at first of {len(material.snapshots.labels)}"
-    return circle_figure(clouds, material.config.m, heading(material, counted), look.theme)
+    if trained.has_snapshots:
+        clouds = [*_earlier_clouds(trained), clouds[0]]
+    counted = f"pairs of {trained.evaluation.counted}"
+    if trained.has_snapshots:
+        counted += f", at first of {len(trained.snapshots.labels)}"
+    return circle_figure(clouds, trained.config.m, heading(trained, counted), style.theme)
 
 
-def _earlier_clouds(material: Material) -> list[tuple[str, np.ndarray]]:
-    seen = material.snapshots
+def _earlier_clouds(trained: TrainedRun) -> list[tuple[str, np.ndarray]]:
+    seen = trained.snapshots
     times = np.linspace(0, len(seen.steps) - 1, PANELS).round().astype(int)[:-1]
-    labels, captions = torch.from_numpy(seen.labels), snapshot_captions(material)
+    labels, captions = torch.from_numpy(seen.labels), snapshot_captions(trained)
     return [
-        (caption, plane_density(torch.from_numpy(seen.embeddings[time]).float(), labels, COARSE))
+        (caption, pair_density(torch.from_numpy(seen.embeddings[time]).float(), labels, COARSE))
         for time, caption in zip(times, [captions[time] for time in times], strict=True)
     ]
 
 
-def snapshot_captions(material: Material) -> list[str]:
+def snapshot_captions(trained: TrainedRun) -> list[str]:
     """The time of each snapshot, in words."""
-    steps, last = material.snapshots.steps, max(int(material.snapshots.steps[-1]), 1)
-    epochs = len(material.history)
+    steps, last = trained.snapshots.steps, max(int(trained.snapshots.steps[-1]), 1)
+    epochs = len(trained.history)
     return [
         "before training" if step == 0 else f"epoch {epochs * step / last:.2f}"
         for step in steps.tolist()
     ]
 
 
-def history(material: Material, look: Look) -> Figure:
+def history(trained: TrainedRun, style: Style) -> Figure:
     """How loss, similarities and the learning rate moved; and 1-NN, where there are snapshots."""
-    rows = material.history
-    columns = {
-        key: np.array([float(row[key]) for row in rows])
-        for key in ("loss", "mean_sp", "mean_sn", "lr")
-    }
+    rows = trained.history
     one_nn = None
-    if material.has_snapshots:
-        seen = material.snapshots
+    if trained.has_snapshots:
+        seen = trained.snapshots
         labels = torch.from_numpy(seen.labels)
         shares = []
         for embeddings in seen.embeddings:
@@ -153,26 +149,25 @@ def history(material: Material, look: Look) -> Figure:
             shares.append(knn_accuracy(labels[found], labels, 1))
         one_nn = (len(rows) * seen.steps / max(seen.steps[-1], 1), np.array(shares))
     return history_figure(
-        np.arange(1, len(rows) + 1),
-        columns,
+        rows,
         one_nn,
-        heading(material, "training"),
-        look.theme,
+        heading(trained, "training"),
+        style.theme,
     )
 
 
-def gradients(config: Config, look: Look) -> Figure:
+def gradients(config: Config, style: Style) -> Figure:
     """The gradients of three losses; of a run, only gamma and m matter."""
-    return gradients_figure(config.gamma, config.m, look.theme)
+    return gradients_figure(config.gamma, config.m, style.theme)
 
 
-def similarities(material: Material, look: Look) -> Figure:
+def similarities(trained: TrainedRun, style: Style) -> Figure:
     """Cosines within and between classes, and what a threshold on them accepts."""
-    sp, sn = pairs = pair_similarities(material.test_embeddings, material.test_labels)
+    sp, sn = pairs = pair_similarities(trained.test_embeddings, trained.test_labels)
     edges = np.linspace(-1, 1, HISTOGRAM_BINS + 1)
     like, unlike = (np.histogram(s.clip(-1, 1), edges)[0] / len(s) for s in (sp, sn))
     eer, threshold = equal_error(pairs)
-    counted = f"{len(sp) + len(sn):,} pairs of {material.evaluation.measured} images"
+    counted = f"{len(sp) + len(sn):,} pairs of {trained.evaluation.measured} images"
     return similarities_figure(
         like,
         unlike,
@@ -180,19 +175,19 @@ def similarities(material: Material, look: Look) -> Figure:
         threshold,
         eer,
         *roc_curve(pairs),
-        material.evaluation.metrics["roc_auc"],
-        heading(material, counted),
-        look.theme,
+        trained.evaluation.metrics["roc_auc"],
+        heading(trained, counted),
+        style.theme,
     )
 
 
-def neighbors(material: Material, look: Look) -> Figure:
+def neighbors(trained: TrainedRun, style: Style) -> Figure:
     """The hardest queries with their nearest gallery images."""
-    evaluation = material.evaluation
+    evaluation = trained.evaluation
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
     like = arrays.neighbor_labels == arrays.labels[:, None]
     hardest = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0]))[:QUERIES]
-    test, train = material.dataset.test, material.dataset.train
+    test, train = trained.dataset.test, trained.dataset.train
     of_gallery = arrays.neighbors[hardest, :NEIGHBORS]
     queries = f"the {len(hardest)} hardest {evaluation.measured} images"
     return neighbors_figure(
@@ -202,35 +197,35 @@ def neighbors(material: Material, look: Look) -> Figure:
         [[names[label] for label in row] for row in arrays.neighbor_labels[hardest, :NEIGHBORS]],
         like[hardest, :NEIGHBORS],
         arrays.neighbor_cosines[hardest, :NEIGHBORS],
-        heading(material, f"{queries}, and the nearest training images"),
-        look.theme,
+        heading(trained, f"{queries}, and the nearest training images"),
+        style.theme,
     )
 
 
-def confusion(material: Material, look: Look) -> Figure:
+def confusion(trained: TrainedRun, style: Style) -> Figure:
     """The 1-NN confusion matrix."""
-    evaluation = material.evaluation
+    evaluation = trained.evaluation
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (arrays.labels, arrays.neighbor_labels[:, 0]), 1)
-    title = heading(material, f"1-NN of {evaluation.counted}")
-    return confusion_figure(counts, names, title, look.theme)
+    title = heading(trained, f"1-NN of {evaluation.counted}")
+    return confusion_figure(counts, names, title, style.theme)
 
 
-def heading(material: Material, shown: str, how: str = "") -> str:
+def heading(trained: TrainedRun, shown: str, how: str = "") -> str:
     """The two lines above a picture: the data set and what is shown of it; how, and the facts.
 
     The facts are the settings that matter, and how good the embedding is.
     """
-    config, evaluation = material.config, material.evaluation
+    config, evaluation = trained.config, trained.evaluation
     share = f"{100 * evaluation.metrics['1nn']:.2f} %"
     return (
         f"{DISPLAY_NAMES[evaluation.dataset]}, {shown}\n"
-        f"{how}gamma {config.gamma:g}, m {config.m:g}, {len(material.history)} epochs, 1-NN {share}"
+        f"{how}gamma {config.gamma:g}, m {config.m:g}, {len(trained.history)} epochs, 1-NN {share}"
     )
 
 
-OF_A_RUN: dict[str, Callable[[Material, Look], Figure]] = {
+OF_A_RUN: dict[str, Callable[[TrainedRun, Style], Figure]] = {
     "embedding": embedding,
     "circle": circle,
     "history": history,

@@ -1,30 +1,11 @@
-"""The folder of a run: names, paths, the history, finding the newest."""
+"""The folder of a run: names, paths, finding the newest."""
 
-import csv
-import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import UserError
-from circlemnist.runs.whole_files import write_text, writing
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the history.
-
-    `loss`, `mean_sp`, `mean_sn` and `crossed` (the share of pairs beyond the decision circle) are
-    means over the steps of the epoch, `lr` is that of its last step, `seconds` its duration.
-    """
-
-    epoch: int
-    loss: float
-    mean_sp: float
-    mean_sn: float
-    crossed: float
-    lr: float
-    seconds: float
+from circlemnist.runs.history import Epoch, read_history
 
 
 @dataclass(frozen=True)
@@ -85,31 +66,13 @@ class Run:
         """
         return Config(**read_settings(self.config_file))
 
-    def history(self) -> list[dict[str, str]]:
-        """Read the history, a row an epoch; empty where no epoch has ended.
+    def history(self) -> list[Epoch]:
+        """Read the history; empty where no epoch has ended.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file cannot be read, or is no history.
         """
-        if not self.history_file.exists():
-            return []
-        try:
-            return list(csv.DictReader(self.history_file.read_text("utf-8").splitlines()))
-        except (OSError, ValueError, csv.Error) as error:
-            raise UserError(f"cannot read {self.history_file}: {error}") from error
-
-    def write_history(self, rows: list[Epoch]) -> None:
-        """Write the history, a row an epoch.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-        with writing(self.history_file):
-            write_text(self.history_file, text.getvalue())
+        return read_history(self.history_file)
 
 
 def find_run(outputs: Path, name: str | None) -> Run:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.data.classes import CLASSES
-from circlemnist.runs.run import Epoch
+from circlemnist.runs.history import Epoch
 
 # Largest cosine between neighbours among ten directions placed as far apart as D dimensions allow:
 # a regular decagon for D = 2; N. J. A. Sloane's tables of spherical codes for D = 3 (66.147°) and
@@ -40,7 +40,7 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
 
     Args:
         history: the epochs so far, the one that ended last.
-        values: (steps, 4) of it: loss, mean s_p, mean s_n, crossed of each step.
+        values: (steps, 4) of it: loss, mean s_p, mean s_n, violating of each step.
         config: the settings of the run.
 
     Yields:

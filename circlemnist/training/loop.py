@@ -11,7 +11,8 @@ from circlemnist.config import Config
 from circlemnist.data.augment import random_affine
 from circlemnist.data.datasets import Split, balanced_batches, batches
 from circlemnist.errors import UserError
-from circlemnist.runs.run import Epoch, Run
+from circlemnist.runs.history import Epoch, write_history
+from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
@@ -44,7 +45,7 @@ def fit(
         UserError: the loss is no longer finite, or the run's folder cannot be written.
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
-    run.write_history(training.history)
+    write_history(run.history_file, training.history)
     with _explained(training, config, run):
         assert config.epochs is not None
         said: set[str] = set()
@@ -90,7 +91,7 @@ def train_epoch(
     """Train one epoch, the `number`-th, or what is left of it, and add its row to the history.
 
     Returns:
-        (steps, 4) float32: loss, mean s_p, mean s_n and crossed of each step.
+        (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step.
 
     Raises:
         Diverged: the loss is no longer finite.
@@ -134,9 +135,9 @@ def train_epoch(
             stop.check()
         progress.step(number, step, part.values[step], lr)
     # a batch may lack positive or negative pairs: their mean is NaN there
-    mean_sp, mean_sn, crossed = part.values[:, 1:].nanmean(0).tolist()
+    mean_sp, mean_sn, violating = part.values[:, 1:].nanmean(0).tolist()
     mean_loss, seconds = part.values[:, 0].mean().item(), round(part.seconds, 3)
-    training.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, crossed, lr, seconds))
+    training.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, lr, seconds))
     training.part = None
     return part.values
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from circlemnist.config import Config
-from circlemnist.runs.run import Epoch
+from circlemnist.runs.history import Epoch
 from circlemnist.training.streams import unread_is_fine
 
 REFRESH = 0.2
@@ -48,7 +48,7 @@ class Progress:
         """Show the `step`-th step, from 0, at most five times a second.
 
         Args:
-            values: (4,) loss, mean s_p, mean s_n, crossed; reading them waits for the device.
+            values: (4,) loss, mean s_p, mean s_n, violating; reading them waits for the device.
         """
         now = time.monotonic()
         if self.mode != "bar" or now - self.shown < REFRESH:

@@ -26,7 +26,8 @@ from circlemnist.losses.directions import arranged, spread_directions
 from circlemnist.models.embedder import Embedder, embedder_of
 from circlemnist.models.precision import Forward, training_forward
 from circlemnist.runs.checkpoint import save_checkpoint
-from circlemnist.runs.run import Epoch, Run
+from circlemnist.runs.history import Epoch, write_history
+from circlemnist.runs.run import Run
 from circlemnist.runs.whole_files import writing
 from circlemnist.training.snapshots import Recorder
 
@@ -43,7 +44,7 @@ class Part:
 
     Attributes:
         order: (steps, batch size) int64, the images of each batch.
-        values: (steps, 4) float32, of the steps done: loss, mean s_p, mean s_n, crossed.
+        values: (steps, 4) float32, of the steps done: loss, mean s_p, mean s_n, violating.
         done: number of steps done.
         seconds: time they took.
     """
@@ -104,7 +105,7 @@ class Training:
             with writing(run.snapshots_file):
                 self.recorder.save(run.snapshots_file)
         save_checkpoint(run.checkpoint_file, state)
-        run.write_history(self.history)
+        write_history(run.history_file, self.history)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""

@@ -16,18 +16,19 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from circlemnist.evaluation.material import Material
 from circlemnist.evaluation.metrics import equal_error, pair_similarities, roc_curve
-from circlemnist.evaluation.similarity_plane import plane_density, share_beyond
+from circlemnist.evaluation.pair_plane import pair_density, share_outside
+from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.losses import CircleLoss
 from circlemnist.plots import pictures
 from circlemnist.plots.confusion import confusion_figure
 from circlemnist.plots.gradients import LOSSES, POINTS, gradients_figure
 from circlemnist.plots.history import history_figure
 from circlemnist.plots.neighbors import neighbors_figure
-from circlemnist.plots.pictures import OF_A_RUN, Look
+from circlemnist.plots.pictures import OF_A_RUN, Style
 from circlemnist.plots.similarities import similarities_figure
 from circlemnist.plots.style import LIGHT, THEMES, save_figure
+from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
 
@@ -36,15 +37,15 @@ CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 
 
 @pytest.fixture
-def material(finished_run: Path) -> Material:
-    return Material(Run(finished_run))
+def trained(finished_run: Path) -> TrainedRun:
+    return TrainedRun(Run(finished_run))
 
 
-def drawn(kind: str, material: Material, theme: str = "light") -> Figure:
-    look = Look(THEMES[theme], projection="pca")
+def drawn(kind: str, trained: TrainedRun, theme: str = "light") -> Figure:
+    style = Style(THEMES[theme], projection="pca")
     if kind == "gradients":
-        return pictures.gradients(material.config, look)
-    return OF_A_RUN[kind](material, look)
+        return pictures.gradients(trained.config, style)
+    return OF_A_RUN[kind](trained, style)
 
 
 def words(figure: Figure) -> list[str]:
@@ -54,8 +55,8 @@ def words(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("theme", list(THEMES))
 @pytest.mark.parametrize("kind", STILL)
-def test_nothing_is_clipped_or_of_another_theme(kind: str, theme: str, material: Material) -> None:
-    figure = drawn(kind, material, theme)
+def test_nothing_is_clipped_or_of_another_theme(kind: str, theme: str, trained: TrainedRun) -> None:
+    figure = drawn(kind, trained, theme)
     figure.set_dpi(80)
     FigureCanvasAgg(figure).draw()
     edge = figure.bbox
@@ -91,8 +92,8 @@ def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
     assert {"embedding.png", "history.png"} <= written  # at the end of the training
 
 
-def test_circle_has_the_radius_of_the_margin(material: Material) -> None:
-    (axes,) = drawn("circle", material).axes
+def test_circle_has_the_radius_of_the_margin(trained: TrainedRun) -> None:
+    (axes,) = drawn("circle", trained).axes
     (circle,) = (patch for patch in axes.patches if isinstance(patch, Circle))
     assert circle.center == (0, 1)
     assert circle.radius == pytest.approx(2**0.5 * 0.25)
@@ -102,7 +103,7 @@ def test_circle_has_the_radius_of_the_margin(material: Material) -> None:
 
 @pytest.mark.slow
 def test_circle_shows_how_the_cloud_moved(watched_run: Path) -> None:
-    axes = drawn("circle", Material(Run(watched_run))).axes
+    axes = drawn("circle", TrainedRun(Run(watched_run))).axes
     captions = [a.get_title() for a in axes]
     assert captions[0].startswith("before training\n100.0 %")
     assert captions[-1].startswith("after 4 epochs")
@@ -124,33 +125,34 @@ def test_density_equals_a_loop_over_all_triples() -> None:
                 row, column = (min(int((s[a, i] + 1) * bins / 2), bins - 1) for i in (p, n))
                 expected[row, column] += 1 / (len(positives) * len(negatives))
         anchors += bool(positives and negatives)
-    np.testing.assert_allclose(plane_density(x, labels, bins), expected / anchors, atol=1e-12)
+    np.testing.assert_allclose(pair_density(x, labels, bins), expected / anchors, atol=1e-12)
 
 
 def test_share_beyond_counts_what_is_outside() -> None:
     density = np.zeros((20, 20))
     density[19, 10] = 0.75  # s_p 0.95, s_n 0.05
     density[10, 19] = 0.25  # s_p 0.05, s_n 0.95
-    assert share_beyond(density, 0.25) == pytest.approx(0.25)
-    assert share_beyond(density, 0.01) == pytest.approx(1)
-    assert share_beyond(density, 0.99) == pytest.approx(0)
+    assert share_outside(density, 0.25) == pytest.approx(0.25)
+    assert share_outside(density, 0.01) == pytest.approx(1)
+    assert share_outside(density, 0.99) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("epochs", [1, 6, 100])
 def test_history_holds_every_epoch(epochs: int) -> None:
     x = np.arange(1, epochs + 1)
-    columns = {key: np.linspace(1, 0.1, epochs) for key in ("loss", "mean_sp", "mean_sn", "lr")}
-    figure = history_figure(x, columns, (np.array([0.0, epochs]), np.array([0.5, 1])), "a", LIGHT)
+    values = np.linspace(1, 0.1, epochs).tolist()
+    rows = [Epoch(i, v, v, v, v, v, v) for i, v in enumerate(values, 1)]
+    figure = history_figure(rows, (np.array([0.0, epochs]), np.array([0.5, 1])), "a", LIGHT)
     for axes, count in zip(figure.axes, (1, 2, 1, 1), strict=True):
         assert len(axes.lines) == count
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), x)
     np.testing.assert_array_equal(figure.axes[3].lines[0].get_ydata(), [50, 100])
 
 
-def test_history_is_that_of_the_run(material: Material, finished_run: Path) -> None:
+def test_history_is_that_of_the_run(trained: TrainedRun, finished_run: Path) -> None:
     with (finished_run / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert drawn("history", material).axes[0].lines[0].get_ydata().tolist() == losses
+    assert drawn("history", trained).axes[0].lines[0].get_ydata().tolist() == losses
 
 
 @pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (16.0, 0.4), (256.0, -0.1)])
@@ -184,8 +186,8 @@ def test_gradients_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Path("gradients.png").exists()
 
 
-def test_similarities_are_those_of_the_evaluation(material: Material, finished_run: Path) -> None:
-    left, right = drawn("similarities", material).axes
+def test_similarities_are_those_of_the_evaluation(trained: TrainedRun, finished_run: Path) -> None:
+    left, right = drawn("similarities", trained).axes
     metrics = json.loads((finished_run / "eval.json").read_text())["metrics"]
     assert f"area under the curve {100 * metrics['roc_auc']:.2f} %" in right.get_title()
     curve, point = right.lines
@@ -195,9 +197,9 @@ def test_similarities_are_those_of_the_evaluation(material: Material, finished_r
         assert steps.get_data().values.sum() == pytest.approx(1)
 
 
-def test_neighbors_are_framed_by_being_right(material: Material) -> None:
-    figure = drawn("neighbors", material)
-    arrays = material.evaluation.arrays
+def test_neighbors_are_framed_by_being_right(trained: TrainedRun) -> None:
+    figure = drawn("neighbors", trained)
+    arrays = trained.evaluation.arrays
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == 8 * 8
     first_wrong = arrays.neighbor_labels[:, 0] != arrays.labels
@@ -205,8 +207,8 @@ def test_neighbors_are_framed_by_being_right(material: Material) -> None:
     assert len(dashed) == min(8, first_wrong.sum())
 
 
-def test_confusion_counts_what_the_metric_counts(material: Material, finished_run: Path) -> None:
-    figure = drawn("confusion", material)
+def test_confusion_counts_what_the_metric_counts(trained: TrainedRun, finished_run: Path) -> None:
+    figure = drawn("confusion", trained)
     metrics = json.loads((finished_run / "eval.json").read_text())["metrics"]
     (axes,) = figure.axes
     right = [int(text.get_text().split("\n")[0]) for text in axes.texts if "%" in text.get_text()]
@@ -225,11 +227,11 @@ def test_confusion_has_room_for_long_names() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "both"])
-def test_other_splits_are_drawn(split: str, material: Material) -> None:
-    figure = OF_A_RUN["embedding"](material, Look(LIGHT, "pca", split))
+def test_other_splits_are_drawn(split: str, trained: TrainedRun) -> None:
+    figure = OF_A_RUN["embedding"](trained, Style(LIGHT, "pca", split))
     (axes,) = figure.axes
     counts = [len(points.get_offsets()) for points in axes.collections]
-    wrong = (material.evaluation.arrays.neighbor_labels[:, 0] != material.test_labels.numpy()).sum()
+    wrong = (trained.evaluation.arrays.neighbor_labels[:, 0] != trained.test_labels.numpy()).sum()
     assert counts == {"train": [1437], "both": [1437, 360, wrong]}[split]
     assert "of 1,437 training images" in figure.get_suptitle()
 
@@ -267,8 +269,8 @@ def test_wrong_wishes_are_one_line(args: tuple[str, ...], word: str, watched_run
     assert_one_line_error(invoke("plot", watched_run, *args), word)
 
 
-def test_save_figure_writes_what_is_asked(material: Material, tmp_path: Path) -> None:
-    save_figure(drawn("confusion", material), tmp_path / "a.png", width=321)
+def test_save_figure_writes_what_is_asked(trained: TrainedRun, tmp_path: Path) -> None:
+    save_figure(drawn("confusion", trained), tmp_path / "a.png", width=321)
     assert Image.open(tmp_path / "a.png").width == 321
 
 
@@ -332,8 +334,8 @@ def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
     x = np.arange(1, 4)
-    columns = {"loss": x / 1.0, "lr": x / 1.0, "mean_sp": x * 0 + sp, "mean_sn": x * 0 + sn}
-    figure = history_figure(x, columns, (x, x / 3) if known else None, "title", LIGHT)
+    rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
+    figure = history_figure(rows, (x, x / 3) if known else None, "title", LIGHT)
     boxes = boxes_of(figure, figure.axes[1].texts)
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])

@@ -14,12 +14,13 @@ from circlemnist.evaluation.results import Evaluation, load_evaluation, save_eva
 from circlemnist.models.embedder import Embedder, embedder_of
 from circlemnist.runs.checkpoint import restore_from
 from circlemnist.runs.environment import resolve_device
+from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.snapshots import Snapshots, load_snapshots
 
 
 @dataclass
-class Material:
+class TrainedRun:
     """A run and what belongs to it.
 
     Attributes:
@@ -41,8 +42,8 @@ class Material:
         return self.run.config()
 
     @cached_property
-    def history(self) -> list[dict[str, str]]:
-        """A row an epoch, as text."""
+    def history(self) -> list[Epoch]:
+        """A row an epoch."""
         return self.run.history()
 
     @cached_property

@@ -11,7 +11,7 @@ BINS = 200
 BLOCK_ELEMENTS = 2**23
 
 
-def plane_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArray[Any]:
+def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArray[Any]:
     """Return how all (anchor, positive, negative) spread over the square of s_n and s_p.
 
     Each anchor with positives and negatives counts alike: its share at (s_n, s_p) is the share of
@@ -49,7 +49,7 @@ def plane_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArr
     return (total / max(anchors, 1)).numpy()
 
 
-def share_beyond(density: NDArray[Any], m: float) -> float:
+def share_outside(density: NDArray[Any], m: float) -> float:
     """Return the share of a density outside the circle s_n² + (s_p - 1)² = 2m², by bin centres."""
     bins = len(density)
     centres = (np.arange(bins) + 0.5) * (2 / bins) - 1

@@ -1,0 +1,63 @@
+"""The history of a run, a row an epoch, as `history.csv`."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from circlemnist.errors import UserError
+from circlemnist.runs.whole_files import write_text, writing
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history.
+
+    `loss`, `mean_sp`, `mean_sn` and `violating` (the share of single pairs beyond |m|, whose
+    exponent in Eq. 6 is positive) are means over the steps of the epoch, NaN where no batch had
+    such pairs; `lr` is that of its last step, `seconds` its duration.
+    """
+
+    epoch: int
+    loss: float
+    mean_sp: float
+    mean_sn: float
+    violating: float
+    lr: float
+    seconds: float
+
+
+def write_history(path: Path, rows: Sequence[Epoch]) -> None:
+    """Write a header and a line an epoch, whole.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    with writing(path):
+        write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Read what `write_history` wrote; nothing where the file is not there.
+
+    Raises:
+        UserError: the file cannot be read, or is no history.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        return [_epoch(row) for row in csv.DictReader(lines)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    if row.keys() != Epoch.__dataclass_fields__.keys():
+        raise ValueError(f"its columns are not {', '.join(Epoch.__dataclass_fields__)}")
+    return Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
