@@ -40,3 +40,20 @@ def test_arranging_keeps_the_directions() -> None:
     likeness = torch.randn(10, 10)
     found = arranged(directions, likeness + likeness.T)
     assert sorted(found.tolist()) == sorted(directions.tolist())
+
+
+def agreement(directions: torch.Tensor, likeness: torch.Tensor) -> float:
+    return (likeness.double() * (directions @ directions.T).double()).sum().item()
+
+
+@pytest.mark.parametrize("dim", [2, 3, 8])
+def test_no_exchange_of_two_directions_is_better(dim: int) -> None:
+    likeness = torch.randn(10, 10)
+    likeness = likeness + likeness.T
+    found = arranged(spread_directions(10, dim), likeness)
+    assert torch.equal(found, arranged(spread_directions(10, dim), likeness))
+    best = agreement(found, likeness)
+    for pair in torch.combinations(torch.arange(10)):
+        exchanged = found.clone()
+        exchanged[pair] = found[pair.flip(0)]
+        assert agreement(exchanged, likeness) <= best + 1e-6
