@@ -21,6 +21,7 @@ from torch import nn
 from circlemnist.config import Config, read_settings
 from circlemnist.data.augment import random_affine
 from circlemnist.data.datasets import Split, batches, load_dataset
+from circlemnist.losses import pair_statistics
 from circlemnist.runs.environment import resolve_device
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
@@ -67,7 +68,8 @@ def epoch_in_parts(training: Training, config: Config, split: Split) -> dict[str
         stages = training.forward(images)
         clock.tick("forward")
         *first, embeddings = cut = [stage.detach().requires_grad_() for stage in stages]
-        loss, _ = training.criterion.with_statistics(embeddings, labels)
+        loss = training.criterion(embeddings, labels)
+        pair_statistics(embeddings, labels, config.m)
         if first:
             loss = loss + training.shaping(first[0], labels)
         clock.tick("loss")

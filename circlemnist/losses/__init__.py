@@ -5,6 +5,6 @@ same numbers faster and in less memory. This folder imports torch and nothing el
 """
 
 from circlemnist.losses.circle import CircleLoss, ClassCircleLoss
-from circlemnist.losses.statistics import PairStatistics
+from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
-__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics"]
+__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics", "pair_statistics"]

@@ -42,9 +42,6 @@ from circlemnist.losses.inputs import (
     check_references,
     check_settings,
 )
-from circlemnist.losses.statistics import PairStatistics, pair_statistics
-
-__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics"]
 
 PairSets = Literal["anchor", "batch"]
 Reduction = Literal["mean", "sum", "none"]
@@ -117,33 +114,6 @@ class CircleLoss(nn.Module):
         Raises:
             TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit.
         """
-        return self._evaluate(
-            embeddings, labels, ref_embeddings, ref_labels, self_index, count=False
-        )[0]
-
-    def with_statistics(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        ref_embeddings: Tensor | None = None,
-        ref_labels: Tensor | None = None,
-        self_index: Tensor | None = None,
-    ) -> tuple[Tensor, PairStatistics]:
-        """The loss as `forward` gives it, and statistics of the same pairs from the same pass."""
-        loss, tally = self._evaluate(
-            embeddings, labels, ref_embeddings, ref_labels, self_index, count=True
-        )
-        return loss, pair_statistics(tally)
-
-    def _evaluate(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        ref_embeddings: Tensor | None,
-        ref_labels: Tensor | None,
-        self_index: Tensor | None,
-        count: bool,
-    ) -> tuple[Tensor, Tensor]:
         check_embeddings(embeddings, labels)
         check_references(embeddings, labels, ref_embeddings, ref_labels, self_index)
         with full_precision(embeddings):
@@ -151,8 +121,8 @@ class CircleLoss(nn.Module):
                 embeddings, labels, ref_embeddings, ref_labels, self_index, self.normalize
             )
             if self.pairs == "batch":
-                return batch_loss(inputs, self.gamma, self.m, self.reduction, count)
-            return anchor_loss(inputs, self.gamma, self.m, self.reduction, count)
+                return batch_loss(inputs, self.gamma, self.m, self.reduction)
+            return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
         """The settings, for print(loss)."""
@@ -216,14 +186,6 @@ class ClassCircleLoss(nn.Module):
         dtypes, shapes, lengths, devices or labels that do not fit; labels are not checked within
         torch.compile, nor with `check_labels=False`.
         """
-        return self._evaluate(embeddings, labels, count=False)[0]
-
-    def with_statistics(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, PairStatistics]:
-        """The loss as `forward` gives it, and statistics of the same pairs from the same pass."""
-        loss, tally = self._evaluate(embeddings, labels, count=True)
-        return loss, pair_statistics(tally)
-
-    def _evaluate(self, embeddings: Tensor, labels: Tensor, count: bool) -> tuple[Tensor, Tensor]:
         num_classes = len(self.weight)
         classes = torch.arange(num_classes, device=self.weight.device)
         check_embeddings(embeddings, labels)
@@ -232,7 +194,7 @@ class ClassCircleLoss(nn.Module):
             check_class_labels(labels, num_classes)
         with full_precision(embeddings):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
-            return anchor_loss(inputs, self.gamma, self.m, self.reduction, count)
+            return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
         """The settings, for print(loss)."""

@@ -11,6 +11,7 @@ from circlemnist.config import Config
 from circlemnist.data.augment import random_affine
 from circlemnist.data.datasets import Split, balanced_batches, batches
 from circlemnist.errors import UserError
+from circlemnist.losses import pair_statistics
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
@@ -117,7 +118,8 @@ def train_epoch(
         if config.augment and steps_before + step < plain_from:
             images = random_affine(images, training.generator, config.elastic)
         *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
-        loss, statistics = training.criterion.with_statistics(embeddings, split.labels[indices])
+        loss = training.criterion(embeddings, split.labels[indices])
+        statistics = pair_statistics(embeddings, split.labels[indices], config.m)
         if first:
             loss = loss + training.shaping(first[0], split.labels[indices])
         part.values[step] = torch.stack([loss.detach(), *statistics])

@@ -181,52 +181,6 @@ def test_mean_leaves_out_anchors_without_both_kinds_of_pairs():
     assert CircleLoss(reduction="sum")(x, y).item() == pytest.approx(each.sum().item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("m", [0.25, -0.3])
-@pytest.mark.parametrize("size", [15, 400])
-@pytest.mark.parametrize("pairs", ["anchor", "batch"])
-def test_statistics(m, size, pairs):
-    x, y = batch(size, classes=4)
-    loss, statistics = CircleLoss(m=m, pairs=pairs).with_statistics(x, y)
-    s, same = cosines(x, x), y[:, None] == y
-    sp, sn = s[same & ~torch.eye(size, dtype=torch.bool)], s[~same]
-    crossed = (sp < 1 - abs(m)).sum() + (sn > abs(m)).sum()
-
-    assert statistics.mean_sp.item() == pytest.approx(sp.mean().item(), abs=1e-12)
-    assert statistics.mean_sn.item() == pytest.approx(sn.mean().item(), abs=1e-12)
-    assert statistics.crossed.item() == pytest.approx(crossed.item() / (size * (size - 1)))
-    assert all(s.shape == () and not s.requires_grad for s in statistics)
-    assert loss.item() == CircleLoss(m=m, pairs=pairs)(x, y).item()
-    loss.backward()
-    assert x.grad.isfinite().all()
-
-
-def test_statistics_with_references_leave_out_the_anchors_themselves():
-    x, y = batch(8)
-    alone = CircleLoss().with_statistics(x, y)[1]
-    marked = CircleLoss().with_statistics(x, y, x, y, torch.arange(8))[1]
-    for a, b in zip(alone, marked, strict=True):
-        assert a.item() == pytest.approx(b.item(), rel=1e-12)
-
-
-def test_statistics_without_such_pairs_are_nan():
-    x, _ = batch(4)
-    statistics = CircleLoss().with_statistics(x, torch.arange(4))[1]
-    assert statistics.mean_sp.isnan()
-    assert statistics.mean_sn.isfinite()
-    assert all(s.isnan() for s in CircleLoss().with_statistics(x[:1], torch.zeros(1).long())[1])
-
-
-def test_crossed_agrees_with_the_circle():
-    """Both of an anchor's pairs crossed: outside of the circle; neither: inside."""
-    m = 0.25
-    grid = torch.linspace(-1, 1, 41, dtype=torch.float64)
-    sn, sp = torch.meshgrid(grid, grid, indexing="ij")
-    outside = sn.clamp_min(-m) ** 2 + (1 - sp).clamp_min(-m) ** 2 > 2 * m * m + 1e-12
-    crossed_n, crossed_p = sn > m, sp < 1 - m
-    assert outside[crossed_n & crossed_p].all()
-    assert not outside[~crossed_n & ~crossed_p].any()
-
-
 class TestClassLevel:
     def logits(self, x, weight, y, gamma, m):
         s = cosines(x, weight)
@@ -251,15 +205,6 @@ class TestClassLevel:
         loss(x, y).backward()
         assert relative(x.grad, d_x) <= 1e-10
         assert relative(loss.weight.grad, d_w) <= 1e-10
-
-    def test_statistics(self):
-        x, y = batch(9, classes=6)
-        loss = ClassCircleLoss(6, 5).double()
-        s, own = cosines(x, loss.weight), F.one_hot(y, 6).bool()
-        value, statistics = loss.with_statistics(x, y)
-        assert value.item() == loss(x, y).item()
-        assert statistics.mean_sp.item() == pytest.approx(s[own].mean().item(), abs=1e-12)
-        assert statistics.mean_sn.item() == pytest.approx(s[~own].mean().item(), abs=1e-12)
 
     @pytest.mark.parametrize("labels", [[0, 1, 6], [-1, 0, 1]])
     def test_labels_out_of_range(self, labels):

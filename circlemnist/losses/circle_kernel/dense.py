@@ -22,11 +22,7 @@ from circlemnist.losses.circle_kernel.tiles import (
 
 
 def dense(
-    inputs: PairInputs,
-    gamma: float,
-    m: float,
-    row_gradients: RowGradients | None = None,
-    count: bool = False,
+    inputs: PairInputs, gamma: float, m: float, row_gradients: RowGradients | None = None
 ) -> Swept:
     """What `tiles.sweep_tiles` gives, in the order of the inputs, from (2, B, N) tensors."""
     anchors = inputs.anchors
@@ -35,7 +31,6 @@ def dense(
     pairs = torch.empty_like(limits)
     torch.mm(anchors, references.t(), out=pairs[0])
     torch.sub(1, pairs[0], out=pairs[1])
-    tally = _tally(pairs, limits > 0, m) if count else anchors.new_empty(0)
 
     scale = gamma / math.log(2)
     pairs.clamp_min_(-m)
@@ -44,7 +39,7 @@ def dense(
     weights, shift, total = exponentials(exponent, alpha=pairs.add_(m))
     log_sum_n, log_sum_p = natural(total, shift).unbind()
     if row_gradients is None:
-        return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), tally, None, None)
+        return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), None, None)
 
     grad_p, grad_n = row_gradients(slice(None), log_sum_p, log_sum_n)
     weights.mul_(torch.stack([grad_n, grad_p]).mul_(gamma).div_(divisor(total)))
@@ -54,7 +49,7 @@ def dense(
     else:
         d_anchors = torch.mm(by_similarity, references)
         d_references = torch.mm(by_similarity.t(), anchors)
-    return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), tally, d_anchors, d_references)
+    return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), d_anchors, d_references)
 
 
 def _limits(inputs: PairInputs) -> Tensor:
@@ -67,11 +62,3 @@ def _limits(inputs: PairInputs) -> Tensor:
     elif inputs.own is not None:
         leave_out(limits[1], inputs.own)
     return limits
-
-
-def _tally(pairs: Tensor, chosen: Tensor, m: float) -> Tensor:
-    """(5,): see `tiles.Swept`."""
-    count_n, count_p = chosen.sum((1, 2)).to(pairs.dtype).unbind()
-    sum_sn, sum_distance = pairs.masked_fill(~chosen, 0).sum((1, 2)).unbind()
-    crossed = (pairs > abs(m)).logical_and_(chosen).sum().to(pairs.dtype)
-    return torch.stack([count_p - sum_distance, count_p, sum_sn, count_n, crossed])

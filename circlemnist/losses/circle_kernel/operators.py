@@ -18,12 +18,11 @@ def log_sums_operator(
     own: Tensor | None,
     gamma: float,
     m: float,
-    count: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     inputs = PairInputs(anchors, references, labels, reference_labels, own)
-    swept = sweep(inputs, gamma, m, None, count)
+    swept = sweep(inputs, gamma, m, None)
     # results of an operator may not share memory
-    return swept.log_sum_p.clone(), swept.log_sum_n.clone(), swept.tally
+    return swept.log_sum_p.clone(), swept.log_sum_n.clone()
 
 
 @log_sums_operator.register_fake
@@ -35,11 +34,9 @@ def _(
     own: Tensor | None,
     gamma: float,
     m: float,
-    count: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     size = anchors.shape[0]
-    tally = anchors.new_empty(5 if count else 0)
-    return anchors.new_empty(size), anchors.new_empty(size), tally
+    return anchors.new_empty(size), anchors.new_empty(size)
 
 
 @torch.library.custom_op("circlemnist::log_sums_gradient", mutates_args=())
@@ -76,14 +73,14 @@ def _(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, ctx.gamma, ctx.m, _count = inputs
+    *tensors, ctx.gamma, ctx.m = inputs
     ctx.save_for_backward(*tensors)
 
 
 def _operator_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors
     d_anchors, d_references = _gradient_operator(*tensors, ctx.gamma, ctx.m, grads[0], grads[1])
-    return d_anchors, None if tensors[1] is None else d_references, *(None,) * 6
+    return d_anchors, None if tensors[1] is None else d_references, *(None,) * 5
 
 
 log_sums_operator.register_autograd(_operator_backward, setup_context=_setup)

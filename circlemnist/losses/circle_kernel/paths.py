@@ -24,24 +24,21 @@ from circlemnist.losses.circle_kernel.tiles import Rows
 COMPILED_PAIRS = {"cpu": 320 * 320, "cuda": 16384 * 16384}
 
 
-def log_sums(pairs: PairInputs, gamma: float, m: float, count: bool) -> tuple[Tensor, ...]:
-    """(B,) log-sums over positives and over negatives, -inf for none, and the (5,) tally."""
+def log_sums(pairs: PairInputs, gamma: float, m: float) -> tuple[Tensor, ...]:
+    """(B,) log-sums over positives and over negatives, -inf for none."""
     if not torch.compiler.is_compiling():
-        return tuple(_LogSums.apply(*pairs, gamma, m, count))
+        return tuple(_LogSums.apply(*pairs, gamma, m))
     if pairs.entries() <= COMPILED_PAIRS.get(pairs.anchors.device.type, 0):
         return plain_log_sums(*pairs, gamma, m)
-    return tuple(log_sums_operator(*pairs, gamma, m, count))
+    return tuple(log_sums_operator(*pairs, gamma, m))
 
 
-def circle_loss(
-    pairs: PairInputs, gamma: float, m: float, count: bool, mean: bool
-) -> tuple[Tensor, Tensor]:
-    """Eq. 6 summed over the anchors, or its mean over those that have both kinds of pairs; tally.
+def circle_loss(pairs: PairInputs, gamma: float, m: float, mean: bool) -> Tensor:
+    """Eq. 6 summed over the anchors, or its mean over those that have both kinds of pairs.
 
     Not for use under torch.compile.
     """
-    loss, tally = _CircleLoss.apply(*pairs, gamma, m, count, mean)
-    return loss, tally
+    return _CircleLoss.apply(*pairs, gamma, m, mean)  # type: ignore[no-any-return]
 
 
 class _CircleLoss(torch.autograd.Function):
@@ -55,32 +52,27 @@ class _CircleLoss(torch.autograd.Function):
         own: Tensor | None,
         gamma: float,
         m: float,
-        count: bool,
         mean: bool,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         pairs = PairInputs(anchors, references, labels, reference_labels, own)
-        swept = sweep(pairs, gamma, m, _logistic, count)
+        swept = sweep(pairs, gamma, m, _logistic)
         exponent = swept.log_sum_p + swept.log_sum_n
-        loss = torch.logaddexp(exponent, exponent.new_zeros(())).sum()
+        loss: Tensor = torch.logaddexp(exponent, exponent.new_zeros(())).sum()
         ctx.share = None
         if mean:
             ctx.share = 1 / (exponent != -torch.inf).sum().clamp_min_(1).to(loss.dtype)
             loss.mul_(ctx.share)
         ctx.gradients = swept.d_anchors, None if references is None else swept.d_references
         ctx.save_for_backward(anchors, references)
-        ctx.mark_non_differentiable(swept.tally)
-        ctx.set_materialize_grads(False)
-        return loss, swept.tally
+        return loss
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0]
-        if scale is None:
-            return (None,) * 9
         if ctx.share is not None:
             scale = scale * ctx.share
         by_set = [None if g is None else g * scale for g in ctx.gradients]
-        return *_once(ctx, by_set), *(None,) * 7
+        return *_once(ctx, by_set), *(None,) * 6
 
 
 class _LogSums(torch.autograd.Function):
@@ -94,21 +86,19 @@ class _LogSums(torch.autograd.Function):
         own: Tensor | None,
         gamma: float,
         m: float,
-        count: bool,
     ) -> tuple[Tensor, ...]:
         pairs = PairInputs(anchors, references, labels, reference_labels, own)
-        swept = sweep(pairs, gamma, m, None, count)
+        swept = sweep(pairs, gamma, m, None)
         ctx.save_for_backward(anchors, references, labels, reference_labels, own)
         ctx.gamma, ctx.m = gamma, m
-        ctx.mark_non_differentiable(swept.tally)
-        return swept[:3]
+        return swept.log_sum_p, swept.log_sum_n
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         pairs = PairInputs(*ctx.saved_tensors)
         with torch.no_grad(), torch.autocast(pairs.anchors.device.type, enabled=False):
             by_set = gradients(pairs, ctx.gamma, ctx.m, grads[0], grads[1])
-        return *_once(ctx, list(by_set)), *(None,) * 6
+        return *_once(ctx, list(by_set)), *(None,) * 5
 
 
 def _logistic(rows: Rows, log_sum_p: Tensor, log_sum_n: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,12 @@ def plain_log_sums(
     own: Tensor | None,
     gamma: float,
     m: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Log-sums of the exponents of Eq. 6 over each anchor's positives and negatives.
 
     anchors (B, D) and references (N, D) are float32 or float64, their labels int64; without
     references the anchors meet one another. `own` (B,) is the reference that an anchor itself is,
-    -1 for none. Returns (B,) log-sums, -inf for an empty set, and the tally of `tiles.Swept`.
+    -1 for none. Returns (B,) log-sums, -inf for an empty set.
     """
     if references is None or reference_labels is None:
         references, reference_labels = anchors, labels
@@ -33,18 +33,7 @@ def plain_log_sums(
     alpha_n = (s.detach() + m).clamp_min(0)
     exponent_p = -gamma * alpha_p * (s - (1 - m))
     exponent_n = gamma * alpha_n * (s - m)
-    with torch.no_grad():
-        crossed = ((1 - s > abs(m)) & positive) | ((s > abs(m)) & negative)
-        tally = torch.stack(
-            [
-                s.masked_fill(~positive, 0).sum(),
-                positive.sum().to(s.dtype),
-                s.masked_fill(~negative, 0).sum(),
-                negative.sum().to(s.dtype),
-                crossed.sum().to(s.dtype),
-            ]
-        )
-    return _log_sum(exponent_p, positive), _log_sum(exponent_n, negative), tally
+    return _log_sum(exponent_p, positive), _log_sum(exponent_n, negative)
 
 
 def _log_sum(exponent: Tensor, chosen: Tensor) -> Tensor:

@@ -9,14 +9,12 @@ from circlemnist.losses.circle_kernel.pairs import Order, PairInputs, restored, 
 from circlemnist.losses.circle_kernel.tiles import RowGradients, Swept, sweep_tiles
 
 
-def sweep(
-    inputs: PairInputs, gamma: float, m: float, row_gradients: RowGradients | None, count: bool
-) -> Swept:
-    """Log-sums, tally and gradients in the order of the inputs, by the quicker way."""
+def sweep(inputs: PairInputs, gamma: float, m: float, row_gradients: RowGradients | None) -> Swept:
+    """Log-sums and, if asked, gradients in the order of the inputs, by the quicker way."""
     if inputs.few():
-        return dense(inputs, gamma, m, row_gradients, count)
+        return dense(inputs, gamma, m, row_gradients)
     pairs, order = sort_by_label(inputs)
-    swept = sweep_tiles(pairs, gamma, m, row_gradients and _of_sorted(row_gradients, order), count)
+    swept = sweep_tiles(pairs, gamma, m, row_gradients and _of_sorted(row_gradients, order))
     d_anchors, d_references = swept.d_anchors, swept.d_references
     if d_anchors is not None and d_references is not None:
         d_anchors = restored(d_anchors, order.anchors)
@@ -24,7 +22,6 @@ def sweep(
     return Swept(
         restored(swept.log_sum_p, order.anchors),
         restored(swept.log_sum_n, order.anchors),
-        swept.tally,
         d_anchors,
         d_references,
     )
@@ -40,6 +37,6 @@ def gradients(
 ) -> tuple[Tensor, Tensor | None]:
     """Gradients of anchors and references from those of the (B,) log-sums."""
     by_p, by_n = grad_p[:, None], grad_n[:, None]
-    swept = sweep(inputs, gamma, m, lambda rows, _p, _n: (by_p[rows], by_n[rows]), count=False)
+    swept = sweep(inputs, gamma, m, lambda rows, _p, _n: (by_p[rows], by_n[rows]))
     assert swept.d_anchors is not None
     return swept.d_anchors, None if inputs.references is None else swept.d_references

@@ -35,7 +35,6 @@ class Swept(NamedTuple):
 
     log_sum_p: Tensor  # (B,), -inf without a positive
     log_sum_n: Tensor  # (B,), -inf without a negative
-    tally: Tensor  # (5,): sum s_p, pairs p, sum s_n, pairs n, with a positive exponent
     d_anchors: Tensor | None  # (B, D); for one set against itself the whole gradient
     d_references: Tensor | None  # (N, D); for one set against itself the same tensor
 
@@ -49,19 +48,14 @@ class Exponentials(NamedTuple):
 
 
 def sweep_tiles(
-    pairs: Pairs,
-    gamma: float,
-    m: float,
-    row_gradients: RowGradients | None = None,
-    count: bool = False,
+    pairs: Pairs, gamma: float, m: float, row_gradients: RowGradients | None = None
 ) -> Swept:
     """Log-sums of exponents over the pairs of each anchor and, if asked, their gradients.
 
     `row_gradients` turns the log-sums of a block of anchors into the derivatives of the loss
-    with respect to them; without it no gradient is computed. Without `count` the tally is empty.
+    with respect to them; without it no gradient is computed.
     """
     anchors, references = pairs.anchors, pairs.references
-    tally = anchors.new_zeros(5 if count else 0)
     d_anchors = d_references = None
     if row_gradients is not None:
         d_anchors = torch.zeros_like(anchors)
@@ -69,8 +63,8 @@ def sweep_tiles(
     tiles = _Tiles(pairs, gamma, m)
     log_sums_p, log_sums_n = [], []
     for block in pairs.blocks():
-        negatives, near = tiles.negatives(block, tally if count else None)
-        positives = tiles.positives(block, near, tally if count else None)
+        negatives, near = tiles.negatives(block)
+        positives = tiles.positives(block, near)
         top, total_n, factors = _joined(negatives)
         log_sums_p.append(natural(positives.total, positives.shift))
         log_sums_n.append(natural(total_n, top))
@@ -87,7 +81,7 @@ def sweep_tiles(
                 weights[:, of_chunk].sub_(positives.weights[:, of_span])
             d_anchors[rows].addmm_(weights, references[lo:hi], alpha=gamma)
             d_references[lo:hi].addmm_(weights.t(), anchors[rows], alpha=gamma)
-    return Swept(_column(log_sums_p), _column(log_sums_n), tally, d_anchors, d_references)
+    return Swept(_column(log_sums_p), _column(log_sums_n), d_anchors, d_references)
 
 
 class _Tiles:
@@ -100,7 +94,7 @@ class _Tiles:
         self.scores = like.new_empty(pairs.block_rows * pairs.chunk_columns)
         self.weights = like.new_empty(pairs.block_rows * pairs.references.shape[0])
 
-    def negatives(self, block: Block, tally: Tensor | None) -> tuple[list[Exponentials], Tensor]:
+    def negatives(self, block: Block) -> tuple[list[Exponentials], Tensor]:
         """A part per chunk of columns; and (R, span) the similarities in the block's span."""
         pairs, rows = self.pairs, block.stop - block.start
         anchors = pairs.anchors[block.start : block.stop]
@@ -109,10 +103,6 @@ class _Tiles:
         for lo, hi in pairs.chunks():
             s = self.scores[: rows * (hi - lo)].view(rows, hi - lo)
             torch.mm(anchors, pairs.references[lo:hi].t(), out=s)
-            if tally is not None:
-                tally[2] += s.sum()
-                tally[3] += s.numel()
-                tally[4] += (s > abs(self.m)).sum()
             overlap = block.overlap(lo, hi)
             if overlap:
                 near[:, overlap[1]] = s[:, overlap[0]]
@@ -125,26 +115,12 @@ class _Tiles:
             parts.append(exponentials(exponent, alpha=u.add_(self.m)))
         return parts, near
 
-    def positives(self, block: Block, near: Tensor, tally: Tensor | None) -> Exponentials:
+    def positives(self, block: Block, near: Tensor) -> Exponentials:
         """All positives of the block, which lie in its span."""
         if near.shape[1] == 0:
             none = near.new_zeros(near.shape[0], 1)
             return Exponentials(near, none, none)
-        v = torch.rsub(near, 1)
-        if tally is not None:
-            positive, same = block.limits[1] > 0, block.limits[0] < 0
-            crossed = (v > abs(self.m)).logical_and_(positive).sum()
-            crossed -= (near > abs(self.m)).logical_and_(same).sum()
-            tally += torch.stack(
-                [
-                    near.masked_fill(~positive, 0).sum(),
-                    positive.sum(),
-                    -near.masked_fill(~same, 0).sum(),
-                    -same.sum(),
-                    crossed,
-                ]
-            )
-        v.clamp_min_(-self.m)
+        v = torch.rsub(near, 1).clamp_min_(-self.m)
         exponent = torch.addcmul(self.offset, v, v, value=self.scale)
         torch.minimum(exponent, block.limits[1], out=exponent)
         return exponentials(exponent, alpha=v.add_(self.m))

@@ -38,39 +38,35 @@ def pair_inputs(
     return PairInputs(anchors, references, labels.long(), ref_labels.long(), own)
 
 
-def anchor_loss(
-    inputs: PairInputs, gamma: float, m: float, reduction: str, count: bool
-) -> tuple[Tensor, Tensor]:
-    """Eq. 6 for each anchor, reduced; and the tally of pairs."""
+def anchor_loss(inputs: PairInputs, gamma: float, m: float, reduction: str) -> Tensor:
+    """Eq. 6 for each anchor, reduced."""
     if _pairless(inputs):
         values = _zeros(inputs)
-        return (values if reduction == "none" else values.sum()), values.new_zeros(5)
+        return values if reduction == "none" else values.sum()
     if reduction != "none" and _needs_gradient(inputs) and not torch.compiler.is_compiling():
-        return circle_loss(inputs, gamma, m, count, mean=reduction == "mean")
-    log_sum_p, log_sum_n, tally = log_sums(inputs, gamma, m, count)
+        return circle_loss(inputs, gamma, m, mean=reduction == "mean")
+    log_sum_p, log_sum_n = log_sums(inputs, gamma, m)
     exponent = log_sum_p + log_sum_n
     values = _softplus(exponent)
     if reduction == "none":
-        return values, tally
+        return values
     if reduction == "sum":
-        return values.sum(), tally
-    return values.sum() / (exponent.detach() != -torch.inf).sum().clamp_min(1), tally
+        return values.sum()
+    return values.sum() / (exponent.detach() != -torch.inf).sum().clamp_min(1)
 
 
-def batch_loss(
-    inputs: PairInputs, gamma: float, m: float, reduction: str, count: bool
-) -> tuple[Tensor, Tensor]:
-    """Eq. 6 once, over the pairs of all anchors; and the tally of pairs."""
+def batch_loss(inputs: PairInputs, gamma: float, m: float, reduction: str) -> Tensor:
+    """Eq. 6 once, over the pairs of all anchors."""
     if _pairless(inputs):
         value = _zeros(inputs).sum()
-        return (value[None] if reduction == "none" else value), value.new_zeros(5)
-    log_sum_p, log_sum_n, tally = log_sums(inputs, gamma, m, count)
+        return value[None] if reduction == "none" else value
+    log_sum_p, log_sum_n = log_sums(inputs, gamma, m)
     exponent = _log_sum(log_sum_p) + _log_sum(log_sum_n)
     if inputs.references is None:
         # every pair i < j was met from both of its ends, in either sum
         exponent = exponent - math.log(4)
     value = _softplus(exponent)
-    return (value[None] if reduction == "none" else value), tally
+    return value[None] if reduction == "none" else value
 
 
 def _softplus(exponent: Tensor) -> Tensor:
