@@ -16,10 +16,10 @@ from pathlib import Path
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.runs.run import Run
+from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
-from circlemnist.training.state import start_training
 
 
 def main() -> None:
@@ -30,15 +30,15 @@ def main() -> None:
     arguments = parser.parse_args()
     config = Config(epochs=arguments.epochs).on("mnist")
     split = load_dataset("mnist", arguments.data_dir).train
-    training, progress = start_training(config, split), Progress("quiet", config, len(split))
+    state, progress = build_training(config, split), Progress("quiet", config, len(split))
     epochs, writes = [], []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = Run(Path(folder))
-        for number in range(1, arguments.epochs + 1):
-            train_epoch(training, config, split, number, progress, StopSignals())
-            epochs.append(training.history[-1].seconds)
+        for _ in range(arguments.epochs):
+            train_epoch(state, config, split, progress, StopSignals())
+            epochs.append(state.history[-1].seconds)
             begun = time.perf_counter()
-            training.save(run)
+            state.save(run)
             writes.append(time.perf_counter() - begun)
         size = run.checkpoint_file.stat().st_size
     shares = [100 * write / epoch for write, epoch in zip(writes, epochs, strict=True)]

@@ -13,22 +13,35 @@ import argparse
 import os
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from circlemnist.config import Config, read_settings
 from circlemnist.data.augment import random_affine
-from circlemnist.data.datasets import Split, batches, load_dataset
+from circlemnist.data.batches import batches
+from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.losses import pair_statistics
-from circlemnist.runs.environment import resolve_device
-from circlemnist.training.loop import train_epoch
+from circlemnist.models.device import resolve_device
+from circlemnist.models.embedder import Embedder
+from circlemnist.training.build import build_training
+from circlemnist.training.loop import train_epoch, train_step
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
-from circlemnist.training.state import Training, start_training
+from circlemnist.training.state import TrainState
 
-PARTS = ("data", "augment", "forward", "loss", "backward of the loss", "backward", "optimizer")
+PARTS = (
+    "data",
+    "augment",
+    "forward",
+    "loss",
+    "backward of the loss",
+    "backward",
+    "optimizer",
+    "statistics",
+)
 OF_THE_NETWORK = ("forward", "backward")
 SIDE, PRODUCTS = 2048, 10
 
@@ -38,6 +51,9 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.start()
+
+    def start(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.last = self.now()
 
@@ -52,45 +68,52 @@ class Clock:
         self.last = now
 
 
-def epoch_in_parts(training: Training, config: Config, split: Split) -> dict[str, float]:
-    """Train an epoch as `train_epoch` does and return the seconds of each part."""
-    device = split.labels.device
-    order = batches(len(split), config.batch_size, training.generator).to(device)
-    training.embedder.train()
-    clock = Clock(device)
+def watched(state: TrainState, clock: Clock) -> TrainState:
+    """Return a training whose parts tick the clock when they are done, within `train_step`."""
+
+    def forward(images: Tensor) -> list[Tensor]:
+        stages = state.forward(images)
+        clock.tick("forward")
+        stages[-1].register_hook(lambda _: clock.tick("backward of the loss"))
+        return stages
+
+    state.objective.register_forward_hook(lambda *_: clock.tick("loss"))
+    state.optimizer.register_step_pre_hook(lambda *_: clock.tick("backward"))
+    return replace(state, forward=forward)
+
+
+def epoch_in_parts(
+    state: TrainState, clock: Clock, config: Config, split: Split
+) -> dict[str, float]:
+    """Train an epoch as `train_epoch` does and return the seconds of each part.
+
+    Args:
+        state: watched by the clock.
+    """
+    order = batches(len(split), config.batch_size, state.generator).to(split.labels.device)
+    state.embedder.train()
+    clock.start()
     for indices in order:
-        images = split.images[indices, None].float() / 255
-        labels = split.labels[indices]
+        images, labels = split.images[indices, None].float() / 255, split.labels[indices]
         clock.tick("data")
         if config.augment:
-            images = random_affine(images, training.generator, config.elastic)
+            images = random_affine(images, state.generator, config.elastic)
         clock.tick("augment")
-        stages = training.forward(images)
-        clock.tick("forward")
-        *first, embeddings = cut = [stage.detach().requires_grad_() for stage in stages]
-        loss = training.criterion(embeddings, labels)
-        pair_statistics(embeddings, labels, config.m)
-        if first:
-            loss = loss + training.shaping(first[0], labels)
-        clock.tick("loss")
-        training.optimizer.zero_grad()
-        loss.backward()
-        clock.tick("backward of the loss")
-        torch.autograd.backward(stages, [stage.grad for stage in cut])
-        clock.tick("backward")
-        training.optimizer.step()
+        _, embeddings = train_step(state, images, labels)
         clock.tick("optimizer")
+        pair_statistics(embeddings, labels, config.m)
+        clock.tick("statistics")
     return clock.seconds
 
 
-def whole_epoch(training: Training, config: Config, split: Split) -> float:
-    """Return the seconds of one epoch of the program."""
-    training.history.clear()
-    train_epoch(training, config, split, 1, Progress("quiet", config, len(split)), StopSignals())
-    return training.history[-1].seconds
+def whole_epoch(config: Config, split: Split) -> float:
+    """Return the seconds of the first epoch of a training of its own."""
+    state = build_training(config, split)
+    train_epoch(state, config, split, Progress("quiet", config, len(split)), StopSignals())
+    return state.history[-1].seconds
 
 
-def multiply_adds(training: Training, split: Split) -> int:
+def multiply_adds(embedder: Embedder, split: Split) -> int:
     """Return those of an image, forward and backward; the first layer needs no input gradient."""
     counts: list[int] = []
 
@@ -99,11 +122,11 @@ def multiply_adds(training: Training, split: Split) -> int:
         places = output[0, 0].numel() if output.dim() == 4 else 1
         counts.append(layer.weight.numel() * places * (3 if counts else 2))
 
-    layers = [m for m in training.embedder.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    layers = [m for m in embedder.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
-    training.embedder.eval()
+    embedder.eval()
     with torch.no_grad():
-        training.embedder(split.images[:1, None].float() / 255)
+        embedder(split.images[:1, None].float() / 255)
     for hook in hooks:
         hook.remove()
     return sum(counts)
@@ -127,18 +150,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     # an epoch with augmentation, which costs the most
-    settings = read_settings(arguments.config) | {"epochs": arguments.rounds, "plain_share": 0.0}
+    settings = read_settings(arguments.config) | {"plain_share": 0.0}
     config = Config(**settings).on("mnist")
     device = resolve_device(config.device)
     split = load_dataset("mnist", arguments.data_dir).train.to(device)
-    training = start_training(config, split)
-    work = multiply_adds(training, split) * len(split)
-    epoch_in_parts(training, config, split)
+    state, clock = build_training(config, split), Clock(device)
+    work = multiply_adds(state.embedder, split) * len(split)
+    state = watched(state, clock)
+    epoch_in_parts(state, clock, config, split)
     parts, wholes, floors = [], [], []
     for _ in range(arguments.rounds):
         floors.append(work / matmul_rate(device))
-        parts.append(epoch_in_parts(training, config, split))
-        wholes.append(whole_epoch(training, config, split))
+        parts.append(epoch_in_parts(state, clock, config, split))
+        wholes.append(whole_epoch(config, split))
     seconds = {name: statistics.median(part[name] for part in parts) for name in PARTS}
     whole, floor = statistics.median(wholes), statistics.median(floors)
     seconds["other"] = whole - sum(seconds.values())

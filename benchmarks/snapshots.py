@@ -2,8 +2,8 @@
 
     python -m benchmarks.snapshots --data-dir data
 
-Expected: less than 2 % of the training. The looks themselves are timed as well: their share is
-less noisy than the difference of two trainings on a machine that others use.
+Expected: less than 2 % of the training. The snapshots themselves are timed as well: their share
+is less noisy than the difference of two trainings on a machine that others use.
 """
 
 import argparse
@@ -15,21 +15,21 @@ from pathlib import Path
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.models.embedder import Embedder
+from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
 from circlemnist.training.snapshots import Recorder
-from circlemnist.training.state import start_training
 
 
 class Timed(Recorder):
-    """A recorder that adds up the seconds of its looks."""
+    """A recorder that adds up its seconds."""
 
     seconds = 0.0
 
-    def look(self, step: int, embedder: Embedder) -> None:
+    def record(self, step: int, embedder: Embedder) -> None:
         begun = time.perf_counter()
-        super().look(step, embedder)
+        super().record(step, embedder)
         self.seconds += time.perf_counter() - begun
 
 
@@ -46,13 +46,13 @@ def main() -> None:
     shares = []
     for turn in range(2 * arguments.rounds):
         watched = turn % 2 == 1
-        training = start_training(config, dataset.train)
+        state = build_training(config, dataset.train)
         recorder = Timed(dataset.test, config.steps(len(dataset.train)))
-        training.recorder = recorder if watched else None
+        state.recorder = recorder if watched else None
         assert config.epochs is not None
-        for number in range(1, config.epochs + 1):
-            train_epoch(training, config, dataset.train, number, progress, stop)
-        seconds[watched].append(sum(epoch.seconds for epoch in training.history))
+        for _ in range(config.epochs):
+            train_epoch(state, config, dataset.train, progress, stop)
+        seconds[watched].append(sum(epoch.seconds for epoch in state.history))
         if watched:
             shares.append(100 * recorder.seconds / seconds[watched][-1])
     print(f"{os.cpu_count()} cores, {arguments.rounds} rounds, median (range)")
@@ -61,7 +61,9 @@ def main() -> None:
         print(
             f"{name:<16}{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
         )
-    print(f"{'the looks':<16}{statistics.median(shares):.2f} % of it (up to {max(shares):.2f} %)")
+    print(
+        f"{'the snapshots':<16}{statistics.median(shares):.2f} % of it (up to {max(shares):.2f} %)"
+    )
 
 
 if __name__ == "__main__":

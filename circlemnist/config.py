@@ -14,28 +14,14 @@ from typing import Any
 
 import tomli_w
 
-from circlemnist.data.classes import CLASSES
-from circlemnist.errors import UserError
+from circlemnist.errors import SettingError, UserError
 
+CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 Value = str | int | float | bool
-
-
-class SettingError(UserError, ValueError):
-    """A setting has a wrong value.
-
-    Args:
-        name: the setting, spelled as the field of `Config`.
-        problem: what is wrong with it and what is allowed.
-    """
-
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name} {problem}")
-        self.name = name
-        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -63,8 +49,12 @@ class Limits:
         return f"must be {' and '.join(allowed)}, not {value}"
 
 
-def _setting(default: Any, help: str, **limits: Any) -> Any:
-    return field(default=default, metadata={"help": help, "limits": Limits(**limits)})
+def _setting(
+    default: Any, help: str, needs: tuple[str, tuple[Value, ...]] | None = None, **limits: Any
+) -> Any:
+    """A field of `Config`; `needs`: another one, and the values of it without which it is idle."""
+    metadata = {"help": help, "needs": needs, "limits": Limits(**limits)}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +73,8 @@ class Config:
     m: float = _setting(0.25, "margin of the loss, between -1 and 1", above=-1, below=1)
     pairs: str = _setting(
         "anchor",
-        "one logsumexp per anchor (the paper), or over the whole batch; with --labels pair",
+        "one logsumexp per anchor (the paper), or over the whole batch; with `labels` pair",
+        needs=("labels", ("pair",)),
         choices=("anchor", "batch"),
     )
     labels: str = _setting(
@@ -99,11 +90,15 @@ class Config:
     fold: int = _setting(
         0,
         "size of a first embedding, shaped by pairs at the default gamma and m, to fold into "
-        "--dim; 0 for none",
+        "`dim`; 0 for none",
         least=0,
         most=4096,
     )
-    last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
+    last_norm: bool = _setting(
+        True,
+        "end in BatchNorm, which keeps embeddings apart at first",
+        needs=("net", ("tiny", "small", "medium", "large")),
+    )
     epochs: int | None = _setting(
         None,
         f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
@@ -121,11 +116,16 @@ class Config:
     )
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
     elastic: float = _setting(
-        0.3, "bend each image, too, by this many pixels, with --augment", least=0, most=28
+        0.3,
+        "bend each image, too, by this many pixels, with `augment`",
+        needs=("augment", (True,)),
+        least=0,
+        most=SIDE,
     )
     plain_share: float = _setting(
         0.25,
-        "share of the training, at its end, on the images as they are, with --augment",
+        "share of the training, at its end, on the images as they are, with `augment`",
+        needs=("augment", (True,)),
         least=0,
         most=1,
     )
@@ -148,7 +148,7 @@ class Config:
         most=5,
     )
     snapshots: bool = _setting(
-        False, "embed 500 test images now and then, one view each, for `plot --kind animation`"
+        False, "embed 500 test images now and then, one view each, for pictures of how they moved"
     )
     seed: int = _setting(
         0, "seed of the weights, the order and the augmentation", least=0, most=2**32 - 1
@@ -158,9 +158,6 @@ class Config:
         "auto",
         "of the network while it trains; auto takes bfloat16 on GPUs that have it",
         choices=("auto", "float32", "bfloat16"),
-    )
-    compile: bool = _setting(
-        False, "train through torch.compile; on a GPU with CUDA graphs; needs a C++ compiler"
     )
 
     def __post_init__(self) -> None:
@@ -182,6 +179,17 @@ class Config:
             for name in ("hidden_layers", "fold"):
                 if getattr(self, name):
                     raise SettingError(name, "must be 0 with the article's network")
+
+    def without_effect(self, name: str) -> str | None:
+        """Say why the setting `name` changes nothing beside the others, or None where it does."""
+        needs = self.__dataclass_fields__[name].metadata["needs"]
+        if needs is None:
+            return None
+        other, values = needs
+        value = getattr(self, other)
+        if value in values:
+            return None
+        return f"has no effect where `{other}` is {'off' if value is False else value}"
 
     def on(self, dataset: str) -> "Config":
         """Return these settings resolved for the data set that `auto` turned out to be."""

@@ -1,5 +1,21 @@
-"""The error whose message is meant for the user."""
+"""Errors whose message is meant for the user."""
 
 
 class UserError(Exception):
-    """Something the user can mend; the message is one line that names what and how."""
+    """Something the user can mend; the message is one line that names what and how.
+
+    A setting or a job to do is named in backquotes (`batch_size`, `train`), so that who shows the
+    message can spell it as the user knows it: the command line as a flag or a command.
+    """
+
+
+class SettingError(UserError, ValueError):
+    """A setting has a wrong value.
+
+    Args:
+        name: the setting, spelled as the field of `Config`.
+        problem: what is wrong with it and what is allowed.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"`{name}` {problem}")

@@ -8,31 +8,22 @@ Torch and matplotlib are imported inside the commands, so that `--help` answers 
 """
 
 import os
-import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
-from click.core import ParameterSource
 
 import circlemnist
+from circlemnist.cli.evaluate import evaluate
+from circlemnist.cli.messages import say
 from circlemnist.cli.one_line_errors import OneLineErrors
 from circlemnist.cli.options import (
-    OUTPUTS,
     PrintablePath,
-    config_option,
-    flag,
-    outputs_option,
     run_options,
-    setting_options,
 )
-from circlemnist.cli.report import SHORT_TABLE, as_table
-from circlemnist.config import Config
+from circlemnist.cli.train import train
 from circlemnist.plots.projection import METHODS
-from circlemnist.runs.run import Run, find_run, has_runs
-from circlemnist.training.streams import unread_is_fine
+from circlemnist.runs.run import find_run, has_runs
 
 KINDS = (
     "embedding",
@@ -44,7 +35,6 @@ KINDS = (
     "confusion",
     "animation",
 )
-RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 
 
 @click.group(
@@ -61,82 +51,8 @@ def main() -> None:
     """
 
 
-@main.command()
-@setting_options
-@config_option
-@click.option("--name", help="name of the run  [default: the time, gamma and m]")
-@outputs_option
-@click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
-@click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
-@click.option("--quiet", is_flag=True, help="no progress, only the result")
-@click.pass_context
-def train(
-    ctx: click.Context,
-    /,
-    config: Path | None,
-    name: str | None,
-    outputs: Path,
-    resume: str | None,
-    dry_run: bool,
-    quiet: bool,
-    **settings: Any,
-) -> None:
-    """Train an embedder and measure it on the test split.
-
-    \b
-    Examples:
-      circlemnist train --gamma 80 --m 0.25
-      circlemnist train --config configs/fast.toml --lr 0.02
-      circlemnist train --resume 2026-11-23_12-15-02_gamma80_m0.25
-    """
-    run = None if resume is None else find_run(outputs, resume)
-    resolved = Config(**settings) if run is None else resumed_config(ctx, run)
-    if dry_run:
-        click.echo(resolved.to_toml(), nl=False)
-        return
-
-    from circlemnist.experiments import jobs
-    from circlemnist.training.progress import Mode
-
-    mode: Mode = "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
-    try:
-        run, evaluation = jobs.train(resolved, outputs, name, run, mode, say)
-    except jobs.Interrupted as interrupted:
-        command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
-        say(f"{interrupted}; continue with: {command}")
-        ctx.exit(interrupted.exit_code)
-    click.echo(as_table(evaluation, SHORT_TABLE))
-    click.echo(f"run: {run.folder}")
-    click.echo(f"pictures: {run.plots}")
-    newest = resume is None and run.folder.parent == OUTPUTS.resolve()
-    target = [] if newest else [reference(run)]
-    click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
-
-
-def resumed_config(ctx: click.Context, run: Run) -> Config:
-    """Return the settings of a run to continue, which flags may not change.
-
-    Raises:
-        click.UsageError: a flag would change a setting that makes the run what it is.
-    """
-    given = [name for name in ctx.params if from_command_line(ctx, name)]
-    for name in given:
-        if name not in RESUMABLE:
-            raise click.UsageError(
-                f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
-            )
-    changed = {name: ctx.params[name] for name in given if name in ("data_dir", "device")}
-    return replace(run.config(), **changed)
-
-
-def from_command_line(ctx: click.Context, name: str) -> bool:
-    """Tell whether the user typed the flag of `name`."""
-    return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
-
-
-def reference(run: Run) -> str:
-    """Return what names the run to a command: its name in `outputs`, or else its folder."""
-    return run.name if run.folder.parent == OUTPUTS.resolve() else str(run.folder)
+main.add_command(train)
+main.add_command(evaluate)
 
 
 def has_display() -> bool:
@@ -150,36 +66,6 @@ def show_in(place: str, path: Path) -> None:
     """Open a file in the program for its kind, or say that there is no `place` for it."""
     if not (has_display() and click.launch(str(path)) == 0):
         say(f"there is no {place} it in: open {path} yourself")
-
-
-def say(message: str) -> None:
-    """Tell the user something that is not a result."""
-    with unread_is_fine(sys.stderr):
-        click.echo(message, err=True)
-
-
-@main.command("eval")
-@run_options
-@click.option("--json", "for_machines", is_flag=True, help="print JSON instead of a table")
-def evaluate(
-    run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
-) -> None:
-    """Measure a run on the test split; by default the newest run.
-
-    RUN is the name or the folder of a run. The training split is the gallery of 1-NN, 20-NN and
-    the centroids; retrieval and verification are within the test split.
-
-    \b
-    Examples:
-      circlemnist eval
-      circlemnist eval 2026-11-23_12-15-02_gamma80_m0.25 --json
-    """
-    run = find_run(outputs, run_name)
-
-    from circlemnist.experiments import jobs
-
-    evaluation = jobs.evaluate(run, data_dir, device)
-    click.echo(evaluation.to_json() if for_machines else as_table(evaluation))
 
 
 projection_option = click.option(

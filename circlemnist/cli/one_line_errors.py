@@ -7,8 +7,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from circlemnist.cli.options import flag
-from circlemnist.config import SettingError
+from circlemnist.cli.messages import spelled, visible
 from circlemnist.errors import UserError
 from circlemnist.training.signals import Stopped
 
@@ -41,16 +40,9 @@ def one_line() -> Iterator[None]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "circlemnist"
         message = error.format_message().rstrip(".").replace("\n", " ")
-        raise WrongUsage(visible(f"{message} (see {command} --help)")) from error
-    except SettingError as error:
-        raise click.ClickException(visible(f"{flag(error.name)} {error.problem}")) from error
+        raise WrongUsage(visible(spelled(f"{message} (see {command} --help)"))) from error
     except UserError as error:
-        raise click.ClickException(visible(str(error))) from error
+        raise click.ClickException(visible(spelled(str(error)))) from error
     except (KeyboardInterrupt, Stopped) as error:
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
-
-
-def visible(text: str) -> str:
-    """Return `text` with line ends and other characters that do not print as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from circlemnist.cli.messages import flag, spelled
 from circlemnist.config import Config, read_settings, setting_type
 
 OUTPUTS = Path("outputs")
@@ -24,9 +26,9 @@ class PrintablePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-def flag(name: str) -> str:
-    """Return the flag of the setting `name`."""
-    return f"--{name.replace('_', '-')}"
+def typed(ctx: click.Context, name: str) -> bool:
+    """Tell whether the user typed the flag of `name`."""
+    return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
 
 
 def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
@@ -43,7 +45,7 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
         "type": kind,
         "default": setting.default,
         "show_default": setting.default is not None,
-        "help": setting.metadata["help"],
+        "help": spelled(setting.metadata["help"]),
     }
     return click.option(spelling, name, **{**attributes, **changes})
 

@@ -1,8 +1,10 @@
 """How measures are shown to people: an aligned table."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from circlemnist.evaluation.results import Evaluation
+if TYPE_CHECKING:
+    from circlemnist.evaluation.results import Evaluation
 
 MEANINGS = {
     "1nn": "1-NN accuracy, test on training gallery",
@@ -28,7 +30,7 @@ SHORT_TABLE = ("1nn", "20nn", "centroid", "map@r", "eer", "mean_sp", "mean_sn")
 COSINES = ("mean_sp", "mean_sn")
 
 
-def as_table(evaluation: Evaluation, keys: Sequence[str] = tuple(MEANINGS)) -> str:
+def as_table(evaluation: "Evaluation", keys: Sequence[str] = tuple(MEANINGS)) -> str:
     """Return an aligned table of the metrics `keys`: name, value, meaning."""
     width = max(map(len, keys))
     rows = [

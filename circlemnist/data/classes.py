@@ -1,6 +1,11 @@
-"""The ten classes of each data set, and their names."""
+"""The ten classes of each data set, and the names of both."""
 
-CLASSES = 10
+DISPLAY_NAMES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "digits": "scikit-learn digits",
+}
 TEN_DIGITS = tuple("0123456789")
 CLASS_NAMES = {
     "mnist": TEN_DIGITS,

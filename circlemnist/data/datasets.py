@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.config import SettingError
+from circlemnist.config import SIDE
 from circlemnist.data.download import DownloadError, download
 from circlemnist.data.idx import read_official_idx
-from circlemnist.errors import UserError
+from circlemnist.errors import SettingError, UserError
 
-SIDE = 28
 DIGITS_TEST = 360
 # of a split that still has like and unlike pairs, and 20 neighbours in a gallery
 FEWEST = 100
@@ -112,52 +111,6 @@ def load_dataset(
         return _load_digits()
 
 
-def batches(size: int, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Return one epoch of batches: a random order of `size` indices, (steps, batch_size) int64.
-
-    The remainder that fills no batch is left out; another one each epoch.
-    """
-    steps = size // batch_size
-    return torch.randperm(size, generator=generator)[: steps * batch_size].view(steps, batch_size)
-
-
-def balanced_batches(
-    labels: Tensor, classes: int, batch_size: int, generator: torch.Generator
-) -> Tensor:
-    """Return one epoch of batches of P classes with K images each, (steps, P·K) int64.
-
-    Each batch draws its classes. The images of a class come in a random order that begins anew when
-    it is used up; so those of a rare class are seen more often than others.
-
-    Args:
-        labels: (N,) int64.
-        classes: P, of which there are as many or more in `labels`.
-        batch_size: P·K.
-        generator: on the CPU.
-
-    Raises:
-        SettingError: there are fewer than P classes.
-    """
-    present = labels.unique()
-    if len(present) < classes:
-        raise SettingError("classes_per_batch", f"must be ≤ {len(present)}, the classes there are")
-    steps, k = len(labels) // batch_size, batch_size // classes
-    drawn = torch.rand(steps, len(present), generator=generator).argsort(1)
-    chosen = drawn[:, :classes].flatten()  # (steps * P,)
-    order = torch.empty(steps * classes, k, dtype=torch.int64)
-    for number, label in enumerate(present):
-        mine = chosen == number
-        images = (labels == label).nonzero()[:, 0]
-        order[mine] = images[_cycled(len(images), int(mine.sum()) * k, generator)].view(-1, k)
-    return order.view(steps, batch_size)
-
-
-def _cycled(size: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the indices below `size`, in one random order after the other."""
-    rounds = max(-(-count // size), 1)
-    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]
-
-
 def _load_idx(name: str, folder: Path, timeout: float, quiet: bool) -> Dataset:
     from torchvision import datasets
 
@@ -183,11 +136,11 @@ def _fetch(path: Path, urls: list[str], md5: str, timeout: float, quiet: bool) -
         download(urls, path, md5, timeout=timeout, quiet=quiet)
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror}; choose another --data-dir"
+            f"cannot write {path}: {error.strerror}; choose another `data_dir`"
         ) from error
     except DownloadError as error:
         raise DownloadError(
-            f"{error}; put it into {path.parent}, or use --dataset digits"
+            f"{error}; put it into {path.parent}, or use `dataset` digits"
         ) from error
 
 

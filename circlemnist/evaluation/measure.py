@@ -2,19 +2,23 @@
 
 from circlemnist.data.datasets import Dataset
 from circlemnist.evaluation import metrics
-from circlemnist.evaluation.results import Arrays, Evaluation
+from circlemnist.evaluation.results import Arrays
 from circlemnist.models.embedder import Embedder, embed
 
 NEIGHBORS = 20
 
 
-def measure(run: str, embedder: Embedder, dataset: Dataset, views: int = 1) -> Evaluation:
+def measure(
+    embedder: Embedder, dataset: Dataset, views: int = 1
+) -> tuple[dict[str, float], Arrays]:
     """Measure the test split: against the training split as gallery, and within itself.
 
     Args:
-        run: name of the run, which the result carries.
         embedder: on the device to compute on.
-        views: of each image, as for `model.embed`.
+        views: of each image, as for `embed`.
+
+    Returns:
+        Name → value, shares as 0-1, and what is kept of each image.
     """
     device = embedder.mean.device
     gallery = embed(embedder, dataset.train.images.to(device), views)
@@ -31,16 +35,10 @@ def measure(run: str, embedder: Embedder, dataset: Dataset, views: int = 1) -> E
         **metrics.retrieval(queries, test.labels),
         **metrics.verification(metrics.pair_similarities(queries, test.labels)),
     }
-    return Evaluation(
-        run,
-        dataset.name,
-        dataset.measured,
-        measures,
-        Arrays(
-            queries.cpu().numpy(),
-            test.labels.cpu().numpy(),
-            neighbors.int().cpu().numpy(),
-            of_neighbors.cpu().numpy(),
-            cosines.float().cpu().numpy(),
-        ),
+    return measures, Arrays(
+        queries.cpu().numpy(),
+        test.labels.cpu().numpy(),
+        neighbors.int().cpu().numpy(),
+        of_neighbors.cpu().numpy(),
+        cosines.float().cpu().numpy(),
     )

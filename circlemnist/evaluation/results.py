@@ -1,15 +1,16 @@
-"""What was measured of a run, and its files: `eval.json`, `eval.txt` and `embeddings.npz`."""
+"""What was measured of a run, and its files: `eval.json` and `embeddings.npz`."""
 
 import json
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.data.classes import CLASS_NAMES, CLASSES
+from circlemnist.config import CLASSES
+from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.errors import UserError
+from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.npz import read_npz
 from circlemnist.runs.run import Run
 from circlemnist.runs.whole_files import replacing, write_text
@@ -61,6 +62,7 @@ class Evaluation:
         run: name of the run.
         dataset: name of the data set.
         measured: which of its images: "test", or "held-out training".
+        checkpoint: SHA-256 of the checkpoint that was measured, hexadecimal.
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
         arrays: image by image.
     """
@@ -68,6 +70,7 @@ class Evaluation:
     run: str
     dataset: str
     measured: str
+    checkpoint: str | None
     metrics: dict[str, float]
     arrays: Arrays
 
@@ -77,18 +80,19 @@ class Evaluation:
         return f"{len(self.arrays.labels):,} {self.measured} images"
 
     def to_json(self) -> str:
-        """Return `{"run": …, "dataset": …, "images": …, "metrics": {…}}`, shares as 0-1."""
+        """Return run, dataset, images, checkpoint and metrics as an object, shares as 0-1."""
         content = {
             "run": self.run,
             "dataset": self.dataset,
             "images": self.measured,
+            "checkpoint": self.checkpoint,
             "metrics": self.metrics,
         }
         return json.dumps(content, indent=2)
 
 
-def save_evaluation(run: Run, evaluation: Evaluation, table: str) -> None:
-    """Keep an evaluation in the run, with the `table` that people read.
+def save_evaluation(run: Run, evaluation: Evaluation) -> None:
+    """Keep an evaluation in the run.
 
     Raises:
         UserError: the folder cannot be written.
@@ -97,28 +101,30 @@ def save_evaluation(run: Run, evaluation: Evaluation, table: str) -> None:
         with replacing(run.embeddings_file) as temporary:
             indices = np.arange(len(evaluation.arrays.labels))
             np.savez(temporary, indices=indices, **vars(evaluation.arrays))
-        write_text(run.table_file, table + "\n")
         write_text(run.metrics_file, evaluation.to_json() + "\n")
     except OSError as error:
         raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
 
 
 def load_evaluation(run: Run) -> Evaluation | None:
-    """Return the evaluation kept in a run, or None where it has none of its newest checkpoint.
+    """Return the evaluation kept in a run, or None where it has none of its checkpoint.
+
+    Where the checkpoint is gone, its evaluation is what there is.
 
     Raises:
         UserError: a file of it is damaged.
     """
-    kept = (run.embeddings_file, run.metrics_file)
-    if not all(file.exists() and newer(file, run.checkpoint_file) for file in kept):
+    if not (run.embeddings_file.exists() and run.metrics_file.exists()):
         return None
+    there = checksum(run.checkpoint_file)
     try:
-        return _read(run)
+        evaluation = _read(run)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
-            f"run `circlemnist eval {run.folder}` again"
+            f"run `eval` {run.folder} again"
         ) from error
+    return evaluation if there in (None, evaluation.checkpoint) else None
 
 
 def _read(run: Run) -> Evaluation:
@@ -129,9 +135,4 @@ def _read(run: Run) -> Evaluation:
         raise ValueError("measures are missing, or of an unknown data set")
     arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
     arrays.check()
-    return Evaluation(run.name, dataset, measured, metrics, arrays)
-
-
-def newer(file: Path, other: Path) -> bool:
-    """Tell whether `file` is at least as new as `other`, or `other` is not there."""
-    return not other.exists() or file.stat().st_mtime_ns >= other.stat().st_mtime_ns
+    return Evaluation(run.name, dataset, measured, report["checkpoint"], metrics, arrays)

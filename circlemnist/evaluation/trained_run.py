@@ -1,19 +1,18 @@
-"""What pictures of a run are made of, each part loaded when it is first needed."""
+"""A trained run: its settings, network, data and measures, each loaded when it is first needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from circlemnist.cli.report import as_table
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
-from circlemnist.models.embedder import Embedder, embedder_of
-from circlemnist.runs.checkpoint import restore_from
-from circlemnist.runs.environment import resolve_device
+from circlemnist.models.device import resolve_device
+from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.snapshots import Snapshots, load_snapshots
@@ -27,6 +26,7 @@ class TrainedRun:
         run: the run.
         data_dir: folder of the data sets; None for the one that the run was trained with.
         device: "auto", "cpu", "cuda" or "mps".
+        checkpoint: SHA-256 of the checkpoint that the embedder was loaded from.
 
     What is known already may be assigned. Each part raises UserError where its file, the data or
     the device is not usable.
@@ -35,6 +35,7 @@ class TrainedRun:
     run: Run
     data_dir: str | None = None
     device: str = "auto"
+    checkpoint: str | None = field(default=None, init=False)
 
     @cached_property
     def config(self) -> Config:
@@ -55,7 +56,9 @@ class TrainedRun:
     @cached_property
     def embedder(self) -> Embedder:
         """The network of the newest checkpoint, on the device."""
-        embedder = embedder_of(self.config)
+        # ahead of loading: should the file change now, the run is measured again later
+        self.checkpoint = checksum(self.run.checkpoint_file)
+        embedder = build_embedder(self.config)
         restore_from(
             self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])
         )
@@ -68,8 +71,16 @@ class TrainedRun:
 
     def measured(self) -> Evaluation:
         """Measure the newest checkpoint on the test split, and keep the result in the run."""
-        evaluation = measure(self.run.name, self.embedder, self.dataset, self.config.views)
-        save_evaluation(self.run, evaluation, as_table(evaluation))
+        metrics, arrays = measure(self.embedder, self.dataset, self.config.views)
+        evaluation = Evaluation(
+            self.run.name,
+            self.dataset.name,
+            self.dataset.measured,
+            self.checkpoint,
+            metrics,
+            arrays,
+        )
+        save_evaluation(self.run, evaluation)
         return evaluation
 
     @cached_property

@@ -1,129 +1,18 @@
 """The three jobs of the program: train, evaluate, plot. Each takes and leaves a run folder."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from circlemnist.config import Config
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.data.datasets import load_dataset
-from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.animation import movie_formats, save_animation
 from circlemnist.plots.pictures import OF_A_RUN, Style, gradients, heading, snapshot_captions
 from circlemnist.plots.projection import project, project_frames
-from circlemnist.plots.style import LIGHT, WIDTH, check_format, save_figure
-from circlemnist.runs.checkpoint import restore_from
-from circlemnist.runs.environment import describe, resolve_device
-from circlemnist.runs.lock import locked
-from circlemnist.runs.new_run import create_run
-from circlemnist.runs.run import Run
+from circlemnist.plots.style import check_format, save_figure
 from circlemnist.runs.whole_files import write_text, writing
-from circlemnist.training.diagnosis import crowded
-from circlemnist.training.loop import fit
-from circlemnist.training.progress import Mode, Progress
-from circlemnist.training.signals import Stopped, StopSignals
-from circlemnist.training.snapshots import Recorder
-from circlemnist.training.state import start_training
-
-# drawn at the end of a training, with the quickest projection
-FIRST_PICTURES = ("embedding", "history")
-
-
-class Interrupted(Exception):
-    """A signal stopped the training of `run`, whose checkpoint is that of the last step done.
-
-    Attributes:
-        run: the run.
-        exit_code: 128 and the number of the signal.
-    """
-
-    def __init__(self, run: Run, exit_code: int) -> None:
-        super().__init__(f"stopped; {run.name} keeps every step it has done")
-        self.run = run
-        self.exit_code = exit_code
-
-
-def train(
-    config: Config,
-    outputs: Path,
-    name: str | None,
-    run: Run | None,
-    mode: Mode,
-    say: Callable[[str], object],
-) -> tuple[Run, Evaluation]:
-    """Train a new run, or continue `run`, to its last epoch, and evaluate it.
-
-    The run folder is made only when the settings, the data and the device have proved good.
-
-    Args:
-        config: the settings; those of `run` where it is given.
-        outputs: the folder of runs.
-        name: of a new run; None for the time, gamma and m.
-        mode: how progress is shown.
-        say: told, in a line, what the user should know.
-
-    Raises:
-        UserError: a setting, the data, the device or the folder is not usable; another process
-            trains the run; or the loss is no longer finite.
-        Interrupted: SIGINT, SIGTERM or SIGHUP came while the run trained or was measured.
-        Stopped: one of them came before.
-    """
-    with StopSignals() as stop:
-        device = resolve_device(config.device)
-        dataset = load_dataset(
-            config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say
-        )
-        # a run finds its data again, wherever the next command is typed
-        config = replace(config.on(dataset.name), data_dir=str(Path(config.data_dir).resolve()))
-        dataset = dataset.hold_out(config.holdout)
-        split = dataset.train.to(device)
-        training = start_training(config, split)
-        if config.snapshots:
-            training.recorder = Recorder(dataset.test.to(device), config.steps(len(split)))
-        if warning := crowded(config):
-            say(warning)
-        if run is None:
-            facts = {
-                **describe(device),
-                "seed": config.seed,
-                "dataset": dataset.name,
-                "dataset_sha256": dataset.checksum(),
-            }
-            run = create_run(outputs, name, config, facts)
-        try:
-            with locked(run):
-                if run.checkpoint_file.exists():
-                    restore_from(run.checkpoint_file, training.restore)
-                    if training.recorder is not None:
-                        done = training.scheduler.last_epoch  # steps, whatever its name says
-                        training.recorder.restore(run.snapshots_file, done)
-                with Progress(mode, config, len(split)) as progress, stop.between_steps():
-                    fit(training, config, split, run, progress, stop)
-                trained = TrainedRun(run, config.data_dir, config.device)
-                trained.config, trained.dataset = config, dataset
-                trained.embedder = training.embedder
-                evaluation = trained.evaluation = trained.measured()
-                style = Style(LIGHT, projection="pca")
-                list(plot(trained, FIRST_PICTURES, style, None, WIDTH, quiet=True))
-        except Stopped as stopped:
-            raise Interrupted(run, stopped.exit_code) from None
-        return run, evaluation
-
-
-def evaluate(run: Run, data_dir: str | None, device: str) -> Evaluation:
-    """Measure the newest checkpoint of a run on the test split; the result is kept in the run.
-
-    Args:
-        data_dir: folder of the data sets; None for the one that the run was trained with.
-        device: "auto", "cpu", "cuda" or "mps".
-
-    Raises:
-        UserError: the run, the data or the device is not usable.
-    """
-    return TrainedRun(run, data_dir, device).measured()
 
 
 def plot(

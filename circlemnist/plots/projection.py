@@ -94,7 +94,7 @@ def _umap(embeddings: Array, seed: int) -> Array:
         from umap import UMAP
     except ImportError as error:
         raise UserError(
-            "--projection umap needs the package umap-learn: pip install 'circlemnist[umap]'"
+            "`projection` umap needs the package umap-learn: pip install 'circlemnist[umap]'"
         ) from error
     neighbors = min(NEIGHBORS, len(embeddings) - 1)
     return np.asarray(

@@ -20,7 +20,7 @@ import torch
 from circlemnist.errors import UserError
 from circlemnist.runs.whole_files import write_bytes
 
-FORMAT = 2
+FORMAT = 3
 SEAL = re.compile(rb"circlemnist checkpoint (\d{4}) sha256 ([0-9a-f]{64})")
 DIGEST_BYTES = 64
 SEAL_BYTES = len(f"circlemnist checkpoint {FORMAT:04} sha256 ") + DIGEST_BYTES
@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; make room, then continue "
-            f"with --resume {path.parent.name}"
+            f"with `resume` {path.parent.name}"
         ) from error
 
 
@@ -59,8 +59,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             content = file.read()
     except FileNotFoundError:
         raise UserError(
-            f"{path.parent} has no checkpoint yet: "
-            f"train it, with `circlemnist train --resume {path.parent.name}`"
+            f"{path.parent} has no checkpoint yet: train it, with `resume` {path.parent.name}"
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -96,6 +95,21 @@ def restore_from(path: Path, restore: Callable[[dict[str, Any]], object]) -> Non
             f"{path} does not fit config.toml beside it: "
             "one of the two was changed, or is of another version; train again"
         ) from error
+
+
+def checksum(path: Path) -> str | None:
+    """Return the SHA-256 of a checkpoint as it lies there, hexadecimal; None where there is none.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def sealed(archive: bytes, version: int = FORMAT) -> bytes:

@@ -8,29 +8,11 @@ from typing import Any
 
 import torch
 
-import circlemnist
-from circlemnist.errors import UserError
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `mps`.
-
-    Raises:
-        UserError: this machine has no such device.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
-    if not there.get(name, True):
-        raise UserError(f"--device {name}: this machine has no such device; use --device auto")
-    return torch.device(name)
-
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Return versions, device, threads and git revision, for `environment.json`."""
     libraries = ("torch", "torchvision", "numpy", "scikit-learn")
     return {
-        "circlemnist": circlemnist.__version__,
         "revision": _revision(),
         "python": platform.python_version(),
         **{library: version(library) for library in libraries},

@@ -32,7 +32,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_gamma{config.gamma:g}_m{config.m:g}"
     )
     if Path(stem).name != stem or stem.startswith(".") or not stem.isprintable():
-        raise UserError(f"{stem!r} cannot name a run: give --name a plain folder name")
+        raise UserError(f"{stem!r} cannot name a run: give `name` a plain folder name")
     try:
         outputs.mkdir(parents=True, exist_ok=True)
         _remove_unfinished_runs(outputs)
@@ -46,7 +46,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
             shutil.rmtree(hidden.folder, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"cannot write into {outputs}: {error.strerror}; choose another folder with --outputs"
+            f"cannot write into {outputs}: {error.strerror}; choose another folder for `outputs`"
         ) from error
 
 
@@ -62,7 +62,7 @@ def _show(hidden: Path, stem: str, unique: bool) -> Path:
             if not unique:
                 raise UserError(
                     f"the run {stem!r} is already in {hidden.parent}: "
-                    f"choose another --name, or continue it with --resume {stem}"
+                    f"choose another `name`, or continue it with `resume` {stem}"
                 ) from None
         else:
             flush_folder(folder.parent)

@@ -43,10 +43,6 @@ class Run:
         return self.folder / "eval.json"
 
     @property
-    def table_file(self) -> Path:
-        return self.folder / "eval.txt"
-
-    @property
     def embeddings_file(self) -> Path:
         return self.folder / "embeddings.npz"
 
@@ -84,7 +80,7 @@ def find_run(outputs: Path, name: str | None) -> Run:
     if name is None:
         runs = _runs(outputs)
         if not runs:
-            raise UserError(f"no runs in {outputs}: train one first, with `circlemnist train`")
+            raise UserError(f"no runs in {outputs}: train one first, with `train`")
         newest = max(runs, key=lambda folder: (folder / "config.toml").stat().st_mtime_ns)
         return Run(newest.resolve())
     for folder in (Path(name), outputs / name):

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from circlemnist.config import Config
-from circlemnist.data.classes import CLASSES
+from circlemnist.config import CLASSES, Config
 from circlemnist.runs.history import Epoch
 
 # Largest cosine between neighbours among ten directions placed as far apart as D dimensions allow:
@@ -30,8 +29,8 @@ def crowded(config: Config) -> str | None:
     least = math.ceil(100 * cosine / math.sqrt(2)) / 100
     return (
         f"ten classes in {config.dim} dimensions have neighbours with a cosine of {cosine:.2f} at "
-        f"best, above the √2·m = {math.sqrt(2) * config.m:.2f} that --m {config.m:g} asks for: "
-        f"take --m {least:g} or more{', or a larger --dim' if config.dim < 9 else ''}"
+        f"best, above the √2·m = {math.sqrt(2) * config.m:.2f} that `m` {config.m:g} asks for: "
+        f"take `m` {least:g} or more{', or a larger `dim`' if config.dim < 9 else ''}"
     )
 
 
@@ -48,21 +47,21 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     """
     _, sp, sn, _ = values.double().cpu().unbind(1)
     pairless = int((sp.isnan() | sn.isnan()).sum())
-    if pairless:
+    if pairless and config.labels == "pair":
         yield (
             "pairless",
             f"{pairless} of {len(values)} batches of epoch {len(history)} had no positive or no "
-            f"negative pair, and taught nothing: raise --batch-size above {config.batch_size}",
+            f"negative pair, and taught nothing: raise `batch_size` above {config.batch_size}",
         )
     half = len(values) // 2
     mean_sp, mean_sn = sp[half:].nanmean().item(), sn[half:].nanmean().item()
     warm = len(history) * len(values) >= WARM_UP_STEPS
     if warm and mean_sn > COLLAPSED_COSINE and mean_sp - mean_sn < COLLAPSED_GAP:
-        mend = "lower --lr"
+        mend = "lower `lr`"
         if config.net == "article":
-            mend += ", or take --net small, which ends in BatchNorm"
+            mend += ", or take `net` small, which ends in BatchNorm"
         elif not config.last_norm:
-            mend += ", or take --last-norm"
+            mend += ", or take `last_norm`"
         yield (
             "collapse",
             f"the embeddings have collapsed to a point, mean s_n {mean_sn:.3f} at mean s_p "
@@ -76,6 +75,6 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
             yield (
                 "no fall",
                 f"the loss does not fall: {before:.3f} in epoch {len(history) - epochs}, "
-                f"{now:.3f} in epoch {len(history)}: try a lower --lr, or a higher one if it is "
+                f"{now:.3f} in epoch {len(history)}: try a lower `lr`, or a higher one if it is "
                 "tiny",
             )

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.data.augment import random_affine
-from circlemnist.data.datasets import Split, balanced_batches, batches
+from circlemnist.data.batches import balanced_batches, batches
+from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.losses import pair_statistics
 from circlemnist.runs.history import Epoch, write_history
@@ -17,15 +18,15 @@ from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
-from circlemnist.training.state import Diverged, Part, Training
+from circlemnist.training.state import Diverged, EpochCursor, TrainState
 
-# Steps from one look for a loss that is not finite to the next: looking waits for a GPU.
-LOOK_EVERY = {"cpu": 1}
-LOOK_SELDOM = 50
+# Steps from one check for a loss that is not finite to the next: checking waits for a GPU.
+CHECK_EVERY = {"cpu": 1}
+CHECK_SELDOM = 50
 
 
 def fit(
-    training: Training,
+    state: TrainState,
     config: Config,
     split: Split,
     run: Run,
@@ -35,7 +36,7 @@ def fit(
     """Train to the last epoch, with a checkpoint and a row of history after each.
 
     Args:
-        training: what to train, new or restored from a checkpoint.
+        state: of a training that is new, or restored from a checkpoint.
         config: resolved for a data set.
         split: the training images, on the device to train on.
         run: where the checkpoint and the history go.
@@ -46,27 +47,27 @@ def fit(
         UserError: the loss is no longer finite, or the run's folder cannot be written.
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
-    write_history(run.history_file, training.history)
-    with _explained(training, config, run):
+    write_history(run.history_file, state.history)
+    with _explained(state, config, run):
         assert config.epochs is not None
         said: set[str] = set()
         try:
-            for number in range(len(training.history) + 1, config.epochs + 1):
-                values = train_epoch(training, config, split, number, progress, stop)
-                training.save(run)
-                progress.epoch(training.history[-1])
-                for kind, line in diagnose(training.history, values, config):
+            while len(state.history) < config.epochs:
+                values = train_epoch(state, config, split, progress, stop)
+                state.save(run)
+                progress.epoch(state.history[-1])
+                for kind, line in diagnose(state.history, values, config):
                     if kind not in said:
                         progress.note(line)
                     said.add(kind)
                 stop.check()
         except Stopped:
-            training.save(run)
+            state.save(run)
             raise
 
 
 @contextmanager
-def _explained(training: Training, config: Config, run: Run) -> Iterator[None]:
+def _explained(state: TrainState, config: Config, run: Run) -> Iterator[None]:
     """Say of a training that diverges where it did, what to lower, and what is kept."""
     try:
         yield
@@ -74,82 +75,87 @@ def _explained(training: Training, config: Config, run: Run) -> Iterator[None]:
         kept = "it has no checkpoint yet"
         if run.checkpoint_file.exists():
             kept = f"{run.checkpoint_file} is the last good checkpoint"
-        number = len(training.history) + (training.part is not None)
+        number = len(state.history) + (state.cursor is not None)
         raise UserError(
             f"{error} in epoch {number} (gamma {config.gamma:g}, m {config.m:g}, lr "
-            f"{training.optimizer.param_groups[0]['lr']:g}): lower --lr or --gamma; {kept}"
+            f"{state.optimizer.param_groups[0]['lr']:g}): lower `lr` or `gamma`; {kept}"
         ) from error
 
 
 def train_epoch(
-    training: Training,
-    config: Config,
-    split: Split,
-    number: int,
-    progress: Progress,
-    stop: StopSignals,
+    state: TrainState, config: Config, split: Split, progress: Progress, stop: StopSignals
 ) -> Tensor:
-    """Train one epoch, the `number`-th, or what is left of it, and add its row to the history.
+    """Train the next epoch, or what is left of the one begun, and add its row to the history.
 
     Returns:
         (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step.
 
     Raises:
         Diverged: the loss is no longer finite.
-        Stopped: a signal has come; the steps done are in `training.part`.
+        Stopped: a signal has come; the steps done are in `state.cursor`.
     """
     device = split.labels.device
-    if training.part is None:
-        order = _order(config, split, training.generator)
-        training.part = Part(order, torch.zeros(len(order), 4, device=device))
-    part = training.part
-    order, part.values = part.order.to(device), part.values.to(device)
-    started = time.perf_counter() - part.seconds
-    steps_before = (number - 1) * len(order)
+    cursor = state.cursor = state.cursor or _first_step(config, split, state.generator)
+    order, cursor.values = cursor.order.to(device), cursor.values.to(device)
+    number, started = len(state.history) + 1, time.perf_counter() - cursor.seconds
     plain_from = round((1 - config.plain_share) * config.steps(len(split)))
-    look_every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
-    lr = config.lr
-    training.embedder.train()
-    if training.recorder is not None and steps_before == part.done == 0:
-        training.recorder.look(0, training.embedder)
-    for step in range(part.done, len(order)):
-        indices = order[step]
-        images = split.images[indices, None].float() / 255  # (B, 1, 28, 28)
-        if config.augment and steps_before + step < plain_from:
-            images = random_affine(images, training.generator, config.elastic)
-        *first, embeddings = training.forward(images)  # (B, F) where it is folded, (B, D)
-        loss = training.criterion(embeddings, split.labels[indices])
-        statistics = pair_statistics(embeddings, split.labels[indices], config.m)
-        if first:
-            loss = loss + training.shaping(first[0], split.labels[indices])
-        part.values[step] = torch.stack([loss.detach(), *statistics])
-        if step % look_every == 0 or step + 1 == len(order):
-            _check_finite(part.values[: step + 1, 0], embeddings)
-        training.optimizer.zero_grad()
-        loss.backward()
-        training.optimizer.step()
-        lr = float(training.scheduler.get_last_lr()[0])
-        training.scheduler.step()
-        if training.recorder is not None:
-            training.recorder.look(steps_before + step + 1, training.embedder)
-        part.done, part.seconds = step + 1, time.perf_counter() - started
-        if part.done < len(order):
+    check_every = CHECK_EVERY.get(device.type, CHECK_SELDOM)
+    state.embedder.train()
+    if state.recorder is not None and state.step == 0:
+        state.recorder.record(0, state.embedder)
+    for indices in order[cursor.step :]:
+        images, labels = split.images[indices, None].float() / 255, split.labels[indices]
+        if config.augment and state.step < plain_from:
+            images = random_affine(images, state.generator, config.elastic)
+        lr = float(state.scheduler.get_last_lr()[0])
+        loss, embeddings = train_step(state, images, labels)
+        statistics = pair_statistics(embeddings, labels, config.m)
+        cursor.values[cursor.step] = torch.stack([loss, *statistics])
+        cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
+        done = cursor.step == len(order)
+        if done or cursor.step % check_every == 0:
+            _check_finite(cursor.values[: cursor.step, 0], embeddings)
+        if state.recorder is not None:
+            state.recorder.record(state.step, state.embedder)
+        if not done:
             stop.check()
-        progress.step(number, step, part.values[step], lr)
+        progress.step(number, cursor.step, cursor.values[cursor.step - 1], lr)
     # a batch may lack positive or negative pairs: their mean is NaN there
-    mean_sp, mean_sn, violating = part.values[:, 1:].nanmean(0).tolist()
-    mean_loss, seconds = part.values[:, 0].mean().item(), round(part.seconds, 3)
-    training.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, lr, seconds))
-    training.part = None
-    return part.values
+    mean_sp, mean_sn, violating = cursor.values[:, 1:].nanmean(0).tolist()
+    mean_loss, seconds = cursor.values[:, 0].mean().item(), round(cursor.seconds, 3)
+    state.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, lr, seconds))
+    state.cursor = None
+    return cursor.values
 
 
-def _order(config: Config, split: Split, generator: torch.Generator) -> Tensor:
-    """The batches of an epoch, (steps, batch size) int64, as the settings want them."""
+def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Take a step of SGD and of its schedule.
+
+    Args:
+        images: (B, 1, 28, 28) float in 0-1.
+        labels: (B,) int64.
+
+    Returns:
+        The loss () and the embeddings (B, D) ahead of the step, detached.
+    """
+    stages = state.forward(images)
+    loss: Tensor = state.objective(stages, labels)
+    state.optimizer.zero_grad()
+    loss.backward()
+    state.optimizer.step()
+    state.scheduler.step()
+    state.step += 1
+    return loss.detach(), stages[-1].detach()
+
+
+def _first_step(config: Config, split: Split, generator: torch.Generator) -> EpochCursor:
+    """The beginning of an epoch, its batches drawn as the settings want them."""
     if config.classes_per_batch:
         labels = split.labels.cpu()
-        return balanced_batches(labels, config.classes_per_batch, config.batch_size, generator)
-    return batches(len(split), config.batch_size, generator)
+        order = balanced_batches(labels, config.classes_per_batch, config.batch_size, generator)
+    else:
+        order = batches(len(split), config.batch_size, generator)
+    return EpochCursor(order, torch.zeros(len(order), 4))
 
 
 def _check_finite(losses: Tensor, embeddings: Tensor) -> None:

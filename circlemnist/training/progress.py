@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, NoReturn, Self
 
@@ -23,14 +24,18 @@ class Progress:
         mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
         config: resolved for a data set.
         size: of the training split.
+        say: told, in every mode, what the user should know.
     """
 
-    def __init__(self, mode: Mode, config: Config, size: int) -> None:
+    def __init__(
+        self, mode: Mode, config: Config, size: int, say: Callable[[str], object] = print
+    ) -> None:
         self.mode = mode
         self.epochs = config.epochs
         self.batch_size = config.batch_size
         self.images = size // config.batch_size * config.batch_size
         self.bar: tqdm[NoReturn] | None = None
+        self.say = say
         self.shown = 0.0
 
     def __enter__(self) -> Self:
@@ -45,7 +50,7 @@ class Progress:
         self._close_bar()
 
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-        """Show the `step`-th step, from 0, at most five times a second.
+        """Show the `step`-th step of an epoch, at most five times a second.
 
         Args:
             values: (4,) loss, mean s_p, mean s_n, violating; reading them waits for the device.
@@ -60,11 +65,11 @@ class Progress:
             loss, mean_sp, mean_sn, _ = values.tolist()
             rate = self.bar.format_dict["rate"] or 0.0
             self.bar.bar_format = (
-                f"epoch {epoch}/{self.epochs} batch {step + 1}/{self.images // self.batch_size} "
+                f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
                 f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
                 f"{rate:,.0f} images/s"
             )
-            self.bar.update((step + 1) * self.batch_size - self.bar.n)
+            self.bar.update(step * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:
         """Show a finished epoch as a line, which stays."""
@@ -80,10 +85,9 @@ class Progress:
             )
 
     def note(self, line: str) -> None:
-        """Tell, on standard error and in every mode, what the user should know."""
+        """Tell what the user should know."""
         self._close_bar()
-        with unread_is_fine(sys.stderr):
-            print(line, file=sys.stderr, flush=True)
+        self.say(line)
 
     def _close_bar(self) -> None:
         if self.bar is not None:

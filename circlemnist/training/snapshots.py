@@ -15,7 +15,7 @@ from circlemnist.models.embedder import Embedder, embed
 from circlemnist.runs.npz import read_npz
 from circlemnist.runs.whole_files import replacing
 
-# 31 looks at 500 images are the work of a tenth of an epoch of MNIST.
+# 31 snapshots of 500 images are the work of a tenth of an epoch of MNIST.
 INTERVALS = 30
 SAMPLE = 500
 
@@ -25,7 +25,7 @@ class Snapshots:
     """What was seen, as `snapshots.npz`.
 
     Attributes:
-        steps: (T,) int64, steps trained before each look, ascending from 0.
+        steps: (T,) int64, steps trained before each, ascending from 0.
         indices: (S,) int64, of the images in the test split.
         labels: (S,) int64.
         embeddings: (T, S, D) float16, unit rows.
@@ -38,7 +38,7 @@ class Snapshots:
 
 
 class Recorder:
-    """Looks at a fixed sample of a split at fixed steps of a training, more often at its start.
+    """Embeds a fixed sample of a split at fixed steps of a training, more often at its start.
 
     Args:
         split: the test split, on the device to train on.
@@ -49,10 +49,10 @@ class Recorder:
         self.indices = torch.linspace(0, len(split) - 1, min(SAMPLE, len(split))).long()
         sample = self.indices.to(split.labels.device)
         self.images, self.labels = split.images[sample], split.labels[sample]
-        self.due = {round(steps * (look / INTERVALS) ** 2) for look in range(INTERVALS + 1)}
+        self.due = {round(steps * (part / INTERVALS) ** 2) for part in range(INTERVALS + 1)}
         self.seen: dict[int, Tensor] = {}
 
-    def look(self, step: int, embedder: Embedder) -> None:
+    def record(self, step: int, embedder: Embedder) -> None:
         """Embed the sample if that is due after `step` steps."""
         if step in self.due:
             self.seen[step] = embed(embedder, self.images).half()
@@ -93,7 +93,7 @@ def load_snapshots(path: Path) -> Snapshots:
     """
     if not path.exists():
         raise UserError(
-            f"{path.parent} has no snapshots: train with --snapshots to see how the space forms"
+            f"{path.parent} has no snapshots: train with `snapshots` to see how the space forms"
         )
     try:
         found = Snapshots(**read_npz(path, [field.name for field in fields(Snapshots)]))

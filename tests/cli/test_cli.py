@@ -89,7 +89,6 @@ def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
         "last.pt",
         "lock",
         "eval.json",
-        "eval.txt",
         "embeddings.npz",
         "plots",
     }
@@ -247,6 +246,27 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
     (tmp_path / "a-file").write_text("")
     assert_one_line_error(invoke("train", *args), *words)
     assert not list(tmp_path.glob("outputs/*"))
+
+
+@pytest.mark.parametrize(
+    ("idle", "beside", "words"),
+    [
+        (["--elastic", "0.5"], ["--no-augment"], "--elastic has no effect where --augment is off"),
+        (["--plain-share", "0"], ["--no-augment"], "--plain-share has no effect"),
+        (["--pairs", "batch"], ["--labels", "class"], "--pairs has no effect where --labels is"),
+        (["--pairs", "anchor"], ["--labels", "fixed"], "--pairs has no effect"),
+        (["--no-last-norm"], ["--net", "article"], "--last-norm has no effect where --net is"),
+    ],
+    ids=" ".join,
+)
+def test_flag_that_changes_nothing_is_refused_when_typed(
+    idle: list[str], beside: list[str], words: str, tmp_path: Path
+) -> None:
+    assert_one_line_error(invoke("train", "--dry-run", *idle, *beside), words)
+    assert invoke("train", "--dry-run", *idle).exit_code == 0
+    assert invoke("train", "--dry-run", *beside).exit_code == 0
+    (tmp_path / "both.toml").write_text(invoke("train", "--dry-run", *beside).stdout)
+    assert invoke("train", "--dry-run", "--config", "both.toml").exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["eval", "plot"])

@@ -77,16 +77,17 @@ def test_evaluation_stays_within_its_memory(mnist_dir: Path) -> None:
     code = """
 import resource
 import torch
+from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.measure import measure
 from circlemnist.models.embedder import build_embedder, embed
 from pathlib import Path
 
 dataset = load_dataset("mnist", Path("data"))
-embedder = build_embedder("small", 64, 0.13, 0.31)
+embedder = build_embedder(Config(net="small"), 0.13, 0.31)
 embed(embedder, dataset.test.images)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-measure("run", embedder, dataset)
+measure(embedder, dataset)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
     result = subprocess.run(

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from circlemnist.config import SettingError
-from circlemnist.data.datasets import balanced_batches, batches, load_dataset
+from circlemnist.data.batches import balanced_batches, batches
+from circlemnist.data.datasets import load_dataset
 from circlemnist.data.download import DownloadError
-from circlemnist.errors import UserError
+from circlemnist.errors import SettingError, UserError
 
 Serve = Callable[..., str]
 
@@ -160,7 +160,7 @@ def test_damaged_file_is_named_not_replaced(name: str, damage: str, mnist_dir: P
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
-    with pytest.raises(UserError, match="--data-dir"):
+    with pytest.raises(UserError, match="`data_dir`"):
         load_dataset("mnist", tmp_path / "data")
 
 
@@ -214,7 +214,7 @@ def test_balanced_batches_use_up_every_class_before_they_repeat_an_image() -> No
 
 
 def test_more_classes_a_batch_than_there_are_is_an_error() -> None:
-    with pytest.raises(SettingError, match="classes_per_batch must be ≤ 3"):
+    with pytest.raises(SettingError, match="`classes_per_batch` must be ≤ 3"):
         balanced_batches(torch.arange(3), 4, 4, torch.Generator())
 
 

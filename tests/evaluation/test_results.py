@@ -1,6 +1,8 @@
 """What was measured is read back; a file of it from a stranger runs no code and breaks nothing."""
 
+import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 
 from circlemnist.errors import UserError
 from circlemnist.evaluation.results import load_evaluation
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.runs.checkpoint import checksum, load_checkpoint, save_checkpoint
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
 from tests.payload import Payload
@@ -27,10 +31,40 @@ def test_evaluation_is_read_back(run: Run) -> None:
     assert evaluation.arrays.embeddings.shape == (360, 64)
 
 
+def test_evaluation_names_the_checkpoint_it_measured(run: Run) -> None:
+    """Copied with other times, a run keeps its evaluation; with another checkpoint, it has none."""
+    report = json.loads(run.metrics_file.read_text())
+    found = hashlib.sha256(run.checkpoint_file.read_bytes()).hexdigest()
+    assert report["checkpoint"] == found
+    for file in (run.metrics_file, run.embeddings_file):
+        os.utime(file, (1, 1))
+    assert load_evaluation(run) is not None
+    run.checkpoint_file.write_bytes(run.checkpoint_file.read_bytes() + b"x")
+    assert load_evaluation(run) is None
+    run.checkpoint_file.unlink()
+    assert load_evaluation(run) is not None
+
+
+def test_another_checkpoint_is_measured_again(run: Run) -> None:
+    """The embedder of the new one, not what is kept of the old."""
+    state = load_checkpoint(run.checkpoint_file)
+    for tensor in state["embedder"].values():
+        if tensor.is_floating_point():
+            tensor.add_(0.1)
+    save_checkpoint(run.checkpoint_file, state)
+    kept = json.loads(run.metrics_file.read_text())["metrics"]
+    again = TrainedRun(run).evaluation
+    assert again.metrics != kept
+    assert again.checkpoint == checksum(run.checkpoint_file)
+    found = load_evaluation(run)
+    assert found is not None
+    assert found.metrics == again.metrics
+
+
 def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
     hostile: Any = np.array([Payload(tmp_path / "ran")], dtype=object)
     np.savez(run.embeddings_file, embeddings=hostile, labels=np.zeros(1, int))
-    with pytest.raises(UserError, match="is damaged: run `circlemnist eval"):
+    with pytest.raises(UserError, match="is damaged: run `eval"):
         load_evaluation(run)
     assert not (tmp_path / "ran").exists()
     with np.load(run.embeddings_file, allow_pickle=True) as arrays:

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
+from pickle import PicklingError
 from random import Random
 
 import pytest
@@ -29,7 +30,7 @@ def test_torch_opens_a_checkpoint_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no checkpoint yet: train it, with .*--resume"):
+    with pytest.raises(UserError, match=r"no checkpoint yet: train it, with `resume`"):
         load_checkpoint(tmp_path / "last.pt")
 
 
@@ -78,11 +79,11 @@ def test_every_damage_to_a_checkpoint_is_named(finished_run: Path, tmp_path: Pat
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("version", "mend"), [(1, "train the run again"), (3, "update")])
+@pytest.mark.parametrize(("version", "mend"), [(2, "train the run again"), (4, "update")])
 def test_other_formats_are_refused(version: int, mend: str, tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(sealed(archive({"embedder": {}}), version))
-    with pytest.raises(UserError, match=f"format {version}, .* reads format 2: {mend}"):
+    with pytest.raises(UserError, match=f"format {version}, .* reads format 3: {mend}"):
         load_checkpoint(path)
 
 
@@ -113,7 +114,7 @@ def test_sealed_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"epoch": 1})
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises((AttributeError, PicklingError)):  # by the version of Python
         save_checkpoint(path, {"epoch": lambda: 2})
     assert load_checkpoint(path)["epoch"] == 1
     assert list(tmp_path.iterdir()) == [path]

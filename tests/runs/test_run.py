@@ -27,20 +27,20 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> Non
 
 def test_taken_name_is_refused(tmp_path: Path) -> None:
     create_run(tmp_path, "mine", Config(), {})
-    with pytest.raises(UserError, match=r"'mine' is already in .*--resume mine"):
+    with pytest.raises(UserError, match=r"'mine' is already in .*`resume` mine"):
         create_run(tmp_path, "mine", Config(), {})
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "/tmp/x", ".hidden"])
 def test_name_must_be_a_plain_folder_name(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--name"):
+    with pytest.raises(UserError, match="`name`"):
         create_run(tmp_path, name, Config(), {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_outputs_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
-    with pytest.raises(UserError, match=r"outputs.*--outputs"):
+    with pytest.raises(UserError, match=r"outputs.*`outputs`"):
         create_run(tmp_path / "outputs", None, Config(), {})
 
 
@@ -54,7 +54,7 @@ def test_run_is_found_by_name_by_folder_and_as_the_newest(tmp_path: Path) -> Non
 
 
 def test_unknown_run_and_empty_outputs_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="circlemnist train"):
+    with pytest.raises(UserError, match="with `train`"):
         find_run(tmp_path, None)
     with pytest.raises(UserError, match="it holds no runs"):
         find_run(tmp_path, "mine")
@@ -68,3 +68,13 @@ def test_history_is_a_row_an_epoch(tmp_path: Path) -> None:
     assert run.history() == []
     write_history(run.history_file, [Epoch(1, 2.5, 0.5, 0.1, 0.7, 0.01, 3.0)])
     assert run.history() == [Epoch(1, 2.5, 0.5, 0.1, 0.7, 0.01, 3.0)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["epoch,loss\n1,2\n", "hello\nworld\n", "epoch,loss,mean_sp,mean_sn,violating,lr,seconds\n1,x"],
+)
+def test_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(UserError, match=r"cannot read .*history\.csv"):
+        Run(tmp_path).history()

@@ -14,11 +14,12 @@ from circlemnist.errors import UserError
 from circlemnist.models.embedder import Embedder
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.run import Run
+from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
-from circlemnist.training.state import Training, start_training
+from circlemnist.training.state import TrainState
 from tests.conftest import assert_one_line_error, invoke
 
 CONFIG = Config(dataset="digits", net="small", augment=False)
@@ -45,7 +46,7 @@ class Listening(Progress):
 
 def notes(config: Config, split: Split, folder: Path) -> list[str]:
     progress = Listening(config)
-    fit(start_training(config, split), config, split, Run(folder), progress, StopSignals())
+    fit(build_training(config, split), config, split, Run(folder), progress, StopSignals())
     return progress.notes
 
 
@@ -56,14 +57,20 @@ def test_batches_without_pairs(split: Split, tmp_path: Path) -> None:
     # four images all of different classes: 0.9 * 0.8 * 0.7, or all of one: 0.1 cubed
     assert count / 359 == pytest.approx(0.505, abs=0.1)
     assert "of 359 batches of epoch 1 had no positive or no negative pair" in line
-    assert "raise --batch-size above 4" in line
+    assert "raise `batch_size` above 4" in line
+
+
+def test_class_weights_need_no_pairs(split: Split, tmp_path: Path) -> None:
+    """With class-level labels, a batch without pairs teaches as well as any other."""
+    config = replace(CONFIG, epochs=1, batch_size=4, lr=1e-3, labels="class")
+    assert notes(config, split, tmp_path) == []
 
 
 def test_collapse(split: Split, tmp_path: Path) -> None:
     """No BatchNorm before the normalisation, and a large step: all cosines stay near 1."""
     lines = notes(replace(ARTICLE, lr=0.5, epochs=12, scheduler="none"), split, tmp_path)
     assert "collapsed to a point" in lines[0]
-    assert "lower --lr, or take --net small" in lines[0]
+    assert "lower `lr`, or take `net` small" in lines[0]
     assert "the loss does not fall" in lines[1]
     assert len(lines) == 2
 
@@ -71,7 +78,7 @@ def test_collapse(split: Split, tmp_path: Path) -> None:
 def test_loss_that_does_not_fall(split: Split, tmp_path: Path) -> None:
     (line,) = notes(replace(CONFIG, lr=1e-9, epochs=9, batch_size=50), split, tmp_path)
     assert line.startswith("the loss does not fall: ")
-    assert "--lr" in line
+    assert "`lr`" in line
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,7 @@ def test_divergence_stops_at_once_and_names_the_way_back(tmp_path: Path) -> None
         assert "it has no checkpoint yet" in result.stderr
 
 
-def diverge(training: Training, split: Split, config: Config, folder: Path) -> str:
+def diverge(training: TrainState, split: Split, config: Config, folder: Path) -> str:
     progress = Progress("quiet", config, len(split))
     with pytest.raises(UserError) as error:
         fit(training, config, split, Run(folder), progress, StopSignals())
@@ -148,11 +155,11 @@ def diverge(training: Training, split: Split, config: Config, folder: Path) -> s
 def test_loss_that_is_not_finite_names_its_step(split: Split, tmp_path: Path) -> None:
     """After a good epoch a weight becomes NaN between two steps: the very next loss shows it."""
     config = replace(CONFIG, epochs=3)
-    training = start_training(config, split)
+    training = build_training(config, split)
 
     class Spoiling(Progress):
         def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-            if (epoch, step) == (2, 1):
+            if (epoch, step) == (2, 2):
                 next(training.embedder.parameters()).data[0] = math.nan
 
     with pytest.raises(UserError, match=r"not finite at step 3 in epoch 2 .*last\.pt is the last"):
@@ -165,11 +172,11 @@ def test_loss_that_is_not_finite_names_its_step(split: Split, tmp_path: Path) ->
 def test_weights_that_are_not_finite_are_not_saved(split: Split, tmp_path: Path) -> None:
     """The last loss of the epoch was finite, what the last step made of the weights is not."""
     config = replace(CONFIG, epochs=2)
-    training = start_training(config, split)
+    training = build_training(config, split)
 
     class Spoiling(Progress):
         def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-            if step == 4:
+            if step == 5:
                 next(training.embedder.parameters()).data[0] = math.inf
 
     progress = Spoiling("quiet", config, len(split))
@@ -192,7 +199,7 @@ def test_half_precision_that_overflows(split: Split, tmp_path: Path) -> None:
             embeddings: Tensor = self.inner((images * 60_000).half())
             return embeddings
 
-    training = start_training(CONFIG.on("digits"), split)
+    training = build_training(CONFIG.on("digits"), split)
     training.embedder = half = Half(training.embedder)  # type: ignore[assignment]
     training.forward = lambda images: [half(images)]
     message = diverge(training, split, CONFIG.on("digits"), tmp_path)

@@ -61,7 +61,7 @@ def test_step_that_was_done_is_not_done_again(tmp_path: Path) -> None:
     code = f"""
 from circlemnist.runs.checkpoint import load_checkpoint
 from pathlib import Path
-print(load_checkpoint(Path({str(folder / "last.pt")!r}))["part"]["done"])
+print(load_checkpoint(Path({str(folder / "last.pt")!r}))["cursor"]["step"])
 """
     done = subprocess.run([PROGRAM[0], "-c", code], capture_output=True, text=True)
     assert 0 < int(done.stdout) < 359

@@ -56,7 +56,7 @@ def test_killed_run_has_seen_the_same(tmp_path: Path) -> None:
 
 
 def test_run_without_snapshots_gets_one_line(finished_run: Path) -> None:
-    with pytest.raises(UserError, match="has no snapshots: train with --snapshots"):
+    with pytest.raises(UserError, match="has no snapshots: train with `snapshots`"):
         load_snapshots(finished_run / "snapshots.npz")
 
 

@@ -1,9 +1,6 @@
 """The training loop: it learns, it repeats bit for bit, it continues, it stops at nonsense."""
 
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from circlemnist.config import Config, SettingError
+from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.errors import UserError
+from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import ClassCircleLoss
 from circlemnist.losses.directions import spread_directions
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.run import Run
+from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
-from circlemnist.training.state import Training, start_training
+from circlemnist.training.state import TrainState
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2)
 
@@ -31,21 +29,21 @@ def split() -> Split:
     return load_dataset("digits", Path("unused")).train
 
 
-def trained(config: Config, split: Split, folder: Path) -> Training:
+def trained(config: Config, split: Split, folder: Path) -> TrainState:
     folder.mkdir()
-    training = start_training(config, split)
+    training = build_training(config, split)
     progress = Progress("quiet", config, len(split))
     fit(training, config, split, Run(folder), progress, StopSignals())
     return training
 
 
-def restored(config: Config, split: Split, run: Run) -> Training:
-    training = start_training(config, split)
-    training.restore(load_checkpoint(run.checkpoint_file))
+def restored(config: Config, split: Split, run: Run) -> TrainState:
+    training = build_training(config, split)
+    training.restore(run)
     return training
 
 
-def weights(training: Training) -> list[bytes]:
+def weights(training: TrainState) -> list[bytes]:
     return [t.numpy().tobytes() for t in training.embedder.state_dict().values()]
 
 
@@ -133,15 +131,15 @@ def test_interrupted_among_plain_steps_continues_to_the_same_bits(
 
     class StopAfterFourSteps(Progress):
         def step(self, number: int, step: int, values: Tensor, lr: float) -> None:
-            stop.received = signal.SIGTERM if step == 2 else None
+            stop.received = signal.SIGTERM if step == 3 else None
 
     (tmp_path / "parts").mkdir()
     run = Run(tmp_path / "parts")
-    part = start_training(config, split)
+    part = build_training(config, split)
     with pytest.raises(Stopped):
         fit(part, config, split, run, StopAfterFourSteps("quiet", config, len(split)), stop)
-    assert part.part is not None
-    assert part.part.done == 4
+    assert part.cursor is not None
+    assert part.cursor.step == 4
     rest = restored(config, split, run)
     fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
     assert weights(rest) == weights(whole)
@@ -177,7 +175,7 @@ def test_interrupted_training_continues_to_the_same_bits(
     run = Run(tmp_path / "parts")
     progress = StopAfterTwo("quiet", config, 1437)
     with pytest.raises(UserError, match="stop"):
-        fit(start_training(config, split), config, split, run, progress, StopSignals())
+        fit(build_training(config, split), config, split, run, progress, StopSignals())
     rest = restored(config, split, run)
     assert len(rest.history) == 2
     fit(rest, config, split, run, Progress("quiet", config, len(split)), StopSignals())
@@ -188,58 +186,31 @@ def test_interrupted_training_continues_to_the_same_bits(
 def test_loss_that_is_not_finite_stops_and_is_never_saved(split: Split, tmp_path: Path) -> None:
     config = replace(CONFIG, lr=1e6, net="article", scheduler="none", epochs=20)
     run = tmp_path / "run"
-    with pytest.raises(UserError, match=r"not finite at step \d+ in epoch \d+ .*lower --lr"):
+    with pytest.raises(UserError, match=r"not finite at step \d+ in epoch \d+ .*lower `lr`"):
         trained(config, split, run)
     state = load_checkpoint(run / "last.pt") if (run / "last.pt").exists() else {"embedder": {}}
     assert all(tensor.isfinite().all() for tensor in state["embedder"].values())
 
 
 def test_batch_larger_than_the_split_is_refused(split: Split) -> None:
-    with pytest.raises(SettingError, match="batch_size must be ≤ 1437"):
-        start_training(replace(CONFIG, batch_size=1438), split)
+    with pytest.raises(SettingError, match="`batch_size` must be ≤ 1437"):
+        build_training(replace(CONFIG, batch_size=1438), split)
 
 
 def test_training_leaves_the_global_random_state_alone(split: Split) -> None:
     before = torch.get_rng_state()
-    start_training(CONFIG, split)
+    build_training(CONFIG, split)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_fixed_class_weights_stay_where_they_are(split: Split, tmp_path: Path) -> None:
     config = replace(CONFIG, labels="fixed", dim=3, m=0.3)
     training = trained(config, split, tmp_path / "run")
-    assert isinstance(training.criterion, ClassCircleLoss)
-    weight = training.criterion.weight
+    assert isinstance(training.objective.loss, ClassCircleLoss)
+    weight = training.objective.loss.weight
     assert sorted(weight.tolist()) == sorted(spread_directions(10, 3).tolist())
 
 
 def test_bfloat16_is_refused_where_there_is_none(split: Split, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--precision bfloat16: only some GPUs have it"):
+    with pytest.raises(UserError, match="`precision` bfloat16: only some GPUs have it"):
         trained(replace(CONFIG, precision="bfloat16"), split, tmp_path / "run")
-
-
-@pytest.mark.slow
-def test_compiled_network_embeds_the_same_and_learns(split: Split, tmp_path: Path) -> None:
-    config = replace(CONFIG, compile=True, augment=False)
-    training = start_training(config, split)
-    images = split.images[:250, None].float() / 255
-    torch.testing.assert_close(
-        training.forward(images)[-1], training.embedder(images), atol=1e-4, rtol=0
-    )
-    history = trained(replace(config, epochs=3), split, tmp_path / "run").history
-    assert history[-1].mean_sp - history[-1].mean_sn > history[0].mean_sp - history[0].mean_sn
-
-
-@pytest.mark.slow
-def test_compiling_without_a_compiler_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "circlemnist", "train", "--dataset", "digits", "--compile"]
-    nowhere = {**os.environ, "CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    result = subprocess.run(
-        [*command, "--outputs", str(tmp_path)],
-        env=nowhere | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 1
-    assert "Error: --compile does not work here, leave it out: " in result.stderr
-    assert "Traceback" not in result.stderr

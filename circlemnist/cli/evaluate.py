@@ -1,0 +1,33 @@
+"""`circlemnist eval`."""
+
+from pathlib import Path
+
+import click
+
+from circlemnist.cli.options import run_options
+from circlemnist.cli.report import as_table
+from circlemnist.runs.run import find_run
+
+
+@click.command("eval")
+@run_options
+@click.option("--json", "for_machines", is_flag=True, help="print JSON instead of a table")
+def evaluate(
+    run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
+) -> None:
+    """Measure a run on the test split; by default the newest run.
+
+    RUN is the name or the folder of a run. The training split is the gallery of 1-NN, 20-NN and
+    the centroids; retrieval and verification are within the test split.
+
+    \b
+    Examples:
+      circlemnist eval
+      circlemnist eval 2026-11-23_12-15-02_gamma80_m0.25 --json
+    """
+    run = find_run(outputs, run_name)
+
+    from circlemnist.evaluation.trained_run import TrainedRun
+
+    evaluation = TrainedRun(run, data_dir, device).measured()
+    click.echo(evaluation.to_json() if for_machines else as_table(evaluation))

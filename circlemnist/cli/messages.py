@@ -1,0 +1,44 @@
+"""What the program says to a person beside its results, in the words of the command line."""
+
+import re
+import sys
+from dataclasses import fields
+
+import click
+
+from circlemnist.config import Config
+from circlemnist.training.streams import unread_is_fine
+
+COMMANDS = ("train", "eval")
+FLAGS = (*(setting.name for setting in fields(Config)), "name", "outputs", "projection", "resume")
+
+
+def flag(name: str) -> str:
+    """Return the flag of the setting `name`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def spelled(message: str) -> str:
+    """Return a message of the library with its settings and jobs spelled as flags and commands.
+
+    "take `batch_size` 100, then `train`" is "take --batch-size 100, then `circlemnist train`".
+    """
+
+    def word(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in FLAGS:
+            return flag(name)
+        return f"`circlemnist {name}`" if name in COMMANDS else match[0]
+
+    return re.sub(r"`([a-z_]+)`", word, message)
+
+
+def visible(text: str) -> str:
+    """Return `text` with line ends and other characters that do not print as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(message: str) -> None:
+    """Tell the user, on standard error, something that is not a result."""
+    with unread_is_fine(sys.stderr):
+        click.echo(spelled(message), err=True)

@@ -1,0 +1,111 @@
+"""`circlemnist train`."""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from circlemnist.cli.messages import flag, say
+from circlemnist.cli.options import (
+    OUTPUTS,
+    config_option,
+    outputs_option,
+    setting_options,
+    typed,
+)
+from circlemnist.cli.report import SHORT_TABLE, as_table
+from circlemnist.config import Config
+from circlemnist.runs.run import Run, find_run
+
+RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
+
+
+@click.command()
+@setting_options
+@config_option
+@click.option("--name", help="name of the run  [default: the time, gamma and m]")
+@outputs_option
+@click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
+@click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
+@click.option("--quiet", is_flag=True, help="no progress, only the result")
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    config: Path | None,
+    name: str | None,
+    outputs: Path,
+    resume: str | None,
+    dry_run: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train an embedder and measure it on the test split.
+
+    \b
+    Examples:
+      circlemnist train --gamma 80 --m 0.25
+      circlemnist train --config configs/fast.toml --lr 0.02
+      circlemnist train --resume 2026-11-23_12-15-02_gamma80_m0.25
+    """
+    run = None if resume is None else find_run(outputs, resume)
+    resolved = new_config(ctx, settings) if run is None else resumed_config(ctx, run)
+    if dry_run:
+        click.echo(resolved.to_toml(), nl=False)
+        return
+
+    from circlemnist.experiments.train import Interrupted
+    from circlemnist.experiments.train import train as train_run
+    from circlemnist.training.progress import Mode
+
+    mode: Mode = "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
+    try:
+        run, evaluation = train_run(resolved, outputs, name, run, mode, say)
+    except Interrupted as interrupted:
+        command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
+        say(f"{interrupted}; continue with: {command}")
+        ctx.exit(interrupted.exit_code)
+    click.echo(as_table(evaluation, SHORT_TABLE))
+    click.echo(f"run: {run.folder}")
+    click.echo(f"pictures: {run.plots}")
+    newest = resume is None and run.folder.parent == OUTPUTS.resolve()
+    target = [] if newest else [reference(run)]
+    click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
+
+
+def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
+    """Return the settings of a new run.
+
+    Raises:
+        SettingError: they do not fit together.
+        click.UsageError: a flag was typed that changes nothing beside the others.
+    """
+    config = Config(**settings)
+    for name in settings:
+        if typed(ctx, name) and (problem := config.without_effect(name)):
+            raise click.UsageError(f"{flag(name)} {problem}")
+    return config
+
+
+def resumed_config(ctx: click.Context, run: Run) -> Config:
+    """Return the settings of a run to continue, which flags may not change.
+
+    Raises:
+        click.UsageError: a flag would change a setting that makes the run what it is.
+    """
+    given = [name for name in ctx.params if typed(ctx, name)]
+    for name in given:
+        if name not in RESUMABLE:
+            raise click.UsageError(
+                f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
+            )
+    changed = {name: ctx.params[name] for name in given if name in ("data_dir", "device")}
+    return replace(run.config(), **changed)
+
+
+def reference(run: Run) -> str:
+    """Return what names the run to a command: its name in `outputs`, or else its folder."""
+    return run.name if run.folder.parent == OUTPUTS.resolve() else str(run.folder)

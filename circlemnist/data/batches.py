@@ -1,0 +1,52 @@
+"""Which images a step of training sees: the batches of an epoch, as indices."""
+
+import torch
+from torch import Tensor
+
+from circlemnist.errors import SettingError
+
+
+def batches(size: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Return one epoch of batches: a random order of `size` indices, (steps, batch_size) int64.
+
+    The remainder that fills no batch is left out; another one each epoch.
+    """
+    steps = size // batch_size
+    return torch.randperm(size, generator=generator)[: steps * batch_size].view(steps, batch_size)
+
+
+def balanced_batches(
+    labels: Tensor, classes: int, batch_size: int, generator: torch.Generator
+) -> Tensor:
+    """Return one epoch of batches of P classes with K images each, (steps, P·K) int64.
+
+    Each batch draws its classes. The images of a class come in a random order that begins anew when
+    it is used up; so those of a rare class are seen more often than others.
+
+    Args:
+        labels: (N,) int64.
+        classes: P, of which there are as many or more in `labels`.
+        batch_size: P·K.
+        generator: on the CPU.
+
+    Raises:
+        SettingError: there are fewer than P classes.
+    """
+    present = labels.unique()
+    if len(present) < classes:
+        raise SettingError("classes_per_batch", f"must be ≤ {len(present)}, the classes there are")
+    steps, k = len(labels) // batch_size, batch_size // classes
+    drawn = torch.rand(steps, len(present), generator=generator).argsort(1)
+    chosen = drawn[:, :classes].flatten()  # (steps * P,)
+    order = torch.empty(steps * classes, k, dtype=torch.int64)
+    for number, label in enumerate(present):
+        mine = chosen == number
+        images = (labels == label).nonzero()[:, 0]
+        order[mine] = images[_cycled(len(images), int(mine.sum()) * k, generator)].view(-1, k)
+    return order.view(steps, batch_size)
+
+
+def _cycled(size: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the indices below `size`, in one random order after the other."""
+    rounds = max(-(-count // size), 1)
+    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]

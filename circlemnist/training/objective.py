@@ -1,0 +1,67 @@
+"""What a step of training makes smaller."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from circlemnist.config import CLASSES, Config
+from circlemnist.data.datasets import Split
+from circlemnist.losses import CircleLoss, ClassCircleLoss
+from circlemnist.losses.circle import PairSets
+from circlemnist.losses.directions import arranged, spread_directions
+
+# of the loss that shapes a first embedding: not the defaults, which may change without it
+SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
+
+
+class Objective(nn.Module):
+    """The loss of the embedding and, where it is folded, that of the first embedding added to it.
+
+    Args:
+        loss: takes embeddings (B, D) and labels (B,), gives ().
+        shaping: the same for the first embedding (B, F); None where there is none.
+    """
+
+    def __init__(self, loss: nn.Module, shaping: nn.Module | None = None) -> None:
+        super().__init__()
+        self.loss, self.shaping = loss, shaping
+
+    def forward(self, stages: list[Tensor], labels: Tensor) -> Tensor:
+        """Return () for the stages of an embedder and labels (B,) int64."""
+        value: Tensor = self.loss(stages[-1], labels)
+        return value if self.shaping is None else value + self.shaping(stages[0], labels)
+
+
+def build_objective(config: Config, split: Split) -> Objective:
+    """Build the objective that `config` names, for embeddings that are unit vectors already.
+
+    Args:
+        split: the training images; fixed class weights are placed by their likeness.
+    """
+    shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
+    if config.labels == "pair":
+        pairs = cast(PairSets, config.pairs)
+        return Objective(CircleLoss(config.gamma, config.m, pairs, normalize=False), shaping)
+    loss = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
+    if config.labels == "fixed":
+        loss.weight.requires_grad_(False).copy_(_class_directions(config.dim, split))
+    return Objective(loss, shaping)
+
+
+def _class_directions(dim: int, split: Split) -> Tensor:
+    """Directions (C, D) as far apart as they can be, those of like classes beside each other.
+
+    What lies between two classes then passes no third.
+    """
+    return arranged(spread_directions(CLASSES, dim), class_likeness(split))
+
+
+def class_likeness(split: Split) -> Tensor:
+    """Return the cosines (C, C) between the mean images of classes, less the mean of all."""
+    pixels = split.images.flatten(1).float().cpu()
+    of_class = [pixels[(split.labels == label).cpu()].mean(0) for label in range(CLASSES)]
+    means = torch.stack(of_class).nan_to_num()  # a class may be missing
+    unit = F.normalize(means - means.mean(0))
+    return unit @ unit.T
