@@ -5,6 +5,7 @@ import http.server
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from circlemnist.data.batches import balanced_batches, batches
-from circlemnist.data.datasets import load_dataset
+from circlemnist.data.datasets import Dataset, Split, load_dataset
 from circlemnist.data.download import DownloadError
 from circlemnist.errors import SettingError, UserError
 
@@ -183,6 +184,74 @@ def test_held_out_images_are_the_last_of_the_training_split() -> None:
     for count in (1, 99, 1338, 1437):
         with pytest.raises(SettingError, match="holdout"):
             dataset.hold_out(count)
+
+
+def labelled() -> Dataset:
+    """A data set whose images carry their label in one pixel, and their place in others."""
+    labels = torch.arange(400) * 7 % 10
+    images = torch.zeros(400, 28, 28, dtype=torch.uint8)
+    images[:, 3, 5] = labels.byte()
+    images[:, 0, 0], images[:, 0, 1] = torch.arange(400) // 256, torch.arange(400) % 256
+    return Dataset("digits", Split(images[:300], labels[:300]), Split(images[300:], labels[300:]))
+
+
+def places(split: Split) -> list[int]:
+    return (256 * split.images[:, 0, 0].int() + split.images[:, 0, 1].int()).tolist()
+
+
+def test_labels_travel_with_their_images_through_every_split() -> None:
+    dataset = labelled()
+    held = dataset.hold_out(120)
+    for split in (dataset.train, held.train, held.test, held.train.to(torch.device("cpu"))):
+        assert torch.equal(split.images[:, 3, 5].long(), split.labels)
+    assert places(held.train) == [*range(180)]
+    assert places(held.test) == [*range(180, 300)]
+
+
+def unpacked(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes())
+
+
+def test_what_is_read_is_images_with_their_own_labels(mnist_archives: Path) -> None:
+    """A few of the official images, as anybody reads them: gzip, 16 bytes of head, 28 × 28."""
+    dataset = load_dataset("mnist", mnist_archives.parents[1])
+    for name, split in (("train", dataset.train), ("t10k", dataset.test)):
+        images = unpacked(mnist_archives / f"{name}-images-idx3-ubyte.gz")[16:]
+        labels = unpacked(mnist_archives / f"{name}-labels-idx1-ubyte.gz")[8:]
+        assert len(split) == len(labels) == len(images) // 784
+        for place in (0, 1, 777, len(labels) - 1):
+            image = bytes(split.images[place].flatten().tolist())
+            assert image == images[784 * place : 784 * (place + 1)]
+        assert split.labels.tolist() == list(labels)
+
+
+def test_digits_are_those_of_scikit_learn_in_their_order() -> None:
+    dataset = load_dataset("digits", Path("unused"))
+    source = load_digits()
+    for split, place in ((dataset.train, 0), (dataset.test, 1437)):
+        for i in (0, 1, len(split) - 1):
+            assert split.labels[i] == source.target[place + i]
+            small = torch.tensor(source.images[place + i] / 16 * 255, dtype=torch.float32)
+            large = torch.nn.functional.interpolate(
+                small[None, None], size=(28, 28), mode="bilinear"
+            )[0, 0]
+            assert (split.images[i].float() - large).abs().max() <= 0.51
+
+
+@pytest.mark.parametrize(("name", "patience"), [("mnist", 9.0), ("auto", 3.0)])
+def test_auto_is_less_patient_with_a_dead_server(
+    name: str, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def dead(*_: object, timeout: float, **__: object) -> None:
+        waited.append(timeout)
+        raise DownloadError("dead")
+
+    monkeypatch.setattr("circlemnist.data.datasets.download", dead)
+    with suppress(DownloadError):
+        load_dataset(name, tmp_path, timeout=9.0, say=lambda _: None)
+    assert waited == [patience]
 
 
 def test_checksum_tells_data_sets_apart() -> None:

@@ -112,3 +112,11 @@ def test_perfectly_separated_pairs_have_no_errors() -> None:
     sp, sn = np.array([0.5, 0.9], np.float32), np.array([-0.1, 0.2], np.float32)
     found = metrics.verification(metrics.PairSimilarities(sp, sn))
     assert (found["roc_auc"], found["eer"], found["tar@far=1e-04"]) == (1, 0, 1)
+
+
+def test_rate_where_no_threshold_is_stricter() -> None:
+    """All pairs have the highest cosine: accept all or none, and half of each is the crossing."""
+    one = np.ones(2, np.float32)
+    found = metrics.verification(metrics.PairSimilarities(one, one))
+    assert found["eer"] == pytest.approx(0.5)
+    assert found["roc_auc"] == pytest.approx(0.5)

@@ -44,7 +44,8 @@ def restored(config: Config, split: Split, run: Run) -> TrainState:
 
 
 def weights(training: TrainState) -> list[bytes]:
-    return [t.numpy().tobytes() for t in training.embedder.state_dict().values()]
+    modules = (training.embedder, training.objective)
+    return [t.numpy().tobytes() for module in modules for t in module.state_dict().values()]
 
 
 def test_same_seed_gives_the_same_bits(split: Split, tmp_path: Path) -> None:
@@ -157,7 +158,11 @@ def test_schedule_ends_low(scheduler: str, last: float, split: Split, tmp_path: 
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"fold": 16, "labels": "fixed", "dim": 3, "hidden_layers": 1, "classes_per_batch": 10}],
+    [
+        {},
+        {"labels": "class"},
+        {"fold": 16, "labels": "fixed", "dim": 3, "hidden_layers": 1, "classes_per_batch": 10},
+    ],
     ids=str,
 )
 def test_interrupted_training_continues_to_the_same_bits(

@@ -1,0 +1,91 @@
+"""The rows that an epoch leaves, from the steps it took."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from circlemnist.config import Config
+from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.losses import pair_statistics
+from circlemnist.training.build import build_training
+from circlemnist.training.loop import train_epoch
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import StopSignals
+
+CONFIG = Config(dataset="digits", net="tiny", epochs=2, augment=False)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return load_dataset("digits", Path("unused")).train
+
+
+class Kept(Progress):
+    """Keeps what it is shown."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__("quiet", config, 1437)
+        self.steps: list[tuple[int, int, list[float], float]] = []
+
+    def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
+        self.steps.append((epoch, step, values.tolist(), lr))
+
+
+def test_row_is_the_mean_of_its_steps(split: Split) -> None:
+    state, progress = build_training(CONFIG, split), Kept(CONFIG)
+    rates = []
+    for number in (1, 2):
+        values = train_epoch(state, CONFIG, split, progress, StopSignals())
+        row = state.history[-1]
+        assert row.epoch == number
+        assert values.shape == (5, 4)
+        found = (row.loss, row.mean_sp, row.mean_sn, row.violating)
+        assert found == pytest.approx(values.double().mean(0).tolist(), rel=1e-5)
+        assert row.seconds > 0
+        shown = progress.steps[-5:]
+        assert [(epoch, step) for epoch, step, _, _ in shown] == [(number, i) for i in range(1, 6)]
+        assert torch.tensor([v for _, _, v, _ in shown]).equal(values)
+        assert row.lr == shown[-1][3]
+        rates += [lr for *_, lr in shown]
+    assert state.step == 10
+    assert state.cursor is None
+    assert len(set(rates)) == 10  # the rate of each step, not that after it
+    assert rates[0] == pytest.approx(CONFIG.lr / 25)
+
+
+def test_batches_without_pairs_do_not_spoil_the_row(split: Split) -> None:
+    config = replace(CONFIG, batch_size=4, lr=1e-4)
+    state = build_training(config, split)
+    values = train_epoch(state, config, split, Kept(config), StopSignals())
+    assert values[:, 1].isnan().any()
+    row = state.history[-1]
+    assert math.isfinite(row.mean_sp)
+    assert math.isfinite(row.mean_sn)
+    with_pairs = values[:, 1][~values[:, 1].isnan()]
+    assert row.mean_sp == pytest.approx(with_pairs.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("labels", ["pair", "class"])
+def test_values_are_of_the_pairs_of_the_batch_whichever_the_loss(
+    labels: str, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, labels=labels, m=0.4)
+    seen = []
+
+    def watched(embeddings: Tensor, of: Tensor, m: float) -> object:
+        seen.append((embeddings.clone(), of.clone(), m))
+        return pair_statistics(embeddings, of, m)
+
+    monkeypatch.setattr("circlemnist.training.loop.pair_statistics", watched)
+    values = train_epoch(build_training(config, split), config, split, Kept(config), StopSignals())
+    assert len(seen) == 5
+    for row, (embeddings, of, m) in zip(values, seen, strict=True):
+        assert m == 0.4
+        s = embeddings @ embeddings.T
+        same, other = of[:, None] == of, ~torch.eye(250, dtype=torch.bool)
+        assert row[1].item() == pytest.approx(s[same & other].mean().item(), abs=1e-5)
+        assert row[2].item() == pytest.approx(s[~same].mean().item(), abs=1e-5)
