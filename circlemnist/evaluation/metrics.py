@@ -6,7 +6,8 @@ extra memory stays well under 1 GiB for 10,000 queries and 60,000 gallery images
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,6 @@ FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = 0.75
 ROC_POINTS = 300
 
-
 Cosines = NDArray[np.float32]
 
 
@@ -28,6 +28,26 @@ class PairSimilarities(NamedTuple):
 
     sp: Cosines
     sn: Cosines
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """What accepting the pairs above a threshold of cosine gets right and wrong; rates are 0-1.
+
+    Attributes:
+        false_accepts: (R,) float64, of the between-class pairs, ascending to 1 on a log scale.
+        true_accepts: (R,) float64, of the within-class pairs: the most at each of these.
+        area: under the curve; a tie between the two kinds of pairs counts as half.
+        equal_error: as many pairs are falsely accepted as rejected, where the piecewise linear
+            curve crosses.
+        threshold: cosine, the last one before that crossing.
+    """
+
+    false_accepts: NDArray[np.float64]
+    true_accepts: NDArray[np.float64]
+    area: float
+    equal_error: float
+    threshold: float
 
 
 def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -145,25 +165,34 @@ def pair_similarities(embeddings: Tensor, labels: Tensor) -> PairSimilarities:
 def verification(pairs: PairSimilarities) -> dict[str, float]:
     """Measure "same class?" by the cosine of a pair, exactly, over all pairs.
 
-    A threshold t accepts the pairs with s ≥ t. `roc_auc` counts a tie between a positive and a
-    negative pair as half; `eer` is where the piecewise linear ROC curve has as many false accepts
-    as false rejects; `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x;
-    precision and recall are those of s > 0.75.
+    A threshold t accepts the pairs with s ≥ t. `roc_auc` and `eer` are those of `roc_curve`;
+    `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x; precision and recall
+    are those of s > 0.75.
     """
     sp, sn = pairs
-    below = np.searchsorted(sn, sp, "left").astype(np.float64)
-    tied = np.searchsorted(sn, sp, "right") - below
+    curve = roc_curve(pairs)
     accepted_p = len(sp) - int(np.searchsorted(sp, ARTICLE_THRESHOLD, "right"))
     accepted_n = len(sn) - int(np.searchsorted(sn, ARTICLE_THRESHOLD, "right"))
     return {
-        "roc_auc": float((below + tied / 2).mean() / len(sn)),
-        "eer": equal_error(pairs)[0],
+        "roc_auc": curve.area,
+        "eer": curve.equal_error,
         **{f"tar@far={rate:.0e}": _true_accept_rate(sp, sn, rate) for rate in FALSE_ACCEPT_RATES},
         "precision@0.75": accepted_p / max(accepted_p + accepted_n, 1),
         "recall@0.75": accepted_p / len(sp),
         "mean_sp": float(sp.mean(dtype=np.float64)),
         "mean_sn": float(sn.mean(dtype=np.float64)),
     }
+
+
+def roc_curve(pairs: PairSimilarities) -> RocCurve:
+    """Return what every threshold accepts of the pairs, at `ROC_POINTS` rates of false accepts."""
+    sp, sn = pairs
+    false_accepts = np.geomspace(1 / len(sn), 1, ROC_POINTS)
+    true_accepts = np.array([_true_accept_rate(sp, sn, rate) for rate in false_accepts])
+    below = np.searchsorted(sn, sp, "left").astype(np.float64)
+    tied = np.searchsorted(sn, sp, "right") - below
+    area = float((below + tied / 2).mean() / len(sn))
+    return RocCurve(false_accepts, true_accepts, area, *_equal_error(pairs))
 
 
 def _true_accept_rate(sp: Cosines, sn: Cosines, false_accept_rate: float) -> float:
@@ -175,11 +204,8 @@ def _true_accept_rate(sp: Cosines, sn: Cosines, false_accept_rate: float) -> flo
     return float(1 - np.searchsorted(sp, refused, "right") / len(sp))
 
 
-def equal_error(pairs: PairSimilarities) -> tuple[float, float]:
-    """Return the rate at which as many pairs are falsely accepted as rejected, and the threshold.
-
-    The rate is where the piecewise linear ROC curve crosses; the threshold is the last one before.
-    """
+def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
+    """Where the ROC curve crosses: the rate of either error, and the last threshold before."""
     sp, sn = pairs
 
     def errors(threshold: float) -> tuple[float, float]:
@@ -208,13 +234,6 @@ def equal_error(pairs: PairSimilarities) -> tuple[float, float]:
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
     share = gap_0 / (gap_0 + gap_1) if gap_0 + gap_1 else 0.0
     return reject_0 + share * (reject_1 - reject_0), max(lenient)
-
-
-def roc_curve(pairs: PairSimilarities) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return false-accept rates up to 1, evenly spaced on a log scale, and true-accept rates."""
-    false_accepts = np.geomspace(1 / len(pairs.sn), 1, ROC_POINTS)
-    rates = [_true_accept_rate(*pairs, rate) for rate in false_accepts]
-    return false_accepts, np.array(rates)
 
 
 def _cosines_to_others(embeddings: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from circlemnist.config import Config
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.metrics import (
-    equal_error,
     knn_accuracy,
     nearest_others,
     pair_similarities,
@@ -39,7 +38,6 @@ WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split in a scatter plot
 PANELS, COARSE = 6, 80  # of the similarity plane over the epochs, and the bins of a sample
 QUERIES, NEIGHBORS = 8, 7
-HISTOGRAM_BINS = 100
 
 
 @dataclass(frozen=True)
@@ -163,22 +161,9 @@ def gradients(config: Config, style: Style) -> Figure:
 
 def similarities(trained: TrainedRun, style: Style) -> Figure:
     """Cosines within and between classes, and what a threshold on them accepts."""
-    sp, sn = pairs = pair_similarities(trained.test_embeddings, trained.test_labels)
-    edges = np.linspace(-1, 1, HISTOGRAM_BINS + 1)
-    like, unlike = (np.histogram(s.clip(-1, 1), edges)[0] / len(s) for s in (sp, sn))
-    eer, threshold = equal_error(pairs)
-    counted = f"{len(sp) + len(sn):,} pairs of {trained.evaluation.measured} images"
-    return similarities_figure(
-        like,
-        unlike,
-        edges,
-        threshold,
-        eer,
-        *roc_curve(pairs),
-        trained.evaluation.metrics["roc_auc"],
-        heading(trained, counted),
-        style.theme,
-    )
+    pairs = pair_similarities(trained.test_embeddings, trained.test_labels)
+    counted = f"{len(pairs.sp) + len(pairs.sn):,} pairs of {trained.evaluation.measured} images"
+    return similarities_figure(pairs, roc_curve(pairs), heading(trained, counted), style.theme)
 
 
 def neighbors(trained: TrainedRun, style: Style) -> Figure:

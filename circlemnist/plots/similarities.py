@@ -1,53 +1,38 @@
 """Cosines within and between classes, and what a threshold on them accepts."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from circlemnist.evaluation.metrics import PairSimilarities, RocCurve
 from circlemnist.plots.style import Theme, themed
 
-Array = NDArray[Any]
+BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
 def similarities_figure(
-    like: Array,
-    unlike: Array,
-    edges: Array,
-    threshold: float,
-    eer: float,
-    false_accepts: Array,
-    true_accepts: Array,
-    auc: float,
-    title: str,
-    theme: Theme,
+    pairs: PairSimilarities, curve: RocCurve, title: str, theme: Theme
 ) -> Figure:
     """Draw the histograms of both kinds of cosines, and the ROC curve of accepting by cosine.
 
     Args:
-        like, unlike: (B,) shares of the within-class and the between-class pairs in each bin.
-        edges: (B + 1,) of the bins, cosines.
-        threshold: cosine at which as many pairs are falsely accepted as rejected.
-        eer: the rate of either there, 0-1.
-        false_accepts, true_accepts: (R,) rates 0-1, ascending.
-        auc: area under the curve, 0-1.
+        pairs: the cosines.
+        curve: of these pairs.
         title: above the picture.
     """
     with themed(theme):
         figure = Figure(figsize=(10, 5), layout="constrained")
         figure.suptitle(title)
         left, right = figure.subplots(1, 2)
-        _histograms(left, like, unlike, edges, threshold, theme)
-        _roc(right, false_accepts, true_accepts, eer, auc, theme)
+        _histograms(left, pairs, curve.threshold, theme)
+        _roc(right, curve, theme)
     return figure
 
 
-def _histograms(
-    axes: Axes, like: Array, unlike: Array, edges: Array, threshold: float, theme: Theme
-) -> None:
+def _histograms(axes: Axes, pairs: PairSimilarities, threshold: float, theme: Theme) -> None:
+    edges = np.linspace(-1, 1, BINS + 1)
+    like, unlike = (np.histogram(s.clip(-1, 1), edges)[0] / len(s) for s in pairs)
     for shares, name, color in (
         (unlike, "between classes", theme.unlike),
         (like, "within a class", theme.like),
@@ -75,23 +60,21 @@ def _histograms(
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=11)
 
 
-def _roc(
-    axes: Axes, false_accepts: Array, true_accepts: Array, eer: float, auc: float, theme: Theme
-) -> None:
-    axes.plot(false_accepts, 100 * true_accepts, color=theme.ink, linewidth=1.8)
+def _roc(axes: Axes, curve: RocCurve, theme: Theme) -> None:
+    axes.plot(curve.false_accepts, 100 * curve.true_accepts, color=theme.ink, linewidth=1.8)
     axes.plot(
-        max(eer, LOWEST_RATE),
-        100 * (1 - eer),
+        max(curve.equal_error, LOWEST_RATE),
+        100 * (1 - curve.equal_error),
         marker="o",
         markersize=8,
         linestyle="",
         color=theme.unlike,
         clip_on=False,
-        label=f"equal error rate {100 * eer:.2f} %",
+        label=f"equal error rate {100 * curve.equal_error:.2f} %",
     )
     # where the curve is not, be the embedding good or bad
     axes.legend(loc="best", labelcolor=theme.unlike, handletextpad=0.1)
-    shown = true_accepts[false_accepts >= LOWEST_RATE]
+    shown = curve.true_accepts[curve.false_accepts >= LOWEST_RATE]
     lowest = 100 * float(shown.min()) if len(shown) else 0.0
     axes.set(
         xscale="log",
@@ -99,7 +82,7 @@ def _roc(
         ylim=(max(0.0, min(90.0, np.floor(lowest / 10) * 10)), 101),
         xlabel="false-accept rate",
         ylabel="true-accept rate, %",
-        title=f"area under the curve {100 * auc:.2f} %",
+        title=f"area under the curve {100 * curve.area:.2f} %",
     )
     axes.title.set_fontsize(12)
     axes.grid(linewidth=0.6)

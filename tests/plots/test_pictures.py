@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from circlemnist.evaluation.metrics import equal_error, pair_similarities, roc_curve
+from circlemnist.evaluation.metrics import pair_similarities, roc_curve
 from circlemnist.evaluation.pair_plane import pair_density, share_outside
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.losses import CircleLoss
@@ -311,22 +311,18 @@ def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
         300, 10, generator=torch.Generator().manual_seed(0)
     )
     pairs = pair_similarities(torch.nn.functional.normalize(noisy), labels)
-    eer, threshold = equal_error(pairs)
-    edges = np.linspace(-1, 1, 51)
-    like, unlike = (np.histogram(s, edges)[0] / len(s) for s in (pairs.sp, pairs.sn))
-    figure = similarities_figure(
-        like, unlike, edges, threshold, eer, *roc_curve(pairs), 0.5, "title", LIGHT
-    )
+    curve = roc_curve(pairs)
+    figure = similarities_figure(pairs, curve, "title", LIGHT)
     left, right = figure.axes
     legend = right.get_legend()
     (box,) = boxes_of(figure, legend.get_texts())
     assert right.bbox.x0 <= box.x0 <= box.x1 <= right.bbox.x1
-    assert legend.get_texts()[0].get_text() == f"equal error rate {100 * eer:.2f} %"
+    assert legend.get_texts()[0].get_text() == f"equal error rate {100 * curve.equal_error:.2f} %"
     (x,), (y,) = right.lines[1].get_data()
     assert right.get_xlim()[0] <= x <= right.get_xlim()[1]
     assert right.get_ylim()[0] < y < right.get_ylim()[1]
     assert right.get_ylim()[0] <= 90
-    assert (eer < 0.1) is good
+    assert (curve.equal_error < 0.1) is good
     assert left.bbox.width > 0.3 * figure.bbox.width
 
 
