@@ -4,10 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.losses import CosFaceLoss, TripletMarginLoss
+from pytorch_metric_learning.reducers import SumReducer
+from torch import Tensor
 
+from circlemnist.losses import ClassCircleLoss
 from circlemnist.plots.style import Theme, shades, themed
 
 Array = NDArray[Any]
@@ -16,34 +22,49 @@ POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
 SIDE = 201
 
 
-def triplet(sn: Array, sp: Array, gamma: float, m: float) -> tuple[Array, Array]:
-    """Return |dL/ds_n| and |dL/ds_p| of [s_n - s_p + m]₊ (Eq. 3, Eq. 1 as gamma → ∞)."""
-    pull = (sn - sp + m > 0).astype(float)
-    return pull, pull
+def losses(gamma: float, m: float) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return three losses of anchors (N, 2) float64, each summed over them.
+
+    An anchor is its own (s_p, s_n): it is of class 0, and what it is compared with, one embedding
+    or weight of either class, are the two axes.
+
+    Args:
+        gamma, m: of AM-Softmax and Circle Loss, > 0 and in (-1, 1); the triplet loss takes m only.
+    """
+    axes, classes = torch.eye(2, dtype=torch.float64), torch.arange(2)
+    cosine = CosineSimilarity()
+    cosine.normalize_embeddings = False  # the coordinates are the cosines already
+    triplet = TripletMarginLoss(m, distance=cosine, reducer=SumReducer())
+    am_softmax = CosFaceLoss(2, 2, margin=m, scale=gamma, distance=cosine, reducer=SumReducer())
+    circle = ClassCircleLoss(2, 2, gamma, m, reduction="sum", normalize=False)
+    am_softmax.W.data = circle.weight.data = axes
+
+    def of_class_0(anchors: Tensor) -> Tensor:
+        return torch.zeros(len(anchors), dtype=torch.long)
+
+    return {
+        "triplet loss": lambda x: triplet(x, of_class_0(x), ref_emb=axes, ref_labels=classes),
+        "AM-Softmax": lambda x: am_softmax(x, of_class_0(x)),
+        "Circle Loss": lambda x: circle(x, of_class_0(x)),
+    }
 
 
-def am_softmax(sn: Array, sp: Array, gamma: float, m: float) -> tuple[Array, Array]:
-    """Return both magnitudes of log[1 + exp(gamma (s_n - s_p + m))] (Eq. 2, one pair)."""
-    pull = gamma * _sigmoid(gamma * (sn - sp + m))
-    return pull, pull
+def pulls(sn: Array, sp: Array, gamma: float, m: float) -> dict[str, Array]:
+    """Return how hard each loss pulls at one s_n and one s_p, by autograd.
 
+    Args:
+        sn, sp: float, of one shape (…).
+        gamma, m: as for `losses`.
 
-def circle(sn: Array, sp: Array, gamma: float, m: float) -> tuple[Array, Array]:
-    """Return both magnitudes of Circle Loss for one s_n and one s_p (Eqs. 9 and 10)."""
-    alpha_n, alpha_p = np.maximum(sn + m, 0), np.maximum(1 + m - sp, 0)
-    z = _sigmoid(gamma * (alpha_n * (sn - m) - alpha_p * (sp - (1 - m))))
-    return z * gamma * alpha_n, z * gamma * alpha_p
-
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + np.tanh(x / 2))  # no overflow
-
-
-LOSSES: dict[str, Callable[[Array, Array, float, float], tuple[Array, Array]]] = {
-    "triplet loss": triplet,
-    "AM-Softmax": am_softmax,
-    "Circle Loss": circle,
-}
+    Returns:
+        (2, …) float64 for each name of a loss: |dL/ds_n| and |dL/ds_p|.
+    """
+    at = torch.from_numpy(np.stack([sp, sn], -1).reshape(-1, 2)).double().requires_grad_()
+    found = {}
+    for name, loss in losses(gamma, m).items():
+        (gradient,) = torch.autograd.grad(loss(at), at)
+        found[name] = gradient.abs().flip(1).T.reshape(2, *sn.shape).numpy()
+    return found
 
 
 def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
@@ -51,9 +72,6 @@ def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
 
     Three points A, B and C with equal s_n - s_p show the difference: the first two losses pull at
     them alike, and at both similarities alike; Circle Loss pulls more at the one that is worse.
-
-    Args:
-        gamma, m: of AM-Softmax and Circle Loss, > 0 and in (-1, 1); the triplet loss takes m only.
     """
     axis = np.linspace(0, 1, SIDE)
     sn, sp = np.meshgrid(axis, axis)
@@ -61,9 +79,7 @@ def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
         figure = Figure(figsize=(10, 6.8), layout="constrained")
         figure.suptitle(f"How hard each loss pulls: its gradients at gamma {gamma:g}, m {m:g}")
         panels = figure.subplots(2, 3, sharex=True, sharey=True)
-        for column, (name, loss) in enumerate(LOSSES.items()):
-            magnitudes = loss(sn, sp, gamma, m)
-            most = max(float(magnitude.max()) for magnitude in magnitudes)
+        for column, (name, magnitudes) in enumerate(pulls(sn, sp, gamma, m).items()):
             for row, (by, magnitude) in enumerate(zip(("s_n", "s_p"), magnitudes, strict=True)):
                 axes = panels[row, column]
                 image = axes.imshow(
@@ -72,13 +88,13 @@ def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
                     extent=(0, 1, 0, 1),
                     cmap=shades(theme.paper, theme.unlike),
                     vmin=0,
-                    vmax=most,
+                    vmax=magnitudes.max(),
                 )
                 axes.set_title(rf"{name}, $|\partial L / \partial {by}|$", fontsize=12)
                 figure.colorbar(image, ax=axes, shrink=0.8)
                 for letter, (x, y) in POINTS.items():
-                    at = loss(np.array(x), np.array(y), gamma, m)[row]
-                    _mark(axes, f"{letter} {float(at):.3g}", x, y, theme)
+                    at = magnitude[round(y * (SIDE - 1)), round(x * (SIDE - 1))]
+                    _mark(axes, f"{letter} {at:.3g}", x, y, theme)
         for axes in panels[-1]:
             axes.set_xlabel("$s_n$")
         for axes in panels[:, 0]:

@@ -19,10 +19,8 @@ from PIL import Image
 from circlemnist.evaluation.metrics import pair_similarities, roc_curve
 from circlemnist.evaluation.pair_plane import pair_density, share_outside
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.losses import CircleLoss
 from circlemnist.plots import pictures
 from circlemnist.plots.confusion import confusion_figure
-from circlemnist.plots.gradients import LOSSES, POINTS, gradients_figure
 from circlemnist.plots.history import history_figure
 from circlemnist.plots.neighbors import neighbors_figure
 from circlemnist.plots.pictures import OF_A_RUN, Style
@@ -153,37 +151,6 @@ def test_history_is_that_of_the_run(trained: TrainedRun, finished_run: Path) -> 
     with (finished_run / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert drawn("history", trained).axes[0].lines[0].get_ydata().tolist() == losses
-
-
-@pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (16.0, 0.4), (256.0, -0.1)])
-def test_gradients_of_circle_loss_are_those_of_the_loss(gamma: float, m: float) -> None:
-    """References along the axes: the coordinates of the anchor are its s_p and its s_n."""
-    for sn, sp in [(0.1, 0.3), (0.6, 0.7), (0.0, 0.99)]:
-        anchor = torch.tensor([[sp, sn]], dtype=torch.float64).requires_grad_()
-        axes = torch.eye(2, dtype=torch.float64)
-        loss = CircleLoss(gamma, m, normalize=False)(
-            anchor, torch.tensor([0]), axes, torch.tensor([0, 1])
-        )
-        (gradient,) = torch.autograd.grad(loss, anchor)
-        found = LOSSES["Circle Loss"](np.array(sn), np.array(sp), gamma, m)
-        expected = gradient[0].abs().flip(0).numpy()
-        np.testing.assert_allclose(np.stack(found), expected, rtol=1e-9, atol=1e-300)
-
-
-def test_gradients_name_the_value_at_each_point() -> None:
-    figure = gradients_figure(80, 0.25, LIGHT)
-    found = words(figure)
-    for letter, (sn, sp) in POINTS.items():
-        for loss in LOSSES.values():
-            for value in loss(np.array(sn), np.array(sp), 80, 0.25):
-                assert f"{letter} {float(value):.3g}" in found
-
-
-def test_gradients_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = invoke("plot", "--kind", "gradients")
-    assert (result.exit_code, result.output) == (0, "picture: gradients.png\n")
-    assert Path("gradients.png").exists()
 
 
 def test_similarities_are_those_of_the_evaluation(trained: TrainedRun, finished_run: Path) -> None:
