@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.manifold import TSNE
 
+from circlemnist.plots.kinds import KINDS
 from circlemnist.plots.projection import project
 from circlemnist.runs.run import Run
 
-STILL = ("embedding", "circle", "history", "gradients", "similarities", "neighbors", "confusion")
+STILL = [name for name, kind in KINDS.items() if not kind.needs_snapshots]
 
 
 def seconds(work: Callable[[], object]) -> float:

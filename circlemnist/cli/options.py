@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from circlemnist.cli.messages import flag, spelled
 from circlemnist.config import Config, read_settings, setting_type
+from circlemnist.plots.kinds import PROJECTIONS, THEME_NAMES
 
 OUTPUTS = Path("outputs")
 
@@ -78,6 +79,22 @@ outputs_option = click.option(
     default=OUTPUTS,
     show_default=True,
     help="folder of runs",
+)
+
+projection_option = click.option(
+    "--projection",
+    type=click.Choice(list(PROJECTIONS)),
+    default="tsne",
+    show_default=True,
+    help="how more than three dimensions become two",
+)
+
+theme_option = click.option(
+    "--theme",
+    type=click.Choice(THEME_NAMES),
+    default="light",
+    show_default=True,
+    help="colours",
 )
 
 

@@ -9,10 +9,9 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.experiments.jobs import plot
 from circlemnist.models.device import resolve_device
-from circlemnist.plots.pictures import Style
-from circlemnist.plots.style import LIGHT, WIDTH
+from circlemnist.plots.draw import draw_pictures
+from circlemnist.plots.style import Style
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.environment import describe
 from circlemnist.runs.lock import locked
@@ -108,6 +107,5 @@ def train(
 
 def _measured_and_drawn(trained: TrainedRun) -> Evaluation:
     evaluation = trained.evaluation = trained.measured()
-    style = Style(LIGHT, projection="pca")
-    list(plot(trained, FIRST_PICTURES, style, None, WIDTH, quiet=True))
+    list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
     return evaluation

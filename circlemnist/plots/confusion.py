@@ -5,29 +5,36 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, shades, themed
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.captions import heading
+from circlemnist.plots.style import Array, Blank, Style, shades
 
 # of the deepest shade: where ink and paper contrast alike with it, in both themes
 SWITCH = 0.67
 
 
-def confusion_figure(
-    counts: NDArray[Any], names: Sequence[str], title: str, theme: Theme
-) -> Figure:
+def draw(trained: TrainedRun, style: Style) -> Figure:
+    """Draw what the nearest training image takes each test image for."""
+    arrays, names = trained.evaluation.arrays, CLASS_NAMES[trained.evaluation.dataset]
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (arrays.labels, arrays.neighbor_labels[:, 0]), 1)
+    title = heading(trained, f"1-NN of {trained.evaluation.counted}")
+    return confusion_figure(counts, names, Blank(title, style.theme))
+
+
+def confusion_figure(counts: Array, names: Sequence[str], blank: Blank) -> Figure:
     """Draw counts by true and by predicted class; colour is for the mistakes.
 
     Args:
         counts: (C, C) int: row i, column j the images of class i taken for class j.
         names: C names of classes.
-        title: above the picture.
     """
+    theme = blank.theme
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     most = max(int(mistakes.max()), 1)
-    with themed(theme):
-        figure = Figure(figsize=(8, 7.4), layout="constrained")
-        figure.suptitle(title)
+    with blank.figure(8, 7.4) as figure:
         axes = figure.add_subplot()
         axes.imshow(mistakes, cmap=shades(theme.paper, theme.unlike), vmin=0, vmax=most)
         for row, of_class in enumerate(counts):

@@ -1,10 +1,10 @@
 """The embedding space as a scatter plot: a plane, the unit circle, or both sides of the sphere."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -12,15 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from mpl_toolkits.mplot3d import Axes3D
-from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, class_colors, class_handles, shades, themed
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.models.embedder import embed
+from circlemnist.plots.captions import heading
+from circlemnist.plots.projection import project
+from circlemnist.plots.style import DOT, Array, Blank, Points, Style, Theme, shades
 
-Array = NDArray[Any]
+WORST = 6  # mistakes whose image is shown beside their point
+TRAIN_POINTS = 10_000  # of the training split
 VIEW = (20.0, -60.0)  # elevation and azimuth in degrees
 THUMBNAIL = 1.3  # points a pixel of a digit
 DIRECTIONS = 16
-DOT = 9  # of the legend
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,46 @@ class Mistakes:
     images: Array
 
 
+def draw(trained: TrainedRun, style: Style) -> Figure:
+    """Draw the splits that the style asks for, the training split beneath the test split."""
+    test = trained.evaluation
+    parts = []
+    if style.split != "train":
+        parts.append((test.arrays.embeddings, test.arrays.labels, test.counted))
+    if style.split != "test":
+        parts.append(_of_training(trained))
+    embeddings, labels, counted = zip(*parts, strict=True)
+    positions, how = project(np.concatenate(embeddings), style.projection, trained.config.seed)
+    points, *behind = [
+        Points(places, of_these, CLASS_NAMES[test.dataset])
+        for of_these, places in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
+    ]
+    blank = Blank(heading(trained, " on ".join(counted), f"{how}, "), style.theme)
+    mistakes = None if style.split == "train" else _mistakes(trained)
+    return embedding_figure(points, blank, mistakes, *behind)
+
+
+def _of_training(trained: TrainedRun) -> tuple[Array, Array, str]:
+    """Embeddings and labels of some of the training split, and how many those are, in words."""
+    train = trained.dataset.train
+    chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
+    images = train.images[chosen].to(trained.embedder.mean.device)
+    embeddings = embed(trained.embedder, images, trained.config.views).cpu().numpy()
+    counted = f"{len(chosen):,} of {len(train):,} training images"
+    return embeddings, train.labels[chosen].numpy(), counted
+
+
+def _mistakes(trained: TrainedRun) -> Mistakes:
+    """The images whose nearest neighbour is of another class, the most surely wrong first."""
+    arrays = trained.evaluation.arrays
+    wrong = np.flatnonzero(arrays.neighbor_labels[:, 0] != arrays.labels)
+    right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
+    wrong = wrong[np.lexsort((-arrays.neighbor_cosines[wrong, 0], right_votes))]
+    return Mistakes(wrong, trained.dataset.test.images.numpy()[wrong[:WORST]])
+
+
 def embedding_figure(
-    points: Array,
-    labels: Array,
-    names: Sequence[str],
-    title: str,
-    theme: Theme,
-    mistakes: Mistakes | None = None,
-    behind: tuple[Array, Array] | None = None,
+    points: Points, blank: Blank, mistakes: Mistakes | None = None, behind: Points | None = None
 ) -> Figure:
     """Draw points in the colours of their classes, with a legend beside them.
 
@@ -51,62 +87,42 @@ def embedding_figure(
     (N, 2) that all lie on the unit circle are drawn with it, others as a plane map.
 
     Args:
-        points: (N, 2) or (N, 3) float.
-        labels: (N,) int, index into `names`.
-        names: of the classes, at most ten.
-        title: above the picture.
         mistakes: points to mark, of which the worst show their image in a plane map.
-        behind: points and labels of another split, drawn fainter beneath.
+        behind: those of another split, drawn fainter beneath.
     """
-    flat = points.shape[1] == 2
-    with themed(theme):
-        figure = Figure(figsize=(8, 7) if flat else (10, 5.2), layout="constrained")
+    flat, theme = points.positions.shape[1] == 2, blank.theme
+    with blank.figure(*((8, 7) if flat else (10, 5.2))) as figure:
         if flat:
-            _draw_plane(figure.add_subplot(), points, labels, names, theme, mistakes, behind)
+            _draw_plane(figure.add_subplot(), points, theme, mistakes, behind)
         else:
-            _draw_sphere(figure, points, labels, theme, mistakes, behind)
-        figure.suptitle(title)
-        figure.legend(
-            handles=_legend(names, theme, mistakes),
-            loc="outside right center",
-            handletextpad=0.1,
-        )
+            _draw_sphere(figure, points, theme, mistakes, behind)
+        marked = [] if mistakes is None or not len(mistakes.indices) else [_dot(mistakes, theme)]
+        points.write_legend(figure, theme, marked)
     return figure
 
 
-def _legend(names: Sequence[str], theme: Theme, mistakes: Mistakes | None) -> list[Line2D]:
-    handles = class_handles(names, theme, DOT)
-    if mistakes is not None and len(mistakes.indices):
-        label = f"{len(mistakes.indices):,} wrong"
-        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
-        dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": DOT}
-        handles.append(Line2D([], [], label=label, **dot, **ring))
-    return handles
+def _dot(mistakes: Mistakes, theme: Theme) -> Line2D:
+    """What the legend says of the mistakes."""
+    ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
+    label = f"{len(mistakes.indices):,} wrong"
+    return Line2D([], [], label=label, marker="o", linestyle="", markersize=DOT, **ring)
 
 
-def _size(points: Array) -> float:
-    return float(np.clip(30_000 / len(points), 5, 30))
+def _size(points: Points) -> float:
+    return float(np.clip(30_000 / len(points.labels), 5, 30))
 
 
 def _draw_plane(
-    axes: Axes,
-    points: Array,
-    labels: Array,
-    names: Sequence[str],
-    theme: Theme,
-    mistakes: Mistakes | None,
-    behind: tuple[Array, Array] | None,
+    axes: Axes, points: Points, theme: Theme, mistakes: Mistakes | None, behind: Points | None
 ) -> None:
-    x, y = points.T
-    if behind is not None:
-        far_x, far_y = behind[0].T
-        colors = class_colors(behind[1], theme)
-        axes.scatter(far_x, far_y, c=colors, s=_size(far_x), linewidths=0, alpha=0.15)
-    axes.scatter(x, y, c=class_colors(labels, theme), s=_size(points), linewidths=0, alpha=0.7)
+    for drawn, alpha in ((behind, 0.15), (points, 0.7)):
+        if drawn is not None:
+            x, y = drawn.positions.T
+            axes.scatter(x, y, c=drawn.colors(theme), s=_size(drawn), linewidths=0, alpha=alpha)
     axes.set_aspect("equal")
-    classes = np.unique(labels)
-    groups = [points[labels == label] for label in classes]
-    if np.allclose(np.hypot(x, y), 1, atol=1e-3):
+    positions, classes = points.positions, np.unique(points.labels)
+    groups = [positions[points.labels == label] for label in classes]
+    if np.allclose(np.linalg.norm(positions, axis=1), 1, atol=1e-3):
         turn = np.linspace(0, 2 * np.pi, 200)
         axes.plot(np.cos(turn), np.sin(turn), color=theme.faint, linewidth=0.8, zorder=0)
         axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
@@ -116,13 +132,13 @@ def _draw_plane(
         axes.set_axis_off()
         # above the cluster, whatever its few outliers do
         places = [np.array([np.median(g[:, 0]), np.quantile(g[:, 1], 0.95)]) for g in groups]
-    width = np.ptp(points, axis=0).max()
-    _write_labels(axes, places, [names[label] for label in classes], width, theme)
+    width = np.ptp(positions, axis=0).max()
+    _write_labels(axes, places, [points.names[label] for label in classes], width, theme)
     if mistakes is not None:
-        x, y = points[mistakes.indices].T
-        axes.scatter(x, y, **_ring(theme))
-        worst = points[mistakes.indices[: len(mistakes.images)]]
-        _show_images(axes, worst, mistakes.images, [*points, *places], width, theme)
+        wrong = positions[mistakes.indices]
+        axes.scatter(*wrong.T, **_ring(theme))
+        worst = wrong[: len(mistakes.images)]
+        _show_images(axes, worst, mistakes.images, [*positions, *places], width, theme)
 
 
 def _ring(theme: Theme) -> dict[str, Any]:
@@ -185,11 +201,10 @@ def _within(points: Array, place: Array, distance: float) -> int:
 
 def _draw_sphere(
     figure: Figure,
-    points: Array,
-    labels: Array,
+    points: Points,
     theme: Theme,
     mistakes: Mistakes | None,
-    behind: tuple[Array, Array] | None,
+    behind: Points | None,
 ) -> None:
     elevation, azimuth = VIEW
     for place, (view, side) in enumerate(
@@ -198,14 +213,13 @@ def _draw_sphere(
         axes = figure.add_subplot(1, 2, place, projection="3d")
         assert isinstance(axes, Axes3D)
         if behind is not None:
-            seen = behind[0] @ _toward(view) > 0
-            colors = class_colors(behind[1][seen], theme)
-            axes.scatter(*behind[0][seen].T, c=colors, s=5, linewidths=0, alpha=0.15)
-        near = points @ _toward(view) > 0
-        _draw_hemisphere(axes, points[near], labels[near], view, theme)
+            far = behind.where(behind.positions @ _toward(view) > 0)
+            axes.scatter(*far.positions.T, c=far.colors(theme), s=5, linewidths=0, alpha=0.15)
+        near = points.positions @ _toward(view) > 0
+        _draw_hemisphere(axes, points.where(near), view, theme)
         if mistakes is not None:
             wrong = mistakes.indices[near[mistakes.indices]]
-            axes.scatter(*points[wrong].T, **_ring(theme))
+            axes.scatter(*points.positions[wrong].T, **_ring(theme))
         axes.text2D(0.5, -0.02, side, fontsize=12, ha="center", transform=axes.transAxes)
 
 
@@ -216,9 +230,7 @@ def _toward(view: tuple[float, float]) -> Array:
     return np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
 
 
-def _draw_hemisphere(
-    axes: Axes3D, points: Array, labels: Array, view: tuple[float, float], theme: Theme
-) -> None:
+def _draw_hemisphere(axes: Axes3D, points: Points, view: tuple[float, float], theme: Theme) -> None:
     around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     axes.plot_wireframe(
         np.cos(around) * np.sin(up),
@@ -228,8 +240,8 @@ def _draw_hemisphere(
         linewidth=0.4,
     )
     axes.scatter(
-        *points.T,
-        c=class_colors(labels, theme),
+        *points.positions.T,
+        c=points.colors(theme),
         s=_size(points),
         linewidths=0,
         alpha=0.7,

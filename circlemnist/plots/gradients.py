@@ -1,25 +1,33 @@
 """What three losses pull at, over the (s_n, s_p) square: the paper's Fig. 2."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import CosFaceLoss, TripletMarginLoss
 from pytorch_metric_learning.reducers import SumReducer
 from torch import Tensor
 
+from circlemnist.config import Config
+from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.losses import ClassCircleLoss
-from circlemnist.plots.style import Theme, shades, themed
+from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
-Array = NDArray[Any]
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
 SIDE = 201
+
+
+def draw(trained: TrainedRun | None, style: Style) -> Figure:
+    """Draw the gradients at the gamma and m of a run, or at the default ones."""
+    config = Config() if trained is None else trained.config
+    axis = np.linspace(0, 1, SIDE)
+    sn, sp = np.meshgrid(axis, axis)
+    title = f"How hard each loss pulls: its gradients at gamma {config.gamma:g}, m {config.m:g}"
+    return gradients_figure(pulls(sn, sp, config.gamma, config.m), Blank(title, style.theme))
 
 
 def losses(gamma: float, m: float) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -67,19 +75,19 @@ def pulls(sn: Array, sp: Array, gamma: float, m: float) -> dict[str, Array]:
     return found
 
 
-def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
+def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
     """Draw the magnitudes of the gradients by s_n and by s_p of three losses.
 
     Three points A, B and C with equal s_n - s_p show the difference: the first two losses pull at
     them alike, and at both similarities alike; Circle Loss pulls more at the one that is worse.
+
+    Args:
+        found: name of a loss → (2, S, S) magnitudes over the square from 0 to 1, rows by s_p.
     """
-    axis = np.linspace(0, 1, SIDE)
-    sn, sp = np.meshgrid(axis, axis)
-    with themed(theme):
-        figure = Figure(figsize=(10, 6.8), layout="constrained")
-        figure.suptitle(f"How hard each loss pulls: its gradients at gamma {gamma:g}, m {m:g}")
+    theme = blank.theme
+    with blank.figure(10, 6.8) as figure:
         panels = figure.subplots(2, 3, sharex=True, sharey=True)
-        for column, (name, magnitudes) in enumerate(pulls(sn, sp, gamma, m).items()):
+        for column, (name, magnitudes) in enumerate(found.items()):
             for row, (by, magnitude) in enumerate(zip(("s_n", "s_p"), magnitudes, strict=True)):
                 axes = panels[row, column]
                 image = axes.imshow(
@@ -93,7 +101,8 @@ def gradients_figure(gamma: float, m: float, theme: Theme) -> Figure:
                 axes.set_title(rf"{name}, $|\partial L / \partial {by}|$", fontsize=12)
                 figure.colorbar(image, ax=axes, shrink=0.8)
                 for letter, (x, y) in POINTS.items():
-                    at = magnitude[round(y * (SIDE - 1)), round(x * (SIDE - 1))]
+                    last = len(magnitude) - 1
+                    at = magnitude[round(y * last), round(x * last)]
                     _mark(axes, f"{letter} {at:.3g}", x, y, theme)
         for axes in panels[-1]:
             axes.set_xlabel("$s_n$")

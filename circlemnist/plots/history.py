@@ -1,42 +1,52 @@
 """How a training went, epoch by epoch; the similarities as in the paper's Fig. 4."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, themed
+from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.captions import heading
+from circlemnist.plots.style import Array, Blank, Style
 from circlemnist.runs.history import Epoch
 
-Array = NDArray[Any]
 NEAR = 0.4  # cosines whose names would overlap
 
 
+def draw(trained: TrainedRun, style: Style) -> Figure:
+    """Draw the history of a run, and the 1-NN of its snapshots where it has any."""
+    rows, one_nn = trained.history, None
+    if trained.has_snapshots:
+        seen = trained.snapshots
+        labels = torch.from_numpy(seen.labels)
+        shares = [
+            knn_accuracy(labels[nearest_others(embeddings, 1)[1]], labels, 1)
+            for embeddings in torch.from_numpy(seen.embeddings).float()
+        ]
+        one_nn = (len(rows) * seen.steps / max(seen.steps[-1], 1), np.array(shares))
+    return history_figure(rows, one_nn, Blank(heading(trained, "training"), style.theme))
+
+
 def history_figure(
-    rows: Sequence[Epoch],
-    one_nn: tuple[Array, Array] | None,
-    title: str,
-    theme: Theme,
+    rows: Sequence[Epoch], one_nn: tuple[Array, Array] | None, blank: Blank
 ) -> Figure:
     """Draw loss, mean similarities and learning rate over the epochs, and 1-NN where it is known.
 
     Args:
         rows: of the history, an epoch each.
         one_nn: (T,) epochs, of any fraction, and (T,) shares 0-1 at them.
-        title: above the picture.
     """
+    theme = blank.theme
     epochs = np.array([row.epoch for row in rows])
     columns = {
         key: np.array([getattr(row, key) for row in rows])
         for key in ("loss", "mean_sp", "mean_sn", "lr")
     }
-    with themed(theme):
-        figure = Figure(figsize=(8, 7), layout="constrained")
-        figure.suptitle(title)
+    with blank.figure(8, 7) as figure:
         panels = figure.subplots(4 if one_nn else 3, 1, sharex=True)
         _line(panels[0], epochs, columns["loss"], theme.ink)
         panels[0].set_ylabel("loss")

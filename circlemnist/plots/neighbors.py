@@ -1,54 +1,79 @@
 """Query digits with their nearest gallery images, right and wrong framed differently."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from circlemnist.plots.style import Theme, shades, themed
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.captions import heading
+from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
-Array = NDArray[Any]
+QUERIES, NEIGHBORS = 8, 7
 
 
-def neighbors_figure(
-    queries: Array,
-    query_names: Sequence[str],
-    neighbors: Array,
-    neighbor_names: Sequence[Sequence[str]],
-    right: Array,
-    cosines: Array,
-    title: str,
-    theme: Theme,
-) -> Figure:
-    """Draw a row for each query: its image, then its nearest gallery images.
+@dataclass(frozen=True)
+class Queries:
+    """Images and the nearest ones of a gallery.
 
-    Args:
-        queries: (Q, 28, 28) uint8.
-        query_names: Q names of classes.
-        neighbors: (Q, K, 28, 28) uint8, nearest first.
-        neighbor_names: Q rows of K names.
-        right: (Q, K) bool, of the query's class; the others are framed by dashes.
+    Attributes:
+        images: (Q, 28, 28) uint8.
+        labels: (Q,) int, index into `names`.
+        neighbor_images: (Q, K, 28, 28) uint8, nearest first.
+        neighbor_labels: (Q, K) int.
         cosines: (Q, K) float, to the query.
-        title: above the picture.
+        names: of the classes.
     """
+
+    images: Array
+    labels: Array
+    neighbor_images: Array
+    neighbor_labels: Array
+    cosines: Array
+    names: Sequence[str]
+
+
+def draw(trained: TrainedRun, style: Style) -> Figure:
+    """Draw the hardest test images with their nearest training images."""
+    arrays, dataset = trained.evaluation.arrays, trained.dataset
+    like = arrays.neighbor_labels == arrays.labels[:, None]
+    hardest = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0]))[:QUERIES]
+    queries = Queries(
+        dataset.test.images.numpy()[hardest],
+        arrays.labels[hardest],
+        dataset.train.images.numpy()[arrays.neighbors[hardest, :NEIGHBORS]],
+        arrays.neighbor_labels[hardest, :NEIGHBORS],
+        arrays.neighbor_cosines[hardest, :NEIGHBORS],
+        CLASS_NAMES[trained.evaluation.dataset],
+    )
+    counted = f"the {len(hardest)} hardest {trained.evaluation.measured} images"
+    title = heading(trained, f"{counted}, and the nearest training images")
+    return neighbors_figure(queries, Blank(title, style.theme))
+
+
+def neighbors_figure(queries: Queries, blank: Blank) -> Figure:
+    """Draw a row for each query: its image, then its nearest; those of another class in dashes."""
+    theme, names = blank.theme, queries.names
+    right = queries.neighbor_labels == queries.labels[:, None]
     rows, columns = right.shape
     # a long name leaves no room for the cosine beside it
-    long = max(len(name) for row in neighbor_names for name in row) > 3
-    with themed(theme):
-        figure = Figure(figsize=(8, (1.2 if long else 1.05) * rows + 1), layout="constrained")
-        figure.suptitle(title)
+    long = max(len(names[label]) for label in queries.neighbor_labels.flat) > 3
+    with blank.figure(8, (1.2 if long else 1.05) * rows + 1) as figure:
         panels = figure.subplots(rows, columns + 1, squeeze=False)
         for row in range(rows):
             first = panels[row, 0]
-            _show(first, queries[row], query_names[row], theme)
+            _show(first, queries.images[row], names[queries.labels[row]], theme)
             _frame(first, theme.ink, "-", 0.8)
             for column in range(columns):
                 axes = panels[row, column + 1]
                 between = "\n" if long else "  "
-                caption = f"{neighbor_names[row][column]}{between}{cosines[row, column]:.2f}"
-                _show(axes, neighbors[row, column], caption, theme)
+                name = names[queries.neighbor_labels[row, column]]
+                caption = f"{name}{between}{queries.cosines[row, column]:.2f}"
+                _show(axes, queries.neighbor_images[row, column], caption, theme)
                 if right[row, column]:
                     _frame(axes, theme.like, "-", 1.8)
                 else:
@@ -64,6 +89,6 @@ def _show(axes: Axes, image: Array, caption: str, theme: Theme) -> None:
     axes.set_xlabel(caption, fontsize=10, labelpad=3)
 
 
-def _frame(axes: Axes, color: str, style: Any, width: float) -> None:
+def _frame(axes: Axes, color: str, line: Any, width: float) -> None:
     for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=color, linestyle=style, linewidth=width)
+        spine.set(visible=True, edgecolor=color, linestyle=line, linewidth=width)

@@ -4,18 +4,15 @@ import logging
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from circlemnist.errors import UserError
+from circlemnist.plots.kinds import PROJECTIONS
+from circlemnist.plots.style import Array
 
-METHODS = ("tsne", "umap", "pca")
-NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 NEIGHBORS = 30
 # Fewer than openTSNE's 250 and 500: of the 10 nearest test images of MNIST as many stay near.
 EXAGGERATED_ITERATIONS, ITERATIONS = 150, 250
 FRAME_ITERATIONS = 100
-
-Array = NDArray[Any]
 
 
 def project(embeddings: Array, method: str, seed: int) -> tuple[Array, str]:
@@ -35,7 +32,7 @@ def project(embeddings: Array, method: str, seed: int) -> tuple[Array, str]:
     if dim <= 3:
         return np.pad(embeddings, ((0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     points = {"tsne": _tsne, "umap": _umap, "pca": _pca}[method](embeddings, seed)
-    return points, f"{NAMES[method]} of {dim}-D"
+    return points, f"{PROJECTIONS[method]} of {dim}-D"
 
 
 def project_frames(
@@ -60,7 +57,7 @@ def project_frames(
     if method == "pca":
         axes = _axes(embeddings[-1])
         return (embeddings - embeddings[-1].mean(0)) @ axes, f"PCA of {dim}-D"
-    how = f"{NAMES[method]} of {dim}-D"
+    how = f"{PROJECTIONS[method]} of {dim}-D"
     frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1]))

@@ -4,29 +4,39 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from circlemnist.evaluation.metrics import PairSimilarities, RocCurve
-from circlemnist.plots.style import Theme, themed
+from circlemnist.evaluation.metrics import (
+    PairSimilarities,
+    RocCurve,
+    pair_similarities,
+    roc_curve,
+)
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.captions import heading
+from circlemnist.plots.style import Blank, Style, Theme
 
 BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
-def similarities_figure(
-    pairs: PairSimilarities, curve: RocCurve, title: str, theme: Theme
-) -> Figure:
+def draw(trained: TrainedRun, style: Style) -> Figure:
+    """Draw the cosines of all pairs of the test split."""
+    pairs = pair_similarities(trained.test_embeddings, trained.test_labels)
+    counted = f"{len(pairs.sp) + len(pairs.sn):,} pairs of {trained.evaluation.measured} images"
+    blank = Blank(heading(trained, counted), style.theme)
+    return similarities_figure(pairs, roc_curve(pairs), blank)
+
+
+def similarities_figure(pairs: PairSimilarities, curve: RocCurve, blank: Blank) -> Figure:
     """Draw the histograms of both kinds of cosines, and the ROC curve of accepting by cosine.
 
     Args:
         pairs: the cosines.
         curve: of these pairs.
-        title: above the picture.
     """
-    with themed(theme):
-        figure = Figure(figsize=(10, 5), layout="constrained")
-        figure.suptitle(title)
+    with blank.figure(10, 5) as figure:
         left, right = figure.subplots(1, 2)
-        _histograms(left, pairs, curve.threshold, theme)
-        _roc(right, curve, theme)
+        _histograms(left, pairs, curve.threshold, blank.theme)
+        _roc(right, curve, blank.theme)
     return figure
 
 

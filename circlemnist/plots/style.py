@@ -1,9 +1,8 @@
-"""How pictures look, in light and in dark, and how they are saved."""
+"""The style of pictures, in light and in dark, and what they share."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from circlemnist.errors import UserError
-from circlemnist.runs.whole_files import replacing, writing
+from circlemnist.plots.kinds import WIDTH
 
-FORMATS = (".png", ".svg", ".pdf")
-WIDTH = 1200  # pixels of a PNG
+Array = NDArray[Any]
+DOT = 9  # of a legend, in points
 
 
 @dataclass(frozen=True)
@@ -71,69 +69,86 @@ DARK = Theme(
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
-def shades(*colors: str) -> LinearSegmentedColormap:
-    """Return the colours between `colors`, evenly spaced."""
-    return LinearSegmentedColormap.from_list("shades", colors)
+@dataclass(frozen=True)
+class Style:
+    """How a picture is wanted.
 
-
-def class_handles(names: Sequence[str], theme: Theme, size: float) -> list[Line2D]:
-    """Return what a legend of the classes is made of: a dot and a name each."""
-    return [
-        Line2D([], [], color=color, label=name, marker="o", linestyle="", markersize=size)
-        for name, color in zip(names, theme.classes, strict=False)
-    ]
-
-
-def class_colors(labels: NDArray[Any], theme: Theme) -> NDArray[Any]:
-    """Return the colour of each label (N,), as text."""
-    colors: NDArray[Any] = np.asarray(theme.classes)[labels]
-    return colors
-
-
-@contextmanager
-def themed(theme: Theme) -> Iterator[None]:
-    """Within, figures that are made have the colours of the theme and text that is read at 800 px.
-
-    A figure keeps its look after the block.
+    Attributes:
+        theme: its colours.
+        projection: a key of `kinds.PROJECTIONS`, for embeddings of more than three dimensions.
+        split: "test", "train" or "both", the images of the scatter plot.
+        width: in pixels, of a PNG, GIF or MP4.
     """
-    with rc_context(
-        {
-            "figure.facecolor": theme.paper,
-            "axes.facecolor": theme.paper,
-            "savefig.facecolor": theme.paper,
-            "text.color": theme.ink,
-            "axes.labelcolor": theme.ink,
-            "axes.edgecolor": theme.ink,
-            "xtick.color": theme.ink,
-            "ytick.color": theme.ink,
-            "grid.color": theme.faint,
+
+    theme: Theme = LIGHT
+    projection: str = "tsne"
+    split: str = "test"
+    width: int = WIDTH
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A picture before anything is drawn: its title, and the colours to draw with."""
+
+    title: str
+    theme: Theme
+
+    @contextmanager
+    def figure(self, width: float, height: float) -> Iterator[Figure]:
+        """Give an empty figure of that size in inches, whose text is read at 800 px.
+
+        What is drawn within the block has the colours of the theme, and keeps them after it.
+        """
+        papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+        inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+        settings: dict[Any, Any] = {
+            **dict.fromkeys(papers, self.theme.paper),
+            **dict.fromkeys(inks, self.theme.ink),
+            "grid.color": self.theme.faint,
             "legend.frameon": False,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "font.size": 12,
             "figure.titlesize": 14,
         }
-    ):
-        yield
+        with rc_context(settings):
+            figure = Figure(figsize=(width, height), layout="constrained")
+            figure.suptitle(self.title)
+            yield figure
 
 
-def check_format(path: Path) -> None:
-    """Raise UserError where `path` has no suffix of a format that can be drawn."""
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(f"cannot draw into {path}: the name must end in {', '.join(FORMATS)}")
+@dataclass(frozen=True)
+class Points:
+    """Images as points, each in the colour of its class.
 
-
-def save_figure(figure: Figure, path: Path, width: int = WIDTH) -> None:
-    """Write a figure as PNG, SVG or PDF, by the suffix of `path`, atomically.
-
-    Args:
-        width: of a PNG, in pixels; SVG and PDF have the size of the figure.
-
-    Raises:
-        UserError: another suffix, or the file cannot be written.
+    Attributes:
+        positions: (N, 2) or (N, 3) float; (T, N, 2) or (T, N, 3) where they move.
+        labels: (N,) int, index into `names`.
+        names: of the classes, at most ten.
     """
-    check_format(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, rc_context({"svg.fonttype": "none"}):
-            figure.savefig(temporary, dpi=width / figure.get_figwidth())
+
+    positions: Array
+    labels: Array
+    names: Sequence[str]
+
+    def where(self, chosen: Array) -> "Points":
+        """Return the points for which `chosen`, (N,) bool, is true."""
+        return Points(self.positions[chosen], self.labels[chosen], self.names)
+
+    def colors(self, theme: Theme) -> Array:
+        """Return the colour of each point (N,), as text."""
+        found: Array = np.asarray(theme.classes)[self.labels]
+        return found
+
+    def write_legend(self, figure: Figure, theme: Theme, more: Sequence[Line2D] = ()) -> None:
+        """Put a dot and a name for each class, and `more` like these, to the right of a figure."""
+        dots = [
+            Line2D([], [], color=color, label=name, marker="o", linestyle="", markersize=DOT)
+            for name, color in zip(self.names, theme.classes, strict=False)
+        ]
+        figure.legend(handles=[*dots, *more], loc="outside right center", handletextpad=0.1)
+
+
+def shades(*colors: str) -> LinearSegmentedColormap:
+    """Return the colours between `colors`, evenly spaced."""
+    return LinearSegmentedColormap.from_list("shades", colors)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from circlemnist.plots.explorer.page import neighbors, plane
+from circlemnist.plots.explorer.space import neighbors, pair_places
 from tests.conftest import assert_one_line_error, invoke
 
 PAGE_SECONDS = 30
@@ -49,13 +49,13 @@ def test_neighbors_are_the_nearest_others() -> None:
     np.testing.assert_array_equal(neighbors(x), np.argsort(-s, 1)[:, :5])
 
 
-def test_plane_is_of_the_own_class_and_the_next() -> None:
+def test_pair_places_are_of_the_own_class_and_the_next() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(30, 8))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     labels = np.append(np.arange(29) % 3, 4)  # nobody in 3, one alone in 4
     s = x @ x.T
-    sn, sp = plane(x, labels)
+    sn, sp = pair_places(x, labels)
     for i in range(29):
         own = [s[i, j] for j in range(30) if j != i and labels[j] == labels[i]]
         others = [s[i, labels == c].mean() for c in (0, 1, 2, 4) if c != labels[i]]
@@ -256,7 +256,10 @@ def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
         f"{page.model('space')}.renderers.filter((each) => !each.visible).length === 2"
     )  # the points that move are hidden as well
     assert len(counts(page)) == len(before) - 1
-    assert page.ask(f"{page.model('plane')}.renderers.filter((each) => !each.visible).length") == 1
+    assert (
+        page.ask(f"{page.model('pair_plane')}.renderers.filter((each) => !each.visible).length")
+        == 1
+    )
 
 
 @pytest.mark.slow

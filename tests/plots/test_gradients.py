@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
-from circlemnist.plots.gradients import POINTS, gradients_figure, pulls
-from circlemnist.plots.style import LIGHT
+from circlemnist.plots.gradients import POINTS, pulls
 from tests.conftest import invoke
+from tests.plots.figures import drawn, words
 
 # (s_n, s_p): the corners of the square, its points with a name, and some between
 SN, SP = np.array([*POINTS.values(), (0, 0), (0, 1), (1, 0), (1, 1), (0.1, 0.37), (0.6, 0.7)]).T
@@ -59,13 +58,12 @@ def test_shape_of_the_places_is_kept() -> None:
 
 
 def test_picture_names_the_value_at_each_point() -> None:
-    figure = gradients_figure(80, 0.25, LIGHT)
-    words = {text.get_text() for text in figure.findobj(Text)}
+    written = words(drawn("gradients", None))
     at = pulls(*np.array(list(POINTS.values())).T, 80, 0.25)
     for found in at.values():
         for values in found:
             for letter, value in zip(POINTS, values, strict=True):
-                assert f"{letter} {value:.3g}" in words
+                assert f"{letter} {value:.3g}" in written
 
 
 def test_gradients_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

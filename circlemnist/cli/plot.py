@@ -1,0 +1,97 @@
+"""Draw pictures of a run."""
+
+from pathlib import Path
+
+import click
+
+from circlemnist.cli.options import (
+    PrintablePath,
+    projection_option,
+    run_options,
+    theme_option,
+)
+from circlemnist.cli.show import show_in
+from circlemnist.plots.kinds import KINDS, SPLITS, WIDTH
+from circlemnist.runs.run import find_run, has_runs
+
+LINES = "\n".join(f"{name:<15}{kind.shows}" for name, kind in KINDS.items())
+HELP = f"""Draw a run; by default the test embeddings of the newest run as a scatter plot.
+
+RUN is the name or the folder of a run. `gradients` needs none.
+
+\b
+{LINES}
+
+\b
+Examples:
+  circlemnist plot
+  circlemnist plot --kind circle --kind history --theme dark
+  circlemnist plot --projection pca --out embedding.svg
+"""
+
+
+@click.command(help=HELP)
+@run_options
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice([*KINDS, "all"]),
+    multiple=True,
+    default=["embedding"],
+    show_default=True,
+    help="what to draw; several, or all",
+)
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    default="test",
+    show_default=True,
+    help="images of the scatter plot",
+)
+@projection_option
+@theme_option
+@click.option(
+    "--width",
+    type=click.IntRange(200, 10_000),
+    default=WIDTH,
+    show_default=True,
+    help="of a PNG, GIF or MP4, in pixels",
+)
+@click.option(
+    "--out",
+    type=PrintablePath(dir_okay=False),
+    help=".png, .svg or .pdf file, .gif or .mp4 of an animation  [default: in the run's plots/]",
+)
+@click.option("--show", is_flag=True, help="open the pictures in a window")
+def plot(
+    run_name: str | None,
+    outputs: Path,
+    data_dir: str | None,
+    device: str,
+    kinds: tuple[str, ...],
+    split: str,
+    projection: str,
+    theme: str,
+    width: int,
+    out: Path | None,
+    show: bool,
+) -> None:
+    """Find the run, draw its pictures, say where they are."""
+    if out is not None and (len(kinds) > 1 or "all" in kinds):
+        raise click.UsageError("--out takes one picture: give one --kind")
+    chosen = list(KINDS if "all" in kinds else dict.fromkeys(kinds))
+    needs_run = run_name is not None or any(KINDS[kind].needs_run for kind in chosen)
+    run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
+    if "all" in kinds and run is not None and not run.snapshots_file.exists():
+        chosen = [kind for kind in chosen if not KINDS[kind].needs_snapshots]
+
+    from circlemnist.evaluation.trained_run import TrainedRun
+    from circlemnist.plots.draw import draw_pictures
+    from circlemnist.plots.style import THEMES, Style
+
+    trained = None if run is None else TrainedRun(run, data_dir, device)
+    style = Style(THEMES[theme], projection, split, width)
+    for path in draw_pictures(trained, chosen, style, out):
+        click.echo(f"picture: {path}")
+        if show:
+            show_in("window to show", path)

@@ -1,0 +1,33 @@
+"""What pictures of a run say of it."""
+
+from circlemnist.evaluation.trained_run import TrainedRun
+
+DISPLAY_NAMES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "digits": "scikit-learn digits",
+}
+
+
+def heading(trained: TrainedRun, shown: str, how: str = "") -> str:
+    """Return two lines: the data set and what is shown of it; how, and the facts.
+
+    The facts are the settings that matter, and how good the embedding is.
+    """
+    config, evaluation = trained.config, trained.evaluation
+    share = f"{100 * evaluation.metrics['1nn']:.2f} %"
+    return (
+        f"{DISPLAY_NAMES[evaluation.dataset]}, {shown}\n"
+        f"{how}gamma {config.gamma:g}, m {config.m:g}, {len(trained.history)} epochs, 1-NN {share}"
+    )
+
+
+def snapshot_captions(trained: TrainedRun) -> list[str]:
+    """Return the time of each snapshot, in words."""
+    steps, last = trained.snapshots.steps, max(int(trained.snapshots.steps[-1]), 1)
+    epochs = len(trained.history)
+    return [
+        "before training" if step == 0 else f"epoch {epochs * step / last:.2f}"
+        for step in steps.tolist()
+    ]

@@ -1,0 +1,78 @@
+"""Pictures of a run as files: figures as PNG, SVG or PDF, movies as GIF or MP4."""
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.animation import FFMpegWriter
+from matplotlib.figure import Figure
+
+from circlemnist.errors import UserError
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.kinds import KINDS
+from circlemnist.plots.movie import Movie
+from circlemnist.plots.style import Style
+from circlemnist.runs.whole_files import replacing, writing
+
+
+def draw_pictures(
+    trained: TrainedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
+) -> Iterator[Path]:
+    """Draw pictures of a run, and give the path of each when it is written.
+
+    Args:
+        trained: the run; None for kinds that need none, at the default settings.
+        kinds: keys of `KINDS`.
+        style: of all of them.
+        out: where the picture goes, if it is one; None for the run's `plots/`, or without a run
+            the working folder.
+
+    Raises:
+        UserError: the run, the data or the device is not usable, it has no snapshots to animate,
+            or a picture cannot be written, or not in the format of `out`.
+    """
+    folder = Path() if trained is None else trained.run.plots
+    for kind in kinds:
+        formats = [
+            suffix
+            for suffix in KINDS[kind].formats
+            if suffix != ".mp4" or FFMpegWriter.isAvailable()
+        ]
+        if out is None:
+            written = [suffix for suffix in KINDS[kind].written if suffix in formats]
+            paths = [folder / (_stem(kind, style) + suffix) for suffix in written]
+        elif out.suffix.lower() in formats:
+            paths = [out]
+        else:
+            raise UserError(
+                f"cannot draw {kind} into {out}: the name must end in {', '.join(formats)}"
+            )
+        picture = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
+        for path in paths:
+            save(picture, path, style.width)
+            yield path
+
+
+def _stem(kind: str, style: Style) -> str:
+    """The kind, and what is not the default of its style."""
+    wishes = [style.split] if "split" in KINDS[kind].uses else []
+    return "-".join([kind, *(w for w in [*wishes, style.theme.name] if w not in ("test", "light"))])
+
+
+def save(picture: Figure | Movie, path: Path, width: int) -> None:
+    """Write a picture in the format of the suffix of `path`, atomically.
+
+    Args:
+        width: in pixels, of a PNG, GIF or MP4; SVG and PDF have the size of the figure.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, rc_context({"svg.fonttype": "none"}):
+            if isinstance(picture, Movie):
+                picture.write(temporary, width)
+            else:
+                picture.savefig(temporary, dpi=width / picture.get_figwidth())

@@ -1,0 +1,52 @@
+"""From a run to its page."""
+
+from pathlib import Path
+
+import numpy as np
+
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.captions import heading, snapshot_captions
+from circlemnist.plots.explorer.page import explorer_html
+from circlemnist.plots.explorer.space import Frames, Space
+from circlemnist.plots.projection import project, project_frames
+from circlemnist.plots.style import Points, Style
+from circlemnist.runs.whole_files import write_text, writing
+
+
+def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Path:
+    """Write the page to walk through the embedding space of a run, with its snapshots if any.
+
+    Args:
+        out: where it goes; None for `explorer.html` in the run's `plots/`.
+
+    Raises:
+        UserError: the run, the data or the device is not usable, or the page cannot be written.
+    """
+    evaluation, config = trained.evaluation, trained.config
+    arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
+    positions, how = project(arrays.embeddings, style.projection, config.seed)
+    frames = None
+    if trained.has_snapshots:
+        seen = trained.snapshots
+        moving, _ = project_frames(
+            seen.embeddings.astype(np.float32),
+            style.projection,
+            config.seed,
+            last=positions[seen.indices, :2],
+        )
+        frames = Frames(snapshot_captions(trained), Points(moving[..., :2], seen.labels, names))
+    space = Space(
+        Points(positions[:, :2], arrays.labels, names),
+        arrays.neighbor_labels[:, 0],
+        trained.dataset.test.images.numpy(),
+        arrays.embeddings,
+        config.m,
+        frames,
+    )
+    title = heading(trained, evaluation.counted, f"{how}, ").replace("\n", ", ")
+    path = out or trained.run.plots / "explorer.html"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, explorer_html(space, title, style.theme))
+    return path

@@ -1,0 +1,52 @@
+"""The kinds of pictures and what one may wish of them, for the command line: imports nothing heavy.
+
+The module of this folder that has the name of a kind draws it: `draw(trained, style)`.
+"""
+
+from dataclasses import dataclass
+
+PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+THEME_NAMES = ("light", "dark")
+SPLITS = ("test", "train", "both")
+WIDTH = 1200  # pixels
+STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
+VECTOR = (".svg", ".pdf")  # which have no width in pixels
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of picture.
+
+    Attributes:
+        shows: what it shows, in a line.
+        uses: which of the options of style "projection" and "split" change it.
+        formats: suffixes of the files that hold it.
+        written: those of them that are written where no file is asked for.
+        needs_run: whether there is nothing to draw without a run.
+        needs_snapshots: whether the run must have been trained with --snapshots.
+    """
+
+    shows: str
+    uses: tuple[str, ...] = ()
+    formats: tuple[str, ...] = STILL
+    written: tuple[str, ...] = (".png",)
+    needs_run: bool = True
+    needs_snapshots: bool = False
+
+
+KINDS = {
+    "embedding": Kind("the embedding space, with the mistakes", uses=("projection", "split")),
+    "circle": Kind("all pairs in the (s_n, s_p) plane, and the decision circle"),
+    "history": Kind("loss, similarities and learning rate over the epochs"),
+    "gradients": Kind("what triplet loss, AM-Softmax and Circle Loss pull at", needs_run=False),
+    "similarities": Kind("cosines within and between classes, and the ROC curve"),
+    "neighbors": Kind("the hardest images and their nearest ones"),
+    "confusion": Kind("the 1-NN confusion matrix"),
+    "animation": Kind(
+        "the space as it forms, of a run with --snapshots",
+        uses=("projection",),
+        formats=MOVING,
+        written=MOVING,
+        needs_snapshots=True,
+    ),
+}

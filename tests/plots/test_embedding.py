@@ -1,0 +1,97 @@
+"""The scatter plot: a map, the plane with its circle, both sides of the sphere."""
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox
+
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.embedding import Mistakes, draw, embedding_figure
+from circlemnist.plots.projection import project
+from circlemnist.plots.style import Points, Style
+from tests.plots.figures import BLANK, DIGITS, cloud
+
+
+def map_of(dim: int, mistakes: Mistakes | None = None, behind: Points | None = None) -> Figure:
+    embeddings, labels = cloud(dim)
+    points = Points(project(embeddings, "pca", 0)[0], labels, DIGITS)
+    return embedding_figure(points, BLANK, mistakes, behind)
+
+
+def test_map_has_every_point_in_the_colour_of_its_class() -> None:
+    figure = map_of(64)
+    (axes,) = figure.axes
+    (points,) = axes.collections
+    assert len(points.get_offsets()) == 200
+    assert len(np.unique(points.get_facecolors(), axis=0)) == 10
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(DIGITS)
+    assert figure.get_suptitle() == "the title\nthe subtitle"
+
+
+def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:
+    embeddings, _ = cloud(2)
+    (axes,) = map_of(2).axes
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), embeddings)
+    x, y = axes.lines[0].get_data()
+    np.testing.assert_allclose(np.hypot(x, y), 1)
+
+
+def test_sphere_shows_every_point_from_one_side_or_the_other() -> None:
+    embeddings, _ = cloud(3)
+    shown = [
+        points.get_offsets()
+        for axes in map_of(3).axes
+        for points in axes.collections
+        if isinstance(points, PathCollection)
+    ]
+    assert len(shown) == 2
+    assert sum(map(len, shown)) == len(embeddings)
+
+
+def test_mistakes_are_ringed_and_the_worst_show_their_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    figure = map_of(64, mistakes=Mistakes(np.array([7, 3, 11, 100]), images))
+    (axes,) = figure.axes
+    points, rings = axes.collections
+    np.testing.assert_array_equal(rings.get_offsets(), points.get_offsets()[[7, 3, 11, 100]])
+    boxes = [artist for artist in axes.artists if isinstance(artist, AnnotationBbox)]
+    for box, image, index in zip(boxes, images, (7, 3, 11), strict=True):
+        np.testing.assert_array_equal(box.offsetbox.get_data(), image)
+        np.testing.assert_array_equal(box.xy, points.get_offsets()[index])
+    assert figure.legends[0].get_texts()[-1].get_text() == "4 wrong"
+
+
+def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
+    embeddings, labels = cloud(3)
+    mistakes = Mistakes(np.array([1, 5, 9]), np.zeros((0, 28, 28), np.uint8))
+    figure = map_of(3, mistakes, Points(embeddings[:50], labels[:50], DIGITS))
+    shown = [
+        len(points.get_offsets())
+        for axes in figure.axes
+        for points in axes.collections
+        if isinstance(points, PathCollection)
+    ]
+    assert sum(shown) == 200 + 50 + 3
+
+
+@pytest.mark.parametrize("split", ["train", "both"])
+def test_other_splits_are_drawn(split: str, trained: TrainedRun) -> None:
+    figure = draw(trained, Style(projection="pca", split=split))
+    (axes,) = figure.axes
+    counts = [len(points.get_offsets()) for points in axes.collections]
+    wrong = (trained.evaluation.arrays.neighbor_labels[:, 0] != trained.test_labels.numpy()).sum()
+    assert counts == {"train": [1437], "both": [1437, 360, wrong]}[split]
+    assert "of 1,437 training images" in figure.get_suptitle()
+
+
+def test_nothing_is_clipped_at_the_edges() -> None:
+    for dim in (2, 3, 64):
+        figure = map_of(dim)
+        FigureCanvasAgg(figure).draw()
+        edge = figure.bbox
+        for text in [*figure.texts, *figure.legends[0].get_texts()]:
+            box = text.get_window_extent()
+            assert edge.x0 <= box.x0 <= box.x1 <= edge.x1, text
+            assert edge.y0 <= box.y0 <= box.y1 <= edge.y1, text

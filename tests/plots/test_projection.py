@@ -1,0 +1,45 @@
+"""Embeddings as points in the plane or in space."""
+
+import numpy as np
+import pytest
+
+from circlemnist.plots.projection import project, project_frames
+from tests.plots.figures import cloud
+
+
+@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"])
+def test_projection_repeats_and_keeps_classes_apart(method: str) -> None:
+    embeddings, labels = cloud(16)
+    points, how = project(embeddings, method, seed=0)
+    assert points.shape == (200, 2)
+    assert "16-D" in how
+    np.testing.assert_array_equal(points, project(embeddings, method, seed=0)[0])
+    nearest = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(nearest, np.inf)
+    assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_points_of_a_movie_do_not_jump(method: str) -> None:
+    """Between looks at a space that changes a little, points move a little, and classes stay."""
+    embeddings, labels = cloud(16)
+    noise = np.random.default_rng(1).normal(size=embeddings.shape)
+    times = np.stack([embeddings + size * noise for size in (0.2, 0.15, 0.1, 0.05, 0)])
+    times = (times / np.linalg.norm(times, axis=2, keepdims=True)).astype(np.float32)
+    frames, how = project_frames(times, method, 0)
+    assert frames.shape == (5, 200, 2)
+    assert "16-D" in how
+    width = np.ptp(frames[-1], axis=0).max()
+    steps = np.linalg.norm(np.diff(frames, axis=0), axis=2)
+    assert np.median(steps) < 0.1 * width
+    nearest = np.linalg.norm(frames[-1][:, None] - frames[-1], axis=2)
+    np.fill_diagonal(nearest, np.inf)
+    assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_few_dimensions_are_not_projected(dim: int) -> None:
+    embeddings, _ = cloud(dim)
+    points, how = project(embeddings, "tsne", 0)
+    np.testing.assert_array_equal(points[:, :dim], embeddings)
+    assert how == f"{dim}-D"

@@ -1,0 +1,46 @@
+"""The histograms of cosines and the ROC curve."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from circlemnist.evaluation.metrics import pair_similarities, roc_curve
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.similarities import similarities_figure
+from tests.plots.figures import BLANK, boxes_of, drawn
+
+
+def test_similarities_are_those_of_the_evaluation(trained: TrainedRun, finished_run: Path) -> None:
+    left, right = drawn("similarities", trained).axes
+    metrics = json.loads((finished_run / "eval.json").read_text())["metrics"]
+    assert f"area under the curve {100 * metrics['roc_auc']:.2f} %" in right.get_title()
+    curve, point = right.lines
+    assert point.get_ydata()[0] == pytest.approx(100 * (1 - metrics["eer"]))
+    assert (np.diff(curve.get_ydata()) >= 0).all()
+    for steps in left.patches:
+        assert steps.get_data().values.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("noise", "good"), [(1e-3, True), (0.15, True), (100.0, False)])
+def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
+    labels = torch.arange(300) % 10
+    noisy = torch.eye(10)[labels] + noise * torch.randn(
+        300, 10, generator=torch.Generator().manual_seed(0)
+    )
+    pairs = pair_similarities(torch.nn.functional.normalize(noisy), labels)
+    curve = roc_curve(pairs)
+    figure = similarities_figure(pairs, curve, BLANK)
+    left, right = figure.axes
+    legend = right.get_legend()
+    (box,) = boxes_of(figure, legend.get_texts())
+    assert right.bbox.x0 <= box.x0 <= box.x1 <= right.bbox.x1
+    assert legend.get_texts()[0].get_text() == f"equal error rate {100 * curve.equal_error:.2f} %"
+    (x,), (y,) = right.lines[1].get_data()
+    assert right.get_xlim()[0] <= x <= right.get_xlim()[1]
+    assert right.get_ylim()[0] < y < right.get_ylim()[1]
+    assert right.get_ylim()[0] <= 90
+    assert (curve.equal_error < 0.1) is good
+    assert left.bbox.width > 0.3 * figure.bbox.width
