@@ -17,7 +17,8 @@ from circlemnist import __version__
 from circlemnist.cli.main import main
 from circlemnist.cli.report import MEANINGS
 from circlemnist.config import Config
-from tests.conftest import assert_one_line_error, invoke
+from circlemnist.plots.kinds import KINDS
+from tests.conftest import ROOT, assert_one_line_error, invoke
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +68,20 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
             assert param.help, param
 
 
-def test_help_imports_no_torch() -> None:
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(main.commands))])
+def test_help_imports_nothing_that_is_slow(command: list[str]) -> None:
     code = (
         "import sys, click.testing, circlemnist.cli.main as c; "
-        "click.testing.CliRunner().invoke(c.main, ['train', '--help']); "
-        "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+        f"result = click.testing.CliRunner().invoke(c.main, {[*command, '--help']}); "
+        "sys.exit(result.exit_code or not {'torch', 'numpy', 'matplotlib'}.isdisjoint(sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_help_of_plot_lists_every_kind() -> None:
+    lines = [line.strip() for line in invoke("plot", "--help").output.splitlines()]
+    for name, kind in KINDS.items():
+        assert f"{name:<15}{kind.shows}" in lines
 
 
 def test_version() -> None:
