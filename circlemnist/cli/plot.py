@@ -1,17 +1,20 @@
 """Draw pictures of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from circlemnist.cli.options import (
     PrintablePath,
+    flag,
+    from_command_line,
     projection_option,
     run_options,
     theme_option,
 )
 from circlemnist.cli.show import show_in
-from circlemnist.plots.kinds import KINDS, SPLITS, WIDTH
+from circlemnist.plots.kinds import KINDS, SPLITS, VECTOR, WIDTH
 from circlemnist.runs.run import find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{kind.shows}" for name, kind in KINDS.items())
@@ -63,7 +66,10 @@ Examples:
     help=".png, .svg or .pdf file, .gif or .mp4 of an animation  [default: in the run's plots/]",
 )
 @click.option("--show", is_flag=True, help="open the pictures in a window")
+@click.pass_context
 def plot(
+    ctx: click.Context,
+    /,
     run_name: str | None,
     outputs: Path,
     data_dir: str | None,
@@ -80,6 +86,7 @@ def plot(
     if out is not None and (len(kinds) > 1 or "all" in kinds):
         raise click.UsageError("--out takes one picture: give one --kind")
     chosen = list(KINDS if "all" in kinds else dict.fromkeys(kinds))
+    refuse_idle_flags(ctx, chosen, out)
     needs_run = run_name is not None or any(KINDS[kind].needs_run for kind in chosen)
     run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
     if "all" in kinds and run is not None and not run.snapshots_file.exists():
@@ -95,3 +102,13 @@ def plot(
         click.echo(f"picture: {path}")
         if show:
             show_in("window to show", path)
+
+
+def refuse_idle_flags(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:
+    """Raise click.UsageError for a flag that the user typed and that changes no picture."""
+    for name in ("split", "projection"):
+        if from_command_line(ctx, name) and not any(name in KINDS[kind].uses for kind in kinds):
+            typed = " ".join(f"--kind {kind}" for kind in kinds)
+            raise click.UsageError(f"{flag(name)} has no effect with {typed}")
+    if from_command_line(ctx, "width") and out is not None and out.suffix.lower() in VECTOR:
+        raise click.UsageError(f"--width has no effect with --out {out}")

@@ -1,5 +1,6 @@
 """Every kind of picture, in both themes and every format, of a real small run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,43 @@ def test_film_is_offered_where_ffmpeg_is(
 )
 def test_wrong_wishes_are_one_line(args: tuple[str, ...], word: str, watched_run: Path) -> None:
     assert_one_line_error(invoke("plot", watched_run, *args), word)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("--split train --kind circle", "--split has no effect with --kind circle"),
+        (
+            "--kind history --kind animation --split both",
+            "--split has no effect with --kind history --kind animation",
+        ),
+        (
+            "--projection tsne --kind neighbors --kind neighbors",
+            "--projection has no effect with --kind neighbors (",
+        ),
+        ("--width 1200 --out a.svg", "--width has no effect with --out a.svg"),
+        ("--kind circle --out new/a.PDF --width 300", "--width has no effect with --out new/a.PDF"),
+    ],
+)
+def test_flag_without_effect_is_refused_when_typed(
+    args: str, words: str, finished_run: Path
+) -> None:
+    """Even where its value is the default one."""
+    result = invoke("plot", finished_run, *args.split())
+    assert_one_line_error(result, words, "circlemnist plot --help")
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "--kind confusion",
+        "--kind confusion --out {}/a.svg",
+        "--kind confusion --width 300 --out {}/a.png",
+        "--kind confusion --kind embedding --split train --projection pca",
+    ],
+)
+def test_flag_with_an_effect_is_taken(args: str, finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    result = invoke("plot", run, *args.format(tmp_path).split())
+    assert result.exit_code == 0, result.output
