@@ -34,15 +34,9 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
 
 def _earlier_clouds(trained: TrainedRun) -> list[tuple[str, Array]]:
     seen, captions = trained.snapshots, snapshot_captions(trained)
-    labels = torch.from_numpy(seen.labels)
+    embeddings, labels = torch.from_numpy(seen.embeddings).float(), torch.from_numpy(seen.labels)
     times = np.linspace(0, len(seen.steps) - 1, PANELS).round().astype(int)[:-1]
-    return [
-        (
-            captions[time],
-            pair_density(torch.from_numpy(seen.embeddings[time]).float(), labels, COARSE),
-        )
-        for time in times
-    ]
+    return [(captions[t], pair_density(embeddings[t], labels, COARSE)) for t in times]
 
 
 def circle_figure(clouds: Sequence[tuple[str, Array]], m: float, blank: Blank) -> Figure:

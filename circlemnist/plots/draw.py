@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from circlemnist.errors import UserError
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.plots.kinds import KINDS
+from circlemnist.plots.kinds import KINDS, VECTOR
 from circlemnist.plots.movie import Movie
 from circlemnist.plots.style import Style
 from circlemnist.runs.whole_files import replacing, writing
@@ -34,20 +34,16 @@ def draw_pictures(
     """
     folder = Path() if trained is None else trained.run.plots
     for kind in kinds:
-        formats = [
-            suffix
-            for suffix in KINDS[kind].formats
-            if suffix != ".mp4" or FFMpegWriter.isAvailable()
-        ]
+        missing = () if FFMpegWriter.isAvailable() else (".mp4",)
+        formats = [suffix for suffix in KINDS[kind].formats if suffix not in missing]
         if out is None:
-            written = [suffix for suffix in KINDS[kind].written if suffix in formats]
-            paths = [folder / (_stem(kind, style) + suffix) for suffix in written]
+            stem = _stem(kind, style)
+            paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
         elif out.suffix.lower() in formats:
             paths = [out]
         else:
-            raise UserError(
-                f"cannot draw {kind} into {out}: the name must end in {', '.join(formats)}"
-            )
+            ends = ", ".join(formats)
+            raise UserError(f"cannot draw {kind} into {out}: the name must end in {ends}")
         picture = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
         for path in paths:
             save(picture, path, style.width)
@@ -56,8 +52,9 @@ def draw_pictures(
 
 def _stem(kind: str, style: Style) -> str:
     """The kind, and what is not the default of its style."""
-    wishes = [style.split] if "split" in KINDS[kind].uses else []
-    return "-".join([kind, *(w for w in [*wishes, style.theme.name] if w not in ("test", "light"))])
+    split = [style.split] if "split" in KINDS[kind].uses and style.split != "test" else []
+    theme = [style.theme.name] if style.theme.name != "light" else []
+    return "-".join([kind, *split, *theme])
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:

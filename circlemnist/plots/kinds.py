@@ -10,7 +10,7 @@ THEME_NAMES = ("light", "dark")
 SPLITS = ("test", "train", "both")
 WIDTH = 1200  # pixels
 STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
-VECTOR = (".svg", ".pdf")  # which have no width in pixels
+VECTOR = (".svg", ".pdf")  # of no width in pixels
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Kind:
     Attributes:
         shows: what it shows, in a line.
         uses: which of the options of style "projection" and "split" change it.
-        formats: suffixes of the files that hold it.
-        written: those of them that are written where no file is asked for.
+        formats: suffixes of the files that hold it; those that are not in `VECTOR` are written
+            where no file is asked for.
         needs_run: whether there is nothing to draw without a run.
         needs_snapshots: whether the run must have been trained with --snapshots.
     """
@@ -29,7 +29,6 @@ class Kind:
     shows: str
     uses: tuple[str, ...] = ()
     formats: tuple[str, ...] = STILL
-    written: tuple[str, ...] = (".png",)
     needs_run: bool = True
     needs_snapshots: bool = False
 
@@ -46,7 +45,6 @@ KINDS = {
         "the space as it forms, of a run with --snapshots",
         uses=("projection",),
         formats=MOVING,
-        written=MOVING,
         needs_snapshots=True,
     ),
 }

@@ -43,12 +43,12 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     like = arrays.neighbor_labels == arrays.labels[:, None]
     hardest = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0]))[:QUERIES]
     queries = Queries(
-        dataset.test.images.numpy()[hardest],
-        arrays.labels[hardest],
-        dataset.train.images.numpy()[arrays.neighbors[hardest, :NEIGHBORS]],
-        arrays.neighbor_labels[hardest, :NEIGHBORS],
-        arrays.neighbor_cosines[hardest, :NEIGHBORS],
-        CLASS_NAMES[trained.evaluation.dataset],
+        images=dataset.test.images.numpy()[hardest],
+        labels=arrays.labels[hardest],
+        neighbor_images=dataset.train.images.numpy()[arrays.neighbors[hardest, :NEIGHBORS]],
+        neighbor_labels=arrays.neighbor_labels[hardest, :NEIGHBORS],
+        cosines=arrays.neighbor_cosines[hardest, :NEIGHBORS],
+        names=CLASS_NAMES[trained.evaluation.dataset],
     )
     counted = f"the {len(hardest)} hardest {trained.evaluation.measured} images"
     title = heading(trained, f"{counted}, and the nearest training images")

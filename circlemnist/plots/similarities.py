@@ -4,12 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from circlemnist.evaluation.metrics import (
-    PairSimilarities,
-    RocCurve,
-    pair_similarities,
-    roc_curve,
-)
+from circlemnist.evaluation.metrics import PairSimilarities, RocCurve, pair_similarities, roc_curve
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading
 from circlemnist.plots.style import Blank, Style, Theme

@@ -37,12 +37,12 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         )
         frames = Frames(snapshot_captions(trained), Points(moving[..., :2], seen.labels, names))
     space = Space(
-        Points(positions[:, :2], arrays.labels, names),
-        arrays.neighbor_labels[:, 0],
-        trained.dataset.test.images.numpy(),
-        arrays.embeddings,
-        config.m,
-        frames,
+        points=Points(positions[:, :2], arrays.labels, names),
+        predicted=arrays.neighbor_labels[:, 0],
+        images=trained.dataset.test.images.numpy(),
+        embeddings=arrays.embeddings,
+        m=config.m,
+        frames=frames,
     )
     title = heading(trained, evaluation.counted, f"{how}, ").replace("\n", ", ")
     path = out or trained.run.plots / "explorer.html"
