@@ -4,7 +4,8 @@
 same numbers faster and in less memory. This folder imports torch and nothing else of the package.
 """
 
-from circlemnist.losses.circle import CircleLoss, ClassCircleLoss
+from circlemnist.losses.circle import CircleLoss
+from circlemnist.losses.class_circle import ClassCircleLoss
 from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
 __all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics", "pair_statistics"]

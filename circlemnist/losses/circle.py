@@ -1,4 +1,4 @@
-"""Circle Loss (Sun et al., CVPR 2020, arXiv 2002.10857) for pair-wise and class-level labels.
+"""Circle Loss (Sun et al., CVPR 2020, arXiv 2002.10857) for pair-wise labels.
 
     from circlemnist import CircleLoss
 
@@ -24,10 +24,8 @@ that do not belong at -inf.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from circlemnist.losses.circle_kernel.value import (
@@ -37,14 +35,13 @@ from circlemnist.losses.circle_kernel.value import (
     pair_inputs,
 )
 from circlemnist.losses.inputs import (
-    check_class_labels,
+    Reduction,
     check_embeddings,
     check_references,
     check_settings,
 )
 
 PairSets = Literal["anchor", "batch"]
-Reduction = Literal["mean", "sum", "none"]
 
 
 class CircleLoss(nn.Module):
@@ -129,78 +126,4 @@ class CircleLoss(nn.Module):
         return (
             f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
             f"reduction={self.reduction!r}, normalize={self.normalize}"
-        )
-
-
-class ClassCircleLoss(nn.Module):
-    """Circle Loss with class-level labels: the references are learnable weights, one a class.
-
-    An anchor's one positive is the weight of its class (K = 1 in Eq. 6) and its negatives are the
-    other weights: cross-entropy over the logits gamma * alpha * (s - Delta).
-
-    Args:
-        num_classes: at least 1; with one class there is no negative and the loss is 0.
-        embedding_dim: D, at least 1.
-        gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
-        check_labels: look whether labels are in range, for which the CPU waits for a GPU; an anchor
-            of an unknown class that is not looked for has no positive, and so no loss.
-
-    Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
-
-    `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        embedding_dim: int,
-        gamma: float = 80.0,
-        m: float = 0.25,
-        reduction: Reduction = "mean",
-        *,
-        normalize: bool = True,
-        check_labels: bool = True,
-    ) -> None:
-        super().__init__()
-        check_settings(gamma, m, reduction)
-        for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} is at least 1, not {value}")
-        self.gamma, self.m = float(gamma), float(m)
-        self.reduction, self.normalize = reduction, normalize
-        self.check_labels = check_labels
-        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights of random direction and a length near 1."""
-        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.shape[1]))
-
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of (B, D) embeddings of any float dtype with (B,) labels in 0..num_classes - 1.
-
-        Returns a () tensor, or (B,) for reduction="none". Raises TypeError or ValueError for
-        dtypes, shapes, lengths, devices or labels that do not fit; labels are not checked within
-        torch.compile, nor with `check_labels=False`.
-        """
-        num_classes = len(self.weight)
-        classes = torch.arange(num_classes, device=self.weight.device)
-        check_embeddings(embeddings, labels)
-        check_references(embeddings, labels, self.weight, classes, None)
-        if self.check_labels:
-            check_class_labels(labels, num_classes)
-        with full_precision(embeddings):
-            inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
-            return anchor_loss(inputs, self.gamma, self.m, self.reduction)
-
-    def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
-        num_classes, embedding_dim = self.weight.shape
-        return (
-            f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
-            f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}, "
-            f"check_labels={self.check_labels}"
         )

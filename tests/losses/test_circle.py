@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from circlemnist import CircleLoss, ClassCircleLoss
+from circlemnist.losses.class_circle import nan_where_unknown
 from tests.losses.reference import cosines, per_anchor, through_cosines, whole_batch
 
 SETTINGS = [(80.0, 0.25), (1.0, 0.0), (256.0, 0.4), (1024.0, -0.3), (32.0, 0.9), (80.0, -0.9)]
@@ -211,11 +213,34 @@ class TestClassLevel:
         with pytest.raises(ValueError, match=r"0\.\.5"):
             ClassCircleLoss(6, 5)(torch.randn(3, 5), torch.tensor(labels))
 
-    @pytest.mark.parametrize("label", [6, -1])
-    def test_labels_out_of_range_that_are_not_looked_for_have_no_loss(self, label):
-        loss = ClassCircleLoss(6, 5, reduction="none", check_labels=False)
-        values = loss(torch.randn(3, 5), torch.tensor([0, label, 5]))
-        assert values.gt(0).tolist() == [True, False, True]
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    def test_labels_out_of_range_make_a_compiled_loss_nan(self, reduction):
+        """Within torch.compile, as on an accelerator, nobody looks, and nothing is passed over."""
+        torch.compiler.reset()
+        loss = ClassCircleLoss(6, 5, reduction=reduction)
+        compiled = torch.compile(loss, fullgraph=True, backend="eager")
+        x, known = torch.randn(4, 5), torch.tensor([0, 1, 5, 3])
+        torch.testing.assert_close(compiled(x, known), loss(x, known))
+        values = compiled(x, torch.tensor([0, 6, 5, -1]))
+        assert values.isnan().tolist() == ([False, True] * 2 if reduction == "none" else True)
+
+    def test_only_rows_of_unknown_classes_become_nan(self):
+        x = torch.randn(4, 5, dtype=torch.float16, requires_grad=True)
+        with FakeTensorMode(allow_non_fake_inputs=True):  # looking at a value raises
+            nan_where_unknown(x, torch.arange(4), 3)
+        found = nan_where_unknown(x, torch.tensor([-1, 0, 2, 3]), 3)
+        assert found.isnan().all(1).tolist() == [True, False, False, True]
+        assert found[1:3].equal(x[1:3])
+        found.sum().backward()
+        assert x.grad[1:3].eq(1).all()
+
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
+    def test_labels_of_any_integer_dtype(self, dtype):
+        x, y = torch.randn(9, 5), torch.randint(6, (9,))
+        loss = ClassCircleLoss(6, 5)
+        assert loss(x, y.to(dtype)).item() == loss(x, y).item()
+        with pytest.raises(ValueError, match=r"0\.\.5"):
+            loss(x, (y + 6).to(dtype))
 
     def test_one_class_and_empty_batch_give_zero(self):
         x = torch.randn(3, 5, requires_grad=True)

@@ -1,0 +1,101 @@
+"""Circle Loss for class-level labels: `circle` with one learnable reference a class."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from circlemnist.losses.circle_kernel.value import anchor_loss, full_precision, pair_inputs
+from circlemnist.losses.inputs import (
+    Reduction,
+    check_class_labels,
+    check_embeddings,
+    check_references,
+    check_settings,
+)
+
+
+class ClassCircleLoss(nn.Module):
+    """Circle Loss with class-level labels: the references are learnable weights, one a class.
+
+    An anchor's one positive is the weight of its class (K = 1 in Eq. 6) and its negatives are the
+    other weights: cross-entropy over the logits gamma * alpha * (s - Delta).
+
+    Args:
+        num_classes: at least 1; with one class there is no negative and the loss is 0.
+        embedding_dim: D, at least 1.
+        gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
+
+    Raises:
+        TypeError, ValueError: for a setting outside of these, naming its value.
+
+    `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        gamma: float = 80.0,
+        m: float = 0.25,
+        reduction: Reduction = "mean",
+        *,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        check_settings(gamma, m, reduction)
+        for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} is at least 1, not {value}")
+        self.gamma, self.m = float(gamma), float(m)
+        self.reduction, self.normalize = reduction, normalize
+        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights of random direction and a length near 1."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.shape[1]))
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            embeddings: (B, D) of any float dtype; B may be 0.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
+                look at them would make wait, and within torch.compile another one is no error: it
+                makes the loss NaN.
+
+        Returns:
+            () tensor, or (B,) for reduction="none".
+
+        Raises:
+            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+        """
+        num_classes = len(self.weight)
+        classes = torch.arange(num_classes, device=self.weight.device)
+        check_embeddings(embeddings, labels)
+        check_references(embeddings, labels, self.weight, classes, None)
+        labels = labels.long()  # unsigned ones have no order
+        if labels.is_cpu and not torch.compiler.is_compiling():
+            check_class_labels(labels, num_classes)
+        else:
+            embeddings = nan_where_unknown(embeddings, labels, num_classes)
+        with full_precision(embeddings):
+            inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
+            return anchor_loss(inputs, self.gamma, self.m, self.reduction)
+
+    def extra_repr(self) -> str:
+        """The settings, for print(loss)."""
+        num_classes, embedding_dim = self.weight.shape
+        return (
+            f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
+            f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}"
+        )
+
+
+def nan_where_unknown(embeddings: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """(B, D) embeddings, NaN in rows whose label (B,) int64 is not in 0..num_classes - 1."""
+    unknown = (labels < 0) | (labels >= num_classes)
+    return embeddings.masked_fill(unknown[:, None], torch.nan)
