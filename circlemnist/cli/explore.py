@@ -1,4 +1,4 @@
-"""Write the page of a run."""
+"""`circlemnist explore`."""
 
 from pathlib import Path
 

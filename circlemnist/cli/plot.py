@@ -1,23 +1,23 @@
-"""Draw pictures of a run."""
+"""`circlemnist plot`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from circlemnist.cli.messages import flag, spelled
 from circlemnist.cli.options import (
     PrintablePath,
-    flag,
-    from_command_line,
     projection_option,
     run_options,
     theme_option,
+    typed,
 )
 from circlemnist.cli.show import show_in
 from circlemnist.plots.kinds import KINDS, SPLITS, VECTOR, WIDTH
 from circlemnist.runs.run import find_run, has_runs
 
-LINES = "\n".join(f"{name:<15}{kind.shows}" for name, kind in KINDS.items())
+LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
 HELP = f"""Draw a run; by default the test embeddings of the newest run as a scatter plot.
 
 RUN is the name or the folder of a run. `gradients` needs none.
@@ -107,8 +107,8 @@ def plot(
 def refuse_idle_flags(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:
     """Raise click.UsageError for a flag that the user typed and that changes no picture."""
     for name in ("split", "projection"):
-        if from_command_line(ctx, name) and not any(name in KINDS[kind].uses for kind in kinds):
-            typed = " ".join(f"--kind {kind}" for kind in kinds)
-            raise click.UsageError(f"{flag(name)} has no effect with {typed}")
-    if from_command_line(ctx, "width") and out is not None and out.suffix.lower() in VECTOR:
+        if typed(ctx, name) and not any(name in KINDS[kind].uses for kind in kinds):
+            chosen = " ".join(f"--kind {kind}" for kind in kinds)
+            raise click.UsageError(f"{flag(name)} has no effect with {chosen}")
+    if typed(ctx, "width") and out is not None and out.suffix.lower() in VECTOR:
         raise click.UsageError(f"--width has no effect with --out {out}")

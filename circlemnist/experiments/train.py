@@ -69,11 +69,10 @@ def train(
     """
     with StopSignals() as stop:
         device = resolve_device(config.device)
-        dataset = load_dataset(
-            config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say
-        )
+        folder = Path(config.data_dir)
+        dataset = load_dataset(config.dataset, folder, quiet=mode == "quiet", say=say)
         # a run finds its data again, wherever the next command is typed
-        config = replace(config.on(dataset.name), data_dir=str(Path(config.data_dir).resolve()))
+        config = replace(config.on(dataset.name), data_dir=str(folder.resolve()))
         dataset = dataset.hold_out(config.holdout)
         split = dataset.train.to(device)
         state = build_training(config, split)

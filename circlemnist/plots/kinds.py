@@ -23,7 +23,7 @@ class Kind:
         formats: suffixes of the files that hold it; those that are not in `VECTOR` are written
             where no file is asked for.
         needs_run: whether there is nothing to draw without a run.
-        needs_snapshots: whether the run must have been trained with --snapshots.
+        needs_snapshots: whether the run must have been trained with `snapshots`.
     """
 
     shows: str
@@ -42,7 +42,7 @@ KINDS = {
     "neighbors": Kind("the hardest images and their nearest ones"),
     "confusion": Kind("the 1-NN confusion matrix"),
     "animation": Kind(
-        "the space as it forms, of a run with --snapshots",
+        "the space as it forms, of a run with `snapshots`",
         uses=("projection",),
         formats=MOVING,
         needs_snapshots=True,
