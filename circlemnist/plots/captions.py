@@ -1,13 +1,7 @@
 """What pictures of a run say of it."""
 
+from circlemnist.data.classes import DISPLAY_NAMES
 from circlemnist.evaluation.trained_run import TrainedRun
-
-DISPLAY_NAMES = {
-    "mnist": "MNIST",
-    "fashion-mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "digits": "scikit-learn digits",
-}
 
 
 def heading(trained: TrainedRun, shown: str, how: str = "") -> str:

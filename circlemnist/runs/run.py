@@ -8,6 +8,16 @@ from circlemnist.errors import UserError
 from circlemnist.runs.history import Epoch, read_history
 
 
+class _In:
+    """What lies in the folder of a run, under a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "Run", owner: type) -> Path:
+        return run.folder / self.name
+
+
 @dataclass(frozen=True)
 class Run:
     """The folder of one run and the files in it."""
@@ -18,41 +28,15 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
-    @property
-    def config_file(self) -> Path:
-        return self.folder / "config.toml"
-
-    @property
-    def environment_file(self) -> Path:
-        return self.folder / "environment.json"
-
-    @property
-    def history_file(self) -> Path:
-        return self.folder / "history.csv"
-
-    @property
-    def checkpoint_file(self) -> Path:
-        return self.folder / "last.pt"
-
-    @property
-    def lock_file(self) -> Path:
-        return self.folder / "lock"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.folder / "eval.json"
-
-    @property
-    def embeddings_file(self) -> Path:
-        return self.folder / "embeddings.npz"
-
-    @property
-    def snapshots_file(self) -> Path:
-        return self.folder / "snapshots.npz"
-
-    @property
-    def plots(self) -> Path:
-        return self.folder / "plots"
+    config_file = _In("config.toml")
+    environment_file = _In("environment.json")
+    history_file = _In("history.csv")
+    checkpoint_file = _In("last.pt")
+    lock_file = _In("lock")
+    metrics_file = _In("eval.json")
+    embeddings_file = _In("embeddings.npz")
+    snapshots_file = _In("snapshots.npz")
+    plots = _In("plots")
 
     def config(self) -> Config:
         """Read the settings of the run.

@@ -15,6 +15,7 @@ from torchvision import datasets
 
 from circlemnist import __version__
 from circlemnist.cli.main import main
+from circlemnist.cli.messages import spelled
 from circlemnist.cli.report import MEANINGS
 from circlemnist.config import Config
 from circlemnist.plots.kinds import KINDS
@@ -81,7 +82,7 @@ def test_help_imports_nothing_that_is_slow(command: list[str]) -> None:
 def test_help_of_plot_lists_every_kind() -> None:
     lines = [line.strip() for line in invoke("plot", "--help").output.splitlines()]
     for name, kind in KINDS.items():
-        assert f"{name:<15}{kind.shows}" in lines
+        assert f"{name:<15}{spelled(kind.shows)}" in lines
 
 
 def test_version() -> None:
