@@ -57,6 +57,16 @@ def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
     assert {"embedding.png", "history.png"} <= written  # at the end of the training
 
 
+@pytest.mark.slow
+def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    result = invoke("plot", run, "--kind", "all", "--projection", "pca")
+    pictures = [f"picture: {run / 'plots' / kind}.png" for kind in STILLS]
+    assert (result.exit_code, result.output.splitlines()) == (0, pictures)
+
+
 @pytest.mark.parametrize(
     ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
@@ -131,15 +141,21 @@ def test_flag_without_effect_is_refused_when_typed(
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("args", "last"),
     [
-        "--kind confusion",
-        "--kind confusion --out {}/a.svg",
-        "--kind confusion --width 300 --out {}/a.png",
-        "--kind confusion --kind embedding --split train --projection pca",
+        ("--kind confusion", "plots/confusion.png"),
+        ("--kind confusion --theme dark --out {run}/a.svg", "a.svg"),
+        ("--kind confusion --width 300 --out {run}/a.png", "a.png"),
+        (
+            "--kind confusion --kind embedding --split train --projection pca --theme dark",
+            "plots/embedding-train-dark.png",
+        ),
     ],
 )
-def test_flag_with_an_effect_is_taken(args: str, finished_run: Path, tmp_path: Path) -> None:
+def test_flag_with_an_effect_is_taken(
+    args: str, last: str, finished_run: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(finished_run, tmp_path / "copy")
-    result = invoke("plot", run, *args.format(tmp_path).split())
+    result = invoke("plot", run, *args.format(run=run).split())
     assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == f"picture: {run / last}"
