@@ -113,7 +113,7 @@ class TestPlain:
         m = data.draw(st.floats(-0.9, 0.9))
         x, y = batch(size, classes, torch.float64, 4)
         inputs = pair_tiles.PairInputs(x, None, y, None, None)
-        plain = plain_log_sums(*inputs, 80.0, m)
+        plain = plain_log_sums(inputs, 80.0, m)
         tiled_sums = paths.log_sums(inputs, 80.0, m)
         for a, b in zip(plain, tiled_sums, strict=True):
             torch.testing.assert_close(a, b)

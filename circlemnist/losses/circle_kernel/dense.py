@@ -13,8 +13,8 @@ from torch import Tensor
 
 from circlemnist.losses.circle_kernel.pairs import PairInputs, leave_out, pair_limits
 from circlemnist.losses.circle_kernel.tiles import (
+    LogSums,
     RowGradients,
-    Swept,
     divisor,
     exponentials,
     natural,
@@ -23,8 +23,8 @@ from circlemnist.losses.circle_kernel.tiles import (
 
 def dense(
     inputs: PairInputs, gamma: float, m: float, row_gradients: RowGradients | None = None
-) -> Swept:
-    """What `tiles.sweep_tiles` gives, in the order of the inputs, from (2, B, N) tensors."""
+) -> LogSums:
+    """What `tiles.log_sums_in_tiles` gives, in the order of the inputs, from (2, B, N) tensors."""
     anchors = inputs.anchors
     references = anchors if inputs.references is None else inputs.references
     limits = _limits(inputs)
@@ -39,7 +39,7 @@ def dense(
     weights, shift, total = exponentials(exponent, alpha=pairs.add_(m))
     log_sum_n, log_sum_p = natural(total, shift).unbind()
     if row_gradients is None:
-        return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), None, None)
+        return LogSums(log_sum_p.squeeze(1), log_sum_n.squeeze(1), None, None)
 
     grad_p, grad_n = row_gradients(slice(None), log_sum_p, log_sum_n)
     weights.mul_(torch.stack([grad_n, grad_p]).mul_(gamma).div_(divisor(total)))
@@ -49,7 +49,7 @@ def dense(
     else:
         d_anchors = torch.mm(by_similarity, references)
         d_references = torch.mm(by_similarity.t(), anchors)
-    return Swept(log_sum_p.squeeze(1), log_sum_n.squeeze(1), d_anchors, d_references)
+    return LogSums(log_sum_p.squeeze(1), log_sum_n.squeeze(1), d_anchors, d_references)
 
 
 def _limits(inputs: PairInputs) -> Tensor:

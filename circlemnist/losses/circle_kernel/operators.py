@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circlemnist.losses.circle_kernel.dispatch import compute_log_sums, gradients
 from circlemnist.losses.circle_kernel.pairs import PairInputs
-from circlemnist.losses.circle_kernel.sweep import gradients, sweep
 
 
 @torch.library.custom_op("circlemnist::log_sums", mutates_args=())
@@ -20,9 +20,9 @@ def log_sums_operator(
     m: float,
 ) -> tuple[Tensor, Tensor]:
     inputs = PairInputs(anchors, references, labels, reference_labels, own)
-    swept = sweep(inputs, gamma, m, None)
+    sums = compute_log_sums(inputs, gamma, m)
     # results of an operator may not share memory
-    return swept.log_sum_p.clone(), swept.log_sum_n.clone()
+    return sums.log_sum_p.clone(), sums.log_sum_n.clone()
 
 
 @log_sums_operator.register_fake

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from circlemnist.losses.circle_kernel.dispatch import compute_log_sums, gradients
 from circlemnist.losses.circle_kernel.operators import log_sums_operator
 from circlemnist.losses.circle_kernel.pairs import PairInputs
 from circlemnist.losses.circle_kernel.plain import plain_log_sums
-from circlemnist.losses.circle_kernel.sweep import gradients, sweep
 from circlemnist.losses.circle_kernel.tiles import Rows
 
 # Under torch.compile, the plain formula up to this many pairs.
@@ -27,9 +27,9 @@ COMPILED_PAIRS = {"cpu": 320 * 320, "cuda": 16384 * 16384}
 def log_sums(pairs: PairInputs, gamma: float, m: float) -> tuple[Tensor, ...]:
     """(B,) log-sums over positives and over negatives, -inf for none."""
     if not torch.compiler.is_compiling():
-        return tuple(_LogSums.apply(*pairs, gamma, m))
+        return tuple(_LogSumsFunction.apply(*pairs, gamma, m))
     if pairs.entries() <= COMPILED_PAIRS.get(pairs.anchors.device.type, 0):
-        return plain_log_sums(*pairs, gamma, m)
+        return plain_log_sums(pairs, gamma, m)
     return tuple(log_sums_operator(*pairs, gamma, m))
 
 
@@ -55,14 +55,14 @@ class _CircleLoss(torch.autograd.Function):
         mean: bool,
     ) -> Tensor:
         pairs = PairInputs(anchors, references, labels, reference_labels, own)
-        swept = sweep(pairs, gamma, m, _logistic)
-        exponent = swept.log_sum_p + swept.log_sum_n
+        sums = compute_log_sums(pairs, gamma, m, _logistic)
+        exponent = sums.log_sum_p + sums.log_sum_n
         loss: Tensor = torch.logaddexp(exponent, exponent.new_zeros(())).sum()
         ctx.share = None
         if mean:
             ctx.share = 1 / (exponent != -torch.inf).sum().clamp_min_(1).to(loss.dtype)
             loss.mul_(ctx.share)
-        ctx.gradients = swept.d_anchors, None if references is None else swept.d_references
+        ctx.gradients = sums.d_anchors, None if references is None else sums.d_references
         ctx.save_for_backward(anchors, references)
         return loss
 
@@ -75,7 +75,7 @@ class _CircleLoss(torch.autograd.Function):
         return *_once(ctx, by_set), *(None,) * 6
 
 
-class _LogSums(torch.autograd.Function):
+class _LogSumsFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -88,10 +88,10 @@ class _LogSums(torch.autograd.Function):
         m: float,
     ) -> tuple[Tensor, ...]:
         pairs = PairInputs(anchors, references, labels, reference_labels, own)
-        swept = sweep(pairs, gamma, m, None)
+        sums = compute_log_sums(pairs, gamma, m)
         ctx.save_for_backward(anchors, references, labels, reference_labels, own)
         ctx.gamma, ctx.m = gamma, m
-        return swept.log_sum_p, swept.log_sum_n
+        return sums.log_sum_p, sums.log_sum_n
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

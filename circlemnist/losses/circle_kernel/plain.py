@@ -5,22 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from circlemnist.losses.circle_kernel.pairs import PairInputs
 
-def plain_log_sums(
-    anchors: Tensor,
-    references: Tensor | None,
-    labels: Tensor,
-    reference_labels: Tensor | None,
-    own: Tensor | None,
-    gamma: float,
-    m: float,
-) -> tuple[Tensor, Tensor]:
-    """Log-sums of the exponents of Eq. 6 over each anchor's positives and negatives.
 
-    anchors (B, D) and references (N, D) are float32 or float64, their labels int64; without
-    references the anchors meet one another. `own` (B,) is the reference that an anchor itself is,
-    -1 for none. Returns (B,) log-sums, -inf for an empty set.
-    """
+def plain_log_sums(inputs: PairInputs, gamma: float, m: float) -> tuple[Tensor, Tensor]:
+    """(B,) log-sums of the exponents of Eq. 6 over positives and negatives, -inf for none."""
+    anchors, references, labels, reference_labels, own = inputs
     if references is None or reference_labels is None:
         references, reference_labels = anchors, labels
         own = torch.arange(len(anchors), device=anchors.device)

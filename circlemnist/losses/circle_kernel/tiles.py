@@ -30,8 +30,8 @@ Rows = slice | Tensor
 RowGradients = Callable[[Rows, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-class Swept(NamedTuple):
-    """What one sweep over the matrix of pairs brings home, in the order of the `Pairs`."""
+class LogSums(NamedTuple):
+    """Log-sums of Eq. 6 for each anchor and, if asked for, the gradients of a loss of them."""
 
     log_sum_p: Tensor  # (B,), -inf without a positive
     log_sum_n: Tensor  # (B,), -inf without a negative
@@ -47,9 +47,9 @@ class Exponentials(NamedTuple):
     total: Tensor  # (..., R, 1)
 
 
-def sweep_tiles(
+def log_sums_in_tiles(
     pairs: Pairs, gamma: float, m: float, row_gradients: RowGradients | None = None
-) -> Swept:
+) -> LogSums:
     """Log-sums of exponents over the pairs of each anchor and, if asked, their gradients.
 
     `row_gradients` turns the log-sums of a block of anchors into the derivatives of the loss
@@ -81,7 +81,7 @@ def sweep_tiles(
                 weights[:, of_chunk].sub_(positives.weights[:, of_span])
             d_anchors[rows].addmm_(weights, references[lo:hi], alpha=gamma)
             d_references[lo:hi].addmm_(weights.t(), anchors[rows], alpha=gamma)
-    return Swept(_column(log_sums_p), _column(log_sums_n), d_anchors, d_references)
+    return LogSums(_column(log_sums_p), _column(log_sums_n), d_anchors, d_references)
 
 
 class _Tiles:
