@@ -1,7 +1,9 @@
 """Circle Loss: `CircleLoss` for pair-wise labels, `ClassCircleLoss` for class-level ones.
 
-`circle_kernel/plain.py` holds the formula in its shortest form; the other files beside it are the
-same numbers faster and in less memory. This folder imports torch and nothing else of the package.
+A loss is an `nn.Module`, loss(embeddings (B, D), labels (B,)) -> (), and no more: what a training
+shows of its pairs is `pair_statistics`, for whichever loss. `circle_kernel/plain.py` holds the
+formula in its shortest form; the other files beside it are the same numbers faster and in less
+memory. This folder imports nothing else of the package.
 """
 
 from circlemnist.losses.circle import CircleLoss

@@ -34,12 +34,7 @@ from circlemnist.losses.circle_kernel.value import (
     full_precision,
     pair_inputs,
 )
-from circlemnist.losses.inputs import (
-    Reduction,
-    check_embeddings,
-    check_references,
-    check_settings,
-)
+from circlemnist.losses.inputs import Reduction, check_embeddings, check_references, check_settings
 
 PairSets = Literal["anchor", "batch"]
 
