@@ -7,7 +7,6 @@ its type and default here in `Config`, its help and its limits beside them.
 import difflib
 import math
 import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from circlemnist.errors import SettingError, UserError
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
-NETS = ("tiny", "small", "medium", "large", "article")
+NETS = ("tiny", "small", "medium", "large", "article")  # the article's comes last
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 Value = str | int | float | bool
@@ -97,7 +96,7 @@ class Config:
     last_norm: bool = _setting(
         True,
         "end in BatchNorm, which keeps embeddings apart at first",
-        needs=("net", ("tiny", "small", "medium", "large")),
+        needs=("net", NETS[:-1]),
     )
     epochs: int | None = _setting(
         None,
@@ -211,20 +210,15 @@ def setting_type(name: str) -> type:
     return int if annotation == int | None else annotation
 
 
-def type_problem(name: str, value: object) -> str | None:
-    """Say what is wrong with the type of `value` for the setting `name`, or None."""
-    expected = setting_type(name)
-    accepted = (int, float) if expected is float else (expected,)
-    if isinstance(value, accepted) and isinstance(value, bool) == (expected is bool):
-        return None
-    words = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
-    return f"must be {words[expected]}, not {value!r}"
-
-
 def setting_problem(name: str, value: Value) -> str | None:
     """Say what is wrong with `value` for the setting `name` by itself, or None."""
+    expected = setting_type(name)
+    accepted = (int, float) if expected is float else (expected,)
+    if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
+        words = {str: "text in quotes", int: "a whole number", float: "a number"}
+        return f"must be {words.get(expected, 'true or false')}, not {value!r}"
     limits: Limits = Config.__dataclass_fields__[name].metadata["limits"]
-    return type_problem(name, value) or limits.problem(value)
+    return limits.problem(value)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -243,17 +237,11 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
-    check_settings(settings, str(path))
-    return settings
-
-
-def check_settings(settings: Mapping[str, Any], origin: str) -> None:
-    """Raise where `settings`, from the place named `origin`, has a wrong key or value."""
     known = [setting.name for setting in fields(Config)]
-    for key in settings:
-        if key not in known:
-            near = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0)
-            raise UserError(f"unknown setting {key!r} in {origin}; did you mean {near[0]!r}?")
     for name, value in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0)
+            raise UserError(f"unknown setting {name!r} in {path}; did you mean {near[0]!r}?")
         if problem := setting_problem(name, value):
-            raise UserError(f"{origin}: {name} {problem}")
+            raise UserError(f"{path}: {name} {problem}")
+    return settings

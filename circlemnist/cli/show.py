@@ -11,12 +11,7 @@ from circlemnist.cli.messages import say
 
 def show_in(place: str, path: Path) -> None:
     """Open a file in the program for its kind, or say that there is no `place` for it."""
-    if not (has_display() and click.launch(str(path)) == 0):
+    # only Linux and its like say in the environment whether a window can open
+    screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    if not (screen and click.launch(str(path)) == 0):
         say(f"there is no {place} it in: open {path} yourself")
-
-
-def has_display() -> bool:
-    """Tell whether a window can open; only Linux and its like say so in the environment."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -9,13 +9,7 @@ from typing import Any
 import click
 
 from circlemnist.cli.messages import flag, say
-from circlemnist.cli.options import (
-    OUTPUTS,
-    config_option,
-    outputs_option,
-    setting_options,
-    typed,
-)
+from circlemnist.cli.options import OUTPUTS, config_option, outputs_option, setting_options, typed
 from circlemnist.cli.report import SHORT_TABLE, as_table
 from circlemnist.config import Config
 from circlemnist.runs.run import Run, find_run

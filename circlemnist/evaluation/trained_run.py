@@ -72,14 +72,8 @@ class TrainedRun:
     def measured(self) -> Evaluation:
         """Measure the newest checkpoint on the test split, and keep the result in the run."""
         metrics, arrays = measure(self.embedder, self.dataset, self.config.views)
-        evaluation = Evaluation(
-            self.run.name,
-            self.dataset.name,
-            self.dataset.measured,
-            self.checkpoint,
-            metrics,
-            arrays,
-        )
+        of = (self.run.name, self.dataset.name, self.dataset.measured, self.checkpoint)
+        evaluation = Evaluation(*of, metrics, arrays)
         save_evaluation(self.run, evaluation)
         return evaluation
 
@@ -94,11 +88,7 @@ class TrainedRun:
         return self.run.snapshots_file.exists()
 
     @property
-    def test_embeddings(self) -> torch.Tensor:
-        """(N, D) float32, of the test split."""
-        return torch.from_numpy(self.evaluation.arrays.embeddings)
-
-    @property
-    def test_labels(self) -> torch.Tensor:
-        """(N,) int64."""
-        return torch.from_numpy(self.evaluation.arrays.labels)
+    def test_points(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (N, D) float32 and labels (N,) int64 of the test split."""
+        arrays = self.evaluation.arrays
+        return torch.from_numpy(arrays.embeddings), torch.from_numpy(arrays.labels)

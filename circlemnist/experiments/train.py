@@ -1,6 +1,7 @@
 """The training of one run: from settings to a run folder that is measured and drawn."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def train(
             with locked(run):
                 if run.checkpoint_file.exists():
                     state.restore(run)
-                with Progress(mode, config, len(split), say) as progress, stop.between_steps():
+                progress = Progress(mode, config, len(split), say)
+                with closing(progress), stop.between_steps():
                     fit(state, config, split, run, progress, stop)
                 trained = TrainedRun(run, config.data_dir, config.device)
                 trained.config, trained.dataset = config, dataset

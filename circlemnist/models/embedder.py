@@ -25,11 +25,7 @@ class Embedder(nn.Module):
     std: Tensor
 
     def __init__(
-        self,
-        layers: nn.Module,
-        mean: float = 0.0,
-        std: float = 1.0,
-        head: nn.Module | None = None,
+        self, layers: nn.Module, mean: float = 0.0, std: float = 1.0, head: nn.Module | None = None
     ) -> None:
         super().__init__()
         self.layers = layers

@@ -23,7 +23,7 @@ EXPONENT = 0.35
 
 def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
-    density = pair_density(trained.test_embeddings, trained.test_labels)
+    density = pair_density(*trained.test_points)
     clouds = [(f"after {len(trained.history)} epochs", density)]
     counted = f"pairs of {trained.evaluation.counted}"
     if trained.has_snapshots:

@@ -15,7 +15,7 @@ LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw the cosines of all pairs of the test split."""
-    pairs = pair_similarities(trained.test_embeddings, trained.test_labels)
+    pairs = pair_similarities(*trained.test_points)
     counted = f"{len(pairs.sp) + len(pairs.sn):,} pairs of {trained.evaluation.measured} images"
     blank = Blank(heading(trained, counted), style.theme)
     return similarities_figure(pairs, roc_curve(pairs), blank)

@@ -26,12 +26,7 @@ CHECK_SELDOM = 50
 
 
 def fit(
-    state: TrainState,
-    config: Config,
-    split: Split,
-    run: Run,
-    progress: Progress,
-    stop: StopSignals,
+    state: TrainState, config: Config, split: Split, run: Run, progress: Progress, stop: StopSignals
 ) -> None:
     """Train to the last epoch, with a checkpoint and a row of history after each.
 

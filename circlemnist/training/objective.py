@@ -46,16 +46,10 @@ def build_objective(config: Config, split: Split) -> Objective:
         return Objective(CircleLoss(config.gamma, config.m, pairs, normalize=False), shaping)
     loss = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
     if config.labels == "fixed":
-        loss.weight.requires_grad_(False).copy_(_class_directions(config.dim, split))
+        # like classes beside each other: what lies between two of them then passes no third
+        directions = arranged(spread_directions(CLASSES, config.dim), class_likeness(split))
+        loss.weight.requires_grad_(False).copy_(directions)
     return Objective(loss, shaping)
-
-
-def _class_directions(dim: int, split: Split) -> Tensor:
-    """Directions (C, D) as far apart as they can be, those of like classes beside each other.
-
-    What lies between two classes then passes no third.
-    """
-    return arranged(spread_directions(CLASSES, dim), class_likeness(split))
 
 
 def class_likeness(split: Split) -> Tensor:

@@ -3,8 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Literal, NoReturn, Self
+from typing import Literal, NoReturn
 
 from torch import Tensor
 from tqdm import tqdm
@@ -38,17 +37,6 @@ class Progress:
         self.say = say
         self.shown = 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._close_bar()
-
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
         """Show the `step`-th step of an epoch, at most five times a second.
 
@@ -73,7 +61,7 @@ class Progress:
 
     def epoch(self, row: Epoch) -> None:
         """Show a finished epoch as a line, which stays."""
-        self._close_bar()
+        self.close()
         if self.mode == "quiet":
             return
         with unread_is_fine(sys.stdout):
@@ -86,10 +74,11 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Tell what the user should know."""
-        self._close_bar()
+        self.close()
         self.say(line)
 
-    def _close_bar(self) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         if self.bar is not None:
             with unread_is_fine(sys.stderr):
                 self.bar.close()

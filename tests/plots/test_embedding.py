@@ -81,7 +81,8 @@ def test_other_splits_are_drawn(split: str, trained: TrainedRun) -> None:
     figure = draw(trained, Style(projection="pca", split=split))
     (axes,) = figure.axes
     counts = [len(points.get_offsets()) for points in axes.collections]
-    wrong = (trained.evaluation.arrays.neighbor_labels[:, 0] != trained.test_labels.numpy()).sum()
+    arrays = trained.evaluation.arrays
+    wrong = (arrays.neighbor_labels[:, 0] != arrays.labels).sum()
     assert counts == {"train": [1437], "both": [1437, 360, wrong]}[split]
     assert "of 1,437 training images" in figure.get_suptitle()
 
