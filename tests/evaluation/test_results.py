@@ -87,7 +87,7 @@ def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
         {"neighbor_labels": np.full((360, 20), 10)},
         {"neighbor_cosines": np.zeros((360, 19), np.float32)},
     ],
-    ids=str,
+    ids=lambda changed: next(iter(changed)),
 )
 def test_arrays_that_are_no_embeddings_are_one_line(changed: dict[str, Any], run: Run) -> None:
     with np.load(run.embeddings_file) as file:
@@ -106,7 +106,11 @@ def test_array_that_announces_more_than_memory_is_one_line(run: Run, tmp_path: P
     assert_one_line_error(invoke("plot", run.folder), "embeddings.npz", "circlemnist eval")
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 10_000, '{"metrics": {"1nn": "x"}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "9" * 10_000, '{"metrics": {"1nn": "x"}}'],
+    ids=["deep", "a number", "text"],
+)
 def test_measures_that_are_none_are_one_line(content: str, run: Run) -> None:
     run.metrics_file.write_text(content)
     assert_one_line_error(invoke("plot", run.folder), "eval.json", "circlemnist eval")

@@ -304,6 +304,7 @@ class TestErrors:
             (torch.arange(6).flip(0), ValueError, "labels differ"),
             ([0, 1, 2, 3, 4, 5], TypeError, "list"),
         ],
+        ids=["too few", "too high", "too low", "floats", "of other labels", "a list"],
     )
     def test_self_index(self, index, error, match):
         with pytest.raises(error, match=match):

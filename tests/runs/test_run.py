@@ -72,7 +72,12 @@ def test_history_is_a_row_an_epoch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["epoch,loss\n1,2\n", "hello\nworld\n", "epoch,loss,mean_sp,mean_sn,violating,lr,seconds\n1,x"],
+    [
+        "epoch,loss\n1,2\n",
+        "hello\nworld\n",
+        "epoch,loss,mean_sp,mean_sn,violating,lr,seconds\n1,x",
+    ],
+    ids=["two columns", "words", "cut off"],
 )
 def test_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(text)
