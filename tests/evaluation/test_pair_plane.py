@@ -90,3 +90,18 @@ def test_shares_add_up() -> None:
     assert share_outside(density, 0.25) == pytest.approx(0.25)
     assert share_outside(density, 0.01) == pytest.approx(1)
     assert share_outside(density, 0.99) == pytest.approx(0)
+
+
+def test_one_negative_is_enough() -> None:
+    x = torch.tensor([[1.0, 0], [0.8, 0.6], [0, 1.0]])
+    density = pair_density(x, torch.tensor([0, 0, 1]), 4)
+    assert density.sum() == pytest.approx(1)
+    assert density[3, 2] == pytest.approx(0.5)  # s_p 0.8, s_n 0
+    assert density[3, 3] == pytest.approx(0.5)  # s_p 0.8, s_n 0.6
+
+
+def test_on_the_circle_is_inside() -> None:
+    density = np.zeros((2, 2))
+    density[1, 1] = 1  # s_p and s_n 0.5: 0.5² + 0.5² = 2 · 0.5²
+    assert share_outside(density, 0.5) == 0
+    assert share_outside(density, 0.49) == 1

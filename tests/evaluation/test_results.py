@@ -126,3 +126,30 @@ def test_history_with_an_endless_field_is_one_line(run: Run) -> None:
     run.history_file.write_text("epoch\n" + "1" * 200_000)
     result = invoke("plot", run.folder, "--projection", "pca")
     assert_one_line_error(result, "history.csv")
+
+
+@pytest.mark.parametrize("missing", ["embeddings.npz", "eval.json"])
+def test_half_of_an_evaluation_is_none(missing: str, run: Run) -> None:
+    (run.folder / missing).unlink()
+    assert load_evaluation(run) is None
+
+
+def test_images_of_one_class_are_an_evaluation(run: Run) -> None:
+    with np.load(run.embeddings_file) as file:
+        arrays = dict(file)
+    one = {"labels": np.full(360, 9), "neighbor_labels": np.zeros((360, 20), int)}
+    np.savez(run.embeddings_file, **(arrays | one))
+    evaluation = load_evaluation(run)
+    assert evaluation is not None
+    assert evaluation.counted == "360 test images"
+    np.testing.assert_array_equal(evaluation.arrays.labels, 9)
+
+
+def test_no_neighbours_or_numbers_are_no_evaluation(run: Run) -> None:
+    with np.load(run.embeddings_file) as file:
+        arrays = dict(file)
+    none = {name: arrays[name][:, :0] for name in arrays if name.startswith("neighbor")}
+    for changed in (none, {"embeddings": arrays["embeddings"][:, :0]}):
+        np.savez(run.embeddings_file, **(arrays | changed))
+        with pytest.raises(UserError, match="is damaged"):
+            load_evaluation(run)

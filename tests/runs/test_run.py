@@ -1,15 +1,18 @@
 """The run folder: making, finding, history."""
 
+import datetime
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.runs.history import Epoch, write_history
+from circlemnist.runs.history import Epoch, read_history, write_history
 from circlemnist.runs.new_run import create_run
-from circlemnist.runs.run import Run, find_run
+from circlemnist.runs.run import Run, find_run, has_runs
 
 
 def test_new_run_holds_its_settings_and_environment(tmp_path: Path) -> None:
@@ -83,3 +86,61 @@ def test_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(UserError, match=r"cannot read .*history\.csv"):
         Run(tmp_path).history()
+
+
+def test_newest_is_by_time_not_by_name(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        create_run(tmp_path, name, Config(), {})
+    for age, name in enumerate(("b", "a", "c")):
+        os.utime(tmp_path / name / "config.toml", (1000 - age, 1000 - age))
+    assert find_run(tmp_path, None).name == "b"
+
+
+def test_runs_that_are_not_finished_are_none(tmp_path: Path) -> None:
+    assert not has_runs(tmp_path)
+    hidden = tmp_path / ".unfinished-x"
+    hidden.mkdir()
+    (hidden / "config.toml").write_text("")
+    (tmp_path / "empty").mkdir()
+    assert not has_runs(tmp_path)
+    run = create_run(tmp_path, "seen", Config(), {})
+    os.utime(run.config_file, (1, 1))
+    assert has_runs(tmp_path)
+    assert find_run(tmp_path, None).name == "seen"
+
+
+def test_unknown_run_is_told_of_three_that_are_there(tmp_path: Path) -> None:
+    for name in "dbac":
+        create_run(tmp_path, name, Config(), {})
+    with pytest.raises(UserError) as caught:
+        find_run(tmp_path, "x")
+    assert str(caught.value) == (
+        f"no run 'x', neither as a folder nor in {tmp_path} (its runs: b, c, d)"
+    )
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000], ids=["null", "long"])
+def test_impossible_path_is_no_run(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no run .*\(it holds no runs\)"):
+        find_run(tmp_path, name)
+
+
+def test_run_names_its_time_and_settings(tmp_path: Path) -> None:
+    before = datetime.datetime.now().replace(microsecond=0)
+    name = create_run(tmp_path, None, Config(gamma=0.5, m=0.1), {}).name
+    stamp = name.removesuffix("_gamma0.5_m0.1")
+    made = datetime.datetime.strptime(stamp, "%Y-%m-%d_%H-%M-%S")
+    assert before <= made <= datetime.datetime.now()
+
+
+def test_history_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [Epoch(1, 2.5, math.nan, 0.1, 0.7, 1e-9, 3.0), Epoch(2, 1 / 3, 0.5, -0.1, 0.0, 0.01, 4)]
+    write_history(tmp_path / "history.csv", rows)
+    text = (tmp_path / "history.csv").read_bytes()
+    assert text.startswith(b"epoch,loss,mean_sp,mean_sn,violating,lr,seconds\n1,2.5,nan,0.1,0.7,")
+    assert text.count(b"\n") == 3
+    assert b"\r" not in text
+    first, second = read_history(tmp_path / "history.csv")
+    assert math.isnan(first.mean_sp)
+    assert replace(first, mean_sp=0.0) == replace(rows[0], mean_sp=0.0)
+    assert second == rows[1]

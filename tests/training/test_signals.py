@@ -5,10 +5,12 @@ import shlex
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from circlemnist.training.signals import Stopped, StopSignals
 from tests.process import ONE_THREAD, PROGRAM, fingerprint, run, start, wait_for
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "12", "--batch-size", "100", "--quiet")
@@ -131,3 +133,54 @@ def test_closed_terminal_loses_nothing(whole: dict[str, str], tmp_path: Path) ->
     resumed = run(tmp_path, "train", "--resume", "parts", **ONE_THREAD)
     assert resumed.returncode == 0, resumed.stderr
     assert fingerprint(tmp_path / "outputs" / "parts") == whole
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_between_steps_waits_for_the_check(signum: int) -> None:
+    before = signal.getsignal(signum)
+    with StopSignals() as stop:
+        stop.check()
+        with stop.between_steps():
+            os.kill(os.getpid(), signum)
+            assert stop.received == signum
+        with pytest.raises(Stopped) as caught:
+            stop.check()
+    assert caught.value.exit_code == 128 + signum
+    assert str(caught.value) == signal.Signals(signum).name
+    assert signal.getsignal(signum) == before
+
+
+def test_signal_at_other_times_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", left)
+    with StopSignals() as stop:
+        with stop.between_steps():
+            pass
+        with pytest.raises(Stopped, match="SIGTERM"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(SystemExit) as second:
+            os.kill(os.getpid(), signal.SIGINT)
+    assert second.value.code == 130
+
+
+def test_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_other_threads_are_left_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+
+        def within() -> object:
+            with StopSignals():
+                return signal.getsignal(signal.SIGTERM)
+
+        assert pool.submit(within).result() == signal.getsignal(signal.SIGTERM)

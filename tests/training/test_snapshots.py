@@ -1,12 +1,17 @@
 """Looks at the test images while a run trains: when, of what, and without changing the run."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from circlemnist.config import Config
+from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
-from circlemnist.training.snapshots import load_snapshots
+from circlemnist.models.embedder import build_embedder
+from circlemnist.training.snapshots import Recorder, load_snapshots
 from tests.conftest import invoke
 from tests.process import ONE_THREAD, fingerprint, run, start, wait_for
 
@@ -65,3 +70,72 @@ def test_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "snapshots.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"snapshots.npz is damaged"):
         load_snapshots(tmp_path / "snapshots.npz")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"steps": np.array([0.0, 1.0])},
+        {"steps": np.array([[0], [1]])},
+        {"indices": np.array([0, 1])},
+        {"labels": np.array([0, 1])},
+        {"embeddings": np.zeros((3, 3, 4), np.float16)},
+        {"embeddings": np.zeros((2, 2, 4), np.float16)},
+        {"embeddings": np.zeros((2, 3, 4), int)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_arrays_that_do_not_fit_are_named(changed: dict[str, Any], tmp_path: Path) -> None:
+    sound = {
+        "steps": np.array([0, 1]),
+        "indices": np.array([0, 1, 2]),
+        "labels": np.array([0, 1, 2]),
+        "embeddings": np.zeros((2, 3, 4), np.float16),
+    }
+    path = tmp_path / "snapshots.npz"
+    np.savez(path, **sound)
+    assert load_snapshots(path).embeddings.shape == (2, 3, 4)
+    np.savez(path, **(sound | changed))
+    with pytest.raises(UserError, match=r"snapshots.npz is damaged: arrays of shapes"):
+        load_snapshots(path)
+
+
+def recorder(size: int, steps: int) -> Recorder:
+    """Of images whose label is in each pixel."""
+    labels = torch.arange(size) % 10
+    images = labels.byte()[:, None, None].expand(size, 28, 28).contiguous()
+    return Recorder(Split(images, labels), steps)
+
+
+def test_sample_goes_from_the_first_image_to_the_last() -> None:
+    found = recorder(2001, 90)
+    assert found.indices[[0, 1, -1]].tolist() == [0, 4, 2000]
+    assert len(found.indices) == 500
+    assert torch.equal(found.images[:, 5, 5].long(), found.labels)
+    assert torch.equal(found.labels, found.indices % 10)
+    assert recorder(30, 90).indices.tolist() == [*range(30)]
+
+
+def test_snapshots_are_denser_at_the_start() -> None:
+    due = sorted(recorder(30, 900).due)
+    assert due == [part * part for part in range(31)]
+
+
+def test_what_was_seen_after_the_checkpoint_is_forgotten(tmp_path: Path) -> None:
+    embedder = build_embedder(Config(net="tiny", dim=4))
+    seen = recorder(30, 900)
+    for step in range(12):
+        seen.record(step, embedder)
+        with torch.no_grad():
+            next(embedder.parameters()).add_(0.1)
+    assert sorted(seen.seen) == [0, 1, 4, 9]
+    seen.save(tmp_path / "snapshots.npz")
+    again = recorder(30, 900)
+    again.restore(tmp_path / "snapshots.npz", 4)
+    assert sorted(again.seen) == [0, 1, 4]
+    for step in (0, 1, 4):
+        assert torch.equal(again.seen[step], seen.seen[step])
+    kept = load_snapshots(tmp_path / "snapshots.npz")
+    assert kept.steps.tolist() == [0, 1, 4, 9]
+    assert kept.labels.tolist() == seen.labels.tolist()
+    assert not np.array_equal(kept.embeddings[0], kept.embeddings[3])

@@ -1,0 +1,130 @@
+"""Break the core of the package in one place at a time, and tell which faults no test notices.
+
+    python -m benchmarks.mutants                              # all of it; hours on 2 cores
+    python -m benchmarks.mutants 'circlemnist.data.*'         # some of it
+    python -m benchmarks.mutants --sample 40 --seconds 300    # some functions, as `.ci/run` does
+    python -m benchmarks.mutants --report                     # what is known from earlier runs
+
+mutmut makes the faults and runs the tests that come by each of them; `[tool.mutmut]` in
+`pyproject.toml` says which files and which tests. Prints a table by file, then the changes that
+survived. Those that change nothing are listed, each with its reason, in
+`tests/equivalent_mutants.toml`.
+"""
+
+import argparse
+import ast
+import os
+import random
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter, defaultdict
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MUTMUT = [str(Path(sys.executable).parent / "mutmut")]
+KNOWN = ROOT / "tests" / "equivalent_mutants.toml"
+KILLED = ("killed", "timeout", "segfault", "caught by type check")
+
+
+def functions() -> list[str]:
+    """Return a pattern for the faults of each function of the core."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    found = []
+    for path in sorted((ROOT / "circlemnist").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if any(fnmatch(name, pattern) for pattern in settings["only_mutate"]):
+            module = name.removesuffix(".py").replace("/", ".")
+            nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+            names = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
+            found += [f"{module}.x*{name}__mutmut_*" for name in names]
+    return found
+
+
+def statuses() -> dict[str, str]:
+    """Return what is known of each fault that was tried."""
+    shown = subprocess.run(
+        [*MUTMUT, "results", "--all", "true"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rows = (line.strip().split(": ") for line in shown.stdout.splitlines() if ": " in line)
+    return {name: status for name, status in rows if status != "not checked"}
+
+
+def change(name: str) -> tuple[str, str]:
+    """Return the lines that a fault takes away, and those that it puts in their place."""
+    shown = subprocess.run([*MUTMUT, "show", name], cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in shown.stdout.splitlines() if not line.startswith(("---", "+++"))]
+    old, new = (
+        " ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+"
+    )
+    return old, new
+
+
+def equivalents() -> set[tuple[str, str, str]]:
+    """Return the changes that are known to change nothing: function, old lines, new lines."""
+    known = tomllib.loads(KNOWN.read_text("utf-8"))["mutant"] if KNOWN.exists() else []
+    return {(each["function"], each["old"], each["new"]) for each in known}
+
+
+def function_of(name: str) -> str:
+    """Return `circlemnist.data.idx.read`, or with a class before the last dot, for a fault."""
+    name = re.sub(r"__mutmut_\d+$", "", name)
+    return re.sub(r"\.x_|\.xǁ", ".", name).replace("ǁ", ".")
+
+
+def main() -> None:
+    """Parse the arguments, try faults, print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("patterns", nargs="*", help="names of faults, with wildcards")
+    parser.add_argument("--sample", type=int, help="this many functions, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--seconds", type=float, help="after which no more are tried")
+    parser.add_argument("--report", action="store_true", help="try none")
+    arguments = parser.parse_args()
+    patterns = arguments.patterns
+    if arguments.sample:
+        patterns = random.Random(arguments.seed).sample(functions(), arguments.sample)
+    if not arguments.report:
+        # threads of torch in several processes would wait for one another
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        command = [*MUTMUT, "run", "--max-children", str(os.cpu_count()), *patterns]
+        try:
+            subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                timeout=arguments.seconds,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"the time was up after {arguments.seconds:g} s")
+    report()
+
+
+def report() -> None:
+    """Print the table, then every survivor."""
+    known, counts, survivors = equivalents(), defaultdict(Counter), []
+    for name, status in sorted(statuses().items()):
+        file = "/".join(name.split(".")[1:-1])
+        if status in KILLED:
+            counts[file]["killed"] += 1
+            continue
+        old, new = change(name)
+        if (function_of(name), old, new) in known:
+            counts[file]["equivalent"] += 1
+        else:
+            counts[file]["survived"] += 1
+            survivors.append((name, status, old, new))
+    print("| file | tried | killed | equivalent | survived |\n| --- | --- | --- | --- | --- |")
+    total: Counter[str] = sum(counts.values(), Counter())
+    for file, count in [*sorted(counts.items()), ("all", total)]:
+        kinds = (count.total(), count["killed"], count["equivalent"], count["survived"])
+        print(f"| {file} | {' | '.join(map(str, kinds))} |")
+    for name, status, old, new in survivors:
+        print(f"\n{name}: {status}\n  - {old}\n  + {new}")
+
+
+if __name__ == "__main__":
+    main()

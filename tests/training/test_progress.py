@@ -1,0 +1,59 @@
+"""What a person sees while a run trains: a bar on a terminal, a line an epoch, or nothing."""
+
+import sys
+
+import pytest
+import torch
+
+from circlemnist.config import Config
+from circlemnist.runs.history import Epoch
+from circlemnist.training.progress import Mode, Progress
+
+CONFIG = Config(epochs=7, batch_size=100)
+ROW = Epoch(3, 2.34567, 0.91234, -0.12345, 0.5, 0.0123456, 4.26)
+VALUES = torch.tensor([1.234, 0.5678, -0.1234, 0.5])
+
+
+@pytest.mark.parametrize("mode", ["bar", "lines"])
+def test_epoch_is_a_line_that_stays(mode: Mode, capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(mode, CONFIG, 1050).epoch(ROW)
+    out = capsys.readouterr().out
+    assert out == "epoch 3/7  loss 2.346  s_p 0.912  s_n -0.123  lr 0.01235  4.3 s\n"
+
+
+def test_quiet_shows_nothing_but_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    progress = Progress("quiet", CONFIG, 1050, said.append)
+    progress.step(1, 1, VALUES, 0.1)
+    progress.epoch(ROW)
+    progress.note("look out")
+    assert said == ["look out"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_lines_show_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress("lines", CONFIG, 1050).step(1, 1, VALUES, 0.1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bar_counts_the_images_that_fill_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten batches of 100 out of 1,050 images; at most five times a second."""
+    now = [100.0]
+    monkeypatch.setattr("circlemnist.training.progress.time.monotonic", lambda: now[0])
+    progress = Progress("bar", CONFIG, 1050)
+    progress.step(2, 3, VALUES, 0.01)
+    assert progress.bar is not None
+    assert (progress.bar.total, progress.bar.n) == (1000, 300)
+    shown = progress.bar.bar_format
+    assert shown.startswith("epoch 2/7 batch 3/10 |{bar}| loss 1.23 s_p 0.568 s_n -0.123 lr 0.0100")
+    assert shown.endswith("images/s")
+    now[0] += 0.1
+    progress.step(2, 4, VALUES, 0.01)
+    assert progress.bar.n == 300
+    now[0] += 0.15
+    progress.step(2, 5, VALUES, 0.01)
+    assert progress.bar.n == 500
+    progress.close()
+    assert progress.bar is None
+    progress.close()
+    sys.stderr.flush()
