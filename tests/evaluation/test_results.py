@@ -29,6 +29,7 @@ def test_evaluation_is_read_back(run: Run) -> None:
     assert evaluation is not None
     assert evaluation.metrics == json.loads(run.metrics_file.read_text())["metrics"]
     assert evaluation.arrays.embeddings.shape == (360, 64)
+    assert (evaluation.run, evaluation.dataset, evaluation.measured) == ("run", "digits", "test")
 
 
 def test_evaluation_names_the_checkpoint_it_measured(run: Run) -> None:
@@ -114,6 +115,25 @@ def test_array_that_announces_more_than_memory_is_one_line(run: Run, tmp_path: P
 def test_measures_that_are_none_are_one_line(content: str, run: Run) -> None:
     run.metrics_file.write_text(content)
     assert_one_line_error(invoke("plot", run.folder), "eval.json", "circlemnist eval")
+
+
+@pytest.mark.parametrize("key", ["dataset", "metrics", "images", "checkpoint"])
+def test_report_that_lacks_a_part_is_one_line(key: str, run: Run) -> None:
+    report = json.loads(run.metrics_file.read_text())
+    for changed in ({k: v for k, v in report.items() if k != key}, report | {key: ["cifar"]}):
+        run.metrics_file.write_text(json.dumps(changed))
+        if key in ("images", "checkpoint") and key in changed:
+            continue  # any text will do
+        with pytest.raises(UserError, match="is damaged"):
+            load_evaluation(run)
+
+
+def test_report_without_1nn_is_one_line(run: Run) -> None:
+    report = json.loads(run.metrics_file.read_text())
+    del report["metrics"]["1nn"]
+    run.metrics_file.write_text(json.dumps(report))
+    with pytest.raises(UserError, match="is damaged"):
+        load_evaluation(run)
 
 
 def test_settings_nested_too_deep_are_one_line(tmp_path: Path) -> None:
