@@ -16,6 +16,7 @@ import ast
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -87,20 +88,23 @@ def main() -> None:
     if arguments.sample:
         patterns = random.Random(arguments.seed).sample(functions(), arguments.sample)
     if not arguments.report:
-        # threads of torch in several processes would wait for one another
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        command = [*MUTMUT, "run", "--max-children", str(os.cpu_count()), *patterns]
-        try:
-            subprocess.run(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                timeout=arguments.seconds,
-            )
-        except subprocess.TimeoutExpired:
-            print(f"the time was up after {arguments.seconds:g} s")
+        run(patterns, arguments.seconds)
     report()
+
+
+def run(patterns: list[str], seconds: float | None) -> None:
+    """Try the faults that match, one process a core, for so long at most."""
+    # threads of torch in several processes would wait for one another
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [*MUTMUT, "run", "--max-children", str(os.cpu_count()), *patterns]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            print(f"the time was up after {seconds:g} s")
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that try faults
 
 
 def report() -> None:
