@@ -20,21 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from circlemnist.config import Config, read_settings
-from circlemnist.data.augment import random_affine
-from circlemnist.data.batches import batches
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.losses import pair_statistics
 from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder
 from circlemnist.training.build import build_training
-from circlemnist.training.loop import train_epoch, train_step
+from circlemnist.training.loop import first_step, step_images, train_epoch, train_step
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
 from circlemnist.training.state import TrainState
 
 PARTS = (
-    "data",
-    "augment",
+    "images",
     "forward",
     "loss",
     "backward of the loss",
@@ -90,15 +87,12 @@ def epoch_in_parts(
     Args:
         state: watched by the clock.
     """
-    order = batches(len(split), config.batch_size, state.generator).to(split.labels.device)
+    order = first_step(config, split, state.generator).order.to(split.labels.device)
     state.embedder.train()
     clock.start()
     for indices in order:
-        images, labels = split.images[indices, None].float() / 255, split.labels[indices]
-        clock.tick("data")
-        if config.augment:
-            images = random_affine(images, state.generator, config.elastic)
-        clock.tick("augment")
+        images, labels = step_images(state, config, split, indices), split.labels[indices]
+        clock.tick("images")
         _, embeddings = train_step(state, images, labels)
         clock.tick("optimizer")
         pair_statistics(embeddings, labels, config.m)

@@ -1,13 +1,10 @@
 """What the program says to a person beside its results, in the words of the command line."""
 
 import re
-import sys
 from dataclasses import fields
 
-import click
-
 from circlemnist.config import Config
-from circlemnist.training.streams import unread_is_fine
+from circlemnist.training.streams import to_stderr
 
 COMMANDS = ("train", "eval")
 FLAGS = (*(setting.name for setting in fields(Config)), "name", "outputs", "projection", "resume")
@@ -26,11 +23,11 @@ def spelled(message: str) -> str:
 
     def word(match: re.Match[str]) -> str:
         name = match[1]
-        if name in FLAGS:
-            return flag(name)
-        return f"`circlemnist {name}`" if name in COMMANDS else match[0]
+        if name in COMMANDS:
+            return f"`circlemnist {name}{match[2] or ''}`"
+        return flag(name) if name in FLAGS and match[2] is None else match[0]
 
-    return re.sub(r"`([a-z_]+)`", word, message)
+    return re.sub(r"`([a-z_]+)( [^`]+)?`", word, message)
 
 
 def visible(text: str) -> str:
@@ -40,5 +37,4 @@ def visible(text: str) -> str:
 
 def say(message: str) -> None:
     """Tell the user, on standard error, something that is not a result."""
-    with unread_is_fine(sys.stderr):
-        click.echo(spelled(message), err=True)
+    to_stderr(spelled(message))

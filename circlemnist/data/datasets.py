@@ -1,6 +1,7 @@
 """Data sets as tensors in memory: MNIST and its kin from IDX archives, digits from scikit-learn."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def load_dataset(
     *,
     timeout: float = 15.0,
     quiet: bool = False,
-    say: Callable[[str], object] = print,
+    say: Callable[[str], object] = lambda line: print(line, file=sys.stderr),
 ) -> Dataset:
     """Load a data set into memory, downloading what `folder` lacks.
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-BLOCK_ELEMENTS = 2**24
+BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = 0.75
@@ -61,8 +61,8 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         (Q, k) float and (Q, k) int64.
     """
-    blocks = [(block @ gallery.T).topk(k) for _, block in _blocks(queries, len(gallery))]
-    return torch.cat([block.values for block in blocks]), torch.cat([b.indices for b in blocks])
+    found = [(block @ gallery.T).topk(k) for _, block in blocks(queries, len(gallery))]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def nearest_others(embeddings: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -75,8 +75,8 @@ def nearest_others(embeddings: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         (N, k) float and (N, k) int64.
     """
-    blocks = [s.topk(k) for _, s in _cosines_to_others(embeddings)]
-    return torch.cat([block.values for block in blocks]), torch.cat([b.indices for b in blocks])
+    found = [s.topk(k) for _, s in _cosines_to_others(embeddings)]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
@@ -150,7 +150,7 @@ def pair_similarities(embeddings: Tensor, labels: Tensor) -> PairSimilarities:
     pairs = len(labels) * (len(labels) - 1) // 2
     sp, sn = np.empty(positives, np.float32), np.empty(pairs - positives, np.float32)
     p = n = 0
-    for start, block in _blocks(embeddings, len(embeddings)):
+    for start, block in blocks(embeddings, len(embeddings)):
         s = (block @ embeddings[start:].T).float().cpu()
         later = torch.ones(s.shape, dtype=torch.bool).triu(1)
         like = labels[start : start + len(block), None] == labels[start:]
@@ -238,14 +238,14 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
 
 def _cosines_to_others(embeddings: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows (B,) in blocks and their cosines (B, N) to all vectors, −inf to itself."""
-    for start, block in _blocks(embeddings, len(embeddings)):
+    for start, block in blocks(embeddings, len(embeddings)):
         rows = torch.arange(start, start + len(block), device=embeddings.device)
         s = block @ embeddings.T
         s[torch.arange(len(block)), rows] = -math.inf
         yield rows, s
 
 
-def _blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
+def blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
     """Cut `rows` so that a block of rows × `width` has at most `BLOCK_ELEMENTS` elements."""
     size = max(1, BLOCK_ELEMENTS // max(width, 1))
     for start in range(0, len(rows), size):

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circlemnist.evaluation.metrics import blocks
+
 BINS = 200
-BLOCK_ELEMENTS = 2**23
 
 
 def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArray[Any]:
@@ -27,12 +28,10 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
     """
     total = torch.zeros(bins, bins, dtype=torch.float64)
     anchors = 0
-    size = max(1, BLOCK_ELEMENTS // max(len(labels), 1))
-    for start in range(0, len(labels), size):
-        block = slice(start, start + size)
-        s = embeddings[block] @ embeddings.T
+    for start, block in blocks(embeddings, len(labels)):
+        s = block @ embeddings.T
         place = ((s + 1) * (bins / 2)).long().clamp_(0, bins - 1)
-        like = labels[block, None] == labels
+        like = labels[start : start + len(s), None] == labels
         own = torch.arange(len(s))
         # twice the bins: negatives first, then positives; an anchor is in neither
         place += bins * like

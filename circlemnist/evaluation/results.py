@@ -122,7 +122,7 @@ def load_evaluation(run: Run) -> Evaluation | None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
-            f"run `eval` {run.folder} again"
+            f"run `eval {run.folder}` again"
         ) from error
     return evaluation if there in (None, evaluation.checkpoint) else None
 

@@ -82,14 +82,9 @@ def train(
         if warning := crowded(config):
             say(warning)
         if run is None:
-            environment = {
-                "circlemnist": __version__,
-                **describe(device),
-                "seed": config.seed,
-                "dataset": dataset.name,
-                "dataset_sha256": dataset.checksum(),
-            }
-            run = create_run(outputs, name, config, environment)
+            facts = {"dataset": dataset.name, "dataset_sha256": dataset.checksum()}
+            environment = {**describe(device), "seed": config.seed, **facts}
+            run = create_run(outputs, name, config, {"circlemnist": __version__, **environment})
         try:
             with locked(run):
                 if run.checkpoint_file.exists():

@@ -99,7 +99,7 @@ class Blank:
 
         What is drawn within the block has the colours of the theme, and keeps them after it.
         """
-        papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+        papers = ("figure.facecolor", "axes.facecolor")
         inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
         settings: dict[Any, Any] = {
             **dict.fromkeys(papers, self.theme.paper),

@@ -14,8 +14,8 @@ from circlemnist.runs.whole_files import write_text, writing
 class Epoch:
     """One row of the history.
 
-    `loss`, `mean_sp`, `mean_sn` and `violating` (the share of single pairs beyond |m|, whose
-    exponent in Eq. 6 is positive) are means over the steps of the epoch, NaN where no batch had
+    `loss`, `mean_sp`, `mean_sn` and `violating` (the share of single pairs whose exponent in
+    Eq. 6 is positive) are means over the steps of the epoch, NaN where no batch had
     such pairs; `lr` is that of its last step, `seconds` its duration.
     """
 
@@ -54,7 +54,7 @@ def read_history(path: Path) -> list[Epoch]:
         lines = path.read_text("utf-8").splitlines()
         return [_epoch(row) for row in csv.DictReader(lines)]
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+        raise UserError(f"cannot read {path}: {error}; train the run again") from error
 
 
 def _epoch(row: dict[str, str]) -> Epoch:

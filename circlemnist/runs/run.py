@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circlemnist.config import Config, read_settings
-from circlemnist.errors import UserError
+from circlemnist.errors import SettingError, UserError
 from circlemnist.runs.history import Epoch, read_history
 
 
@@ -44,7 +44,11 @@ class Run:
         Raises:
             UserError: the file is not there or is damaged.
         """
-        return Config(**read_settings(self.config_file))
+        settings = read_settings(self.config_file)
+        try:
+            return Config(**settings)
+        except SettingError as error:
+            raise UserError(f"{self.config_file}: {error}") from error
 
     def history(self) -> list[Epoch]:
         """Read the history; empty where no epoch has ended.

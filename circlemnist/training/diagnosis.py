@@ -45,7 +45,7 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     Yields:
         The kind of each finding, and the line to say.
     """
-    _, sp, sn, _ = values.double().cpu().unbind(1)
+    _, sp, sn, _ = values.cpu().double().unbind(1)
     pairless = int((sp.isnan() | sn.isnan()).sum())
     if pairless and config.labels == "pair":
         yield (

@@ -73,7 +73,7 @@ def _explained(state: TrainState, config: Config, run: Run) -> Iterator[None]:
         number = len(state.history) + (state.cursor is not None)
         raise UserError(
             f"{error} in epoch {number} (gamma {config.gamma:g}, m {config.m:g}, lr "
-            f"{state.optimizer.param_groups[0]['lr']:g}): lower `lr` or `gamma`; {kept}"
+            f"{state.lr:g}): lower `lr` or `gamma`; {kept}"
         ) from error
 
 
@@ -90,37 +90,48 @@ def train_epoch(
         Stopped: a signal has come; the steps done are in `state.cursor`.
     """
     device = split.labels.device
-    cursor = state.cursor = state.cursor or _first_step(config, split, state.generator)
+    cursor = state.cursor = state.cursor or first_step(config, split, state.generator)
     order, cursor.values = cursor.order.to(device), cursor.values.to(device)
     number, started = len(state.history) + 1, time.perf_counter() - cursor.seconds
-    plain_from = round((1 - config.plain_share) * config.steps(len(split)))
     check_every = CHECK_EVERY.get(device.type, CHECK_SELDOM)
     state.embedder.train()
     if state.recorder is not None and state.step == 0:
         state.recorder.record(0, state.embedder)
     for indices in order[cursor.step :]:
-        images, labels = split.images[indices, None].float() / 255, split.labels[indices]
-        if config.augment and state.step < plain_from:
-            images = random_affine(images, state.generator, config.elastic)
-        lr = float(state.scheduler.get_last_lr()[0])
-        loss, embeddings = train_step(state, images, labels)
+        labels = split.labels[indices]
+        loss, embeddings = train_step(state, step_images(state, config, split, indices), labels)
         statistics = pair_statistics(embeddings, labels, config.m)
         cursor.values[cursor.step] = torch.stack([loss, *statistics])
         cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
         done = cursor.step == len(order)
         if done or cursor.step % check_every == 0:
-            _check_finite(cursor.values[: cursor.step, 0], embeddings)
+            _check_finite(cursor.values[: cursor.step, 0])
         if state.recorder is not None:
             state.recorder.record(state.step, state.embedder)
         if not done:
             stop.check()
-        progress.step(number, cursor.step, cursor.values[cursor.step - 1], lr)
+        progress.step(number, cursor.step, cursor.values[cursor.step - 1], state.lr)
     # a batch may lack positive or negative pairs: their mean is NaN there
     mean_sp, mean_sn, violating = cursor.values[:, 1:].nanmean(0).tolist()
     mean_loss, seconds = cursor.values[:, 0].mean().item(), round(cursor.seconds, 3)
-    state.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, lr, seconds))
+    state.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, state.lr, seconds))
     state.cursor = None
     return cursor.values
+
+
+def step_images(state: TrainState, config: Config, split: Split, indices: Tensor) -> Tensor:
+    """Return the images of the next step, (B, 1, 28, 28) float in 0-1.
+
+    They are augmented, if that is wanted, but for the last share of the training.
+
+    Args:
+        indices: (B,) int64, in the split.
+    """
+    images = split.images[indices, None].float() / 255
+    plain_from = round((1 - config.plain_share) * config.steps(len(split)))
+    if config.augment and state.step < plain_from:
+        images = random_affine(images, state.generator, config.elastic)
+    return images
 
 
 def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,13 +149,14 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tenso
     state.optimizer.zero_grad()
     loss.backward()
     state.optimizer.step()
+    state.lr = float(state.scheduler.get_last_lr()[0])
     state.scheduler.step()
     state.step += 1
     return loss.detach(), stages[-1].detach()
 
 
-def _first_step(config: Config, split: Split, generator: torch.Generator) -> EpochCursor:
-    """The beginning of an epoch, its batches drawn as the settings want them."""
+def first_step(config: Config, split: Split, generator: torch.Generator) -> EpochCursor:
+    """Return the beginning of an epoch, its batches drawn as the settings want them."""
     if config.classes_per_batch:
         labels = split.labels.cpu()
         order = balanced_batches(labels, config.classes_per_batch, config.batch_size, generator)
@@ -153,11 +165,8 @@ def _first_step(config: Config, split: Split, generator: torch.Generator) -> Epo
     return EpochCursor(order, torch.zeros(len(order), 4))
 
 
-def _check_finite(losses: Tensor, embeddings: Tensor) -> None:
+def _check_finite(losses: Tensor) -> None:
     """Raise Diverged where one of the losses of an epoch so far is not finite."""
-    if losses.isfinite().all():
-        return
-    step = int((~losses.isfinite()).nonzero()[0]) + 1
-    if embeddings.dtype == torch.float16:
-        raise Diverged(f"float16 overflowed, train in float32: no finite loss at step {step}")
-    raise Diverged(f"the loss is not finite at step {step}")
+    wrong = ~losses.isfinite()
+    if wrong.any():
+        raise Diverged(f"the loss is not finite at step {int(wrong.nonzero()[0]) + 1}")

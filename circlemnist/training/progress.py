@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from circlemnist.config import Config
 from circlemnist.runs.history import Epoch
-from circlemnist.training.streams import unread_is_fine
+from circlemnist.training.streams import to_stderr, unread_is_fine
 
 REFRESH = 0.2
 Mode = Literal["bar", "lines", "quiet"]
@@ -27,7 +27,7 @@ class Progress:
     """
 
     def __init__(
-        self, mode: Mode, config: Config, size: int, say: Callable[[str], object] = print
+        self, mode: Mode, config: Config, size: int, say: Callable[[str], object] = to_stderr
     ) -> None:
         self.mode = mode
         self.epochs = config.epochs

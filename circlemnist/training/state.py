@@ -50,6 +50,7 @@ class TrainState:
     Attributes:
         forward: gives the stages of the embedder in a step of training, and shares its weights.
         step: number of steps done, over all epochs.
+        lr: learning rate of the last step that this process took.
         history: the epochs done.
         cursor: of the epoch that has begun, if one has.
         recorder: takes snapshots, where they are wanted; they have a file of their own.
@@ -62,6 +63,7 @@ class TrainState:
     scheduler: LRScheduler
     generator: torch.Generator
     step: int = 0
+    lr: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     cursor: EpochCursor | None = None
     recorder: Recorder | None = None

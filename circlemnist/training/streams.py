@@ -1,6 +1,7 @@
 """Output whose reader may have gone: a closed terminal, the end of a pipe."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -21,3 +22,9 @@ def unread_is_fine(stream: TextIO) -> Iterator[None]:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+
+
+def to_stderr(line: str) -> None:
+    """Print a line on standard error, whether or not somebody reads it."""
+    with unread_is_fine(sys.stderr):
+        print(line, file=sys.stderr, flush=True)

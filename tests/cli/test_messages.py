@@ -26,7 +26,8 @@ FLAG_OR_COMMAND = re.compile(rf"(?<![\w-])({'|'.join(NAMES)})\b(?!-)")
 def test_settings_and_jobs_are_spelled_as_flags_and_commands() -> None:
     assert spelled("raise `batch_size` above 4") == "raise --batch-size above 4"
     assert spelled("with `resume` mine, in `outputs`") == "with --resume mine, in --outputs"
-    assert spelled("run `eval` /a/b again") == "run `circlemnist eval` /a/b again"
+    assert spelled("run `eval /a b/c` again") == "run `circlemnist eval /a b/c` again"
+    assert spelled("first, with `train`") == "first, with `circlemnist train`"
     assert spelled("`gama` and `a b` and gamma") == "`gama` and `a b` and gamma"
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from circlemnist.evaluation import pair_plane
+from circlemnist.evaluation import metrics
 from circlemnist.evaluation.pair_plane import BINS, pair_density, share_outside
 
 
@@ -37,7 +37,7 @@ def by_loop(x: Tensor, labels: Tensor, bins: int) -> np.ndarray:
 def test_density_equals_a_loop_over_all_triples(
     elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pair_plane, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", elements)
     x, labels = cloud(17, 4)
     np.testing.assert_allclose(pair_density(x, labels, 10), by_loop(x, labels, 10), atol=1e-12)
 

@@ -82,7 +82,7 @@ def test_picture_is_written_in_the_format_of_its_name(
 
 
 @pytest.mark.parametrize("name", ["picture.jpg", "picture", "picture.PNG.txt"])
-def test_other_formats_are_refused(name: str, finished_run: Path, tmp_path: Path) -> None:
+def test_other_suffixes_are_refused(name: str, finished_run: Path, tmp_path: Path) -> None:
     result = invoke("plot", finished_run, "--kind", "confusion", "--out", tmp_path / name)
     assert_one_line_error(result, name, ".png, .svg, .pdf")
     assert not list(tmp_path.iterdir())

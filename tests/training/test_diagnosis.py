@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.errors import UserError
-from circlemnist.models.embedder import Embedder
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
@@ -19,7 +18,6 @@ from circlemnist.training.diagnosis import crowded
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
-from circlemnist.training.state import TrainState
 from tests.conftest import assert_one_line_error, invoke
 
 CONFIG = Config(dataset="digits", net="small", augment=False)
@@ -145,13 +143,6 @@ def test_divergence_stops_at_once_and_names_the_way_back(tmp_path: Path) -> None
         assert "it has no checkpoint yet" in result.stderr
 
 
-def diverge(training: TrainState, split: Split, config: Config, folder: Path) -> str:
-    progress = Progress("quiet", config, len(split))
-    with pytest.raises(UserError) as error:
-        fit(training, config, split, Run(folder), progress, StopSignals())
-    return str(error.value)
-
-
 def test_loss_that_is_not_finite_names_its_step(split: Split, tmp_path: Path) -> None:
     """After a good epoch a weight becomes NaN between two steps: the very next loss shows it."""
     config = replace(CONFIG, epochs=3)
@@ -185,22 +176,3 @@ def test_weights_that_are_not_finite_are_not_saved(split: Split, tmp_path: Path)
     ):
         fit(training, config, split, Run(tmp_path), progress, StopSignals())
     assert not (tmp_path / "last.pt").exists()
-
-
-def test_half_precision_that_overflows(split: Split, tmp_path: Path) -> None:
-    class Half(nn.Module):
-        """Activations beyond 65,504."""
-
-        def __init__(self, inner: Embedder) -> None:
-            super().__init__()
-            self.inner = inner.half()
-
-        def forward(self, images: Tensor) -> Tensor:
-            embeddings: Tensor = self.inner((images * 60_000).half())
-            return embeddings
-
-    training = build_training(CONFIG.on("digits"), split)
-    training.embedder = half = Half(training.embedder)  # type: ignore[assignment]
-    training.forward = lambda images: [half(images)]
-    message = diverge(training, split, CONFIG.on("digits"), tmp_path)
-    assert message.startswith("float16 overflowed, train in float32: no finite loss at step 1 in ")

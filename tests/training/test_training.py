@@ -1,5 +1,6 @@
 """The training loop: it learns, it repeats bit for bit, it continues, it stops at nonsense."""
 
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.optim import SGD
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
@@ -15,7 +17,7 @@ from circlemnist.losses import ClassCircleLoss
 from circlemnist.losses.directions import spread_directions
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.run import Run
-from circlemnist.training.build import build_training
+from circlemnist.training.build import build_scheduler, build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
@@ -189,12 +191,20 @@ def test_interrupted_training_continues_to_the_same_bits(
 
 
 def test_loss_that_is_not_finite_stops_and_is_never_saved(split: Split, tmp_path: Path) -> None:
-    config = replace(CONFIG, lr=1e6, net="article", scheduler="none", epochs=20)
+    """The learning rate that is named is that of the step, not of the next."""
+    config = replace(CONFIG, lr=1e6, net="article", epochs=20)
     run = tmp_path / "run"
-    with pytest.raises(UserError, match=r"not finite at step \d+ in epoch \d+ .*lower `lr`"):
+    with pytest.raises(UserError, match=r"not finite at step \d+ in epoch 2 .*lower `lr`") as said:
         trained(config, split, run)
-    state = load_checkpoint(run / "last.pt") if (run / "last.pt").exists() else {"embedder": {}}
+    state = load_checkpoint(run / "last.pt")
     assert all(tensor.isfinite().all() for tensor in state["embedder"].values())
+    step = state["step"] + int(re.search(r"step (\d+)", str(said.value))[1])  # type: ignore[index]
+    shape = SGD([torch.zeros(1)], lr=config.lr)
+    scheduler = build_scheduler("onecycle", shape, config.lr, config.steps(len(split)))
+    for _ in range(step - 1):
+        shape.step()
+        scheduler.step()
+    assert f"lr {scheduler.get_last_lr()[0]:g})" in str(said.value)
 
 
 def test_batch_larger_than_the_split_is_refused(split: Split) -> None:
