@@ -71,6 +71,19 @@ def test_reference_sets_of_any_size(pairs, anchors, references):
     assert r.grad.isfinite().all()
 
 
+@BOTH
+@REDUCTIONS
+@pytest.mark.parametrize(("anchors", "references"), [(1, 1), (0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("same", [True, False])
+def test_one_pair_or_none_is_no_loss(pairs, reduction, anchors, references, same):
+    x, r = torch.randn(anchors, 4), torch.randn(references, 4, requires_grad=True)
+    y, z = torch.zeros(anchors).long(), torch.zeros(references).long() + (not same)
+    value, gradient = value_and_gradient(CircleLoss(pairs=pairs, reduction=reduction), x, y, r, z)
+    assert value.shape == (() if reduction != "none" else (anchors,) if pairs == "anchor" else (1,))
+    for found in (value, gradient, r.grad):
+        assert found.eq(0).all()
+
+
 @SIZES
 def test_classes_that_references_lack(size):
     x, r = torch.randn(size, 4), torch.randn(size, 4)
@@ -240,6 +253,12 @@ class TestNaN:
         assert CircleLoss()(x, y).isnan()
         assert CircleLoss()(x.requires_grad_(), y).isnan()
 
+    def test_of_a_single_reference(self):
+        x, y, r = torch.randn(1, 3), torch.arange(1), torch.full((1, 3), torch.nan)
+        for pairs in ("anchor", "batch"):
+            assert CircleLoss(pairs=pairs)(x, y, r, y).isnan()
+            assert CircleLoss(pairs=pairs)(r, y, x, y).isnan()
+
     def test_in_references_and_class_weights(self):
         x, y = torch.randn(4, 3), torch.arange(4)
         r = torch.randn(4, 3)
@@ -254,7 +273,7 @@ class TestErrors:
     x, y = torch.randn(6, 4), torch.arange(6) % 2
 
     def test_labels_in_a_column(self):
-        with pytest.raises(ValueError, match=r"\(6, 1\).*labels\.squeeze\(1\)"):
+        with pytest.raises(ValueError, match=r"^labels.*\(6, 1\).*pass labels\.squeeze\(1\)"):
             CircleLoss()(self.x, self.y[:, None])
 
     def test_one_hot_labels(self):
@@ -272,19 +291,28 @@ class TestErrors:
 
     @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
     def test_embeddings_not_floats(self, dtype):
-        with pytest.raises(TypeError, match=str(dtype)):
+        with pytest.raises(TypeError, match=f"^embeddings.*{dtype}"):
             CircleLoss()(self.x.to(dtype), self.y)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
     def test_labels_not_integers(self, dtype):
-        with pytest.raises(TypeError, match=str(dtype)):
+        with pytest.raises(TypeError, match=f"^labels.*{dtype}"):
             CircleLoss()(self.x, self.y.to(dtype))
 
-    def test_not_tensors(self):
-        with pytest.raises(TypeError, match=r"labels.*list"):
-            CircleLoss()(self.x, [0, 1, 0, 1, 0, 1])
-        with pytest.raises(TypeError, match=r"embeddings.*ndarray"):
-            CircleLoss()(self.x.numpy(), self.y)
+    def given(self, **changed):
+        """Every argument of a call, in place of some."""
+        index = torch.tensor([0, 1, -1, 3, 4, -1])
+        sets = {"ref_embeddings": self.x, "ref_labels": self.y, "self_index": index}
+        return {"embeddings": self.x, "labels": self.y, **sets, **changed}
+
+    @pytest.mark.parametrize(
+        "name", ["embeddings", "labels", "ref_embeddings", "ref_labels", "self_index"]
+    )
+    def test_not_tensors(self, name):
+        with pytest.raises(TypeError, match=f"^{name} is a torch.Tensor, not list"):
+            CircleLoss()(**self.given(**{name: [0, 1, 0, 1, 0, 1]}))
+        with pytest.raises(TypeError, match=f"^{name} is a torch.Tensor, not ndarray"):
+            CircleLoss()(**self.given(**{name: self.x.numpy()}))
 
     def test_references_without_labels_or_of_other_dimension(self):
         with pytest.raises(ValueError, match="together"):
@@ -310,13 +338,34 @@ class TestErrors:
         with pytest.raises(error, match=match):
             CircleLoss()(self.x, self.y, self.x, self.y, index)
 
+    @pytest.mark.parametrize("index", [-2, 0, 1, 2, 3])
+    def test_self_index_of_a_single_anchor(self, index):
+        """Row 1 is the only one of its class; every other one is refused."""
+        r, z, i = self.x[:3], torch.tensor([0, 1, 0]), torch.tensor([index])
+        if index == 1:
+            assert CircleLoss()(self.x[:1], torch.tensor([1]), r, z, i).item() == 0
+            return
+        with pytest.raises(ValueError, match=r"labels differ|-1\.\.2"):
+            CircleLoss()(self.x[:1], torch.tensor([1]), r, z, i)
+
+    def test_self_index_of_no_anchors(self):
+        none = torch.arange(0)
+        assert CircleLoss()(self.x[:0], none, self.x, self.y, none).item() == 0
+
     def test_self_index_without_references(self):
         with pytest.raises(ValueError, match="self_index"):
             CircleLoss()(self.x, self.y, self_index=torch.arange(6))
 
-    def test_devices(self):
-        with pytest.raises(ValueError, match=r"meta.*cpu"):
-            CircleLoss()(self.x, self.y.to("meta"))
+    @pytest.mark.parametrize("names", ["labels", "ref_labels", "ref_embeddings ref_labels"])
+    def test_devices(self, names):
+        names = names.split()
+        moved = {name: self.given()[name].to("meta") for name in names}
+        with pytest.raises(ValueError, match=f"^{names[0]} is on meta.*cpu"):
+            CircleLoss()(**self.given(**moved))
+
+    def test_device_of_self_index(self):
+        with pytest.raises(ValueError, match=r"^self_index is on meta.*cpu"):
+            CircleLoss()(**self.given(self_index=torch.arange(6, device="meta")))
 
     @pytest.mark.parametrize("gamma", [0, -1, float("nan"), float("inf")])
     def test_gamma(self, gamma):
@@ -333,15 +382,23 @@ class TestErrors:
 
     @pytest.mark.parametrize("size", ["10", 10.5, True])
     def test_sizes_of_other_types(self, size):
-        with pytest.raises(TypeError, match=rf"num_classes.*{size}"):
+        with pytest.raises(TypeError, match=rf"^num_classes is an integer.*{size}"):
             ClassCircleLoss(size, 8)
-        with pytest.raises(TypeError, match=rf"embedding_dim.*{size}"):
+        with pytest.raises(TypeError, match=rf"^embedding_dim is an integer.*{size}"):
             ClassCircleLoss(10, size)
 
-    def test_settings_of_other_types(self):
-        with pytest.raises(TypeError, match=r"gamma.*'80'"):
-            CircleLoss("80")
-        with pytest.raises(ValueError, match=r"pairs.*'all'"):
+    @pytest.mark.parametrize("name", ["gamma", "m"])
+    def test_settings_of_other_types(self, name):
+        for value in ("80", True, None):
+            wanted = f"^{name} is a number, not {type(value).__name__}: {value!r}$"
+            with pytest.raises(TypeError, match=wanted):
+                CircleLoss(**{name: value})
+            with pytest.raises(TypeError, match=wanted):
+                ClassCircleLoss(6, 5, **{name: value})
+
+    def test_unknown_names_of_settings(self):
+        with pytest.raises(ValueError, match=r"^pairs.*'all'"):
             CircleLoss(pairs="all")
-        with pytest.raises(ValueError, match=r"reduction.*'max'"):
-            CircleLoss(reduction="max")
+        for loss in (CircleLoss, lambda **settings: ClassCircleLoss(6, 5, **settings)):
+            with pytest.raises(ValueError, match=r"^reduction.*'max'"):
+                loss(reduction="max")
