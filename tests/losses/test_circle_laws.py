@@ -100,6 +100,8 @@ def test_loss_is_never_negative_and_reductions_agree(batch, pairs):
 def test_equals_pytorch_metric_learning(batch, gamma, m):
     """To 1e-5, where its reducer, which leaves out zeros, averages the same anchors.
 
+    Float32 knows an exponent to gamma * eps: at large gamma that is more, of either value.
+
     In float32 the gradient itself is known less well at large gamma and in few dimensions, most of
     it being taken off by the normalisation: there ours differs by what the other one rounds away.
     """
@@ -115,7 +117,7 @@ def test_equals_pytorch_metric_learning(batch, gamma, m):
     (ours,) = torch.autograd.grad(loss, x)
     double = x.detach().double().requires_grad_()
     (exact,) = torch.autograd.grad(CircleLoss(gamma, m)(double, y), double)
-    assert loss.item() == pytest.approx(other.item(), rel=1e-5, abs=1e-10)
+    assert loss.item() == pytest.approx(other.item(), rel=1e-5 + 4e-7 * gamma, abs=1e-10)
     assert (ours - theirs).norm() <= 1e-5 * exact.norm() + 2 * (theirs - exact).norm()
     assert (ours - exact).norm() <= 1e-4 * exact.norm()
 
