@@ -131,6 +131,18 @@ def test_references_in_the_whole_batch_variant_count_each_anchor_reference_pair(
     assert CircleLoss(pairs="batch")(x, y, r, z).item() == pytest.approx(wanted.item(), rel=1e-10)
 
 
+@pytest.mark.parametrize("references", [2, 9])
+def test_one_anchor_is_a_whole_batch(references):
+    x, y = batch(1)
+    r, z = batch(references)
+    z = torch.arange(references) % 2 + y
+    found = [CircleLoss(pairs=pairs)(x, y, r, z) for pairs in ("batch", "anchor")]
+    slopes = [torch.cat(torch.autograd.grad(loss, [x, r])) for loss in found]
+    assert found[0].item() == pytest.approx(found[1].item(), rel=1e-12)
+    assert found[0] > 0
+    assert relative(*slopes) <= 1e-12
+
+
 def test_gradcheck_with_alpha_frozen():
     x, y = batch(8, dim=4)
     gamma, m = 16.0, 0.25
@@ -174,13 +186,33 @@ def test_normalize_false_takes_similarities_as_they_are():
     assert CircleLoss(normalize=False)(x, y).item() == pytest.approx(wanted, rel=1e-10)
 
 
-def test_mean_leaves_out_anchors_without_both_kinds_of_pairs():
+def with_gradient(loss, x, *inputs):
+    return loss(x.detach().requires_grad_(), *inputs)
+
+
+def without(loss, x, *inputs):
+    return loss(x.detach(), *inputs)
+
+
+@pytest.mark.parametrize("evaluate", [with_gradient, without])
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("counted", [0, 1, 2, 3])
+def test_mean_leaves_out_anchors_without_both_kinds_of_pairs(
+    monkeypatch, evaluate, traced, counted
+):
+    if traced:
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     x, _ = batch(5)
-    y = torch.tensor([0, 0, 1, 2, 3])
-    each = CircleLoss(reduction="none")(x, y)
-    assert each[2:].tolist() == [0, 0, 0]
-    assert CircleLoss()(x, y).item() == pytest.approx(each[:2].mean().item(), rel=1e-12)
-    assert CircleLoss(reduction="sum")(x, y).item() == pytest.approx(each.sum().item(), rel=1e-12)
+    r, _ = batch(4, seed=1)
+    y, z = torch.tensor([0] * counted + [1, 2, 3, 4, 5][counted:]), torch.tensor([0, 0, 6, 7])
+    each = evaluate(CircleLoss(reduction="none"), x, y, r, z)
+    assert each[counted:].eq(0).all()
+    wanted = each.sum().item() / max(counted, 1)
+    assert evaluate(CircleLoss(), x, y, r, z).item() == pytest.approx(wanted, rel=1e-12)
+    if counted != 1:  # without references a lone sample has no positive
+        each = evaluate(CircleLoss(reduction="none"), x, y)
+        wanted = each.sum().item() / max(counted, 1)
+        assert evaluate(CircleLoss(), x, y).item() == pytest.approx(wanted, rel=1e-12)
 
 
 class TestClassLevel:
@@ -251,18 +283,32 @@ class TestClassLevel:
         assert ClassCircleLoss(4, 5)(x[:0], torch.zeros(0, dtype=torch.long)).item() == 0
 
     def test_wrong_settings(self):
-        with pytest.raises(ValueError, match=r"num_classes.*0"):
+        with pytest.raises(ValueError, match=r"^num_classes is at least 1, not 0$"):
             ClassCircleLoss(0, 5)
-        with pytest.raises(ValueError, match=r"embedding_dim.*-1"):
+        with pytest.raises(ValueError, match=r"^embedding_dim is at least 1, not -1$"):
             ClassCircleLoss(5, -1)
         with pytest.raises(ValueError, match=r"\(3, 7\).*\(6, 5\)"):
             ClassCircleLoss(6, 5)(torch.randn(3, 7), torch.zeros(3, dtype=torch.long))
 
+    @pytest.mark.parametrize("dim", [4, 400])
+    def test_weights_begin_with_random_directions_and_a_length_near_1(self, dim):
+        weight = ClassCircleLoss(4000 // dim, dim).weight.detach()
+        assert weight.square().sum(1).mean().item() == pytest.approx(1, abs=0.1)
+        assert weight.mean().abs() * dim**0.5 <= 0.05
+        assert ClassCircleLoss(4000 // dim, dim).weight.ne(weight).all()
+
     def test_state_dict_and_description(self):
         loss = ClassCircleLoss(6, 5, gamma=64, m=0.35)
         assert list(loss.state_dict()) == ["weight"]
-        assert "num_classes=6" in repr(loss)
-        assert "gamma=64" in repr(loss)
+        assert repr(loss) == (
+            "ClassCircleLoss(num_classes=6, embedding_dim=5, gamma=64, m=0.35, reduction='mean', "
+            "normalize=True)"
+        )
+
+    def test_defaults_are_those_of_the_pair_wise_loss(self):
+        mine, theirs = vars(ClassCircleLoss(6, 5)), vars(CircleLoss())
+        for name in ("gamma", "m", "reduction", "normalize"):
+            assert mine[name] == theirs[name]
 
 
 def test_description_names_the_settings():
