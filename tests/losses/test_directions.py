@@ -19,6 +19,13 @@ def test_ten_directions_are_about_as_far_apart_as_can_be(dim: int) -> None:
     assert best - 1e-5 <= closest <= best + 1e-3
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
+def test_in_the_plane_they_are_the_corners_of_a_regular_polygon(count: int) -> None:
+    turns = [2 * math.pi * corner / count for corner in range(count)]
+    wanted = torch.tensor([[math.cos(turn), math.sin(turn)] for turn in turns])
+    torch.testing.assert_close(spread_directions(count, 2), wanted, rtol=0, atol=1e-7)
+
+
 def test_they_are_the_same_at_every_call() -> None:
     assert torch.equal(spread_directions(10, 3), spread_directions(10, 3))
 
