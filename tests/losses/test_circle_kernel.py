@@ -176,6 +176,19 @@ class TestWays:
         found = torch.stack(list(way(inputs, gamma, m)))
         torch.testing.assert_close(found, by_loop(inputs, gamma, m), rtol=1e-9, atol=1e-9)
 
+    @pytest.mark.parametrize("own", [None, -1])
+    def test_rows_whose_exponents_are_far_apart(self, way, own):
+        """By more than exp can span: no row is measured by the largest exponent of another."""
+        x = torch.eye(4, dtype=torch.float64)[[0, 1, 0, 2, 0, 1]]
+        y = torch.tensor([0, 2, 0, 1, 1, 2])
+        inputs = pair_tiles.PairInputs(x, None, y, None, None)
+        if own is not None:
+            inputs = pair_tiles.PairInputs(x, x, y, y, torch.full_like(y, own))
+        found = torch.stack(list(way(inputs, 1024.0, 0.9)))
+        wanted = by_loop(inputs, 1024.0, 0.9)
+        assert wanted.amax() - wanted.amin() > 1000
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+
     @pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (5.0, -0.6)])
     def test_gradient_of_each(self, way, inputs, gamma, m):
         """alpha is a constant: the derivative by s_n is softmax times gamma alpha_n (Eq. 9)."""
