@@ -216,12 +216,18 @@ class TestPrecision:
         x = (1 + spread * torch.randn(size, 8)).half()
         value_and_gradient(CircleLoss(1024, m, pairs), x, torch.arange(size) % 3)
 
-    def test_float64_with_float32_references_is_float64(self):
-        x, y = torch.randn(6, 4, dtype=torch.float64), torch.arange(6) % 2
-        r = torch.randn(6, 4, requires_grad=True)
-        value, _ = value_and_gradient(CircleLoss(), x, y, r, y)
-        assert value.dtype == torch.float64
-        assert r.grad.dtype == torch.float32
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+    @pytest.mark.parametrize("other", [torch.bfloat16, torch.float32, torch.float64])
+    @pytest.mark.parametrize("normalize", [True, False])
+    def test_two_dtypes_are_compared_in_the_wider(self, dtype, other, normalize):
+        x, y = torch.nn.functional.normalize(torch.randn(6, 4)).to(dtype), torch.arange(6) % 2
+        r = torch.nn.functional.normalize(torch.randn(6, 4)).to(other).requires_grad_()
+        wide = torch.float64 if torch.float64 in (dtype, other) else torch.float32
+        loss = CircleLoss(normalize=normalize)
+        value, _ = value_and_gradient(loss, x, y, r, y)
+        assert value.dtype == wide
+        assert r.grad.dtype == other
+        assert value.item() == loss(x.to(wide), y, r.to(wide), y).item()
 
     def test_small_losses_keep_their_digits(self):
         """At L = exp(-2 gamma m²) a threshold or 1 + exp(x) would give 0."""
