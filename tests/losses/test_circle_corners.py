@@ -127,6 +127,17 @@ def test_labels_of_any_integer_dtype(dtype, size):
     assert CircleLoss()(x, y.to(dtype)).item() == CircleLoss()(x, y).item()
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.uint64])
+def test_labels_of_references_of_any_integer_dtype(dtype):
+    """Also where -1, for no row of the references, would be row 255."""
+    x, y = torch.randn(3, 4), torch.arange(3)
+    r, z = torch.randn(300, 4), torch.arange(300) % 3
+    r[255] = -x[0]  # the hardest positive of its class
+    wanted = CircleLoss()(x, y, r, z).item()
+    assert CircleLoss()(x, y.to(dtype), r, z).item() == wanted
+    assert CircleLoss()(x, y, r, z.to(dtype)).item() == wanted
+
+
 @SIZES
 def test_non_contiguous_embeddings_and_labels(size):
     x, y = torch.randn(4, size, 2), (torch.arange(2 * size) % 3)[::2]
