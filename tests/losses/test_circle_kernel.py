@@ -494,6 +494,16 @@ class TestSecondDerivative:
         with pytest.raises(RuntimeError, match="no second derivative"):
             (loss + gradient.square().sum()).backward()
 
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    @pytest.mark.parametrize("normalize", [True, False])
+    def test_by_references_is_the_same_error(self, reduction, normalize):
+        x, y = batch(8, 3)
+        r, z = batch(9, 3)
+        loss = CircleLoss(reduction=reduction, normalize=normalize)(x.detach(), y, r, z).sum()
+        (gradient,) = torch.autograd.grad(loss, r, create_graph=True)
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            gradient.square().sum().backward()
+
     def test_create_graph_alone_is_fine(self):
         x, y = batch(8, 3)
         (wanted,) = torch.autograd.grad(CircleLoss()(x, y), x)
