@@ -25,8 +25,6 @@ def test_every_file_that_is_linked_is_there() -> None:
 
 
 def test_every_flag_that_is_mentioned_exists() -> None:
-    text = "".join(
-        invoke(command, "--help").output for command in ("train", "eval", "plot", "explore")
-    )
+    text = "".join(invoke(command, "--help").output for command in COMMANDS)
     for flag in set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", README)):
         assert flag in text, flag
