@@ -88,8 +88,7 @@ def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
         neighbors: (Q, ≥ k) int64, labels, nearest first.
         labels: (Q,) int64.
     """
-    classes = int(max(neighbors.max(), labels.max())) + 1
-    votes = torch.nn.functional.one_hot(neighbors[:, :k], classes).sum(1)  # (Q, C)
+    votes = torch.nn.functional.one_hot(neighbors[:, :k]).sum(1)  # (Q, C)
     return _mean(votes.argmax(1) == labels)
 
 
@@ -189,14 +188,15 @@ def roc_curve(pairs: PairSimilarities) -> RocCurve:
     sp, sn = pairs
     false_accepts = np.geomspace(1 / len(sn), 1, ROC_POINTS)
     true_accepts = np.array([_true_accept_rate(sp, sn, rate) for rate in false_accepts])
-    below = np.searchsorted(sn, sp, "left").astype(np.float64)
+    below = np.searchsorted(sn, sp, "left")
     tied = np.searchsorted(sn, sp, "right") - below
     area = float((below + tied / 2).mean() / len(sn))
     return RocCurve(false_accepts, true_accepts, area, *_equal_error(pairs))
 
 
 def _true_accept_rate(sp: Cosines, sn: Cosines, false_accept_rate: float) -> float:
-    allowed = int(false_accept_rate * len(sn))
+    allowed = round(false_accept_rate * len(sn))
+    allowed -= allowed / len(sn) > false_accept_rate
     if allowed >= len(sn):
         return 1.0
     # the largest similarity that must be refused: accept what is above it
@@ -210,12 +210,13 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
 
     def errors(threshold: float) -> tuple[float, float]:
         false_reject = int(np.searchsorted(sp, threshold, "left")) / len(sp)
-        false_accept = 1 - int(np.searchsorted(sn, threshold, "left")) / len(sn)
+        # not as 1 - a share: rounded, that would be less than an equal share of `sp`
+        false_accept = (len(sn) - int(np.searchsorted(sn, threshold, "left"))) / len(sn)
         return false_reject, false_accept
 
     def last_lenient(scores: Cosines) -> int:
-        """Return the last index whose threshold rejects falsely no more than it accepts, or -1."""
-        low, high = -1, len(scores)
+        """Return the last index whose threshold rejects falsely no more than it accepts."""
+        low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
         while high - low > 1:
             middle = (low + high) // 2
             false_reject, false_accept = errors(float(scores[middle]))
@@ -227,12 +228,12 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
     strict: list[float] = []
     for scores in (sp, sn):
         last = last_lenient(scores)
-        lenient += [float(scores[last])] if last >= 0 else []
+        lenient.append(float(scores[last]))
         strict += [float(scores[last + 1])] if last + 1 < len(scores) else []
     reject_0, accept_0 = errors(max(lenient))
     reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
-    share = gap_0 / (gap_0 + gap_1) if gap_0 + gap_1 else 0.0
+    share = gap_0 / (gap_0 + gap_1)
     return reject_0 + share * (reject_1 - reject_0), max(lenient)
 
 

@@ -6,6 +6,7 @@ import torch
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
+from scipy.optimize import brentq
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid, NearestNeighbors
 from torch import Tensor
@@ -22,7 +23,7 @@ def clusters(n: int, seed: int, noise: float = 1.0, classes: int = 5) -> tuple[T
     return torch.nn.functional.normalize(points), labels
 
 
-@pytest.fixture(params=[2**24, 700], ids=["one block", "many blocks"])
+@pytest.fixture(params=[2**24, 700, 1], ids=["one block", "many blocks", "a row each"])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", request.param)
 
@@ -60,21 +61,62 @@ def test_retrieval_equals_pytorch_metric_learning() -> None:
     assert found["map@r"] == pytest.approx(expected["mean_average_precision_at_r"], abs=1e-6)
 
 
-def test_recall_at_k_equals_scikit_learns_neighbours() -> None:
-    embeddings, labels = clusters(300, 3, noise=2.0)
-    nearest = NearestNeighbors(n_neighbors=9, metric="cosine").fit(embeddings)
-    like = labels[nearest.kneighbors(embeddings)[1][:, 1:]] == labels[:, None]
-    found = metrics.retrieval(embeddings, labels)
-    for k in (1, 2, 4, 8):
-        assert found[f"recall@{k}"] == pytest.approx(like[:, :k].any(1).double().mean().item())
+def retrieval_by_loop(x: Tensor, labels: Tensor) -> dict[str, float]:
+    """One query at a time, as the docstring of `retrieval` says it."""
+    s = x.double() @ x.double().T
+    found: dict[str, list[float]] = {}
+    for query, label in enumerate(labels):
+        others = [i for i in range(len(labels)) if i != query]
+        like = [labels[i] == label for i in sorted(others, key=lambda i: -s[query, i])]
+        for k in (1, 2, 4, 8):
+            found.setdefault(f"recall@{k}", []).append(any(like[:k]))
+        if r := sum(like):
+            precisions = [sum(like[:i]) / i for i in range(1, r + 1) if like[i - 1]]
+            found.setdefault("r-precision", []).append(sum(like[:r]) / r)
+            found.setdefault("map@r", []).append(sum(precisions) / r)
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def test_class_of_one_is_left_out_of_precision_at_r() -> None:
-    embeddings, labels = clusters(60, 4)
-    alone = torch.cat([labels, torch.tensor([7])])
-    found = metrics.retrieval(torch.cat([embeddings, -embeddings[:1]]), alone)
-    assert np.isfinite(found["map@r"])
-    assert found["recall@1"] < metrics.retrieval(embeddings, labels)["recall@1"]
+@pytest.mark.usefixtures("_blocks")
+@pytest.mark.parametrize("size", [3, 5, 9, 10, 30])
+def test_retrieval_equals_a_loop_over_queries(size: int) -> None:
+    """Of a few vectors, one of them alone in its class, and another of a pair far apart."""
+    for seed in range(5):
+        embeddings, labels = clusters(size, seed, noise=2.0, classes=2)
+        labels[0], labels[1], embeddings[1] = 7, labels[2], -embeddings[2]
+        expected = retrieval_by_loop(embeddings, labels)
+        assert metrics.retrieval(embeddings, labels) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.usefixtures("_blocks")
+def test_neighbours_equal_scikit_learns() -> None:
+    """In another set, and in the same one without the vector itself."""
+    (gallery, _), (queries, _) = clusters(300, 0), clusters(90, 1)
+    reference = NearestNeighbors(n_neighbors=7, metric="cosine").fit(gallery.double())
+    for points, found in (
+        (queries.double(), metrics.nearest(queries, gallery, 7)),
+        (None, metrics.nearest_others(gallery, 7)),
+    ):
+        distances, indices = reference.kneighbors(points)
+        np.testing.assert_allclose(found[0], 1 - distances, atol=1e-6)
+        np.testing.assert_array_equal(found[1], indices)
+
+
+def test_class_that_no_neighbour_has_wins_no_vote() -> None:
+    neighbors, labels = torch.tensor([[0, 1, 1], [1, 0, 0]]), torch.tensor([1, 9])
+    assert metrics.knn_accuracy(neighbors, labels, 3) == 0.5
+
+
+def test_blocks_are_the_rows_in_order_and_within_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", 12)
+    rows = torch.arange(10)
+    for width, most in ((0, 12), (1, 12), (3, 4), (5, 2), (12, 1), (13, 1)):
+        found = list(metrics.blocks(rows, width))
+        assert max(len(block) for _, block in found) == min(most, 10)
+        assert torch.equal(torch.cat([block for _, block in found]), rows)
+        assert all(start == block[0] for start, block in found)
 
 
 def all_pairs(embeddings: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -84,39 +126,80 @@ def all_pairs(embeddings: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.usefixtures("_blocks")
-@pytest.mark.parametrize("decimals", [None, 2], ids=["distinct", "with ties"])
-def test_verification_equals_scikit_learn(decimals: int | None) -> None:
-    embeddings, labels = clusters(300, 5)
+def test_pairs_are_each_two_once() -> None:
+    embeddings, labels = clusters(120, 5)
     s, same = all_pairs(embeddings, labels)
     pairs = metrics.pair_similarities(embeddings, labels)
-    np.testing.assert_allclose(pairs.sp, np.sort(s[same]), atol=1e-6)
-    np.testing.assert_allclose(pairs.sn, np.sort(s[~same]), atol=1e-6)
+    for kind, found in ((same, pairs.sp), (~same, pairs.sn)):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, np.sort(s[kind]), atol=1e-6)
+
+
+def check_verification(sp: np.ndarray, sn: np.ndarray) -> None:
+    """Compare with scikit-learn, the crossing with a root of its curve."""
+    pairs = metrics.PairSimilarities(np.sort(sp), np.sort(sn))
+    found, curve = metrics.verification(pairs), metrics.roc_curve(pairs)
+    s, same = np.concatenate([sp, sn]), np.arange(len(sp) + len(sn)) < len(sp)
+    false_accept, true_accept, _ = roc_curve(same, s, drop_intermediate=False)
+    crossing = brentq(lambda x: 1 - np.interp(x, false_accept, true_accept) - x, 0, 1)
+    expected = {
+        "roc_auc": roc_auc_score(same, s),
+        "eer": crossing,
+        **{
+            f"tar@far={rate:.0e}": true_accept[false_accept <= rate].max()
+            for rate in (1e-2, 1e-3, 1e-4)
+        },
+        "precision@0.75": precision_score(same, s > 0.75, zero_division=0),
+        "recall@0.75": recall_score(same, s > 0.75),
+        "mean_sp": sp.mean(dtype=np.float64),
+        "mean_sn": sn.mean(dtype=np.float64),
+    }
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert (curve.area, curve.equal_error) == (found["roc_auc"], found["eer"])
+    # ascending on a log scale, from one pair of the negatives to all
+    assert curve.false_accepts[[0, -1]] == pytest.approx([1 / len(sn), 1], abs=1e-15)
+    np.testing.assert_allclose(np.diff(np.log(curve.false_accepts)), np.log(len(sn)) / 299)
+    most = [true_accept[false_accept <= rate].max() for rate in curve.false_accepts]
+    np.testing.assert_allclose(curve.true_accepts, most, atol=1e-12)
+
+    def rejects_no_more_than_it_accepts(t: float) -> bool:
+        return (sp < t).sum() * len(sn) <= (sn >= t).sum() * len(sp)
+
+    assert curve.threshold in s
+    assert rejects_no_more_than_it_accepts(curve.threshold)
+    stricter = s[s > curve.threshold]
+    assert not len(stricter) or not rejects_no_more_than_it_accepts(stricter.min())
+
+
+@pytest.mark.parametrize("decimals", [None, 2], ids=["distinct", "with ties"])
+def test_verification_equals_scikit_learn(decimals: int | None) -> None:
+    s, same = all_pairs(*clusters(300, 5))
     if decimals is not None:
         s = s.round(decimals)
-    found = metrics.verification(metrics.PairSimilarities(np.sort(s[same]), np.sort(s[~same])))
-    assert found["roc_auc"] == pytest.approx(roc_auc_score(same, s), abs=1e-12)
-    false_accept, true_accept, _ = roc_curve(same, s, drop_intermediate=False)
-    for rate in (1e-2, 1e-3, 1e-4):
-        expected = true_accept[false_accept <= rate].max()
-        assert found[f"tar@far={rate:.0e}"] == pytest.approx(expected, abs=1e-12)
-    position = np.linspace(0, 1, 2_000_001)
-    gap = 1 - np.interp(position, false_accept, true_accept) - position
-    assert found["eer"] == pytest.approx(position[np.abs(gap).argmin()], abs=1e-6)
-    assert found["precision@0.75"] == pytest.approx(precision_score(same, s > 0.75))
-    assert found["recall@0.75"] == pytest.approx(recall_score(same, s > 0.75))
-    assert found["mean_sp"] == pytest.approx(s[same].mean(), abs=1e-6)
-    assert found["mean_sn"] == pytest.approx(s[~same].mean(), abs=1e-6)
+    check_verification(s[same], s[~same])
 
 
-def test_perfectly_separated_pairs_have_no_errors() -> None:
-    sp, sn = np.array([0.5, 0.9], np.float32), np.array([-0.1, 0.2], np.float32)
-    found = metrics.verification(metrics.PairSimilarities(sp, sn))
-    assert (found["roc_auc"], found["eer"], found["tar@far=1e-04"]) == (1, 0, 1)
+def test_verification_of_a_few_pairs_equals_scikit_learn() -> None:
+    """Of one kind, and of the other, from one pair to twenty, with ties, some at the threshold."""
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        sp, sn = (
+            (random.integers(-4, 5, random.integers(1, 21)) / 4).astype(np.float32)
+            for _ in range(2)
+        )
+        check_verification(sp, sn)
 
 
-def test_rate_where_no_threshold_is_stricter() -> None:
-    """All pairs have the highest cosine: accept all or none, and half of each is the crossing."""
-    one = np.ones(2, np.float32)
-    found = metrics.verification(metrics.PairSimilarities(one, one))
-    assert found["eer"] == pytest.approx(0.5)
-    assert found["roc_auc"] == pytest.approx(0.5)
+@pytest.mark.parametrize(
+    ("sp", "sn"),
+    [([0.5, 0.9], [-0.1, 0.2]), ([-0.1, 0.2], [0.5, 0.9]), ([1, 1], [1, 1]), ([0.8], [0.1])],
+    ids=["apart", "the wrong way round", "all alike", "one of a kind"],
+)
+def test_verification_of_extremes_equals_scikit_learn(sp: list[float], sn: list[float]) -> None:
+    check_verification(np.array(sp, np.float32), np.array(sn, np.float32))
+
+
+def test_rates_of_a_curve_are_in_whole_pairs() -> None:
+    """49 · (1/49) is less than 1 in floats; still one pair of 49 may be accepted."""
+    sn = np.linspace(-1, 1, 49, dtype=np.float32)
+    check_verification(np.linspace(-0.9, 0.99, 20, dtype=np.float32), sn)
