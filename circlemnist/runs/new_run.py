@@ -1,5 +1,6 @@
 """The folder of a new run, which is there with its settings in it, or not at all."""
 
+import contextlib
 import datetime
 import errno
 import json
@@ -73,5 +74,6 @@ def _show(hidden: Path, stem: str, unique: bool) -> Path:
 def _remove_unfinished_runs(outputs: Path) -> None:
     """Remove folders that a process which was killed an hour ago or more did not get to rename."""
     for folder in outputs.glob(f"{UNFINISHED}*"):
-        if time.time() - folder.stat().st_mtime > 3600:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its process has renamed it meanwhile
+            if time.time() - folder.stat().st_mtime > 3600:
+                shutil.rmtree(folder, ignore_errors=True)
