@@ -1,6 +1,8 @@
 """Checkpoints: what goes in comes out; bad files are named."""
 
+import hashlib
 import io
+import struct
 import zipfile
 from pathlib import Path
 from pickle import PicklingError
@@ -10,7 +12,13 @@ import pytest
 import torch
 
 from circlemnist.errors import UserError
-from circlemnist.runs.checkpoint import load_checkpoint, save_checkpoint, sealed
+from circlemnist.runs.checkpoint import (
+    checksum,
+    load_checkpoint,
+    restore_from,
+    save_checkpoint,
+    sealed,
+)
 from tests.payload import Payload
 
 
@@ -22,11 +30,15 @@ def test_state_comes_back(tmp_path: Path) -> None:
     assert state["history"] == [{"epoch": 1}]
 
 
-def test_torch_opens_a_checkpoint_as_it_stands(tmp_path: Path) -> None:
+def test_checkpoint_is_an_archive_with_its_seal_as_the_comment(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"weights": torch.arange(3.0)})
     assert torch.equal(torch.load(path, weights_only=True)["weights"], torch.arange(3.0))
-    assert zipfile.ZipFile(path).testzip() is None
+    content, archive = path.read_bytes(), zipfile.ZipFile(path)
+    assert archive.testzip() is None
+    digest = hashlib.sha256(content[:-64]).hexdigest()
+    assert archive.comment == f"circlemnist checkpoint 0003 sha256 {digest}".encode()
+    assert content[: -len(archive.comment)].endswith(struct.pack("<H", len(archive.comment)))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -118,3 +130,22 @@ def test_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
         save_checkpoint(path, {"epoch": lambda: 2})
     assert load_checkpoint(path)["epoch"] == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_state_is_restored_or_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"epoch": 1})
+    restored: list[object] = []
+    restore_from(path, restored.append)
+    assert restored == [{"epoch": 1}]
+    with pytest.raises(UserError, match=r"last\.pt does not fit config\.toml beside it"):
+        restore_from(path, lambda state: state["optimizer"])
+
+
+def test_checksum_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    assert checksum(path) is None
+    path.write_bytes(bytes(300_000) + b"end")
+    assert checksum(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(UserError, match="cannot read"):
+        checksum(tmp_path)

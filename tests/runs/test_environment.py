@@ -1,13 +1,18 @@
 """What a run ran on, as `environment.json` keeps it."""
 
 import platform
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy
+import pytest
 import scipy
 import sklearn
 import torch
 import torchvision
 
+from circlemnist.runs import environment
 from circlemnist.runs.environment import describe
 
 
@@ -29,3 +34,52 @@ def test_versions_device_and_threads_are_those_of_this_process() -> None:
         "device_name": "",
         "threads": torch.get_num_threads(),
     }
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_revision_is_that_of_the_checkout_and_says_what_is_not_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None without a commit, and where the package is installed within another's checkout."""
+    other, root = tmp_path / "other", tmp_path / "other" / "site"
+    source = root / "circlemnist" / "runs" / "environment.py"
+    source.parent.mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(source))
+
+    def git(*args: str) -> str:
+        who = ("-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        command = ["git", "-C", str(folder), *who, *args]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def revision() -> object:
+        return describe(torch.device("cpu"))["revision"]
+
+    for folder in (other, root):
+        git("init")
+        assert revision() is None
+        (folder / "file").write_text("one")
+        git("add", "file")
+        git("commit", "-m", "one")
+    commit = git("rev-parse", "HEAD")
+    assert revision() == commit[:12]
+    (root / "file").write_text("two")
+    assert revision() == f"{commit[:12]}-dirty"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert revision() is None
+
+
+def test_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(command: list[str], *, timeout: float, **_: object) -> None:
+        assert timeout < 10
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "circlemnist" / "runs" / "x.py"))
+    monkeypatch.setattr(subprocess, "run", hang)
+    assert describe(torch.device("cpu"))["revision"] is None
+
+
+def test_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+    found = describe(torch.device("cuda", 1))
+    assert (found["device"], found["device_name"]) == ("cuda", "card 1")

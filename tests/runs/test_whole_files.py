@@ -1,10 +1,17 @@
 """Files are the old one or the new one."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from circlemnist.runs.whole_files import replacing, write_text
+from circlemnist.runs.whole_files import (
+    UNFINISHED,
+    remove_unfinished,
+    replacing,
+    umask,
+    write_text,
+)
 
 
 def test_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -30,8 +37,40 @@ def test_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_file_has_the_usual_permissions(tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    plain.touch()
-    write_text(tmp_path / "a.txt", "x")
+@pytest.mark.parametrize("mask", [0o022, 0o077], ids=oct)
+def test_file_has_the_usual_permissions(mask: int, tmp_path: Path) -> None:
+    plain, before = tmp_path / "plain", os.umask(mask)
+    try:
+        plain.touch()
+        write_text(tmp_path / "a.txt", "x")
+        assert umask() == mask
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+
+
+def test_file_is_on_the_disk_before_its_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the old file or the new one."""
+    path, flushed = tmp_path / "a.txt", []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: flushed.append((os.fstat(handle).st_ino, path.exists()))
+    )
+    write_text(path, "x")
+    assert flushed == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+def test_what_a_killed_process_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the folder as well; a file that another process removes meanwhile is no error."""
+    kept, left = tmp_path / "plots" / "a.png", tmp_path / "plots" / f"{UNFINISHED}b.png"
+    kept.parent.mkdir()
+    for path in (kept, left):
+        path.touch()
+    remove_unfinished(tmp_path)
+    assert list(kept.parent.iterdir()) == [kept]
+    monkeypatch.setattr(Path, "rglob", lambda *_: [left])
+    remove_unfinished(tmp_path)
