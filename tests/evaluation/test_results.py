@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from circlemnist.errors import UserError
-from circlemnist.evaluation.results import load_evaluation
+from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.results import Arrays, Evaluation, load_evaluation, save_evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.runs.checkpoint import checksum, load_checkpoint, save_checkpoint
 from circlemnist.runs.run import Run
@@ -24,12 +25,52 @@ def run(finished_run: Path, tmp_path: Path) -> Run:
     return Run(shutil.copytree(finished_run, tmp_path / "run"))
 
 
-def test_evaluation_is_read_back(run: Run) -> None:
-    evaluation = load_evaluation(run)
-    assert evaluation is not None
-    assert evaluation.metrics == json.loads(run.metrics_file.read_text())["metrics"]
-    assert evaluation.arrays.embeddings.shape == (360, 64)
-    assert (evaluation.run, evaluation.dataset, evaluation.measured) == ("run", "digits", "test")
+@pytest.mark.parametrize(("images", "neighbors", "dim"), [(1, 1, 1), (7, 3, 5)])
+def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path: Path) -> None:
+    """Also of one image; beside it the numbers of the images, and a report to read."""
+    random = np.random.default_rng(0)
+    arrays = Arrays(
+        random.standard_normal((images, dim), np.float32),
+        random.integers(10, size=images),
+        random.integers(999, size=(images, neighbors), dtype=np.int32),
+        random.integers(10, size=(images, neighbors)),
+        random.standard_normal((images, neighbors), np.float32),
+    )
+    measures = {"1nn": 1.0, "eer": 0.25}
+    run = Run(tmp_path)
+    save_evaluation(
+        run, Evaluation(run.name, "digits", "held-out training", None, measures, arrays)
+    )
+    found = load_evaluation(run)
+    assert found is not None
+    assert (found.run, found.dataset, found.measured) == (run.name, "digits", "held-out training")
+    assert (found.checkpoint, found.metrics) == (None, measures)
+    for name, array in vars(arrays).items():
+        kept = getattr(found.arrays, name)
+        assert kept.dtype == array.dtype
+        np.testing.assert_array_equal(kept, array)
+    with np.load(run.embeddings_file) as file:
+        np.testing.assert_array_equal(file["indices"], range(images))
+    report = {
+        "run": run.name,
+        "dataset": "digits",
+        "images": "held-out training",
+        "checkpoint": None,
+        "metrics": measures,
+    }
+    assert run.metrics_file.read_text() == json.dumps(report, indent=2) + "\n"
+
+
+def test_run_is_measured_with_its_views(run: Run) -> None:
+    run.config_file.write_text(run.config_file.read_text().replace("views = 1", "views = 2"))
+    trained = TrainedRun(run)
+    expected, arrays = measure(trained.embedder, trained.dataset, 2)
+    assert trained.measured().metrics == expected
+    found = load_evaluation(run)
+    assert found is not None
+    assert found.metrics == expected
+    np.testing.assert_array_equal(found.arrays.embeddings, arrays.embeddings)
+    assert (found.run, found.dataset, found.measured) == ("run", "digits", "test")
 
 
 def test_evaluation_names_the_checkpoint_it_measured(run: Run) -> None:
