@@ -1,7 +1,6 @@
 """From settings to a training: what the seed decides, the pixels, the optimizer, its schedule."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,16 +8,11 @@ from torch.optim import SGD
 
 from circlemnist.config import Config
 from circlemnist.data.batches import batches
-from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.data.datasets import Split
 from circlemnist.training.build import build_scheduler, build_training
 from circlemnist.training.loop import train_step
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2)
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return load_dataset("digits", Path("unused")).train
 
 
 def first_order(config: Config, split: Split) -> list[int]:

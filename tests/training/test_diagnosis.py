@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.run import Run
@@ -24,11 +24,6 @@ CONFIG = Config(dataset="digits", net="small", augment=False)
 ARTICLE = replace(
     CONFIG, net="article", dim=32, batch_size=64, lr=1e-3, weight_decay=1e-5, pairs="batch"
 )
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return load_dataset("digits", Path("unused")).train
 
 
 class Listening(Progress):

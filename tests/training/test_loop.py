@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.data.datasets import Split
 from circlemnist.losses import pair_statistics
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
@@ -17,11 +16,6 @@ from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2, augment=False)
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return load_dataset("digits", Path("unused")).train
 
 
 class Kept(Progress):

@@ -1,24 +1,17 @@
 """What a step makes smaller: the loss of the embedding, and of the first one where it is folded."""
 
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 import torch
 from torch.nn.functional import normalize
 
 from circlemnist import CircleLoss
 from circlemnist.config import Config
-from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.data.datasets import Split
 from circlemnist.losses.directions import spread_directions
 from circlemnist.training.objective import build_objective, class_likeness
 
 LABELS = torch.arange(30) % 10
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return load_dataset("digits", Path("unused")).train
 
 
 def stages(*dims: int) -> list[torch.Tensor]:

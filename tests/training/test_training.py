@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.data.datasets import Split
 from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import ClassCircleLoss
 from circlemnist.losses.directions import spread_directions
@@ -24,11 +24,6 @@ from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.state import TrainState
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2)
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return load_dataset("digits", Path("unused")).train
 
 
 def trained(config: Config, split: Split, folder: Path) -> TrainState:
