@@ -37,27 +37,26 @@ def random_affine(images: Tensor, generator: torch.Generator, elastic: float = 0
     angle = rotation * math.radians(ROTATION)
     zoom = 1 + scale * SCALE
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
-    pixel = 2 / images.shape[-1]  # the sampling grid spans -1 to 1
+    side = images.shape[-1]
+    pixel = 2 / side  # the sampling grid spans -1 to 1
     row_x = torch.stack([cos, shear * SHEAR * cos - sin, shift_x * SHIFT * pixel], 1)
     row_y = torch.stack([sin, shear * SHEAR * sin + cos, shift_y * SHIFT * pixel], 1)
     weights = torch.stack([row_x, row_y], 1)  # (B, 2, 3)
     if elastic:
         knots = torch.randn(len(images), 2, KNOTS**2, generator=generator) * (elastic * pixel)
         weights = torch.cat([weights, knots.to(images, non_blocking=True)], 2)
-    height, width = images.shape[-2:]
-    fields = _fields(height, width, images.device, images.dtype)[: weights.shape[2]]
+    fields = _fields(side, images.device, images.dtype)[: weights.shape[2]]
     # one product, in a tenth of the time of F.affine_grid and F.interpolate
-    grid = (weights.flatten(0, 1) @ fields).view(-1, 2, height, width)
+    grid = (weights @ fields).view(-1, 2, side, side)
     return F.grid_sample(images, grid.permute(0, 2, 3, 1), align_corners=False)
 
 
 @lru_cache
-def _fields(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What a sampling grid is a sum of: x, y, 1, and the bump of each knot; (3 + KNOTS², H·W)."""
-    x, y = (((torch.arange(size) + 0.5) * 2 / size - 1) for size in (width, height))
-    plane = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+def _fields(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What a sampling grid is a sum of: x, y, 1, and the bump of each knot; (3 + KNOTS², S²)."""
+    x = ((torch.arange(side) + 0.5) * 2 / side - 1).expand(side, side)
     bumps = F.interpolate(
-        torch.eye(KNOTS**2).view(-1, 1, KNOTS, KNOTS), size=(height, width), mode="bicubic"
+        torch.eye(KNOTS**2).view(-1, 1, KNOTS, KNOTS), size=(side, side), mode="bicubic"
     )
-    fields = torch.cat([plane, torch.ones(1, height, width), bumps[:, 0]])
+    fields = torch.cat([torch.stack([x, x.T, torch.ones(side, side)]), bumps[:, 0]])
     return fields.flatten(1).to(device, dtype)

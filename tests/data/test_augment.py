@@ -1,5 +1,6 @@
 """Augmentation: image by image, seeded, small."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -62,6 +63,18 @@ def test_no_bending_draws_no_numbers() -> None:
     assert torch.equal(first.get_state(), second.get_state())
 
 
+@pytest.mark.parametrize("elastic", [0.0, 0.5])
+@pytest.mark.parametrize(("dtype", "device"), [(torch.float64, "cpu"), (torch.float32, "meta")])
+def test_images_stay_of_their_dtype_where_they_are(
+    dtype: torch.dtype, device: str, elastic: float
+) -> None:
+    """The amounts are drawn on the CPU; the meta device stands for any other."""
+    images = blob(3).to(device, dtype)
+    moved = random_affine(images, torch.Generator(), elastic)
+    assert (moved.dtype, moved.device, moved.shape) == (dtype, images.device, images.shape)
+
+
+@pytest.mark.filterwarnings("error")
 def test_images_are_those_of_the_library_s_grids() -> None:
     """The grid is made as one product; here from torch's functions for it, from the same draws."""
     images, generator = torch.rand(6, 1, 28, 28), torch.Generator().manual_seed(0)
