@@ -158,7 +158,7 @@ def _load_digits() -> Dataset:
 
     small = torch.tensor(load_digits().images, dtype=torch.float32)[:, None]  # (1797, 1, 8, 8)
     large = F.interpolate(small / 16, size=(SIDE, SIDE), mode="bilinear")[:, 0]
-    images = (large.clamp(0, 1) * 255).round().to(torch.uint8)
+    images = (large * 255).round().to(torch.uint8)
     labels = torch.tensor(load_digits().target, dtype=torch.int64)
     cut = len(labels) - DIGITS_TEST
     return Dataset("digits", Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:]))

@@ -2,6 +2,7 @@
 
 import gzip
 import http.server
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from torchvision import datasets
 
 from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Dataset, Split, load_dataset
-from circlemnist.data.download import DownloadError
+from circlemnist.data.download import CHUNK, DownloadError, download
 from circlemnist.errors import SettingError, UserError
 
 Serve = Callable[..., str]
@@ -44,11 +45,11 @@ def serve(mnist_archives: Path) -> Iterator[Serve]:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                if fault in ("truncated", "stalled"):
+                if fault in ("truncated", "stalled", "halting"):
                     self.wfile.write(content[: len(content) // 2])
                     self.wfile.flush()
-                    time.sleep(3 if fault == "stalled" else 0)
-                    return
+                    time.sleep({"truncated": 0, "stalled": 3, "halting": 0.2}[fault])
+                    content = content[len(content) // 2 :] if fault == "halting" else b""
                 self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
@@ -56,13 +57,15 @@ def serve(mnist_archives: Path) -> Iterator[Serve]:
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # asked to end, it looks up that often, and not every half second
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"
 
     yield start
     for server in servers:
         server.shutdown()
+        server.server_close()
 
 
 def files(folder: Path) -> list[Path]:
@@ -118,6 +121,47 @@ def test_second_mirror_serves_where_the_first_fails(
     assert len(files(tmp_path)) == 4
 
 
+class Screen(io.StringIO):
+    """What a terminal is sent."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def fetched(url: str, folder: Path, quiet: bool) -> int:
+    """Fetch the images of the test split, and return how many bytes they are."""
+    name, md5 = datasets.MNIST.resources[2]
+    download([url + name], folder / name, md5, timeout=5.0, quiet=quiet)
+    return (folder / name).stat().st_size
+
+
+def test_bar_shows_what_has_come_and_goes_away(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server pauses amid the file: the bar then shows the whole chunks of the first half."""
+    monkeypatch.setattr("sys.stderr", screen := Screen(terminal=True))
+    size = fetched(serve("halting"), tmp_path, quiet=False)
+    half = -(-(size // 2) // CHUNK) * CHUNK
+    *_, shown, gone, end = screen.getvalue().split("\r")
+    assert shown.startswith(f"t10k-images-idx3-ubyte.gz: {half / size:4.0%}|")
+    assert f"| {half / 1e3:.0f}k/{size / 1e6:.2f}M [" in shown
+    assert shown.rstrip().endswith("B/s]")
+    assert (gone.strip(), end) == ("", "")
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, True), (False, False)], ids=str)
+def test_no_bar_where_quiet_is_wanted_or_nobody_looks(
+    terminal: bool, quiet: bool, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", screen := Screen(terminal))
+    fetched(serve(), tmp_path, quiet)
+    assert screen.getvalue() == ""
+
+
 @pytest.fixture
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Point every data set at a port of this machine where nothing listens."""
@@ -169,6 +213,7 @@ def test_digits_split_keeps_the_last_writers_apart() -> None:
     dataset = load_dataset("digits", Path("unused"))
     assert dataset.train.images.shape == (1437, 28, 28)
     assert dataset.test.images.shape == (360, 28, 28)
+    assert dataset.train.images.dtype == dataset.test.images.dtype == torch.uint8
     assert dataset.test.labels.tolist() == load_digits().target[-360:].tolist()
     small = torch.nn.functional.avg_pool2d(dataset.test.images[:, None].float(), 7, 7)
     assert small.max() > 200
@@ -179,7 +224,9 @@ def test_held_out_images_are_the_last_of_the_training_split() -> None:
     held = dataset.hold_out(100)
     assert (len(held.train), len(held.test)) == (1337, 100)
     assert torch.equal(held.test.images, dataset.train.images[-100:])
-    assert held.measured != dataset.measured
+    assert (held.name, held.measured) == ("digits", "held-out training")
+    assert dataset.measured == "test"
+    assert len(dataset.hold_out(1337).train) == 100
     assert dataset.hold_out(0) is dataset
     for count in (1, 99, 1338, 1437):
         with pytest.raises(SettingError, match="holdout"):
@@ -199,10 +246,15 @@ def places(split: Split) -> list[int]:
     return (256 * split.images[:, 0, 0].int() + split.images[:, 0, 1].int()).tolist()
 
 
+def test_images_and_labels_move_together() -> None:
+    moved = labelled().train.to(torch.device("meta"))
+    assert moved.images.device == moved.labels.device == torch.device("meta")
+
+
 def test_labels_travel_with_their_images_through_every_split() -> None:
     dataset = labelled()
     held = dataset.hold_out(120)
-    for split in (dataset.train, held.train, held.test, held.train.to(torch.device("cpu"))):
+    for split in (dataset.train, held.train, held.test):
         assert torch.equal(split.images[:, 3, 5].long(), split.labels)
     assert places(held.train) == [*range(180)]
     assert places(held.test) == [*range(180, 300)]
@@ -238,20 +290,21 @@ def test_digits_are_those_of_scikit_learn_in_their_order() -> None:
             assert (split.images[i].float() - large).abs().max() <= 0.51
 
 
+@pytest.mark.parametrize("quiet", [True, False])
 @pytest.mark.parametrize(("name", "patience"), [("mnist", 9.0), ("auto", 3.0)])
 def test_auto_is_less_patient_with_a_dead_server(
-    name: str, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, patience: float, quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited = []
 
-    def dead(*_: object, timeout: float, **__: object) -> None:
-        waited.append(timeout)
+    def dead(*_: object, timeout: float, quiet: bool) -> None:
+        waited.append((timeout, quiet))
         raise DownloadError("dead")
 
     monkeypatch.setattr("circlemnist.data.datasets.download", dead)
     with suppress(DownloadError):
-        load_dataset(name, tmp_path, timeout=9.0, say=lambda _: None)
-    assert waited == [patience]
+        load_dataset(name, tmp_path, timeout=9.0, quiet=quiet, say=lambda _: None)
+    assert waited == [(patience, quiet)]
 
 
 def test_checksum_tells_data_sets_apart() -> None:
@@ -280,6 +333,13 @@ def test_balanced_batches_use_up_every_class_before_they_repeat_an_image() -> No
     assert torch.equal(order.flatten().sort().values, torch.arange(200))
     other = balanced_batches(labels, 10, 50, torch.Generator().manual_seed(1))
     assert not torch.equal(order, other)
+
+
+def test_batches_are_drawn_from_their_generator_alone() -> None:
+    before = torch.get_rng_state()
+    balanced_batches(torch.arange(10).repeat(20), 5, 50, torch.Generator().manual_seed(0))
+    batches(100, 10, torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_more_classes_a_batch_than_there_are_is_an_error() -> None:
