@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import io
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -119,6 +120,19 @@ def test_second_mirror_serves_where_the_first_fails(
     monkeypatch.setattr(datasets.MNIST, "mirrors", [serve("truncated"), serve()])
     assert len(load_dataset("mnist", tmp_path, quiet=True).train) == 60_000
     assert len(files(tmp_path)) == 4
+
+
+def test_name_look_up_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no limit of its own; nor may its thread keep the program from ending."""
+    over, before = threading.Event(), threading.enumerate()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait(1) and [])
+    with pytest.raises(DownloadError, match=r"no answer within 0\.1 s"):
+        download(["http://example.invalid/a"], tmp_path / "a", "", timeout=0.1, quiet=True)
+    (asking,) = set(threading.enumerate()) - set(before)
+    assert asking.daemon
+    over.set()
 
 
 class Screen(io.StringIO):
