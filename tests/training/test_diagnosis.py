@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.runs.checkpoint import load_checkpoint
+from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.diagnosis import crowded
+from circlemnist.training.diagnosis import crowded, diagnose
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
@@ -53,12 +55,6 @@ def test_batches_without_pairs(split: Split, tmp_path: Path) -> None:
     assert "raise `batch_size` above 4" in line
 
 
-def test_class_weights_need_no_pairs(split: Split, tmp_path: Path) -> None:
-    """With class-level labels, a batch without pairs teaches as well as any other."""
-    config = replace(CONFIG, epochs=1, batch_size=4, lr=1e-3, labels="class")
-    assert notes(config, split, tmp_path) == []
-
-
 def test_collapse(split: Split, tmp_path: Path) -> None:
     """No BatchNorm before the normalisation, and a large step: all cosines stay near 1."""
     lines = notes(replace(ARTICLE, lr=0.5, epochs=12, scheduler="none"), split, tmp_path)
@@ -72,6 +68,89 @@ def test_loss_that_does_not_fall(split: Split, tmp_path: Path) -> None:
     (line,) = notes(replace(CONFIG, lr=1e-9, epochs=9, batch_size=50), split, tmp_path)
     assert line.startswith("the loss does not fall: ")
     assert "`lr`" in line
+
+
+def found(
+    losses: list[float], sp: list[float], sn: list[float], config: Config = CONFIG
+) -> dict[str, str]:
+    """What is found after epochs of these losses, the last of steps with these mean cosines."""
+    history = [Epoch(i, loss, 0, 0, 0, 0, 0) for i, loss in enumerate(losses, 1)]
+    nothing = torch.zeros(len(sp))
+    values = torch.stack([nothing, torch.tensor(sp), torch.tensor(sn), nothing], 1)
+    findings = [*diagnose(history, values, config)]
+    assert len(dict(findings)) == len(findings)
+    return dict(findings)
+
+
+def test_batches_without_a_positive_or_a_negative_pair_are_counted() -> None:
+    """With class-level labels, a batch without pairs teaches as well as any other."""
+    sp, sn = [math.nan, 0.5, math.nan, 0.5], [0.1, math.nan, math.nan, 0.1]
+    config = replace(CONFIG, batch_size=7)
+    assert found([9, 8], sp, sn, config) == {
+        "pairless": "3 of 4 batches of epoch 2 had no positive or no negative pair, and taught "
+        "nothing: raise `batch_size` above 7"
+    }
+    assert found([9, 8], sp, sn, replace(config, labels="class")) == {}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "sp", "sn", "collapsed"),
+    [
+        (20, [0.95] * 10, [0.91] * 10, True),
+        (20, [0.95] * 10, [0.89] * 10, False),
+        (20, [0.97] * 10, [0.91] * 10, False),
+        (19, [0.95] * 10, [0.91] * 10, False),
+        (20, [0.2] * 5 + [0.95] * 5, [0.1] * 5 + [0.91] * 5, True),
+        (20, [0.95] * 5 + [0.2] * 5, [0.91] * 5 + [0.1] * 5, False),
+        (20, [0.95] * 9 + [math.nan], [0.91] * 9 + [math.nan], True),
+    ],
+    ids=["near", "apart", "gap", "young", "late", "early", "pairless"],
+)
+def test_collapse_is_all_cosines_near_1_in_the_later_half_of_an_epoch(
+    epochs: int, sp: list[float], sn: list[float], collapsed: bool
+) -> None:
+    falling = [100 * 0.9**epoch for epoch in range(epochs)]
+    kinds = found(falling, sp, sn, replace(CONFIG, labels="class"))
+    assert [*kinds] == ["collapse"] * collapsed
+
+
+@pytest.mark.parametrize(
+    ("change", "mend"),
+    [
+        ({"net": "article"}, "lower `lr`, or take `net` small, which ends in BatchNorm"),
+        ({"last_norm": False}, "lower `lr`, or take `last_norm`"),
+        ({"last_norm": True}, "lower `lr`"),
+    ],
+    ids=["article", "plain", "norm"],
+)
+def test_mend_of_a_collapse_is_one_the_network_lacks(change: dict[str, Any], mend: str) -> None:
+    kinds = found([9, 8], [0.96] * 100, [0.94] * 100, replace(CONFIG, **change))
+    assert kinds == {
+        "collapse": "the embeddings have collapsed to a point, mean s_n 0.940 at mean s_p 0.960 "
+        f"after epoch 2: {mend}"
+    }
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([10] * 5, True),
+        ([10] * 4, False),
+        ([10, 9, 9, 9, 9.95], True),
+        ([10, 9, 9, 9, 9.85], False),
+        ([10, 9.1, 9.1, 9.1, 9.1, 9.1], True),
+        ([10, 8.9, 8.9, 8.9, 8.9, 8.9], False),
+        ([10, 3, 9, 9, 9, 4.1], True),
+        ([10, 3, 9, 9, 9, 3.9], False),
+    ],
+    ids=["flat", "young", "hardly", "slowly", "high", "low", "up", "noise"],
+)
+def test_loss_is_compared_with_that_of_200_steps_before(losses: list[float], said: bool) -> None:
+    """Of 60 steps an epoch: four epochs before."""
+    line = found(losses, [0.5] * 60, [0.1] * 60).get("no fall", "")
+    before, now, last = losses[-5:][0], losses[-1], len(losses)
+    wanted = f"the loss does not fall: {before:.3f} in epoch {last - 4}, {now:.3f} in epoch {last}:"
+    assert line.startswith(wanted) if said else not line
 
 
 @pytest.mark.parametrize(
@@ -112,6 +191,22 @@ def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
     bound = cosines.amax((1, 2)).min().item() / math.sqrt(2)
     assert crowded(Config(dim=dim, m=bound + 0.002)) is None
     assert crowded(Config(dim=dim, m=bound - 0.002)) is not None
+
+
+@pytest.mark.parametrize("dim", range(1, 12))
+def test_margin_that_is_advised_is_the_least_of_two_decimals(dim: int) -> None:
+    line = crowded(Config(dim=dim, m=-0.5))
+    assert line is not None
+    least = float(line.partition("take `m` ")[2].partition(" or more")[0])
+    assert crowded(Config(dim=dim, m=least)) is None
+    assert crowded(Config(dim=dim, m=least - 0.01)) is not None
+    assert line.endswith(", or a larger `dim`") == (dim < 9)
+
+
+def test_ten_directions_are_all_at_obtuse_angles_from_nine_dimensions_on() -> None:
+    for dim in range(5, 12):
+        assert (crowded(Config(dim=dim, m=-1e-3)) is None) == (dim >= 9)
+        assert crowded(Config(dim=dim, m=1e-3)) is None
 
 
 def test_margin_is_said_when_training_starts(tmp_path: Path) -> None:
