@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -304,10 +305,22 @@ def test_digits_are_those_of_scikit_learn_in_their_order() -> None:
             assert (split.images[i].float() - large).abs().max() <= 0.51
 
 
-@pytest.mark.parametrize("quiet", [True, False])
-@pytest.mark.parametrize(("name", "patience"), [("mnist", 9.0), ("auto", 3.0)])
+@pytest.mark.parametrize(
+    ("name", "asked", "passed_on"),
+    [
+        ("mnist", {"timeout": 9.0, "quiet": True}, (9.0, True)),
+        ("auto", {"timeout": 9.0, "quiet": True}, (3.0, True)),
+        ("mnist", {}, (15.0, False)),
+        ("auto", {}, (5.0, False)),
+    ],
+    ids=["mnist", "auto", "mnist-unasked", "auto-unasked"],
+)
 def test_auto_is_less_patient_with_a_dead_server(
-    name: str, patience: float, quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    asked: dict[str, Any],
+    passed_on: tuple[float, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waited = []
 
@@ -317,8 +330,8 @@ def test_auto_is_less_patient_with_a_dead_server(
 
     monkeypatch.setattr("circlemnist.data.datasets.download", dead)
     with suppress(DownloadError):
-        load_dataset(name, tmp_path, timeout=9.0, quiet=quiet, say=lambda _: None)
-    assert waited == [(patience, quiet)]
+        load_dataset(name, tmp_path, say=lambda _: None, **asked)
+    assert waited == [passed_on]
 
 
 def test_checksum_tells_data_sets_apart() -> None:
