@@ -20,6 +20,7 @@ from circlemnist.training.diagnosis import crowded, diagnose
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
+from circlemnist.training.state import TrainState
 from tests.conftest import assert_one_line_error, invoke
 
 CONFIG = Config(dataset="digits", net="small", augment=False)
@@ -240,8 +241,9 @@ def test_loss_that_is_not_finite_names_its_step(split: Split, tmp_path: Path) ->
 
     class Spoiling(Progress):
         def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
+            assert (epoch, step) <= (2, 2)
             if (epoch, step) == (2, 2):
-                next(training.embedder.parameters()).data[0] = math.nan
+                values_of(training, "embedder")[0] = math.nan
 
     with pytest.raises(UserError, match=r"not finite at step 3 in epoch 2 .*last\.pt is the last"):
         fit(training, config, split, Run(tmp_path), Spoiling("quiet", config, 5), StopSignals())
@@ -250,19 +252,26 @@ def test_loss_that_is_not_finite_names_its_step(split: Split, tmp_path: Path) ->
     assert all(tensor.isfinite().all() for tensor in state["embedder"].values())
 
 
-def test_weights_that_are_not_finite_are_not_saved(split: Split, tmp_path: Path) -> None:
+def values_of(training: TrainState, part: str) -> Tensor:
+    """Some of the numbers that a part of a training consists of."""
+    module = training.objective if part == "objective" else training.embedder
+    weight = next(module.parameters())
+    momentum: Tensor = training.optimizer.state[weight]["momentum_buffer"]
+    return momentum if part == "optimizer" else weight.data
+
+
+@pytest.mark.parametrize("part", ["embedder", "objective", "optimizer"])
+def test_weights_that_are_not_finite_are_not_saved(part: str, split: Split, tmp_path: Path) -> None:
     """The last loss of the epoch was finite, what the last step made of the weights is not."""
-    config = replace(CONFIG, epochs=2)
+    config = replace(CONFIG, epochs=2, labels="class")
     training = build_training(config, split)
 
     class Spoiling(Progress):
         def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
             if step == 5:
-                next(training.embedder.parameters()).data[0] = math.inf
+                values_of(training, part)[0] = math.inf
 
     progress = Spoiling("quiet", config, len(split))
-    with pytest.raises(
-        UserError, match=r"of the embedder is not finite in epoch 1 .*no checkpoint"
-    ):
+    with pytest.raises(UserError, match=rf"of the {part} is not finite in epoch 1 .*no checkpoint"):
         fit(training, config, split, Run(tmp_path), progress, StopSignals())
     assert not (tmp_path / "last.pt").exists()

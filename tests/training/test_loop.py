@@ -1,7 +1,9 @@
 """The rows that an epoch leaves, from the steps it took."""
 
 import math
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,10 +12,11 @@ from torch import Tensor
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.losses import pair_statistics
+from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.loop import train_epoch
+from circlemnist.training.loop import fit, train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
+from circlemnist.training.signals import Stopped, StopSignals
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2, augment=False)
 
@@ -61,6 +64,56 @@ def test_batches_without_pairs_do_not_spoil_the_row(split: Split) -> None:
     assert math.isfinite(row.mean_sn)
     with_pairs = values[:, 1][~values[:, 1].isnan()]
     assert row.mean_sp == pytest.approx(with_pairs.mean().item(), rel=1e-5)
+
+
+class StopAfter(Kept):
+    """Lets a signal come once so many steps have been shown: the next one is the last."""
+
+    def __init__(self, config: Config, steps: int) -> None:
+        super().__init__(config)
+        self.after, self.stop = steps, StopSignals()
+
+    def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
+        super().step(epoch, step, values, lr)
+        if len(self.steps) == self.after:
+            self.stop.received = signal.SIGTERM
+
+
+def test_seconds_of_an_epoch_are_those_of_its_steps(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those between an interruption and the rest of it."""
+    now = [1000.0]
+    monkeypatch.setattr("circlemnist.training.loop.time.perf_counter", lambda: now[0])
+    state, progress = build_training(CONFIG, split), StopAfter(CONFIG, 2)
+    forward = state.forward
+
+    def slow(images: Tensor) -> list[Tensor]:
+        now[0] += 2.0001
+        return forward(images)
+
+    state.forward = slow
+    with pytest.raises(Stopped):
+        train_epoch(state, CONFIG, split, progress, progress.stop)
+    assert state.cursor is not None
+    assert (state.cursor.step, state.cursor.seconds) == (3, pytest.approx(6.0003))
+    now[0] += 500
+    train_epoch(state, CONFIG, split, progress, StopSignals())
+    assert state.history[0].seconds == 10.0  # to the millisecond
+
+
+def test_batches_without_pairs_are_no_reason_not_to_save(split: Split, tmp_path: Path) -> None:
+    """The mean cosines of those steps of an interrupted epoch are NaN, which is as it should be."""
+    config = replace(CONFIG, batch_size=4, lr=1e-4)
+    state, progress = build_training(config, split), StopAfter(config, 20)
+    with pytest.raises(Stopped):
+        fit(state, config, split, Run(tmp_path), progress, progress.stop)
+    again = build_training(config, split)
+    again.restore(Run(tmp_path))
+    assert state.cursor is not None
+    assert again.cursor is not None
+    assert again.cursor.values[:21].isnan().any()
+    torch.testing.assert_close(vars(again.cursor), vars(state.cursor), equal_nan=True)
 
 
 @pytest.mark.parametrize("labels", ["pair", "class"])

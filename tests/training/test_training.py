@@ -111,13 +111,14 @@ def test_share_of_the_steps_is_augmented(
 ) -> None:
     calls = []
 
-    def counted(images: Tensor, *args: object) -> Tensor:
-        calls.append(images)
+    def counted(images: Tensor, generator: torch.Generator, elastic: float) -> Tensor:
+        calls.append((generator, elastic))
         return images
 
     monkeypatch.setattr("circlemnist.training.loop.random_affine", counted)
-    trained(replace(CONFIG, epochs=epochs, plain_share=share), split, tmp_path / "run")
-    assert len(calls) == steps
+    config = replace(CONFIG, epochs=epochs, plain_share=share, elastic=0.3)
+    training = trained(config, split, tmp_path / "run")
+    assert calls == [(training.generator, 0.3)] * steps
 
 
 def test_interrupted_among_plain_steps_continues_to_the_same_bits(
