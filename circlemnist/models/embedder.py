@@ -40,7 +40,7 @@ class Embedder(nn.Module):
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the first embedding (B, F), where it is folded, and the embedding (B, D)."""
         pixels = (images - self.mean) / self.std
-        first = F.normalize(self.layers(pixels.contiguous(memory_format=torch.channels_last)))
+        first = F.normalize(self.layers(pixels))
         if self.head is None:
             return [first]
         return [first, F.normalize(self.head(first * first.shape[1] ** 0.5))]

@@ -55,6 +55,21 @@ def test_first_convolution_is_not_padded(net: str, side: int) -> None:
     assert first(torch.zeros(1, 1, 28, 28)).shape[2:] == (side, side)
 
 
+def test_pixels_are_taken_as_they_are_unless_told_otherwise() -> None:
+    """By the network of the article always."""
+    images = torch.rand(4, 1, 28, 28)
+    for embedder in (built("article", 32, 0.25, 0.5), build_embedder(Config(net="small"))):
+        wanted = torch.nn.functional.normalize(embedder.eval().layers(images))
+        torch.testing.assert_close(embedder(images), wanted)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_channels_come_last_in_memory(net: str) -> None:
+    """Which is what makes a convolution fast; one channel alone has no order."""
+    first = built(net, 64).layers[0]
+    assert first(torch.rand(2, 1, 28, 28)).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_last_norm_can_be_left_out() -> None:
     plain = built("small", 8, last_norm=False)
     assert isinstance(plain.layers[-1], torch.nn.Linear)
@@ -76,6 +91,29 @@ def test_folded_embedding_has_two_stages() -> None:
     assert last.shape == (8, 2)
     for stage in (first, last):
         torch.testing.assert_close(stage.norm(dim=1), torch.ones(8))
+
+
+def test_head_is_given_numbers_of_mean_square_1_from_a_first_embedding_that_is_spread() -> None:
+    embedder = built("small", 2, 0.13, 0.31, fold=64, last_norm=False)
+    assert embedder.head is not None
+    given: list[torch.Tensor] = []
+    embedder.head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    first, _ = embedder.stages(torch.rand(64, 1, 28, 28))
+    torch.testing.assert_close(given[0].square().mean(1), torch.ones(64))
+    assert abs((first @ first.T).mean().item()) < 0.1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_embedding_an_image_leaves_the_network_and_asks_no_others(training: bool) -> None:
+    embedder = built("small", 8, 0.13, 0.31).train(training)
+    before = {name: value.clone() for name, value in embedder.state_dict().items()}
+    images = torch.randint(0, 256, (601, 28, 28), dtype=torch.uint8)
+    embeddings = embed(embedder, images)
+    assert embedder.training == training
+    torch.testing.assert_close(embedder.state_dict(), before, rtol=0, atol=0)
+    for place in (0, 499, 500, 600):
+        alone = embed(embedder, images[place : place + 1])
+        torch.testing.assert_close(embeddings[place : place + 1], alone)
 
 
 def test_views_are_the_image_and_its_shifts_by_a_pixel() -> None:
