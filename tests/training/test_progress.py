@@ -1,6 +1,8 @@
 """What a person sees while a run trains: a bar on a terminal, a line an epoch, or nothing."""
 
+import os
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -29,6 +31,46 @@ def test_quiet_shows_nothing_but_says_what_is_wrong(capsys: pytest.CaptureFixtur
     progress.note("look out")
     assert said == ["look out"]
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_wrong_is_said_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress("bar", CONFIG, 1050).note("look out")
+    assert capsys.readouterr() == ("", "look out\n")
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda progress: progress.note("look out"),
+        lambda progress: progress.step(1, 1, VALUES, 0.1),
+        lambda progress: progress.epoch(ROW),
+    ],
+    ids=["note", "step", "epoch"],
+)
+def test_reader_may_have_gone(
+    show: Callable[[Progress], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a pipe that keeps what is written until it is told to pass it on, or closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as both:
+        monkeypatch.setattr("sys.stdout", both)
+        monkeypatch.setattr("sys.stderr", both)
+        show(Progress("bar", CONFIG, 1050))
+        monkeypatch.undo()
+
+
+def test_reader_may_go_while_the_bar_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as err:
+        monkeypatch.setattr("sys.stderr", err)
+        progress = Progress("bar", CONFIG, 1050)
+        progress.step(1, 1, VALUES, 0.1)
+        assert progress.bar is not None
+        os.close(reader)
+        progress.epoch(ROW)
+        assert progress.bar is None
+        monkeypatch.undo()
 
 
 def test_lines_show_no_steps(capsys: pytest.CaptureFixture[str]) -> None:

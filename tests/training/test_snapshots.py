@@ -1,5 +1,6 @@
 """Looks at the test images while a run trains: when, of what, and without changing the run."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.models.embedder import build_embedder
+from circlemnist.runs.run import Run
+from circlemnist.training.build import build_training
+from circlemnist.training.loop import fit
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder, load_snapshots
+from circlemnist.training.state import TrainState
 from tests.conftest import invoke
 from tests.process import ONE_THREAD, fingerprint, run, start, wait_for
 
@@ -56,6 +63,44 @@ def test_killed_run_has_seen_the_same(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     assert fingerprint(outputs / "parts") == fingerprint(outputs / "whole")
     seen, again = (load_snapshots(outputs / name / "snapshots.npz") for name in ("whole", "parts"))
+    for one, other in zip(vars(seen).values(), vars(again).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_resumed_training_has_seen_the_same(split: Split, tmp_path: Path) -> None:
+    """Interrupted amid an epoch; what was seen after the checkpoint is forgotten."""
+    config = Config(dataset="digits", net="tiny", epochs=2)
+    parts, whole = Run(tmp_path / "parts"), Run(tmp_path / "whole")
+
+    def training() -> TrainState:
+        state = build_training(config, split)
+        state.recorder = Recorder(split, config.steps(len(split)))
+        return state
+
+    stop = StopSignals()
+
+    class StopAfterTwo(Progress):
+        def step(self, epoch: int, step: int, values: torch.Tensor, lr: float) -> None:
+            stop.received = signal.SIGTERM if step == 2 else None
+
+    parts.folder.mkdir()
+    whole.folder.mkdir()
+    quiet = Progress("quiet", config, len(split))
+    part = training()
+    with pytest.raises(Stopped):
+        fit(part, config, split, parts, StopAfterTwo("quiet", config, len(split)), stop)
+    assert part.recorder is not None
+    assert (part.step, max(part.recorder.seen)) == (3, 3)
+    part.recorder.record(5, part.embedder)
+    part.recorder.save(parts.snapshots_file)
+    rest = training()
+    rest.restore(parts)
+    assert rest.recorder is not None
+    assert max(rest.recorder.seen) == 3
+    fit(rest, config, split, parts, quiet, StopSignals())
+    fit(training(), config, split, whole, quiet, StopSignals())
+    seen, again = (load_snapshots(of.snapshots_file) for of in (whole, parts))
+    assert seen.steps.tolist() == [*range(11)]
     for one, other in zip(vars(seen).values(), vars(again).values(), strict=True):
         np.testing.assert_array_equal(one, other)
 
