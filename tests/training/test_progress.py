@@ -1,7 +1,6 @@
 """What a person sees while a run trains: a bar on a terminal, a line an epoch, or nothing."""
 
 import os
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -88,7 +87,7 @@ def test_bar_counts_the_images_that_fill_batches(monkeypatch: pytest.MonkeyPatch
     assert (progress.bar.total, progress.bar.n) == (1000, 300)
     shown = progress.bar.bar_format
     assert shown.startswith("epoch 2/7 batch 3/10 |{bar}| loss 1.23 s_p 0.568 s_n -0.123 lr 0.0100")
-    assert shown.endswith("images/s")
+    assert shown.endswith(" 0 images/s")
     now[0] += 0.1
     progress.step(2, 4, VALUES, 0.01)
     assert progress.bar.n == 300
@@ -98,4 +97,24 @@ def test_bar_counts_the_images_that_fill_batches(monkeypatch: pytest.MonkeyPatch
     progress.close()
     assert progress.bar is None
     progress.close()
-    sys.stderr.flush()
+
+
+def test_bar_is_as_wide_as_the_terminal_and_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step that is due is seen at once, however short the time since the last one was."""
+    monkeypatch.setattr("circlemnist.training.progress.REFRESH", 0)
+    master, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as err:
+        monkeypatch.setattr("sys.stderr", err)
+        progress = Progress("bar", CONFIG, 1050)
+        for step, width in ((1, 120), (2, 150)):
+            size = os.terminal_size((width + 1, 40))  # tqdm leaves the last column free
+            monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
+            progress.step(1, step, VALUES, 0.01)
+            shown = os.read(master, 4096).decode().split("\r")[-1]
+            assert f"batch {step}/10" in shown
+            assert len(shown) == width
+        progress.close()
+        monkeypatch.undo()
+    _, gone, end = os.read(master, 4096).decode().split("\r")
+    assert (gone.strip(), end) == ("", "")
+    os.close(master)
