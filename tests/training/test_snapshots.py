@@ -11,7 +11,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
-from circlemnist.models.embedder import build_embedder
+from circlemnist.models.embedder import build_embedder, embed
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
@@ -101,6 +101,9 @@ def test_resumed_training_has_seen_the_same(split: Split, tmp_path: Path) -> Non
     fit(training(), config, split, whole, quiet, StopSignals())
     seen, again = (load_snapshots(of.snapshots_file) for of in (whole, parts))
     assert seen.steps.tolist() == [*range(11)]
+    for state, embeddings in ((training(), seen.embeddings[0]), (rest, seen.embeddings[-1])):
+        found = embed(state.embedder, split.images[torch.from_numpy(seen.indices)])
+        np.testing.assert_array_equal(found.half().numpy(), embeddings)
     for one, other in zip(vars(seen).values(), vars(again).values(), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -16,6 +16,7 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import ClassCircleLoss
 from circlemnist.losses.directions import spread_directions
 from circlemnist.runs.checkpoint import load_checkpoint
+from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_scheduler, build_training
 from circlemnist.training.loop import fit
@@ -170,8 +171,9 @@ def test_interrupted_training_continues_to_the_same_bits(
     whole = trained(config, split, tmp_path / "whole")
 
     class StopAfterTwo(Progress):
-        def epoch(self, row: object) -> None:
-            if len(run.history()) == 2:
+        def epoch(self, row: Epoch) -> None:
+            assert run.history()[-1] == row  # it is saved by the time it is told
+            if row.epoch == 2:
                 raise UserError("stop")
 
     (tmp_path / "parts").mkdir()
