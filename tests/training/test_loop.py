@@ -102,6 +102,14 @@ def test_seconds_of_an_epoch_are_those_of_its_steps(
     assert state.history[0].seconds == 10.0  # to the millisecond
 
 
+def test_signal_amid_the_last_step_lets_the_epoch_end(split: Split, tmp_path: Path) -> None:
+    state, progress = build_training(CONFIG, split), StopAfter(CONFIG, 4)
+    with pytest.raises(Stopped):
+        fit(state, CONFIG, split, Run(tmp_path), progress, progress.stop)
+    assert [row.epoch for row in Run(tmp_path).history()] == [1]
+    assert (state.cursor, len(progress.steps)) == (None, 5)
+
+
 def test_batches_without_pairs_are_no_reason_not_to_save(split: Split, tmp_path: Path) -> None:
     """The mean cosines of those steps of an interrupted epoch are NaN, which is as it should be."""
     config = replace(CONFIG, batch_size=4, lr=1e-4)
