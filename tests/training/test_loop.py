@@ -14,7 +14,7 @@ from circlemnist.data.datasets import Split
 from circlemnist.losses import pair_statistics
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.loop import fit, train_epoch
+from circlemnist.training.loop import fit, step_images, train_epoch
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
 
@@ -64,6 +64,13 @@ def test_batches_without_pairs_do_not_spoil_the_row(split: Split) -> None:
     assert math.isfinite(row.mean_sn)
     with_pairs = values[:, 1][~values[:, 1].isnan()]
     assert row.mean_sp == pytest.approx(with_pairs.mean().item(), rel=1e-5)
+
+
+def test_images_of_a_step_are_those_of_its_indices_from_0_to_1(split: Split) -> None:
+    indices = torch.tensor([7, 1436, 0])
+    images = step_images(build_training(CONFIG, split), CONFIG, split, indices)
+    for image, index in zip(images.double(), indices.tolist(), strict=True):
+        torch.testing.assert_close(255 * image, split.images[index : index + 1].double())
 
 
 class StopAfter(Kept):
