@@ -14,7 +14,7 @@ from circlemnist.data.datasets import Split
 from circlemnist.losses import pair_statistics
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.loop import fit, step_images, train_epoch
+from circlemnist.training.loop import first_step, fit, step_images, train_epoch
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
 
@@ -71,6 +71,16 @@ def test_images_of_a_step_are_those_of_its_indices_from_0_to_1(split: Split) -> 
     images = step_images(build_training(CONFIG, split), CONFIG, split, indices)
     for image, index in zip(images.double(), indices.tolist(), strict=True):
         torch.testing.assert_close(255 * image, split.images[index : index + 1].double())
+
+
+def test_batches_hold_as_many_classes_as_are_asked_for(split: Split) -> None:
+    config = replace(CONFIG, classes_per_batch=5)
+    before = torch.get_rng_state()
+    cursor = first_step(config, split, torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert cursor.order.shape == (5, 250)
+    for batch in split.labels[cursor.order]:
+        assert batch.unique(return_counts=True)[1].tolist() == [50] * 5
 
 
 class StopAfter(Kept):
