@@ -108,6 +108,17 @@ def test_resumed_training_has_seen_the_same(split: Split, tmp_path: Path) -> Non
         np.testing.assert_array_equal(one, other)
 
 
+def test_file_that_cannot_be_written_is_named(split: Split, tmp_path: Path) -> None:
+    state = build_training(Config(net="tiny", epochs=1), split)
+    state.recorder = Recorder(split, 5)
+    state.recorder.record(0, state.embedder)
+    run = Run(tmp_path)
+    run.snapshots_file.mkdir()
+    with pytest.raises(UserError, match=rf"cannot write {run.snapshots_file}"):
+        state.save(run)
+    assert not run.checkpoint_file.exists()
+
+
 def test_run_without_snapshots_gets_one_line(finished_run: Path) -> None:
     with pytest.raises(UserError, match="has no snapshots: train with `snapshots`"):
         load_snapshots(finished_run / "snapshots.npz")
