@@ -27,8 +27,12 @@ def test_embeddings_are_unit_vectors(net: str, dim: int) -> None:
     assert torch.allclose(norms[norms > 0], torch.ones(()), atol=1e-5)
 
 
-def test_article_network_has_the_size_of_the_article() -> None:
-    assert size(built("article", 32)) == 8064
+def test_article_network_is_that_of_the_article() -> None:
+    """A convolution, the largest of four, no negative number: three times."""
+    embedder = built("article", 32)
+    assert size(embedder) == 8064
+    kinds = [type(layer) for layer in embedder.layers]
+    assert kinds == [nn.Conv2d, nn.MaxPool2d, nn.ReLU] * 3 + [nn.Flatten]
 
 
 def test_small_network_starts_spread_over_the_sphere() -> None:
