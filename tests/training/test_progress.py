@@ -1,5 +1,6 @@
 """What a person sees while a run trains: a bar on a terminal, a line an epoch, or nothing."""
 
+import io
 import os
 from collections.abc import Callable
 
@@ -99,22 +100,25 @@ def test_bar_counts_the_images_that_fill_batches(monkeypatch: pytest.MonkeyPatch
     progress.close()
 
 
+class Terminal(io.StringIO):
+    """What a terminal is sent; its width is asked for by number."""
+
+    def fileno(self) -> int:
+        return 2
+
+
 def test_bar_is_as_wide_as_the_terminal_and_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step that is due is seen at once, however short the time since the last one was."""
     monkeypatch.setattr("circlemnist.training.progress.REFRESH", 0)
-    master, terminal = os.openpty()
-    with os.fdopen(terminal, "w") as err:
-        monkeypatch.setattr("sys.stderr", err)
-        progress = Progress("bar", CONFIG, 1050)
-        for step, width in ((1, 120), (2, 150)):
-            size = os.terminal_size((width + 1, 40))  # tqdm leaves the last column free
-            monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
-            progress.step(1, step, VALUES, 0.01)
-            shown = os.read(master, 4096).decode().split("\r")[-1]
-            assert f"batch {step}/10" in shown
-            assert len(shown) == width
-        progress.close()
-        monkeypatch.undo()
-    _, gone, end = os.read(master, 4096).decode().split("\r")
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    progress = Progress("bar", CONFIG, 1050)
+    for step, width in ((1, 120), (2, 150)):
+        size = os.terminal_size((width + 1, 40))  # tqdm leaves the last column free
+        monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
+        progress.step(1, step, VALUES, 0.01)
+        shown = terminal.getvalue().split("\r")[-1]
+        assert f"batch {step}/10" in shown
+        assert len(shown) == width
+    progress.close()
+    *_, gone, end = terminal.getvalue().split("\r")
     assert (gone.strip(), end) == ("", "")
-    os.close(master)
