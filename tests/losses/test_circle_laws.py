@@ -103,7 +103,8 @@ def test_equals_pytorch_metric_learning(batch, gamma, m):
     Float32 knows an exponent to gamma * eps: at large gamma that is more, of either value.
 
     In float32 the gradient itself is known less well at large gamma and in few dimensions, most of
-    it being taken off by the normalisation: there ours differs by what the other one rounds away.
+    it being taken off by the normalisation: there ours differs by what the other one rounds away,
+    and both know it to some roundings of what it was before.
     """
     x, y = F.normalize(batch[0]).requires_grad_(), batch[1]
     other = OtherCircleLoss(m=m, gamma=gamma)(x, y)
@@ -117,9 +118,11 @@ def test_equals_pytorch_metric_learning(batch, gamma, m):
     (ours,) = torch.autograd.grad(loss, x)
     double = x.detach().double().requires_grad_()
     (exact,) = torch.autograd.grad(CircleLoss(gamma, m)(double, y), double)
+    (before,) = torch.autograd.grad(CircleLoss(gamma, m, normalize=False)(double, y), double)
+    rounding = 1e-6 * before.norm()
     assert loss.item() == pytest.approx(other.item(), rel=1e-5 + 4e-7 * gamma, abs=1e-10)
-    assert (ours - theirs).norm() <= 1e-5 * exact.norm() + 2 * (theirs - exact).norm()
-    assert (ours - exact).norm() <= 1e-4 * exact.norm()
+    assert (ours - theirs).norm() <= 1e-5 * exact.norm() + 2 * (theirs - exact).norm() + rounding
+    assert (ours - exact).norm() <= 1e-4 * exact.norm() + rounding
 
 
 @given(st.integers(2, 6), st.integers(2, 4), st.floats(10, 200), st.floats(0.1, 0.9))
