@@ -1,13 +1,60 @@
-"""Circle Loss: `CircleLoss` for pair-wise labels, `ClassCircleLoss` for class-level ones.
+"""Circle Loss and its family: `CircleLoss` for pair-wise labels, `ClassCircleLoss` for class-level.
 
 A loss is an `nn.Module`, loss(embeddings (B, D), labels (B,)) -> (), and no more: what a training
-shows of its pairs is `pair_statistics`, for whichever loss. `circle_kernel/plain.py` holds the
-formula in its shortest form; the other files beside it are the same numbers faster and in less
-memory. This folder imports nothing else of the package.
+shows of its pairs is `pair_statistics`, for whichever loss. `LOSSES` names what makes each: classes
+of ours, and functions of `library.py`. `circle_kernel/plain.py` holds the formula of Circle Loss in
+its shortest form; the other files beside it are the same numbers faster and in less memory.
 """
 
+import inspect
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from circlemnist.losses.adacos import AdaCosLoss
+from circlemnist.losses.center import CenterLoss
 from circlemnist.losses.circle import CircleLoss
 from circlemnist.losses.class_circle import ClassCircleLoss
+from circlemnist.losses.class_weights import fix_class_weights
 from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
-__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics", "pair_statistics"]
+__all__ = [
+    "LOSSES",
+    "AdaCosLoss",
+    "CenterLoss",
+    "CircleLoss",
+    "ClassCircleLoss",
+    "PairStatistics",
+    "build_loss",
+    "fix_class_weights",
+    "pair_statistics",
+]
+
+# where each is; the module is imported when its loss is built
+LOSSES = {
+    "circle": "circle.CircleLoss",
+    "circle-class": "class_circle.ClassCircleLoss",
+    "triplet": "library.triplet",
+    "contrastive": "library.contrastive",
+    "softmax": "library.softmax",
+    "sphereface": "library.sphereface",
+    "cosface": "library.cosface",
+    "arcface": "library.arcface",
+    "adacos": "adacos.AdaCosLoss",
+    "center": "center.CenterLoss",
+}
+
+
+def build_loss(name: str, **settings: Any) -> nn.Module:
+    """Build a loss of the family from those of the settings that it takes.
+
+    Args:
+        name: a key of `LOSSES`.
+        settings: num_classes, embedding_dim, gamma, m, pairs, reduction, normalize.
+    """
+    module, attribute = LOSSES[name].split(".")
+    build = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
+    takes = inspect.signature(build).parameters
+    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in takes})
+    return loss

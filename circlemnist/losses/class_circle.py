@@ -6,13 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from circlemnist.losses.circle_kernel.value import anchor_loss, full_precision, pair_inputs
-from circlemnist.losses.inputs import (
-    Reduction,
-    check_class_labels,
-    check_embeddings,
-    check_references,
-    check_settings,
-)
+from circlemnist.losses.inputs import Reduction, check_settings, check_sizes, known_classes
 
 
 class ClassCircleLoss(nn.Module):
@@ -44,11 +38,7 @@ class ClassCircleLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_settings(gamma, m, reduction)
-        for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} is at least 1, not {value}")
+        check_sizes(num_classes, embedding_dim)
         self.gamma, self.m = float(gamma), float(m)
         self.reduction, self.normalize = reduction, normalize
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
@@ -73,15 +63,8 @@ class ClassCircleLoss(nn.Module):
         Raises:
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
-        num_classes = len(self.weight)
-        classes = torch.arange(num_classes, device=self.weight.device)
-        check_embeddings(embeddings, labels)
-        check_references(embeddings, labels, self.weight, classes, None)
-        labels = labels.long()  # unsigned ones have no order
-        if labels.is_cpu and not torch.compiler.is_compiling():
-            check_class_labels(labels, num_classes)
-        else:
-            embeddings = nan_where_unknown(embeddings, labels, num_classes)
+        embeddings, labels = known_classes(embeddings, labels, self.weight)
+        classes = torch.arange(len(self.weight), device=self.weight.device)
         with full_precision(embeddings):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
@@ -93,9 +76,3 @@ class ClassCircleLoss(nn.Module):
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
             f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}"
         )
-
-
-def nan_where_unknown(embeddings: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """(B, D) embeddings, NaN in rows whose label (B,) int64 is not in 0..num_classes - 1."""
-    unknown = (labels < 0) | (labels >= num_classes)
-    return embeddings.masked_fill(unknown[:, None], torch.nan)

@@ -14,15 +14,29 @@ Reduction = Literal["mean", "sum", "none"]
 
 def check_settings(gamma: float, m: float, reduction: str) -> None:
     """ValueError unless gamma is finite and > 0, -1 < m < 1 and the reduction is known."""
-    for name, value in (("gamma", gamma), ("m", m)):
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"{name} is a number, not {type(value).__name__}: {value!r}")
+    check_number("gamma", gamma)
+    check_number("m", m)
     if not (math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"gamma is finite and greater than 0, not {gamma}")
     if not -1 < m < 1:
         raise ValueError(f"m lies between -1 and 1, both excluded, not {m}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def check_number(name: str, value: object) -> None:
+    """TypeError unless the value is a real number, and no bool."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is a number, not {type(value).__name__}: {value!r}")
+
+
+def check_sizes(num_classes: int, embedding_dim: int) -> None:
+    """TypeError or ValueError unless both are integers of at least 1."""
+    for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
 
 
 def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> None:
@@ -81,6 +95,36 @@ def check_class_labels(labels: Tensor, num_classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise ValueError(f"labels lie in 0..{num_classes - 1}, not in {low}..{high}")
+
+
+def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Check a batch against (C, D) class weights.
+
+    Labels are looked at on a CPU alone: an accelerator would have to wait, and torch.compile
+    cannot.
+
+    Returns:
+        (B, D) embeddings, NaN in rows whose label nobody looked at and is not in 0..C - 1; (B,)
+        int64 labels, as they are.
+
+    Raises:
+        TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+    """
+    check_embeddings(embeddings, labels)
+    classes = torch.arange(len(weight), device=weight.device)
+    check_references(embeddings, labels, weight, classes, None)
+    labels = labels.long()  # unsigned ones have no order
+    if labels.is_cpu and not torch.compiler.is_compiling():
+        check_class_labels(labels, len(weight))
+    else:
+        embeddings = nan_where_unknown(embeddings, labels, len(weight))
+    return embeddings, labels
+
+
+def nan_where_unknown(embeddings: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """(B, D) embeddings, NaN in rows whose label (B,) int64 is not in 0..num_classes - 1."""
+    unknown = (labels < 0) | (labels >= num_classes)
+    return embeddings.masked_fill(unknown[:, None], torch.nan)
 
 
 def _check_self_index(labels: Tensor, ref_labels: Tensor, self_index: Tensor) -> None:

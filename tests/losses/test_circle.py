@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from circlemnist import CircleLoss, ClassCircleLoss
-from circlemnist.losses.class_circle import nan_where_unknown
+from circlemnist.losses.inputs import nan_where_unknown
 from tests.losses.reference import cosines, per_anchor, through_cosines, whole_batch
 
 SETTINGS = [(80.0, 0.25), (1.0, 0.0), (256.0, 0.4), (1024.0, -0.3), (32.0, 0.9), (80.0, -0.9)]

@@ -1,0 +1,156 @@
+"""The losses of the family that pytorch-metric-learning has, with the names and units of theirs.
+
+Each function returns a module, loss(embeddings (B, D), labels (B,) int64) -> (), on cosines. A
+gamma is a scale and an m a margin, as the papers write them. `normalize=False` takes embeddings as
+they are, for those that have unit length already, and class weights too; `reduction="sum"` adds
+what "mean" divides.
+"""
+
+import math
+from typing import Any, Literal
+
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.losses import (
+    ArcFaceLoss,
+    ContrastiveLoss,
+    CosFaceLoss,
+    NormalizedSoftmaxLoss,
+    SphereFaceLoss,
+    TripletMarginLoss,
+)
+from pytorch_metric_learning.reducers import SumReducer
+from torch import Tensor
+
+Sum = Literal["mean", "sum"]
+
+# the arc cosine is infinitely steep at 1, where float32 puts an embedding on its class weight
+STEEP = 1e-6
+
+
+def triplet(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> TripletMarginLoss:
+    """[s_n - s_p + m]_+, the mean over all triplets of the batch that are not 0.
+
+    Schroff et al., "FaceNet", CVPR 2015, on cosines; the unified loss (Eq. 1 of Circle Loss) for
+    gamma to infinity. 0 for a batch without triplets.
+
+    Args:
+        m: margin, 0 < m <= 2.
+    """
+    return TripletMarginLoss(m, **_options(reduction, normalize))
+
+
+def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> ContrastiveLoss:
+    """1 - s_p over the positive pairs, [s_n - m]_+ over the negative ones, the two means added.
+
+    Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, on
+    cosines, as torch.nn.CosineEmbeddingLoss has it; each mean is over the pairs that are not 0.
+
+    Args:
+        m: similarity from which a negative pair is far enough, -1 < m < 1.
+    """
+    return ContrastiveLoss(pos_margin=1.0, neg_margin=m, **_options(reduction, normalize))
+
+
+def softmax(
+    num_classes: int,
+    embedding_dim: int,
+    gamma: float,
+    *,
+    reduction: Sum = "mean",
+    normalize: bool = True,
+) -> NormalizedSoftmaxLoss:
+    """Cross-entropy of gamma cos(theta): Zhai & Wu, "Classification is a Strong Baseline", 2019.
+
+    The class weights, `W` (D, C), are normalised whatever `normalize` says.
+
+    Args:
+        gamma: scale, > 0; the inverse of a temperature.
+    """
+    options = _options(reduction, normalize)
+    return NormalizedSoftmaxLoss(num_classes, embedding_dim, 1 / gamma, **options)
+
+
+def sphereface(
+    num_classes: int,
+    embedding_dim: int,
+    gamma: float,
+    m: float,
+    *,
+    reduction: Sum = "mean",
+    normalize: bool = True,
+) -> SphereFaceLoss:
+    """Cross-entropy of gamma psi(theta), psi(theta) = (-1)^k cos(m theta) - 2k for the own class.
+
+    Liu et al., "SphereFace", CVPR 2017, Eq. 7, with a scale in place of the length that an
+    embedding has there. k is the whole number with theta in [k pi / m, (k + 1) pi / m].
+
+    Args:
+        gamma: scale, > 0.
+        m: the factor of the angle, a whole number >= 1.
+    """
+    options = _options(reduction, normalize)
+    return _SphereFace(num_classes, embedding_dim, int(m), scale=gamma, **options)
+
+
+def cosface(
+    num_classes: int,
+    embedding_dim: int,
+    gamma: float,
+    m: float,
+    *,
+    reduction: Sum = "mean",
+    normalize: bool = True,
+) -> CosFaceLoss:
+    """Cross-entropy of gamma (s - m) for the own class and gamma s for the others.
+
+    Wang et al., "CosFace", CVPR 2018, Eq. 4, which is AM-Softmax.
+
+    Args:
+        gamma: scale, > 0.
+        m: margin of the cosine, >= 0.
+    """
+    options = _options(reduction, normalize)
+    return CosFaceLoss(num_classes, embedding_dim, margin=m, scale=gamma, **options)
+
+
+def arcface(
+    num_classes: int,
+    embedding_dim: int,
+    gamma: float,
+    m: float,
+    *,
+    reduction: Sum = "mean",
+    normalize: bool = True,
+) -> ArcFaceLoss:
+    """Cross-entropy of gamma cos(theta + m) for the own class: Deng et al., CVPR 2019, Eq. 3.
+
+    Args:
+        gamma: scale, > 0.
+        m: margin of the angle, in radians, >= 0.
+    """
+    options = _options(reduction, normalize)
+    return _ArcFace(num_classes, embedding_dim, math.degrees(m), scale=gamma, **options)
+
+
+class _SphereFace(SphereFaceLoss):  # type: ignore[misc]
+    """The library's, with no other scale than its own."""
+
+    def scale_logits(self, logits: Tensor, embeddings: Tensor) -> Tensor:
+        scaled: Tensor = logits * self.scale
+        return scaled
+
+
+class _ArcFace(ArcFaceLoss):  # type: ignore[misc]
+    """The library's, with a finite gradient where an embedding lies on its class weight."""
+
+    def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
+        inside = cosine_of_target_classes.clamp(STEEP - 1, 1 - STEEP)
+        angles: Tensor = super().get_angles(inside)
+        return angles
+
+
+def _options(reduction: Sum, normalize: bool) -> dict[str, Any]:
+    """What all losses of the library take: cosines, and the sum where it is not to be the mean."""
+    distance = CosineSimilarity()
+    distance.normalize_embeddings = normalize
+    return {"distance": distance, "reducer": SumReducer() if reduction == "sum" else None}
