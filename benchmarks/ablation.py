@@ -19,7 +19,7 @@ CHANGES: dict[str, dict[str, Sequence[str]]] = {
     "default": {
         "the default": (),
         "one logsumexp over the whole batch, not one an anchor": ("--pairs", "batch"),
-        "similarities to learned class weights": ("--labels", "class"),
+        "similarities to learned class weights": ("--loss", "circle-class"),
         "without the last BatchNorm": ("--no-last-norm",),
         "without augmentation": ("--no-augment",),
         "with augmentation to the end": ("--plain-share", "0"),
@@ -33,8 +33,8 @@ CHANGES: dict[str, dict[str, Sequence[str]]] = {
         "the recipe": (),
         "not folded": ("--fold", "0"),
         "nor with hidden layers": ("--fold", "0", "--hidden-layers", "0"),
-        "not folded, class weights learned": ("--fold", "0", "--labels", "class"),
-        "not folded, pairs, no class weights": ("--fold", "0", "--labels", "pair"),
+        "not folded, class weights learned": ("--fold", "0", "--class-weights", "learned"),
+        "not folded, pairs, no class weights": ("--fold", "0", "--loss", "circle"),
     },
 }
 
@@ -63,7 +63,10 @@ def main() -> None:
         }
         for change, seeds in trained.items():
             outcomes = [seed.result() for seed in seeds]
-            one_nn, twenty_nn = ([o.one_nn for o in outcomes], [o.twenty_nn for o in outcomes])
+            one_nn, twenty_nn = (
+                [o.percent("1nn") for o in outcomes],
+                [o.percent("20nn") for o in outcomes],
+            )
             print(f"| {change} | {spread(one_nn)} | {spread(twenty_nn)} |", flush=True)
 
 

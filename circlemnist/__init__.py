@@ -7,10 +7,25 @@ imports no torch.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from circlemnist.losses import CircleLoss, ClassCircleLoss, PairStatistics, pair_statistics
+    from circlemnist.losses import (
+        AdaCosLoss,
+        CenterLoss,
+        CircleLoss,
+        ClassCircleLoss,
+        PairStatistics,
+        pair_statistics,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["CircleLoss", "ClassCircleLoss", "PairStatistics", "__version__", "pair_statistics"]
+__all__ = [
+    "AdaCosLoss",
+    "CenterLoss",
+    "CircleLoss",
+    "ClassCircleLoss",
+    "PairStatistics",
+    "__version__",
+    "pair_statistics",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,6 @@ its type and default here in `Config`, its help and its limits beside them.
 """
 
 import difflib
-import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -14,38 +13,14 @@ from typing import Any
 import tomli_w
 
 from circlemnist.errors import SettingError, UserError
+from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, OF_CLASSES, Member
+from circlemnist.limits import Limits, Value
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
+OF_CIRCLE = {name: knob.default for name, knob in FAMILY[CIRCLE].knobs.items()}
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
-
-Value = str | int | float | bool
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a setting may be: one of `choices`, or a number between bounds."""
-
-    choices: tuple[str, ...] = ()
-    above: float = -math.inf
-    below: float = math.inf
-    least: float = -math.inf
-    most: float = math.inf
-
-    def problem(self, value: Value) -> str | None:
-        """Say what is wrong with `value`, or None where nothing is."""
-        if isinstance(value, str):
-            if self.choices and value not in self.choices:
-                return f"must be one of {', '.join(self.choices)}, not {value!r}"
-            if not value:
-                return "must not be empty"
-            return None if value.isprintable() else f"must be text that prints, not {value!r}"
-        if self.above < value < self.below and self.least <= value <= self.most:
-            return None
-        bounds = {">": self.above, "≥": self.least, "<": self.below, "≤": self.most}
-        allowed = [f"{sign} {bound}" for sign, bound in bounds.items() if math.isfinite(bound)]
-        return f"must be {' and '.join(allowed)}, not {value}"
 
 
 def _setting(
@@ -68,18 +43,27 @@ class Config:
         "auto", "images to learn; auto takes MNIST, or digits offline", choices=DATASETS
     )
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
-    gamma: float = _setting(80.0, "scale of the loss, > 0", above=0, most=1e6)
-    m: float = _setting(0.25, "margin of the loss, between -1 and 1", above=-1, below=1)
+    loss: str = _setting(CIRCLE, "what to make smaller; see docs/losses.md", choices=tuple(FAMILY))
+    gamma: float | None = _setting(
+        None, f"scale of the loss  [default: by loss; {CIRCLE} {OF_CIRCLE['gamma']:g}]", above=0
+    )
+    m: float | None = _setting(
+        None,
+        f"margin of the loss  [default: by loss; {CIRCLE} {OF_CIRCLE['m']:g}]",
+        least=-1,
+        most=8,
+    )
     pairs: str = _setting(
         "anchor",
-        "one logsumexp per anchor (the paper), or over the whole batch; with `labels` pair",
-        needs=("labels", ("pair",)),
+        "one logsumexp per anchor (the paper), or over the whole batch; with `loss` circle",
+        needs=("loss", (CIRCLE,)),
         choices=("anchor", "batch"),
     )
-    labels: str = _setting(
-        "pair",
-        "pair-wise similarities, or similarities to class weights, learned or fixed far apart",
-        choices=("pair", "class", "fixed"),
+    class_weights: str = _setting(
+        "learned",
+        "of a loss that compares with one weight a class: learned, or fixed far apart",
+        needs=("loss", OF_CLASSES),
+        choices=("learned", "fixed"),
     )
     dim: int = _setting(64, "size of the embedding", least=1, most=4096)
     net: str = _setting("medium", "embedder network", choices=NETS)
@@ -105,7 +89,12 @@ class Config:
         most=1_000_000,
     )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
-    lr: float = _setting(0.08, "peak learning rate of SGD", above=0, most=1e6)
+    lr: float = _setting(
+        None,
+        f"peak learning rate of SGD  [default: by loss; {CIRCLE} {FAMILY[CIRCLE].lr:g}]",
+        above=0,
+        most=1e6,
+    )
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
     weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
     scheduler: str = _setting(
@@ -166,6 +155,7 @@ class Config:
                 continue
             if problem := setting_problem(setting.name, value):
                 raise SettingError(setting.name, problem)
+        self._settle_knobs()
         p = self.classes_per_batch
         if p == 1:
             raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
@@ -178,6 +168,42 @@ class Config:
             for name in ("hidden_layers", "fold"):
                 if getattr(self, name):
                     raise SettingError(name, "must be 0 with the article's network")
+
+    def _settle_knobs(self) -> None:
+        """Check gamma and m by the limits of the loss; what is not given becomes its default."""
+        knobs = self.member.knobs
+        for name in ("gamma", "m"):
+            value = getattr(self, name)
+            if name not in knobs:
+                if value is not None:
+                    has = f"{' and '.join(knobs)} alone" if knobs else "neither gamma nor m"
+                    raise SettingError(name, f"is not of the loss {self.loss}, which has {has}")
+            elif value is None:
+                object.__setattr__(self, name, knobs[name].default)
+            elif problem := knobs[name].limits.problem(value):
+                raise SettingError(name, f"{problem}, with the loss {self.loss}")
+        if self.lr is None:
+            object.__setattr__(self, "lr", self.member.lr)
+
+    @property
+    def member(self) -> Member:
+        """What there is to know of the loss."""
+        return FAMILY[self.loss]
+
+    @property
+    def knobs(self) -> dict[str, float]:
+        """The loss's gamma and m by name, those that it has."""
+        return {name: getattr(self, name) for name in self.member.knobs}
+
+    @property
+    def described(self) -> str:
+        """The loss and its knobs, in words."""
+        return ", ".join([self.member.title, *(f"{k} {v:g}" for k, v in self.knobs.items())])
+
+    @property
+    def circle_m(self) -> float:
+        """The margin by which pairs count as violating: m of Circle Loss, or else its default."""
+        return self.m if self.m is not None and self.loss in CIRCLES else CIRCLE_M
 
     def without_effect(self, name: str) -> str | None:
         """Say why the setting `name` changes nothing beside the others, or None where it does."""
@@ -202,8 +228,10 @@ class Config:
 
 def setting_type(name: str) -> type:
     """Return the plain type (str, int, float or bool) of the setting `name`."""
-    annotation = Config.__annotations__[name]
-    return int if annotation == int | None else annotation
+    annotation: Any = Config.__annotations__[name]
+    plain: dict[Any, Any] = {int | None: int, float | None: float}
+    found: type = plain.get(annotation, annotation)
+    return found
 
 
 def setting_problem(name: str, value: Value) -> str | None:

@@ -95,7 +95,8 @@ def test_unknown_key_is_named_with_the_nearest_right_one(tmp_path: Path) -> None
         ("gamma = 'high'\n", "gamma must be a number, not 'high'"),
         ("[gamma]\nx = 1\n", "gamma must be a number"),
         ("gamma = = 1\n", "not valid TOML"),
-        ("m = 2\n", "m must be > -1 and < 1, not 2"),
+        ("m = 20\n", "m must be ≥ -1 and ≤ 8, not 20"),
+        ("loss = 'arcfce'\n", "did you mean 'arcface'?"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, text: str, words: str) -> None:

@@ -23,7 +23,7 @@ def evaluate(
     \b
     Examples:
       circlemnist eval
-      circlemnist eval 2026-11-23_12-15-02_gamma80_m0.25 --json
+      circlemnist eval 2026-11-23_12-15-02_circle_gamma80_m0.25 --json
     """
     run = find_run(outputs, run_name)
 

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from circlemnist.cli.messages import flag, spelled
 from circlemnist.config import Config, read_settings, setting_type
+from circlemnist.limits import Limits
 from circlemnist.plots.kinds import PROJECTIONS, THEME_NAMES
 
 OUTPUTS = Path("outputs")
@@ -27,6 +28,15 @@ class PrintablePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class NearestChoice(click.Choice[str]):
+    """A choice that names the nearest one where another word is given."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        if problem := Limits(choices=tuple(self.choices)).problem(str(value)):
+            self.fail(problem, param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def typed(ctx: click.Context, name: str) -> bool:
     """Tell whether the user typed the flag of `name`."""
     return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
@@ -41,7 +51,7 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
     if kind is bool:
         spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
     elif limits.choices:
-        kind = click.Choice(limits.choices)
+        kind = NearestChoice(limits.choices)
     attributes = {
         "type": kind,
         "default": setting.default,

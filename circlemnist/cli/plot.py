@@ -7,6 +7,7 @@ import click
 
 from circlemnist.cli.messages import flag, spelled
 from circlemnist.cli.options import (
+    NearestChoice,
     PrintablePath,
     projection_option,
     run_options,
@@ -14,7 +15,8 @@ from circlemnist.cli.options import (
     typed,
 )
 from circlemnist.cli.show import show_in
-from circlemnist.plots.kinds import KINDS, SPLITS, VECTOR, WIDTH
+from circlemnist.family import FAMILY
+from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, VECTOR, WIDTH
 from circlemnist.runs.run import find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
@@ -29,6 +31,7 @@ RUN is the name or the folder of a run. `gradients` needs none.
 Examples:
   circlemnist plot
   circlemnist plot --kind circle --kind history --theme dark
+  circlemnist plot --kind gradients --loss arcface --loss circle
   circlemnist plot --projection pca --out embedding.svg
 """
 
@@ -52,6 +55,14 @@ Examples:
     help="images of the scatter plot",
 )
 @projection_option
+@click.option(
+    "--loss",
+    type=NearestChoice(list(FAMILY)),
+    multiple=True,
+    default=FIG_2,
+    show_default=True,
+    help="of gradients; several",
+)
 @theme_option
 @click.option(
     "--width",
@@ -77,6 +88,7 @@ def plot(
     kinds: tuple[str, ...],
     split: str,
     projection: str,
+    loss: tuple[str, ...],
     theme: str,
     width: int,
     out: Path | None,
@@ -97,7 +109,7 @@ def plot(
     from circlemnist.plots.style import THEMES, Style
 
     trained = None if run is None else TrainedRun(run, data_dir, device)
-    style = Style(THEMES[theme], projection, split, width)
+    style = Style(THEMES[theme], projection, split, width, tuple(dict.fromkeys(loss)))
     for path in draw_pictures(trained, chosen, style, out):
         click.echo(f"picture: {path}")
         if show:
@@ -106,7 +118,7 @@ def plot(
 
 def refuse_idle_flags(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:
     """Raise click.UsageError for a flag that the user typed and that changes no picture."""
-    for name in ("split", "projection"):
+    for name in ("split", "projection", "loss"):
         if typed(ctx, name) and not any(name in KINDS[kind].uses for kind in kinds):
             chosen = " ".join(f"--kind {kind}" for kind in kinds)
             raise click.UsageError(f"{flag(name)} has no effect with {chosen}")

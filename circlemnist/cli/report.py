@@ -36,7 +36,8 @@ def as_table(evaluation: "Evaluation", keys: Sequence[str] = tuple(MEANINGS)) ->
     rows = [
         f"{key:<{width}}  {_shown(key, evaluation.metrics[key])}  {MEANINGS[key]}" for key in keys
     ]
-    return "\n".join([f"{evaluation.dataset}, {evaluation.counted}, run {evaluation.run}", *rows])
+    about = f"{evaluation.dataset}, {evaluation.counted}, by {evaluation.similarity}"
+    return "\n".join([f"{about}, run {evaluation.run}", *rows])
 
 
 def _shown(key: str, value: float) -> str:

@@ -20,7 +20,7 @@ RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 @click.command()
 @setting_options
 @config_option
-@click.option("--name", help="name of the run  [default: the time, gamma and m]")
+@click.option("--name", help="name of the run  [default: the time, the loss, gamma and m]")
 @outputs_option
 @click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
 @click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
@@ -43,7 +43,7 @@ def train(
     Examples:
       circlemnist train --gamma 80 --m 0.25
       circlemnist train --config configs/fast.toml --lr 0.02
-      circlemnist train --resume 2026-11-23_12-15-02_gamma80_m0.25
+      circlemnist train --resume 2026-11-23_12-15-02_circle_gamma80_m0.25
     """
     run = None if resume is None else find_run(outputs, resume)
     resolved = new_config(ctx, settings) if run is None else resumed_config(ctx, run)

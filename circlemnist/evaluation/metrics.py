@@ -1,7 +1,8 @@
-"""Measures of an embedding: unit vectors and labels in, floats out.
+"""Measures of an embedding: vectors and labels in, floats out.
 
-All similarities are cosines; the matrices of them are computed in blocks of rows, so that the
-extra memory stays well under 1 GiB for 10,000 queries and 60,000 gallery images.
+How alike two vectors are is the cosine of unit rows unless another similarity is given. Matrices of
+similarities are computed in blocks of rows, so that the extra memory stays well under 1 GiB for
+10,000 queries and 60,000 gallery images.
 """
 
 import math
@@ -14,25 +15,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circlemnist.evaluation.similarity import COSINE, Similarity
+
 BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = 0.75
 ROC_POINTS = 300
 
-Cosines = NDArray[np.float32]
+Similarities = NDArray[np.float32]
 
 
 class PairSimilarities(NamedTuple):
-    """The cosines of all pairs i < j, ascending float32 arrays."""
+    """How alike all pairs i < j are, ascending float32 arrays."""
 
-    sp: Cosines
-    sn: Cosines
+    sp: Similarities
+    sn: Similarities
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """What accepting the pairs above a threshold of cosine gets right and wrong; rates are 0-1.
+    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1.
 
     Attributes:
         false_accepts: (R,) float64, of the between-class pairs, ascending to 1 on a log scale.
@@ -40,7 +43,7 @@ class RocCurve:
         area: under the curve; a tie between the two kinds of pairs counts as half.
         equal_error: as many pairs are falsely accepted as rejected, where the piecewise linear
             curve crosses.
-        threshold: cosine, the last one before that crossing.
+        threshold: of similarity, the last one before that crossing.
     """
 
     false_accepts: NDArray[np.float64]
@@ -50,32 +53,37 @@ class RocCurve:
     threshold: float
 
 
-def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the cosines and the indices of the `k` nearest gallery vectors, nearest first.
+def nearest(
+    queries: Tensor, gallery: Tensor, k: int, similarity: Similarity = COSINE
+) -> tuple[Tensor, Tensor]:
+    """Return how alike the `k` nearest gallery vectors are and their indices, nearest first.
 
     Args:
-        queries: (Q, D) float, unit rows.
-        gallery: (G, D) float, unit rows.
+        queries: (Q, D) float.
+        gallery: (G, D) float.
         k: how many, 1 to G.
 
     Returns:
         (Q, k) float and (Q, k) int64.
     """
-    found = [(block @ gallery.T).topk(k) for _, block in blocks(queries, len(gallery))]
+    parts = blocks(queries, len(gallery))
+    found = [similarity.between(block, gallery).topk(k) for _, block in parts]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def nearest_others(embeddings: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the cosines and the indices of the `k` nearest other vectors of each, nearest first.
+def nearest_others(
+    embeddings: Tensor, k: int, similarity: Similarity = COSINE
+) -> tuple[Tensor, Tensor]:
+    """Return how alike the `k` nearest other vectors of each are and their indices, nearest first.
 
     Args:
-        embeddings: (N, D) float, unit rows.
+        embeddings: (N, D) float.
         k: how many, 1 to N − 1.
 
     Returns:
         (N, k) float and (N, k) int64.
     """
-    found = [s.topk(k) for _, s in _cosines_to_others(embeddings)]
+    found = [s.topk(k) for _, s in _to_others(embeddings, similarity)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
@@ -107,7 +115,9 @@ def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, of: Tens
     return _mean(classes[torch.cdist(queries.double(), means).argmin(1)] == labels)
 
 
-def retrieval(embeddings: Tensor, labels: Tensor) -> dict[str, float]:
+def retrieval(
+    embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
+) -> dict[str, float]:
     """Measure retrieval within one set: each vector is a query to all the others.
 
     recall@k is the share of queries with a like-labelled one among the first k. With R the number
@@ -117,14 +127,14 @@ def retrieval(embeddings: Tensor, labels: Tensor) -> dict[str, float]:
     in their class are left out of these two.
 
     Args:
-        embeddings: (N, D) float, unit rows, N ≥ 2.
+        embeddings: (N, D) float, N ≥ 2.
         labels: (N,) int64.
     """
     others = torch.bincount(labels)[labels] - 1  # (N,)
     depth = min(max(int(others.max()), *RECALL_AT), len(labels) - 1)
     found, r_precision, map_at_r = [], [], []
     ranks = torch.arange(1, depth + 1, device=embeddings.device)
-    for rows, s in _cosines_to_others(embeddings):
+    for rows, s in _to_others(embeddings, similarity):
         like = labels[s.topk(depth).indices] == labels[rows, None]  # (block, depth)
         found.append(torch.stack([like[:, :k].any(1) for k in RECALL_AT], 1))
         r = others[rows, None]
@@ -141,8 +151,10 @@ def retrieval(embeddings: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
-def pair_similarities(embeddings: Tensor, labels: Tensor) -> PairSimilarities:
-    """Return the sorted cosines of all N(N − 1)/2 pairs of embeddings (N, D), labels (N,)."""
+def pair_similarities(
+    embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
+) -> PairSimilarities:
+    """Return how alike all N(N − 1)/2 pairs of embeddings (N, D), labels (N,), are, sorted."""
     labels = labels.cpu()
     counts = torch.bincount(labels).double()
     positives = int((counts * (counts - 1) / 2).sum())
@@ -150,7 +162,7 @@ def pair_similarities(embeddings: Tensor, labels: Tensor) -> PairSimilarities:
     sp, sn = np.empty(positives, np.float32), np.empty(pairs - positives, np.float32)
     p = n = 0
     for start, block in blocks(embeddings, len(embeddings)):
-        s = (block @ embeddings[start:].T).float().cpu()
+        s = similarity.between(block, embeddings[start:]).float().cpu()
         later = torch.ones(s.shape, dtype=torch.bool).triu(1)
         like = labels[start : start + len(block), None] == labels[start:]
         block_sp, block_sn = s[like & later].numpy(), s[~like & later].numpy()
@@ -162,7 +174,7 @@ def pair_similarities(embeddings: Tensor, labels: Tensor) -> PairSimilarities:
 
 
 def verification(pairs: PairSimilarities) -> dict[str, float]:
-    """Measure "same class?" by the cosine of a pair, exactly, over all pairs.
+    """Measure "same class?" by how alike a pair is, exactly, over all pairs.
 
     A threshold t accepts the pairs with s ≥ t. `roc_auc` and `eer` are those of `roc_curve`;
     `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x; precision and recall
@@ -194,7 +206,7 @@ def roc_curve(pairs: PairSimilarities) -> RocCurve:
     return RocCurve(false_accepts, true_accepts, area, *_equal_error(pairs))
 
 
-def _true_accept_rate(sp: Cosines, sn: Cosines, false_accept_rate: float) -> float:
+def _true_accept_rate(sp: Similarities, sn: Similarities, false_accept_rate: float) -> float:
     allowed = round(false_accept_rate * len(sn))
     allowed -= allowed / len(sn) > false_accept_rate
     if allowed >= len(sn):
@@ -214,7 +226,7 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         false_accept = (len(sn) - int(np.searchsorted(sn, threshold, "left"))) / len(sn)
         return false_reject, false_accept
 
-    def last_lenient(scores: Cosines) -> int:
+    def last_lenient(scores: Similarities) -> int:
         """Return the last index whose threshold rejects falsely no more than it accepts."""
         low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
         while high - low > 1:
@@ -237,11 +249,11 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
     return reject_0 + share * (reject_1 - reject_0), max(lenient)
 
 
-def _cosines_to_others(embeddings: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows (B,) in blocks and their cosines (B, N) to all vectors, −inf to itself."""
+def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows (B,) in blocks and how alike (B, N) all vectors are to them, −inf to itself."""
     for start, block in blocks(embeddings, len(embeddings)):
         rows = torch.arange(start, start + len(block), device=embeddings.device)
-        s = block @ embeddings.T
+        s = similarity.between(block, embeddings)
         s[torch.arange(len(block)), rows] = -math.inf
         yield rows, s
 

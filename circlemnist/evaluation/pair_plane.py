@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circlemnist.evaluation.boundary import Boundary
 from circlemnist.evaluation.metrics import blocks
 
 BINS = 200
@@ -48,9 +49,8 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
     return (total / max(anchors, 1)).numpy()
 
 
-def share_outside(density: NDArray[Any], m: float) -> float:
-    """Return the share of a density outside the circle s_n² + (s_p - 1)² = 2m², by bin centres."""
+def share_beyond(density: NDArray[Any], boundary: Boundary) -> float:
+    """Return the share of a density beyond a decision boundary, by bin centres."""
     bins = len(density)
     centres = (np.arange(bins) + 0.5) * (2 / bins) - 1
-    outside = centres**2 + (centres[:, None] - 1) ** 2 > 2 * m * m
-    return float(density[outside].sum())
+    return float(density[boundary.excess(centres, centres[:, None]) > 0].sum())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from circlemnist.config import CLASSES
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.errors import UserError
+from circlemnist.evaluation.similarity import SIMILARITIES
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.npz import read_npz
 from circlemnist.runs.run import Run
@@ -21,18 +22,18 @@ class Arrays:
     """What is kept of each image of the test split, in its order, as `embeddings.npz`.
 
     Attributes:
-        embeddings: (N, D) float32, unit rows.
+        embeddings: (N, D) float32, unit rows if they are compared by cosine.
         labels: (N,) int64.
         neighbors: (N, K) int32, indices of the nearest training images, nearest first.
         neighbor_labels: (N, K) int64, their labels; the first is the 1-NN prediction.
-        neighbor_cosines: (N, K) float32, descending.
+        neighbor_similarities: (N, K) float32, how alike they are, descending.
     """
 
     embeddings: NDArray[Any]
     labels: NDArray[Any]
     neighbors: NDArray[Any]
     neighbor_labels: NDArray[Any]
-    neighbor_cosines: NDArray[Any]
+    neighbor_similarities: NDArray[Any]
 
     def check(self) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
@@ -42,7 +43,7 @@ class Arrays:
             "labels": ("i", (n,)),
             "neighbors": ("i", (n, k)),
             "neighbor_labels": ("i", (n, k)),
-            "neighbor_cosines": ("f", (n, k)),
+            "neighbor_similarities": ("f", (n, k)),
         }
         for name, (kind, shape) in expected.items():
             array = getattr(self, name)
@@ -62,6 +63,7 @@ class Evaluation:
         run: name of the run.
         dataset: name of the data set.
         measured: which of its images: "test", or "held-out training".
+        similarity: how embeddings are compared, a key of `SIMILARITIES`.
         checkpoint: SHA-256 of the checkpoint that was measured, hexadecimal.
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
         arrays: image by image.
@@ -70,6 +72,7 @@ class Evaluation:
     run: str
     dataset: str
     measured: str
+    similarity: str
     checkpoint: str | None
     metrics: dict[str, float]
     arrays: Arrays
@@ -80,11 +83,12 @@ class Evaluation:
         return f"{len(self.arrays.labels):,} {self.measured} images"
 
     def to_json(self) -> str:
-        """Return run, dataset, images, checkpoint and metrics as an object, shares as 0-1."""
+        """Return what was measured, of what and how, as an object; shares as 0-1."""
         content = {
             "run": self.run,
             "dataset": self.dataset,
             "images": self.measured,
+            "similarity": self.similarity,
             "checkpoint": self.checkpoint,
             "metrics": self.metrics,
         }
@@ -130,9 +134,10 @@ def load_evaluation(run: Run) -> Evaluation | None:
 def _read(run: Run) -> Evaluation:
     report = json.loads(run.metrics_file.read_text("utf-8"))
     metrics = {name: float(value) for name, value in report["metrics"].items()}
-    dataset, measured = str(report["dataset"]), str(report["images"])
-    if "1nn" not in metrics or dataset not in CLASS_NAMES:
+    dataset, measured, similarity = report["dataset"], str(report["images"]), report["similarity"]
+    if "1nn" not in metrics or dataset not in CLASS_NAMES or similarity not in SIMILARITIES:
         raise ValueError("measures are missing, or of an unknown data set")
     arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
     arrays.check()
-    return Evaluation(run.name, dataset, measured, report["checkpoint"], metrics, arrays)
+    of = (run.name, dataset, measured, similarity, report["checkpoint"])
+    return Evaluation(*of, metrics, arrays)

@@ -5,11 +5,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
+from circlemnist.evaluation.similarity import Similarity, similarity_of
 from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder, build_embedder
 from circlemnist.runs.checkpoint import checksum, restore_from
@@ -71,9 +73,9 @@ class TrainedRun:
 
     def measured(self) -> Evaluation:
         """Measure the newest checkpoint on the test split, and keep the result in the run."""
-        metrics, arrays = measure(self.embedder, self.dataset, self.config.views)
-        of = (self.run.name, self.dataset.name, self.dataset.measured, self.checkpoint)
-        evaluation = Evaluation(*of, metrics, arrays)
+        found = measure(self.embedder, self.dataset, self.config.views, self.similarity)
+        of = (self.run.name, self.dataset.name, self.dataset.measured, self.similarity.name)
+        evaluation = Evaluation(*of, self.checkpoint, *found)
         save_evaluation(self.run, evaluation)
         return evaluation
 
@@ -86,6 +88,29 @@ class TrainedRun:
     def has_snapshots(self) -> bool:
         """Whether anything was."""
         return self.run.snapshots_file.exists()
+
+    @property
+    def similarity(self) -> Similarity:
+        """How its embeddings are compared."""
+        return similarity_of(self.config)
+
+    @cached_property
+    def centers(self) -> torch.Tensor | None:
+        """The centres (C, D) of Center Loss in the newest checkpoint; None of other losses."""
+        if self.config.loss != "center":
+            return None
+        found: list[torch.Tensor] = []
+        restore_from(
+            self.run.checkpoint_file,
+            lambda state: found.append(state["objective"]["loss.centers"]),
+        )
+        return found[0]
+
+    @property
+    def test_directions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`test_points`, their embeddings at unit length, so that their products are cosines."""
+        embeddings, labels = self.test_points
+        return embeddings if self.config.member.on_sphere else F.normalize(embeddings), labels
 
     @property
     def test_points(self) -> tuple[torch.Tensor, torch.Tensor]:

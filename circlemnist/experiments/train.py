@@ -58,7 +58,7 @@ def train(
     Args:
         config: the settings; those of `run` where it is given.
         outputs: the folder of runs.
-        name: of a new run; None for the time, gamma and m.
+        name: of a new run; None for the time, the loss, gamma and m.
         mode: how progress is shown.
         say: told, in a line, what the user should know.
 

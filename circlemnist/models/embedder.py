@@ -1,4 +1,4 @@
-"""The embedder: images in, unit vectors out."""
+"""The embedder: images in, embeddings out, unit vectors where the loss wants them."""
 
 import torch
 import torch.nn.functional as F
@@ -13,48 +13,59 @@ SHIFTED_VIEWS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
 
 
 class Embedder(nn.Module):
-    """A network that maps images to points on the unit sphere.
+    """A network that maps images to points, on the unit sphere or not.
 
     Args:
         layers: maps (B, 1, 28, 28) float to (B, D), or to (B, F) where there is a head.
         mean, std: of the pixels, subtracted and divided first; kept with the weights.
         head: maps unit vectors (B, F), times √F, to (B, D): it folds a first embedding.
+        on_sphere: embeddings have unit length; else they are what the last layer gives. A first
+            embedding has unit length always.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, layers: nn.Module, mean: float = 0.0, std: float = 1.0, head: nn.Module | None = None
+        self,
+        layers: nn.Module,
+        mean: float = 0.0,
+        std: float = 1.0,
+        head: nn.Module | None = None,
+        on_sphere: bool = True,
     ) -> None:
         super().__init__()
-        self.layers = layers
-        self.head = head
+        self.layers, self.head, self.on_sphere = layers, head, on_sphere
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed images (B, 1, 28, 28), float in 0-1, as unit vectors (B, D)."""
+        """Embed images (B, 1, 28, 28), float in 0-1, as (B, D)."""
         return self.stages(images)[-1]
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the first embedding (B, F), where it is folded, and the embedding (B, D)."""
         pixels = (images - self.mean) / self.std
-        first = F.normalize(self.layers(pixels))
+        first = self.layers(pixels)
         if self.head is None:
-            return [first]
-        return [first, F.normalize(self.head(first * first.shape[1] ** 0.5))]
+            return [self.placed(first)]
+        first = F.normalize(first)
+        return [first, self.placed(self.head(first * first.shape[1] ** 0.5))]
+
+    def placed(self, embeddings: Tensor) -> Tensor:
+        """Return embeddings (B, D) at unit length, if they are to lie on the sphere."""
+        return F.normalize(embeddings) if self.on_sphere else embeddings
 
 
 def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embedder:
-    """Build the embedder that `config` names: `net`, `dim`, `hidden_layers`, `last_norm`, `fold`.
+    """Build the embedder that `config` names by its network, its sizes and its loss.
 
     Args:
         mean, std: of the training pixels in 0-1, which the article's network takes as they are;
             weights that are loaded bring their own.
     """
     if config.net == "article":
-        embedder = Embedder(article(config.dim))
+        embedder = Embedder(article(config.dim), on_sphere=config.member.on_sphere)
     else:
         width, layers = convolutions(PLANS[config.net])
         head = None
@@ -62,7 +73,8 @@ def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embed
         if config.fold:
             head = nn.Sequential(*last)
             last = hidden(width, 0, config.fold, last_norm=True)
-        embedder = Embedder(nn.Sequential(*layers, *last), mean, std, head)
+        network = nn.Sequential(*layers, *last)
+        embedder = Embedder(network, mean, std, head, config.member.on_sphere)
     return embedder.to(memory_format=torch.channels_last)
 
 
@@ -72,10 +84,10 @@ def embed(embedder: Embedder, images: Tensor, views: int = 1) -> Tensor:
     Args:
         images: (N, 28, 28) uint8.
         views: how many of the `SHIFTED_VIEWS` of each image; the embedding is the mean of theirs,
-            at unit length.
+            at unit length if it is on the sphere.
 
     Returns:
-        (N, D) float32, unit rows.
+        (N, D) float32, unit rows if the embedder's are on the sphere.
     """
     training = embedder.training
     embedder.eval()
@@ -93,4 +105,4 @@ def _mean_of_shifted_views(embedder: Embedder, images: Tensor, views: int) -> Te
     side = images.shape[-1]
     padded = F.pad(images, (1, 1, 1, 1))
     shifted = [padded[..., y : y + side, x : x + side] for y, x in SHIFTED_VIEWS[:views]]
-    return F.normalize(torch.stack([embedder(view) for view in shifted]).sum(0))
+    return embedder.placed(torch.stack([embedder(view) for view in shifted]).mean(0))

@@ -8,7 +8,7 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading, snapshot_captions
 from circlemnist.plots.movie import Movie
-from circlemnist.plots.projection import project_frames
+from circlemnist.plots.projection import native_dimensions, project_frames
 from circlemnist.plots.style import Array, Blank, Points, Style
 
 FRAMES = 60
@@ -22,7 +22,9 @@ def draw(trained: TrainedRun, style: Style) -> Movie:
     """
     seen, evaluation = trained.snapshots, trained.evaluation
     embeddings = seen.embeddings.astype(np.float32)
-    positions, how = project_frames(embeddings, style.projection, trained.config.seed)
+    positions, how = project_frames(
+        embeddings, style.projection, trained.config.seed, native_dimensions(trained.config)
+    )
     counted = f"{len(seen.labels):,} {evaluation.measured} images"
     blank = Blank(heading(trained, counted, f"{how}, "), style.theme)
     points = Points(positions, seen.labels, CLASS_NAMES[evaluation.dataset])

@@ -13,7 +13,7 @@ def heading(trained: TrainedRun, shown: str, how: str = "") -> str:
     share = f"{100 * evaluation.metrics['1nn']:.2f} %"
     return (
         f"{DISPLAY_NAMES[evaluation.dataset]}, {shown}\n"
-        f"{how}gamma {config.gamma:g}, m {config.m:g}, {len(trained.history)} epochs, 1-NN {share}"
+        f"{how}{config.described}, {len(trained.history)} epochs, 1-NN {share}"
     )
 
 

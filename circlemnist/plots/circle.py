@@ -1,16 +1,17 @@
-"""Pairs in the (s_n, s_p) plane and the decision circle, the paper's Fig. 5."""
+"""Pairs in the (s_n, s_p) plane and the loss's decision boundary, the paper's Fig. 5."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
-from circlemnist.evaluation.pair_plane import pair_density, share_outside
+from circlemnist.evaluation.boundary import Boundary, boundary_of
+from circlemnist.evaluation.pair_plane import pair_density, share_beyond
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading, snapshot_captions
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
@@ -23,28 +24,30 @@ EXPONENT = 0.35
 
 def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
-    density = pair_density(*trained.test_points)
+    density = pair_density(*trained.test_directions)
     clouds = [(f"after {len(trained.history)} epochs", density)]
     counted = f"pairs of {trained.evaluation.counted}"
     if trained.has_snapshots:
         clouds = [*_earlier_clouds(trained), *clouds]
         counted += f", at first of {len(trained.snapshots.labels)}"
-    return circle_figure(clouds, trained.config.m, Blank(heading(trained, counted), style.theme))
+    blank = Blank(heading(trained, counted), style.theme)
+    return circle_figure(clouds, boundary_of(trained.config), blank)
 
 
 def _earlier_clouds(trained: TrainedRun) -> list[tuple[str, Array]]:
     seen, captions = trained.snapshots, snapshot_captions(trained)
-    embeddings, labels = torch.from_numpy(seen.embeddings).float(), torch.from_numpy(seen.labels)
+    embeddings = F.normalize(torch.from_numpy(seen.embeddings).float(), dim=-1)
+    labels = torch.from_numpy(seen.labels)
     times = np.linspace(0, len(seen.steps) - 1, PANELS).round().astype(int)[:-1]
     return [(captions[t], pair_density(embeddings[t], labels, COARSE)) for t in times]
 
 
-def circle_figure(clouds: Sequence[tuple[str, Array]], m: float, blank: Blank) -> Figure:
-    """Draw densities over the plane with the circle s_n² + (s_p - 1)² = 2m² (Eq. 8, its boundary).
+def circle_figure(clouds: Sequence[tuple[str, Array]], boundary: Boundary, blank: Blank) -> Figure:
+    """Draw densities over the plane with the decision boundary: of Circle Loss, a circle (Eq. 8).
 
     Args:
         clouds: caption and (bins, bins) density of `pair_density` for each panel.
-        m: margin; the radius of the circle about (0, 1) is √2·|m|.
+        boundary: of the loss that made them.
 
     A star marks the optimum, s_n = 0 and s_p = 1.
     """
@@ -53,9 +56,9 @@ def circle_figure(clouds: Sequence[tuple[str, Array]], m: float, blank: Blank) -
     with blank.figure(*((7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows))) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes, (caption, density) in zip(panels.flat, clouds, strict=False):
-            _draw_cloud(axes, density, m, blank.theme, named=len(clouds) == 1)
-            outside = 100 * share_outside(density, m)
-            axes.set_title(f"{caption}\n{outside:.1f} % outside the circle", fontsize=11, pad=12)
+            _draw_cloud(axes, density, boundary, blank.theme, named=len(clouds) == 1)
+            beyond = f"{100 * share_beyond(density, boundary):.1f} % outside the {boundary.name}"
+            axes.set_title(f"{caption}\n{beyond}", fontsize=11, pad=12)
         for axes in panels.flat[len(clouds) :]:
             axes.set_axis_off()
         for axes in panels[-1]:
@@ -65,7 +68,7 @@ def circle_figure(clouds: Sequence[tuple[str, Array]], m: float, blank: Blank) -
     return figure
 
 
-def _draw_cloud(axes: Axes, density: Array, m: float, theme: Theme, named: bool) -> None:
+def _draw_cloud(axes: Axes, density: Array, boundary: Boundary, theme: Theme, named: bool) -> None:
     axes.imshow(
         density,
         origin="lower",
@@ -74,8 +77,8 @@ def _draw_cloud(axes: Axes, density: Array, m: float, theme: Theme, named: bool)
         norm=PowerNorm(EXPONENT, vmin=0, vmax=max(float(density.max()), 1e-12)),
         interpolation="nearest",
     )
-    radius = math.sqrt(2) * abs(m)
-    axes.add_patch(Circle((0, 1), radius, fill=False, edgecolor=theme.unlike, linewidth=1.8))
+    for line in boundary.lines():
+        axes.plot(*line.T, color=theme.unlike, linewidth=1.8)
     axes.plot(0, 1, marker="*", markersize=14, color=theme.unlike, clip_on=False, zorder=3)
     if named:
         axes.annotate(

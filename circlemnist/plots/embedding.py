@@ -17,7 +17,7 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import embed
 from circlemnist.plots.captions import heading
-from circlemnist.plots.projection import project
+from circlemnist.plots.projection import native_dimensions, project
 from circlemnist.plots.style import DOT, Array, Blank, Points, Style, Theme, shades
 
 WORST = 6  # mistakes whose image is shown beside their point
@@ -49,14 +49,17 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     if style.split != "test":
         parts.append(_of_training(trained))
     embeddings, labels, counted = zip(*parts, strict=True)
-    positions, how = project(np.concatenate(embeddings), style.projection, trained.config.seed)
+    together, native = np.concatenate(embeddings), native_dimensions(trained.config)
+    positions, how = project(together, style.projection, trained.config.seed, native)
     points, *behind = [
         Points(places, of_these, CLASS_NAMES[test.dataset])
         for of_these, places in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
     blank = Blank(heading(trained, " on ".join(counted), f"{how}, "), style.theme)
     mistakes = None if style.split == "train" else _mistakes(trained)
-    return embedding_figure(points, blank, mistakes, *behind)
+    centers = trained.centers if together.shape[1] == 2 else None
+    marks = None if centers is None else centers.numpy()
+    return embedding_figure(points, blank, mistakes, behind[0] if behind else None, marks)
 
 
 def _of_training(trained: TrainedRun) -> tuple[Array, Array, str]:
@@ -74,12 +77,16 @@ def _mistakes(trained: TrainedRun) -> Mistakes:
     arrays = trained.evaluation.arrays
     wrong = np.flatnonzero(arrays.neighbor_labels[:, 0] != arrays.labels)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
-    wrong = wrong[np.lexsort((-arrays.neighbor_cosines[wrong, 0], right_votes))]
+    wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
     return Mistakes(wrong, trained.dataset.test.images.numpy()[wrong[:WORST]])
 
 
 def embedding_figure(
-    points: Points, blank: Blank, mistakes: Mistakes | None = None, behind: Points | None = None
+    points: Points,
+    blank: Blank,
+    mistakes: Mistakes | None = None,
+    behind: Points | None = None,
+    centers: Array | None = None,
 ) -> Figure:
     """Draw points in the colours of their classes, with a legend beside them.
 
@@ -89,6 +96,7 @@ def embedding_figure(
     Args:
         mistakes: points to mark, of which the worst show their image in a plane map.
         behind: those of another split, drawn fainter beneath.
+        centers: (C, 2) float, of the classes, in a plane map.
     """
     flat, theme = points.positions.shape[1] == 2, blank.theme
     with blank.figure(*((8, 7) if flat else (10, 5.2))) as figure:
@@ -97,6 +105,16 @@ def embedding_figure(
         else:
             _draw_sphere(figure, points, theme, mistakes, behind)
         marked = [] if mistakes is None or not len(mistakes.indices) else [_dot(mistakes, theme)]
+        if centers is not None:
+            # a line of its own colour about it: it lies in the midst of its class
+            cross: dict[str, Any] = {
+                "marker": "X",
+                "color": theme.paper,
+                "markeredgecolor": theme.ink,
+            }
+            (drawn,) = figure.axes[0].plot(*centers.T, **cross, markersize=DOT, linestyle="")
+            drawn.set_label("centres")
+            marked.append(drawn)
         points.write_legend(figure, theme, marked)
     return figure
 

@@ -1,95 +1,114 @@
-"""What three losses pull at, over the (s_n, s_p) square: the paper's Fig. 2."""
-
-from collections.abc import Callable
+"""What losses pull at, over the (s_n, s_p) square: the paper's Fig. 2, for any of the family."""
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pytorch_metric_learning.distances import CosineSimilarity
-from pytorch_metric_learning.losses import CosFaceLoss, TripletMarginLoss
-from pytorch_metric_learning.reducers import SumReducer
-from torch import Tensor
+from torch import Tensor, nn
 
-from circlemnist.config import Config
+from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.losses import ClassCircleLoss
+from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
 SIDE = 201
+COLUMNS = 4
 
 
 def draw(trained: TrainedRun | None, style: Style) -> Figure:
-    """Draw the gradients at the gamma and m of a run, or at the default ones."""
-    config = Config() if trained is None else trained.config
+    """Draw the gradients of losses: that of the run at its gamma and m, others at their own."""
+    own = Config() if trained is None else trained.config
     axis = np.linspace(0, 1, SIDE)
     sn, sp = np.meshgrid(axis, axis)
-    title = f"How hard each loss pulls: its gradients at gamma {config.gamma:g}, m {config.m:g}"
-    return gradients_figure(pulls(sn, sp, config.gamma, config.m), Blank(title, style.theme))
+    found = {}
+    for loss in style.losses:
+        config = own if loss == own.loss else Config(loss=loss)
+        found[config.described] = pulls(loss, sn, sp, **config.knobs)
+    title = "How hard each loss pulls at a similarity: its gradients"
+    return gradients_figure(found, Blank(title, style.theme))
 
 
-def losses(gamma: float, m: float) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return three losses of anchors (N, 2) float64, each summed over them.
+def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
+    """Return how hard a loss pulls at one s_n and one s_p, by autograd.
 
-    An anchor is its own (s_p, s_n): it is of class 0, and what it is compared with, one embedding
-    or weight of either class, are the two axes.
-
-    Args:
-        gamma, m: of AM-Softmax and Circle Loss, > 0 and in (-1, 1); the triplet loss takes m only.
-    """
-    axes, classes = torch.eye(2, dtype=torch.float64), torch.arange(2)
-    cosine = CosineSimilarity()
-    cosine.normalize_embeddings = False  # the coordinates are the cosines already
-    triplet = TripletMarginLoss(m, distance=cosine, reducer=SumReducer())
-    am_softmax = CosFaceLoss(2, 2, margin=m, scale=gamma, distance=cosine, reducer=SumReducer())
-    circle = ClassCircleLoss(2, 2, gamma, m, reduction="sum", normalize=False)
-    am_softmax.W.data = circle.weight.data = axes
-
-    def of_class_0(anchors: Tensor) -> Tensor:
-        return torch.zeros(len(anchors), dtype=torch.long)
-
-    return {
-        "triplet loss": lambda x: triplet(x, of_class_0(x), ref_emb=axes, ref_labels=classes),
-        "AM-Softmax": lambda x: am_softmax(x, of_class_0(x)),
-        "Circle Loss": lambda x: circle(x, of_class_0(x)),
-    }
-
-
-def pulls(sn: Array, sp: Array, gamma: float, m: float) -> dict[str, Array]:
-    """Return how hard each loss pulls at one s_n and one s_p, by autograd.
+    An anchor is its own (s_p, s_n): it is of class 0, and what it is compared with, one embedding,
+    weight or centre of either class, are the two axes.
 
     Args:
+        name: a key of `LOSSES`.
         sn, sp: float, of one shape (…).
-        gamma, m: as for `losses`.
+        knobs: gamma and m, those that the loss has.
 
     Returns:
-        (2, …) float64 for each name of a loss: |dL/ds_n| and |dL/ds_p|.
+        (2, …) float64: |dL/ds_n| and |dL/ds_p|.
     """
+    loss = _of_two_classes(name, **knobs)
     at = torch.from_numpy(np.stack([sp, sn], -1).reshape(-1, 2)).double().requires_grad_()
-    found = {}
-    for name, loss in losses(gamma, m).items():
-        (gradient,) = torch.autograd.grad(loss(at), at)
-        found[name] = gradient.abs().flip(1).T.reshape(2, *sn.shape).numpy()
-    return found
+    (gradient,) = torch.autograd.grad(_summed(loss, at), at)
+    magnitudes: Array = gradient.abs().flip(1).T.reshape(2, *sn.shape).numpy()
+    return magnitudes
+
+
+AXES, AXIS_CLASSES = torch.eye(2, dtype=torch.float64), torch.arange(2)
+
+
+def _of_two_classes(name: str, **knobs: float) -> nn.Module:
+    """The loss, summed over anchors, that knows the axes if it has something of its own a class."""
+    loss = build_loss(
+        name,
+        num_classes=CLASSES if name == "adacos" else 2,  # which takes its scale from their number
+        embedding_dim=2,
+        normalize=False,
+        reduction="sum",
+        **knobs,
+    )
+    for of_classes in ("W", "weight", "centers"):
+        if hasattr(loss, of_classes):
+            getattr(loss, of_classes).data = AXES
+    if isinstance(loss, CenterLoss):
+        loss.bias.data = torch.zeros(2, dtype=torch.float64)
+    return loss.eval()
+
+
+def _summed(loss: nn.Module, anchors: Tensor) -> Tensor:
+    of_class_0 = torch.zeros(len(anchors), dtype=torch.long)
+    if isinstance(loss, AdaCosLoss | CenterLoss):  # which know the mean alone
+        value = len(anchors) * loss(anchors, of_class_0)
+    elif any(hasattr(loss, of_classes) for of_classes in ("W", "weight")):
+        value = loss(anchors, of_class_0)
+    elif isinstance(loss, CircleLoss):
+        value = loss(anchors, of_class_0, AXES, AXIS_CLASSES)
+    else:
+        value = loss(anchors, of_class_0, ref_emb=AXES, ref_labels=AXIS_CLASSES)
+    summed: Tensor = value
+    return summed
 
 
 def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
-    """Draw the magnitudes of the gradients by s_n and by s_p of three losses.
+    """Draw the magnitudes of the gradients by s_n and by s_p of each loss.
 
-    Three points A, B and C with equal s_n - s_p show the difference: the first two losses pull at
-    them alike, and at both similarities alike; Circle Loss pulls more at the one that is worse.
+    Three points A, B and C with equal s_n - s_p show the difference: triplet loss and AM-Softmax
+    pull at them alike, and at both similarities alike; Circle Loss pulls more at the one that is
+    worse.
 
     Args:
-        found: name of a loss → (2, S, S) magnitudes over the square from 0 to 1, rows by s_p.
+        found: what a loss is called → (2, S, S) magnitudes over the square from 0 to 1, rows by
+            s_p.
     """
     theme = blank.theme
-    with blank.figure(10, 6.8) as figure:
-        panels = figure.subplots(2, 3, sharex=True, sharey=True)
-        for column, (name, magnitudes) in enumerate(found.items()):
+    columns = min(len(found), COLUMNS)
+    bands = -(-len(found) // COLUMNS)
+    with blank.figure(10 * columns / 3, 0.6 + 6.2 * bands) as figure:
+        panels = figure.subplots(2 * bands, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for number, (name, magnitudes) in enumerate(found.items()):
+            band, column = divmod(number, COLUMNS)
             for row, (by, magnitude) in enumerate(zip(("s_n", "s_p"), magnitudes, strict=True)):
-                axes = panels[row, column]
+                axes = panels[2 * band + row, column]
+                axes.set_axis_on()
                 image = axes.imshow(
                     magnitude,
                     origin="lower",
@@ -98,7 +117,9 @@ def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
                     vmin=0,
                     vmax=magnitudes.max(),
                 )
-                axes.set_title(rf"{name}, $|\partial L / \partial {by}|$", fontsize=12)
+                title, *knobs = name.split(", ")
+                of = ", ".join([*knobs, rf"$|\partial L / \partial {by}|$"])
+                axes.set_title(f"{title}\n{of}", fontsize=12)
                 figure.colorbar(image, ax=axes, shrink=0.8)
                 for letter, (x, y) in POINTS.items():
                     last = len(magnitude) - 1

@@ -24,7 +24,7 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
         seen = trained.snapshots
         labels = torch.from_numpy(seen.labels)
         shares = [
-            knn_accuracy(labels[nearest_others(embeddings, 1)[1]], labels, 1)
+            knn_accuracy(labels[nearest_others(embeddings, 1, trained.similarity)[1]], labels, 1)
             for embeddings in torch.from_numpy(seen.embeddings).float()
         ]
         one_nn = (len(rows) * seen.steps / max(seen.steps[-1], 1), np.array(shares))

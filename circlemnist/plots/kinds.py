@@ -9,6 +9,7 @@ PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 THEME_NAMES = ("light", "dark")
 SPLITS = ("test", "train", "both")
 WIDTH = 1200  # pixels
+FIG_2 = ("triplet", "cosface", "circle")  # the losses of the paper's figure
 STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
 VECTOR = (".svg", ".pdf")  # of no width in pixels
 
@@ -19,7 +20,7 @@ class Kind:
 
     Attributes:
         shows: what it shows, in a line.
-        uses: which of the options of style "projection" and "split" change it.
+        uses: which of the options "projection", "split" and "loss" change it.
         formats: suffixes of the files that hold it; those that are not in `VECTOR` are written
             where no file is asked for.
         needs_run: whether there is nothing to draw without a run.
@@ -35,9 +36,9 @@ class Kind:
 
 KINDS = {
     "embedding": Kind("the embedding space, with the mistakes", uses=("projection", "split")),
-    "circle": Kind("all pairs in the (s_n, s_p) plane, and the decision circle"),
+    "circle": Kind("all pairs in the (s_n, s_p) plane, and the loss's decision boundary"),
     "history": Kind("loss, similarities and learning rate over the epochs"),
-    "gradients": Kind("what triplet loss, AM-Softmax and Circle Loss pull at", needs_run=False),
+    "gradients": Kind("what losses pull at", uses=("loss",), needs_run=False),
     "similarities": Kind("cosines within and between classes, and the ROC curve"),
     "neighbors": Kind("the hardest images and their nearest ones"),
     "confusion": Kind("the 1-NN confusion matrix"),

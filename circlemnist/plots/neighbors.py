@@ -25,7 +25,7 @@ class Queries:
         labels: (Q,) int, index into `names`.
         neighbor_images: (Q, K, 28, 28) uint8, nearest first.
         neighbor_labels: (Q, K) int.
-        cosines: (Q, K) float, to the query.
+        measures: (Q, K) float, cosines to the query, or distances.
         names: of the classes.
     """
 
@@ -33,7 +33,7 @@ class Queries:
     labels: Array
     neighbor_images: Array
     neighbor_labels: Array
-    cosines: Array
+    measures: Array
     names: Sequence[str]
 
 
@@ -47,11 +47,11 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
         labels=arrays.labels[hardest],
         neighbor_images=dataset.train.images.numpy()[arrays.neighbors[hardest, :NEIGHBORS]],
         neighbor_labels=arrays.neighbor_labels[hardest, :NEIGHBORS],
-        cosines=arrays.neighbor_cosines[hardest, :NEIGHBORS],
+        measures=trained.similarity.sign * arrays.neighbor_similarities[hardest, :NEIGHBORS],
         names=CLASS_NAMES[trained.evaluation.dataset],
     )
-    counted = f"the {len(hardest)} hardest {trained.evaluation.measured} images"
-    title = heading(trained, f"{counted}, and the nearest training images")
+    shown = f"the {len(hardest)} hardest {trained.evaluation.measured} images"
+    title = heading(trained, f"{shown}, and the nearest by {trained.similarity.name}")
     return neighbors_figure(queries, Blank(title, style.theme))
 
 
@@ -60,7 +60,7 @@ def neighbors_figure(queries: Queries, blank: Blank) -> Figure:
     theme, names = blank.theme, queries.names
     right = queries.neighbor_labels == queries.labels[:, None]
     rows, columns = right.shape
-    # a long name leaves no room for the cosine beside it
+    # a long name leaves no room for the measure beside it
     long = max(len(names[label]) for label in queries.neighbor_labels.flat) > 3
     with blank.figure(8, (1.2 if long else 1.05) * rows + 1) as figure:
         panels = figure.subplots(rows, columns + 1, squeeze=False)
@@ -72,7 +72,7 @@ def neighbors_figure(queries: Queries, blank: Blank) -> Figure:
                 axes = panels[row, column + 1]
                 between = "\n" if long else "  "
                 name = names[queries.neighbor_labels[row, column]]
-                caption = f"{name}{between}{queries.cosines[row, column]:.2f}"
+                caption = f"{name}{between}{queries.measures[row, column]:.2f}"
                 _show(axes, queries.neighbor_images[row, column], caption, theme)
                 if right[row, column]:
                     _frame(axes, theme.like, "-", 1.8)

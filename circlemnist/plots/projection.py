@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.plots.kinds import PROJECTIONS
 from circlemnist.plots.style import Array
@@ -15,28 +16,34 @@ EXAGGERATED_ITERATIONS, ITERATIONS = 150, 250
 FRAME_ITERATIONS = 100
 
 
-def project(embeddings: Array, method: str, seed: int) -> tuple[Array, str]:
+def native_dimensions(config: Config) -> int:
+    """Return up to how many dimensions embeddings are drawn as they are: a plane, or the sphere."""
+    return 3 if config.member.on_sphere else 2
+
+
+def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple[Array, str]:
     """Return points (N, 2) for embeddings (N, D), and how they were made, in words.
 
-    D = 2 and D = 3 are returned as they are, D = 1 with a second coordinate of 0.
+    Up to `native` dimensions are returned as they are, one with a second coordinate of 0.
 
     Args:
-        embeddings: (N, D) float, unit rows.
+        embeddings: (N, D) float.
         method: "tsne" or "umap" (neighbourhoods kept, distances not), or "pca" (linear).
         seed: of t-SNE and UMAP; the same seed gives the same points.
+        native: how many dimensions are drawn as they are.
 
     Raises:
         UserError: UMAP is not installed.
     """
     dim = embeddings.shape[1]
-    if dim <= 3:
+    if dim <= native:
         return np.pad(embeddings, ((0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     points = {"tsne": _tsne, "umap": _umap, "pca": _pca}[method](embeddings, seed)
     return points, f"{PROJECTIONS[method]} of {dim}-D"
 
 
 def project_frames(
-    embeddings: Array, method: str, seed: int, last: Array | None = None
+    embeddings: Array, method: str, seed: int, native: int = 3, last: Array | None = None
 ) -> tuple[Array, str]:
     """Return points (T, S, 2) for the same S images at T times (T, S, D), and how, in words.
 
@@ -44,15 +51,14 @@ def project_frames(
     t-SNE goes back in time, each layout beginning as the next one ended.
 
     Args:
-        embeddings: of unit rows.
-        method, seed: as for `project`.
+        method, seed, native: as for `project`.
         last: (S, 2) layout of the last time for t-SNE and UMAP, where there is one already.
 
     Raises:
         UserError: UMAP is not installed.
     """
     dim = embeddings.shape[2]
-    if dim <= 3:
+    if dim <= native:
         return np.pad(embeddings, ((0, 0), (0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     if method == "pca":
         axes = _axes(embeddings[-1])

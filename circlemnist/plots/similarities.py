@@ -1,10 +1,12 @@
-"""Cosines within and between classes, and what a threshold on them accepts."""
+"""How alike pairs within and between classes are, and what a threshold on that accepts."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from circlemnist.evaluation.metrics import PairSimilarities, RocCurve, pair_similarities, roc_curve
+from circlemnist.evaluation.similarity import COSINE, Similarity
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading
 from circlemnist.plots.style import Blank, Style, Theme
@@ -14,52 +16,63 @@ LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
 def draw(trained: TrainedRun, style: Style) -> Figure:
-    """Draw the cosines of all pairs of the test split."""
-    pairs = pair_similarities(*trained.test_points)
+    """Draw how alike all pairs of the test split are."""
+    pairs = pair_similarities(*trained.test_points, trained.similarity)
     counted = f"{len(pairs.sp) + len(pairs.sn):,} pairs of {trained.evaluation.measured} images"
     blank = Blank(heading(trained, counted), style.theme)
-    return similarities_figure(pairs, roc_curve(pairs), blank)
+    return similarities_figure(pairs, roc_curve(pairs), blank, trained.similarity)
 
 
-def similarities_figure(pairs: PairSimilarities, curve: RocCurve, blank: Blank) -> Figure:
-    """Draw the histograms of both kinds of cosines, and the ROC curve of accepting by cosine.
+def similarities_figure(
+    pairs: PairSimilarities, curve: RocCurve, blank: Blank, similarity: Similarity = COSINE
+) -> Figure:
+    """Draw the histograms of how alike both kinds of pairs are, and the ROC curve of accepting.
 
     Args:
-        pairs: the cosines.
+        pairs: how alike they are, by `similarity`.
         curve: of these pairs.
     """
     with blank.figure(10, 5) as figure:
         left, right = figure.subplots(1, 2)
-        _histograms(left, pairs, curve.threshold, blank.theme)
+        _histograms(left, pairs, curve.threshold, similarity, blank.theme)
         _roc(right, curve, blank.theme)
     return figure
 
 
-def _histograms(axes: Axes, pairs: PairSimilarities, threshold: float, theme: Theme) -> None:
-    edges = np.linspace(-1, 1, BINS + 1)
-    like, unlike = (np.histogram(s.clip(-1, 1), edges)[0] / len(s) for s in pairs)
+def _histograms(
+    axes: Axes, pairs: PairSimilarities, threshold: float, similarity: Similarity, theme: Theme
+) -> None:
+    # a distance has no bound: the axis ends at the farthest pair
+    low, high = similarity.range
+    low = low if np.isfinite(low) else float(min(pairs.sp[0], pairs.sn[0]))
+    low, high = sorted((similarity.sign * low, similarity.sign * high))
+    edges, threshold = np.linspace(low, high, BINS + 1), similarity.sign * threshold
+    like, unlike = (
+        np.histogram((similarity.sign * s).clip(low, high), edges)[0] / len(s) for s in pairs
+    )
     for shares, name, color in (
         (unlike, "between classes", theme.unlike),
         (like, "within a class", theme.like),
     ):
         axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
         axes.stairs(shares, edges, color=color, linewidth=1.5, label=name)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.axvline(threshold, color=theme.ink, linestyle="--", linewidth=1.2)
     smallest = min(shares[shares > 0].min() for shares in (like, unlike) if shares.any())
     axes.set(
         yscale="log",
-        xlim=(-1, 1),
-        xticks=(-1, -0.5, 0, 0.5, 1),
+        xlim=(low, high),
         ylim=(max(smallest / 2, 1e-8), 3),
-        xlabel="cosine of a pair",
+        xlabel=f"{similarity.name} of a pair",
         ylabel="share of the pairs, a bin",
     )
+    right = threshold > (low + high) / 2
     axes.annotate(
         f"equal errors at {threshold:.2f}",
         (threshold, 1.4),
-        xytext=(-6 if threshold > 0 else 6, 0),
+        xytext=(-6 if right else 6, 0),
         textcoords="offset points",
-        ha="right" if threshold > 0 else "left",
+        ha="right" if right else "left",
         fontsize=11,
     )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=11)

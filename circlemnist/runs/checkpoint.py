@@ -20,7 +20,7 @@ import torch
 from circlemnist.errors import UserError
 from circlemnist.runs.whole_files import write_bytes
 
-FORMAT = 3
+FORMAT = 4
 SEAL = re.compile(rb"circlemnist checkpoint (\d{4}) sha256 ([0-9a-f]{64})")
 DIGEST_BYTES = 64
 SEAL_BYTES = len(f"circlemnist checkpoint {FORMAT:04} sha256 ") + DIGEST_BYTES

@@ -23,15 +23,14 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
 
     Args:
         outputs: the folder of runs; made where it is not there.
-        name: the folder's name; by default the time, gamma and m.
+        name: the folder's name; by default the time, the loss, gamma and m.
         environment: written as `environment.json`.
 
     Raises:
         UserError: the name is taken or is no folder name, or `outputs` cannot be written.
     """
-    stem = (
-        name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_gamma{config.gamma:g}_m{config.m:g}"
-    )
+    knobs = "".join(f"_{knob}{value:g}" for knob, value in config.knobs.items())
+    stem = name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{config.loss}{knobs}"
     if Path(stem).name != stem or stem.startswith(".") or not stem.isprintable():
         raise UserError(f"{stem!r} cannot name a run: give `name` a plain folder name")
     try:

@@ -1,4 +1,4 @@
-"""What goes wrong with Circle Loss again and again, recognised while it trains, with the mend."""
+"""What goes wrong with these losses again and again, recognised while it trains, with the mend."""
 
 import math
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from circlemnist.config import CLASSES, Config
+from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
 
 # Largest cosine between neighbours among ten directions placed as far apart as D dimensions allow:
@@ -19,10 +20,12 @@ COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
 def crowded(config: Config) -> str | None:
-    """Say so where ten classes cannot meet the margin in the dimensions of the embedding.
+    """Say so where ten classes cannot meet Circle Loss's margin in the embedding's dimensions.
 
     On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m.
     """
+    if config.m is None or config.loss not in CIRCLES:
+        return None
     cosine = CLOSEST_COSINE[config.dim - 1] if config.dim <= len(CLOSEST_COSINE) else SIMPLEX
     if math.sqrt(2) * config.m >= cosine:
         return None
@@ -47,7 +50,7 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     """
     _, sp, sn, _ = values.cpu().double().unbind(1)
     pairless = int((sp.isnan() | sn.isnan()).sum())
-    if pairless and config.labels == "pair":
+    if pairless and not config.member.of_classes:
         yield (
             "pairless",
             f"{pairless} of {len(values)} batches of epoch {len(history)} had no positive or no "

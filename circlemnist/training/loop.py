@@ -72,8 +72,8 @@ def _explained(state: TrainState, config: Config, run: Run) -> Iterator[None]:
             kept = f"{run.checkpoint_file} is the last good checkpoint"
         number = len(state.history) + (state.cursor is not None)
         raise UserError(
-            f"{error} in epoch {number} (gamma {config.gamma:g}, m {config.m:g}, lr "
-            f"{state.lr:g}): lower `lr` or `gamma`; {kept}"
+            f"{error} in epoch {number} ({config.described}, lr {state.lr:g}): lower `lr`"
+            f"{' or `gamma`' if 'gamma' in config.knobs else ''}; {kept}"
         ) from error
 
 
@@ -100,7 +100,7 @@ def train_epoch(
     for indices in order[cursor.step :]:
         labels = split.labels[indices]
         loss, embeddings = train_step(state, step_images(state, config, split, indices), labels)
-        statistics = pair_statistics(embeddings, labels, config.m)
+        statistics = pair_statistics(embeddings, labels, config.circle_m)
         cursor.values[cursor.step] = torch.stack([loss, *statistics])
         cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
         done = cursor.step == len(order)

@@ -1,15 +1,12 @@
 """What a step of training makes smaller."""
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.losses import CircleLoss, ClassCircleLoss
-from circlemnist.losses.circle import PairSets
+from circlemnist.losses import CircleLoss, build_loss, fix_class_weights
 from circlemnist.losses.directions import arranged, spread_directions
 
 # of the loss that shapes a first embedding: not the defaults, which may change without it
@@ -19,37 +16,53 @@ SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
 class Objective(nn.Module):
     """The loss of the embedding and, where it is folded, that of the first embedding added to it.
 
+    Its state has the name of the loss, often all that tells it from that of another.
+
     Args:
+        name: of the loss, a key of `LOSSES`.
         loss: takes embeddings (B, D) and labels (B,), gives ().
         shaping: the same for the first embedding (B, F); None where there is none.
     """
 
-    def __init__(self, loss: nn.Module, shaping: nn.Module | None = None) -> None:
+    def __init__(self, name: str, loss: nn.Module, shaping: nn.Module | None = None) -> None:
         super().__init__()
-        self.loss, self.shaping = loss, shaping
+        self.name, self.loss, self.shaping = name, loss, shaping
 
     def forward(self, stages: list[Tensor], labels: Tensor) -> Tensor:
         """Return () for the stages of an embedder and labels (B,) int64."""
         value: Tensor = self.loss(stages[-1], labels)
         return value if self.shaping is None else value + self.shaping(stages[0], labels)
 
+    def get_extra_state(self) -> str:
+        """The name of the loss."""
+        return self.name
+
+    def set_extra_state(self, name: str) -> None:
+        """Raise ValueError for the state of another loss."""
+        if name != self.name:
+            raise ValueError(f"the state is of the loss {name}, not {self.name}")
+
 
 def build_objective(config: Config, split: Split) -> Objective:
-    """Build the objective that `config` names, for embeddings that are unit vectors already.
+    """Build the objective that `config` names, for the embeddings that `build_embedder` gives.
 
     Args:
         split: the training images; fixed class weights are placed by their likeness.
     """
     shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
-    if config.labels == "pair":
-        pairs = cast(PairSets, config.pairs)
-        return Objective(CircleLoss(config.gamma, config.m, pairs, normalize=False), shaping)
-    loss = ClassCircleLoss(CLASSES, config.dim, config.gamma, config.m)
-    if config.labels == "fixed":
+    loss = build_loss(
+        config.loss,
+        num_classes=CLASSES,
+        embedding_dim=config.dim,
+        pairs=config.pairs,
+        normalize=config.member.of_classes,  # embeddings have unit length, class weights have not
+        **config.knobs,
+    )
+    if config.class_weights == "fixed" and config.member.of_classes:
         # like classes beside each other: what lies between two of them then passes no third
         directions = arranged(spread_directions(CLASSES, config.dim), class_likeness(split))
-        loss.weight.requires_grad_(False).copy_(directions)
-    return Objective(loss, shaping)
+        fix_class_weights(loss, directions)
+    return Objective(config.loss, loss, shaping)
 
 
 def class_likeness(split: Split) -> Tensor:

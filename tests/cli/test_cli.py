@@ -121,7 +121,7 @@ def test_training_prints_lines_a_table_and_the_next_command(tmp_path: Path) -> N
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
-    assert lines[2] == "digits, 360 test images, run mine"
+    assert lines[2] == "digits, 360 test images, by cosine, run mine"
     run = tmp_path / "outputs" / "mine"
     assert lines[-3:] == [f"run: {run}", f"pictures: {run / 'plots'}", "next: circlemnist plot"]
     assert result.stderr == ""
@@ -235,7 +235,7 @@ def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: 
         ),
         (["--dataset", "cifar"], ["--dataset", "'cifar'", "kmnist"]),
         (["--dataset", "mnist"], ["cannot download", "--dataset digits"]),
-        (["--pairs", "all"], ["--pairs", "'anchor'"]),
+        (["--pairs", "all"], ["--pairs", "anchor, batch"]),
         (["--epochs", "0"], ["--epochs must be ≥ 1"]),
         (["--device", "cuda"], ["--device cuda", "--device auto"]),
         (["--colour", "red"], ["--colour", "circlemnist train --help"]),
@@ -262,8 +262,8 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
     [
         (["--elastic", "0.5"], ["--no-augment"], "--elastic has no effect where --augment is off"),
         (["--plain-share", "0"], ["--no-augment"], "--plain-share has no effect"),
-        (["--pairs", "batch"], ["--labels", "class"], "--pairs has no effect where --labels is"),
-        (["--pairs", "anchor"], ["--labels", "fixed"], "--pairs has no effect"),
+        (["--pairs", "batch"], ["--loss", "circle-class"], "--pairs has no effect where --loss is"),
+        (["--pairs", "anchor"], ["--loss", "triplet"], "--pairs has no effect"),
         (["--no-last-norm"], ["--net", "article"], "--last-norm has no effect where --net is"),
     ],
     ids=" ".join,

@@ -43,6 +43,6 @@ def test_measures_are_those_of_the_embedded_splits(views: dict[str, int]) -> Non
     np.testing.assert_array_equal(arrays.labels, test.labels)
     np.testing.assert_array_equal(arrays.neighbors, neighbors)
     np.testing.assert_array_equal(arrays.neighbor_labels, train.labels[torch.tensor(neighbors)])
-    np.testing.assert_allclose(arrays.neighbor_cosines, 1 - distances, atol=1e-6)
+    np.testing.assert_allclose(arrays.neighbor_similarities, 1 - distances, atol=1e-6)
     kinds = [array.dtype for array in vars(arrays).values()]
     assert kinds == [np.float32, np.int64, np.int32, np.int64, np.float32]

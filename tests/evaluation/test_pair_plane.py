@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from circlemnist.evaluation import metrics
-from circlemnist.evaluation.pair_plane import BINS, pair_density, share_outside
+from circlemnist.evaluation.boundary import Boundary
+from circlemnist.evaluation.pair_plane import BINS, pair_density, share_beyond
 
 
 def cloud(size: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -80,16 +81,16 @@ def test_share_outside_is_that_of_the_centres_of_bins(m: float) -> None:
             density[row, column] = 0.5
             sp, sn = (-1 + (2 * i + 1) / bins for i in (row, column))
             outside = np.hypot(sn, sp - 1) > 2**0.5 * abs(m)
-            assert share_outside(density, m) == (0.5 if outside else 0)
+            assert share_beyond(density, Boundary("circle", m)) == (0.5 if outside else 0)
 
 
 def test_shares_add_up() -> None:
     density = np.zeros((20, 20))
     density[19, 10] = 0.75  # s_p 0.95, s_n 0.05
     density[10, 19] = 0.25  # s_p 0.05, s_n 0.95
-    assert share_outside(density, 0.25) == pytest.approx(0.25)
-    assert share_outside(density, 0.01) == pytest.approx(1)
-    assert share_outside(density, 0.99) == pytest.approx(0)
+    assert share_beyond(density, Boundary("circle", 0.25)) == pytest.approx(0.25)
+    assert share_beyond(density, Boundary("circle", 0.01)) == pytest.approx(1)
+    assert share_beyond(density, Boundary("circle", 0.99)) == pytest.approx(0)
 
 
 def test_one_negative_is_enough() -> None:
@@ -103,5 +104,5 @@ def test_one_negative_is_enough() -> None:
 def test_on_the_circle_is_inside() -> None:
     density = np.zeros((2, 2))
     density[1, 1] = 1  # s_p and s_n 0.5: 0.5² + 0.5² = 2 · 0.5²
-    assert share_outside(density, 0.5) == 0
-    assert share_outside(density, 0.49) == 1
+    assert share_beyond(density, Boundary("circle", 0.5)) == 0
+    assert share_beyond(density, Boundary("circle", 0.49)) == 1

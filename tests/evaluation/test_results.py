@@ -38,12 +38,11 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
     )
     measures = {"1nn": 1.0, "eer": 0.25}
     run = Run(tmp_path)
-    save_evaluation(
-        run, Evaluation(run.name, "digits", "held-out training", None, measures, arrays)
-    )
+    of = (run.name, "digits", "held-out training", "distance")
+    save_evaluation(run, Evaluation(*of, None, measures, arrays))
     found = load_evaluation(run)
     assert found is not None
-    assert (found.run, found.dataset, found.measured) == (run.name, "digits", "held-out training")
+    assert (found.run, found.dataset, found.measured, found.similarity) == of
     assert (found.checkpoint, found.metrics) == (None, measures)
     for name, array in vars(arrays).items():
         kept = getattr(found.arrays, name)
@@ -55,6 +54,7 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
         "run": run.name,
         "dataset": "digits",
         "images": "held-out training",
+        "similarity": "distance",
         "checkpoint": None,
         "metrics": measures,
     }
@@ -127,7 +127,7 @@ def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
         {"neighbors": np.zeros(360, int)},
         {"neighbors": np.zeros((360, 0), int)},
         {"neighbor_labels": np.full((360, 20), 10)},
-        {"neighbor_cosines": np.zeros((360, 19), np.float32)},
+        {"neighbor_similarities": np.zeros((360, 19), np.float32)},
     ],
     ids=lambda changed: next(iter(changed)),
 )

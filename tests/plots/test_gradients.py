@@ -1,11 +1,17 @@
-"""The gradients of three losses: those that the papers write down, at every place of the square."""
+"""The gradients of losses: those that the papers write down, at every place of the square."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from circlemnist.config import Config
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.family import FAMILY
 from circlemnist.plots.gradients import POINTS, pulls
+from circlemnist.plots.kinds import FIG_2
 from tests.conftest import invoke
 from tests.plots.figures import drawn, words
 
@@ -17,41 +23,58 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -x))
 
 
-def closed_forms(gamma: float, m: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def closed_forms(name: str, gamma: float, m: float) -> tuple[np.ndarray, np.ndarray]:
     """|dL/ds_n| and |dL/ds_p| for one pair of each kind."""
-    # [s_n - s_p + m]₊ (Eq. 3)
-    hinge = np.where(SN - SP + m > 0, 1.0, 0.0)
-    # log[1 + exp(gamma (s_n - s_p + m))] (Eq. 2)
-    am_softmax = gamma * sigmoid(gamma * (SN - SP + m))
+    if name == "triplet":  # [s_n - s_p + m]₊ (Eq. 3)
+        hinge = np.where(SN - SP + m > 0, 1.0, 0.0)
+        return hinge, hinge
+    if name == "contrastive":  # 1 - s_p + [s_n - m]₊
+        return np.where(m < SN, 1.0, 0.0), np.where(SP < 1, 1.0, 0.0)
+    if name in ("softmax", "cosface"):  # log[1 + exp(gamma (s_n - s_p + m))] (Eq. 2)
+        pull = gamma * sigmoid(gamma * (SN - SP + (m if name == "cosface" else 0)))
+        return pull, pull
+    if name == "adacos":  # its scale is that of ten classes
+        pull = math.sqrt(2) * math.log(9) * sigmoid(math.sqrt(2) * math.log(9) * (SN - SP))
+        return pull, pull
+    if name == "center":  # softmax, and gamma / 2 |x - c|²
+        pull = sigmoid(SN - SP)
+        return np.abs(pull + gamma * SN), np.abs(-pull + gamma * (SP - 1))
+    if name == "arcface":  # d cos(theta + m) / d cos(theta) = sin(theta + m) / sin(theta)
+        theta = np.arccos(np.minimum(SP, 1 - 1e-6))
+        z = gamma * sigmoid(gamma * (SN - np.cos(theta + m)))
+        return z, np.where(SP < 1, z * np.sin(theta + m) / np.sin(theta), 0)
+    if name == "sphereface":  # m = 2: psi is cos(2 theta) = 2 s² - 1 up to a right angle
+        z = gamma * sigmoid(gamma * (SN - (2 * SP**2 - 1)))
+        return z, z * 4 * SP
     # Eqs. 9 and 10 with K = L = 1
     alpha_n, alpha_p = np.maximum(SN + m, 0), np.maximum(1 + m - SP, 0)
     z = sigmoid(gamma * (alpha_n * (SN - m) - alpha_p * (SP - (1 - m))))
-    return {
-        "triplet loss": (hinge, hinge),
-        "AM-Softmax": (am_softmax, am_softmax),
-        "Circle Loss": (z * gamma * alpha_n, z * gamma * alpha_p),
-    }
+    return z * gamma * alpha_n, z * gamma * alpha_p
 
 
 @pytest.mark.parametrize(
     ("gamma", "m"), [(80.0, 0.25), (16.0, 0.4), (256.0, -0.1), (1.0, 0.0), (40.0, 0.9)]
 )
-def test_autograd_finds_the_closed_forms(gamma: float, m: float) -> None:
-    found, expected = pulls(SN, SP, gamma, m), closed_forms(gamma, m)
-    assert list(found) == list(expected)
-    for name, (by_sn, by_sp) in expected.items():
-        np.testing.assert_allclose(found[name], [by_sn, by_sp], rtol=1e-9, atol=1e-12, err_msg=name)
+@pytest.mark.parametrize("name", FAMILY)
+def test_autograd_finds_the_closed_forms(name: str, gamma: float, m: float) -> None:
+    given = {"gamma": gamma, "m": 2.0 if name == "sphereface" else m}
+    knobs = {key: value for key, value in given.items() if key in FAMILY[name].knobs}
+    found = pulls(name, SN, SP, **knobs)
+    # the scale of AdaCos is kept in single precision
+    rtol = 1e-6 if name == "adacos" else 1e-9
+    np.testing.assert_allclose(found, closed_forms(name, gamma, m), rtol=rtol, atol=1e-12)
 
 
 def test_triplet_loss_is_flat_at_its_hinge() -> None:
     sp = np.array([0.75, 0.5, 0.5])
     sn = np.array([0.5, 0.25, 0.25 + 1e-9])
-    np.testing.assert_array_equal(pulls(sn, sp, 80, 0.25)["triplet loss"], [[0, 0, 1]] * 2)
+    np.testing.assert_array_equal(pulls("triplet", sn, sp, m=0.25), [[0, 0, 1]] * 2)
 
 
 def test_shape_of_the_places_is_kept() -> None:
     sn, sp = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 1, 3))
-    for found in pulls(sn, sp, 80, 0.25).values():
+    for loss in FIG_2:
+        found = pulls(loss, sn, sp, **Config(loss=loss).knobs)
         assert found.shape == (2, 3, 4)
         # the pull at s_n grows with s_n, along the columns
         assert (np.diff(found[0], axis=1) >= 0).all()
@@ -59,11 +82,32 @@ def test_shape_of_the_places_is_kept() -> None:
 
 def test_picture_names_the_value_at_each_point() -> None:
     written = words(drawn("gradients", None))
-    at = pulls(*np.array(list(POINTS.values())).T, 80, 0.25)
-    for found in at.values():
-        for values in found:
+    for loss in FIG_2:
+        config = Config(loss=loss)
+        assert any(text.startswith(f"{config.member.title}\n") for text in written)
+        at = pulls(loss, *np.array(list(POINTS.values())).T, **config.knobs)
+        for values in at:
             for letter, value in zip(POINTS, values, strict=True):
                 assert f"{letter} {value:.3g}" in written
+
+
+@pytest.mark.slow
+def test_any_losses_are_set_side_by_side(tmp_path: Path) -> None:
+    chosen = [f"--loss={loss}" for loss in FAMILY]
+    file = tmp_path / "all.svg"
+    result = invoke("plot", "--kind", "gradients", *chosen, "--out", file)
+    assert result.exit_code == 0, result.output
+    text = file.read_text("utf-8")
+    for member in FAMILY.values():
+        assert member.title in text
+
+
+def test_loss_of_the_run_is_drawn_at_its_gamma_and_m(trained: TrainedRun) -> None:
+    trained.config = replace(trained.config, gamma=16, m=0.4)
+    written = words(drawn("gradients", trained))
+    at = pulls("circle", *np.array(list(POINTS.values())).T, gamma=16, m=0.4)
+    assert any(text.startswith("Circle Loss\ngamma 16, m 0.4, ") for text in written)
+    assert f"B {at[0][1]:.3g}" in written
 
 
 def test_gradients_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_checkpoint_is_an_archive_with_its_seal_as_the_comment(tmp_path: Path) -
     content, archive = path.read_bytes(), zipfile.ZipFile(path)
     assert archive.testzip() is None
     digest = hashlib.sha256(content[:-64]).hexdigest()
-    assert archive.comment == f"circlemnist checkpoint 0003 sha256 {digest}".encode()
+    assert archive.comment == f"circlemnist checkpoint 0004 sha256 {digest}".encode()
     assert content[: -len(archive.comment)].endswith(struct.pack("<H", len(archive.comment)))
 
 
@@ -91,11 +91,11 @@ def test_every_damage_to_a_checkpoint_is_named(finished_run: Path, tmp_path: Pat
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("version", "mend"), [(2, "train the run again"), (4, "update")])
+@pytest.mark.parametrize(("version", "mend"), [(3, "train the run again"), (5, "update")])
 def test_other_formats_are_refused(version: int, mend: str, tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(sealed(archive({"embedder": {}}), version))
-    with pytest.raises(UserError, match=f"format {version}, .* reads format 3: {mend}"):
+    with pytest.raises(UserError, match=f"format {version}, .* reads format 4: {mend}"):
         load_checkpoint(path)
 
 

@@ -42,7 +42,7 @@ def test_runs_of_the_same_second_are_numbered(
 
     monkeypatch.setattr(new_run.datetime, "datetime", Clock)
     names = [create_run(tmp_path, None, Config(gamma=64, m=-0.1), {}).name for _ in range(3)]
-    stem = "2026-01-02_03-04-05_gamma64_m-0.1"
+    stem = "2026-01-02_03-04-05_circle_gamma64_m-0.1"
     assert names == [stem, f"{stem}_2", f"{stem}_3"]
     for count in range(4, 1000):
         (tmp_path / f"{stem}_{count}").touch()

@@ -40,7 +40,7 @@ def test_pixels_are_standardised_by_those_of_the_training_images(split: Split) -
 
 
 def test_optimizer_is_sgd_with_the_settings_of_the_run(split: Split) -> None:
-    config = replace(CONFIG, lr=0.03, momentum=0.7, weight_decay=0.02, labels="class")
+    config = replace(CONFIG, lr=0.03, momentum=0.7, weight_decay=0.02, loss="circle-class")
     state = build_training(config, split)
     (group,) = state.optimizer.param_groups
     assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.7, 0.02, False)

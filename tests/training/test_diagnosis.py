@@ -91,7 +91,7 @@ def test_batches_without_a_positive_or_a_negative_pair_are_counted() -> None:
         "pairless": "3 of 4 batches of epoch 2 had no positive or no negative pair, and taught "
         "nothing: raise `batch_size` above 7"
     }
-    assert found([9, 8], sp, sn, replace(config, labels="class")) == {}
+    assert found([9, 8], sp, sn, replace(config, loss="circle-class")) == {}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_collapse_is_all_cosines_near_1_in_the_later_half_of_an_epoch(
     epochs: int, sp: list[float], sn: list[float], collapsed: bool
 ) -> None:
     falling = [100 * 0.9**epoch for epoch in range(epochs)]
-    kinds = found(falling, sp, sn, replace(CONFIG, labels="class"))
+    kinds = found(falling, sp, sn, replace(CONFIG, loss="circle-class"))
     assert [*kinds] == ["collapse"] * collapsed
 
 
@@ -161,14 +161,14 @@ def test_loss_is_compared_with_that_of_200_steps_before(losses: list[float], sai
     [
         pytest.param(replace(CONFIG, epochs=40), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=42, augment=True), marks=pytest.mark.slow),
-        pytest.param(replace(CONFIG, epochs=40, labels="class"), marks=pytest.mark.slow),
+        pytest.param(replace(CONFIG, epochs=40, loss="circle-class"), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=40, pairs="batch"), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=40, gamma=256.0, m=0.4), marks=pytest.mark.slow),
         pytest.param(replace(CONFIG, epochs=40, scheduler="none"), marks=pytest.mark.slow),
         replace(CONFIG, epochs=9, batch_size=50),
         replace(ARTICLE, epochs=20, scheduler="multistep"),
     ],
-    ids=lambda config: f"{config.net} {config.labels} {config.pairs} {config.scheduler}",
+    ids=lambda config: f"{config.net} {config.loss} {config.pairs} {config.scheduler}",
 )
 def test_ordinary_runs_are_told_nothing(config: Config, split: Split, tmp_path: Path) -> None:
     assert notes(config, split, tmp_path) == []
@@ -266,7 +266,7 @@ def values_of(training: TrainState, part: str) -> Tensor:
 @pytest.mark.parametrize("part", ["embedder", "objective", "optimizer"])
 def test_weights_that_are_not_finite_are_not_saved(part: str, split: Split, tmp_path: Path) -> None:
     """The last loss of the epoch was finite, what the last step made of the weights is not."""
-    config = replace(CONFIG, epochs=2, labels="class")
+    config = replace(CONFIG, epochs=2, loss="circle-class")
     training = build_training(config, split)
 
     class Spoiling(Progress):

@@ -141,11 +141,11 @@ def test_batches_without_pairs_are_no_reason_not_to_save(split: Split, tmp_path:
     torch.testing.assert_close(vars(again.cursor), vars(state.cursor), equal_nan=True)
 
 
-@pytest.mark.parametrize("labels", ["pair", "class"])
+@pytest.mark.parametrize("loss", ["circle", "circle-class"])
 def test_values_are_of_the_pairs_of_the_batch_whichever_the_loss(
-    labels: str, split: Split, monkeypatch: pytest.MonkeyPatch
+    loss: str, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(CONFIG, labels=labels, m=0.4)
+    config = replace(CONFIG, loss=loss, m=0.4)
     seen = []
 
     def watched(embeddings: Tensor, of: Tensor, m: float) -> object:

@@ -37,7 +37,9 @@ def test_first_embedding_is_shaped_at_a_gamma_and_m_of_its_own(split: Split) -> 
 
 def test_fixed_weights_are_handed_out_by_likeness(split: Split) -> None:
     """No exchange of two classes puts like ones closer together."""
-    weight = build_objective(Config(labels="fixed", dim=2, m=0.67), split).loss.weight
+    weight = build_objective(
+        Config(loss="circle-class", class_weights="fixed", dim=2, m=0.67), split
+    ).loss.weight
     assert not weight.requires_grad
     assert sorted(weight.tolist()) == sorted(spread_directions(10, 2).tolist())
     cosines, likeness = weight @ weight.T, class_likeness(split)
@@ -50,6 +52,6 @@ def test_fixed_weights_are_handed_out_by_likeness(split: Split) -> None:
 
 
 def test_learned_weights_are_trained(split: Split) -> None:
-    weight = build_objective(Config(labels="class"), split).loss.weight
+    weight = build_objective(Config(loss="circle-class"), split).loss.weight
     assert weight.requires_grad
     assert weight.shape == (10, 64)

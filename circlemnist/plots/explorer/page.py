@@ -14,7 +14,7 @@ from jinja2 import Template
 from PIL import Image
 
 from circlemnist.plots.explorer.plots import draw_plots
-from circlemnist.plots.explorer.space import Space, neighbors
+from circlemnist.plots.explorer.space import Space
 from circlemnist.plots.style import Array, Theme
 
 COLUMNS = 100  # of the sheet that holds all images
@@ -36,7 +36,7 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
         "names": list(points.names),
         "labels": points.labels.tolist(),
         "predicted": space.predicted.tolist(),
-        "neighbors": neighbors(space.embeddings).ravel().tolist(),
+        "neighbors": space.neighbors.ravel().tolist(),
         "captions": [] if frames is None else list(frames.captions),
         "frames": _base64(moving),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +66,7 @@ def draw_plots(space: Space, theme: Theme) -> Plots:
     pair_plane.xaxis.axis_label = "s_n, to the next class"
     pair_plane.yaxis.axis_label = "s_p, to its own"
     beside, _ = _draw_images(pair_plane, ("sn", "sp"), data, kept, wrong, theme)
-    _circle(pair_plane, space.m, theme)
+    _boundary(pair_plane, space.boundary, theme)
     for one, other in zip(shown, beside, strict=True):
         one.js_link("visible", other, "visible")
 
@@ -82,7 +81,7 @@ def draw_plots(space: Space, theme: Theme) -> Plots:
 
 def _source(space: Space) -> ColumnDataSource:
     x, y = space.points.positions.T
-    sn, sp = pair_places(space.embeddings, space.points.labels)
+    sn, sp = pair_places(space.directions, space.points.labels)
     columns = {"x": x, "y": y, "sn": sn, "sp": sp}
     single = {name: column.astype(np.float32) for name, column in columns.items()}
     source = ColumnDataSource(single, name="points")
@@ -157,11 +156,10 @@ def _plot(name: str, x: Range1d, y: Range1d, theme: Theme, height: int) -> Any:
     return plot
 
 
-def _circle(plot: Any, m: float, theme: Theme) -> None:
-    """The decision circle, as a line so that both axes may be scaled, and the optimum."""
-    turn = np.linspace(0, 2 * np.pi, 181)
-    radius = math.sqrt(2) * abs(m)
-    plot.line(radius * np.cos(turn), 1 + radius * np.sin(turn), color=theme.ink, line_width=1.5)
+def _boundary(plot: Any, lines: Sequence[Array], theme: Theme) -> None:
+    """The decision boundary and the optimum."""
+    for line in lines:
+        plot.line(*line.T, color=theme.ink, line_width=1.5)
     plot.scatter([0], [1], marker="star", size=14, color=theme.ink)
 
 

@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.plots.style import Array, Points
-
-NEIGHBORS = 5
 
 
 @dataclass(frozen=True)
@@ -33,20 +29,22 @@ class Space:
         points: (N, 2) float, where each image is drawn.
         predicted: (N,) int, class of the nearest training image; a mistake where it differs.
         images: (N, 28, 28) uint8, 255 is full ink.
-        embeddings: (N, D) float, unit rows.
-        m: margin, for the decision circle.
+        directions: (N, D) float, the embeddings at unit length.
+        neighbors: (N, 5) int, the nearest other images of each, nearest first.
+        boundary: the lines of the decision boundary, (L, 2) float each, columns s_n and s_p.
         frames: where there are snapshots.
     """
 
     points: Points
     predicted: Array
     images: Array
-    embeddings: Array
-    m: float
+    directions: Array
+    neighbors: Array
+    boundary: Sequence[Array]
     frames: Frames | None = None
 
 
-def pair_places(embeddings: Array, labels: Array) -> tuple[Array, Array]:
+def pair_places(directions: Array, labels: Array) -> tuple[Array, Array]:
     """Return (N,) s_n and s_p: the place of each image in the pair plane.
 
     They are its mean cosines to the next class, the other one to which that is highest, and to
@@ -54,9 +52,9 @@ def pair_places(embeddings: Array, labels: Array) -> tuple[Array, Array]:
     class.
     """
     counts = np.bincount(labels, minlength=labels.max() + 1).astype(float)
-    sums = np.stack([embeddings[labels == label].sum(0) for label in range(len(counts))])  # (C, D)
+    sums = np.stack([directions[labels == label].sum(0) for label in range(len(counts))])  # (C, D)
     rows = np.arange(len(labels))
-    cosines = embeddings @ sums.T  # (N, C), summed over each class
+    cosines = directions @ sums.T  # (N, C), summed over each class
     with np.errstate(divide="ignore", invalid="ignore"):
         sp = (cosines[rows, labels] - 1) / (counts[labels] - 1)
         means = cosines / counts
@@ -64,8 +62,3 @@ def pair_places(embeddings: Array, labels: Array) -> tuple[Array, Array]:
     means[:, counts == 0] = -np.inf
     sn = means.max(1)
     return np.where(np.isfinite(sn), sn, np.nan), np.where(counts[labels] > 1, sp, np.nan)
-
-
-def neighbors(embeddings: Array) -> Array:
-    """Return (N, 5) int: the nearest other images of each, nearest first."""
-    return nearest_others(torch.from_numpy(embeddings), NEIGHBORS)[1].numpy()

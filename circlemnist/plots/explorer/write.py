@@ -5,13 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.boundary import boundary_of
+from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading, snapshot_captions
 from circlemnist.plots.explorer.page import explorer_html
 from circlemnist.plots.explorer.space import Frames, Space
-from circlemnist.plots.projection import project, project_frames
+from circlemnist.plots.projection import native_dimensions, project, project_frames
 from circlemnist.plots.style import Points, Style
 from circlemnist.runs.whole_files import write_text, writing
+
+NEIGHBORS = 5
 
 
 def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Path:
@@ -25,7 +29,9 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
     """
     evaluation, config = trained.evaluation, trained.config
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
-    positions, how = project(arrays.embeddings, style.projection, config.seed)
+    embeddings, _ = trained.test_points
+    native = native_dimensions(config)
+    positions, how = project(arrays.embeddings, style.projection, config.seed, native)
     frames = None
     if trained.has_snapshots:
         seen = trained.snapshots
@@ -33,6 +39,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
             seen.embeddings.astype(np.float32),
             style.projection,
             config.seed,
+            native,
             last=positions[seen.indices, :2],
         )
         frames = Frames(snapshot_captions(trained), Points(moving[..., :2], seen.labels, names))
@@ -40,8 +47,9 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         points=Points(positions[:, :2], arrays.labels, names),
         predicted=arrays.neighbor_labels[:, 0],
         images=trained.dataset.test.images.numpy(),
-        embeddings=arrays.embeddings,
-        m=config.m,
+        directions=trained.test_directions[0].numpy(),
+        neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
+        boundary=boundary_of(config).lines(),
         frames=frames,
     )
     title = heading(trained, evaluation.counted, f"{how}, ").replace("\n", ", ")

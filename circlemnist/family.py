@@ -1,0 +1,74 @@
+"""The family of losses as the settings and the command line know it; imports nothing heavy.
+
+`losses.LOSSES` has the losses themselves, under the same names. All of them make s_n - s_p smaller;
+`gamma` is the scale and `m` the margin of whichever it is.
+"""
+
+from dataclasses import dataclass
+
+from circlemnist.limits import Limits
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A number to turn: its value unless another is given, and what it may be."""
+
+    default: float
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Member:
+    """A loss of the family.
+
+    Attributes:
+        title: its name in pictures.
+        gamma, m: its knobs; None for one that it does not have.
+        lr: peak learning rate unless another is given.
+        of_classes: compares with one weight a class, in place of the pairs of a batch.
+        on_sphere: embeddings have unit length, and cosines compare them; elsewhere distances do.
+    """
+
+    title: str
+    gamma: Knob | None
+    m: Knob | None
+    lr: float
+    of_classes: bool
+    on_sphere: bool = True
+
+    @property
+    def knobs(self) -> dict[str, Knob]:
+        """Its knobs by name, gamma first."""
+        both = {"gamma": self.gamma, "m": self.m}
+        return {name: knob for name, knob in both.items() if knob is not None}
+
+
+def _gamma(default: float) -> Knob:
+    return Knob(default, Limits(above=0, most=1e6))
+
+
+def _m(default: float, **limits: float) -> Knob:
+    return Knob(default, Limits(**limits))  # type: ignore[arg-type]
+
+
+CIRCLE, CIRCLE_M = "circle", 0.25
+CIRCLES = (CIRCLE, "circle-class")
+# gamma, m and lr: of Circle Loss those of its paper and of the recipes, of the others the best of
+# 20 trials on held-out training images (benchmarks/fair_settings.py)
+FAMILY = {
+    CIRCLE: Member("Circle Loss", _gamma(80.0), _m(CIRCLE_M, above=-1, below=1), 0.08, False),
+    "circle-class": Member(
+        "Circle Loss to class weights", _gamma(19.2), _m(0.077, above=-1, below=1), 0.113, True
+    ),
+    "triplet": Member("triplet loss", None, _m(0.405, above=0, most=2), 0.69, False),
+    "contrastive": Member("contrastive loss", None, _m(0.402, above=-1, below=1), 0.221, False),
+    "softmax": Member("normalised softmax", _gamma(9.51), None, 0.473, True),
+    "sphereface": Member(
+        "SphereFace", _gamma(8.69), _m(3.0, least=1, most=8, whole=True), 0.171, True
+    ),
+    "cosface": Member("CosFace", _gamma(9.3), _m(0.232, least=0, below=2), 0.351, True),
+    "arcface": Member("ArcFace", _gamma(67.8), _m(0.578, least=0, below=3.14), 0.0397, True),
+    "adacos": Member("AdaCos", None, None, 0.688, True),
+    "center": Member("Center Loss", _gamma(0.000733), None, 0.101, True, on_sphere=False),
+}
+OF_CLASSES = tuple(name for name, member in FAMILY.items() if member.of_classes)

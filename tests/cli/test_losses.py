@@ -1,0 +1,96 @@
+"""The losses on the command line: chosen, told apart, refused."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from circlemnist.family import FAMILY
+from circlemnist.runs.run import Run
+from tests.conftest import assert_one_line_error, invoke
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("loss", FAMILY)
+def test_each_has_its_own_defaults(loss: str) -> None:
+    member = FAMILY[loss]
+    printed = tomllib.loads(invoke("train", "--loss", loss, "--dry-run").stdout)
+    knobs = {name: value for name, value in printed.items() if name in ("gamma", "m", "lr")}
+    wanted = {name: knob.default for name, knob in member.knobs.items()}
+    assert knobs == {**wanted, "lr": member.lr}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", FAMILY)
+def test_each_trains_is_measured_drawn_and_explored(loss: str) -> None:
+    args = ("--dataset", "digits", "--epochs", 8, "--net", "small", "--snapshots", "--dim", 16)
+    result = invoke("train", "--loss", loss, *args)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    (run,) = Path("outputs").iterdir()
+    assert f"_{loss}" in run.name
+    assert Run(run).config().loss == loss
+    (share,) = (line.split()[1] for line in result.stdout.splitlines() if line.startswith("1nn"))
+    assert float(share) > 90
+    for command in ("eval", "explore"):
+        assert invoke(command).exit_code == 0
+    drawn = invoke("plot", "--kind", "all", "--projection", "pca")
+    assert drawn.exit_code == 0, drawn.output
+    assert len(drawn.stdout.splitlines()) >= 8
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--loss", "arcfce"], ["--loss", "did you mean 'arcface'?"]),
+        (["--loss", "triplet", "--gamma", "3"], ["--gamma", "triplet, which has m alone"]),
+        (["--loss", "softmax", "--m", "0.1"], ["--m", "softmax, which has gamma alone"]),
+        (["--loss", "adacos", "--gamma", "1"], ["--gamma", "has neither gamma nor m"]),
+        (["--loss", "sphereface", "--m", "1.5"], ["--m", "whole number", "sphereface"]),
+        (["--m", "1"], ["--m", "> -1 and < 1"]),
+        (["--loss", "arcface", "--m", "-0.5"], ["--m", "arcface"]),
+        (["--loss", "triplet", "--class-weights", "fixed"], ["--class-weights has no effect"]),
+        (["--loss", "center", "--pairs", "batch"], ["--pairs has no effect"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_knob_that_a_loss_does_not_have_is_refused(args: list[str], words: list[str]) -> None:
+    assert_one_line_error(invoke("train", *args), *words)
+    assert not Path("outputs").exists()
+
+
+def test_run_keeps_its_loss(finished_run: Path) -> None:
+    result = invoke("train", "--resume", finished_run, "--loss", "triplet")
+    assert_one_line_error(result, "--loss cannot be given with --resume")
+
+
+def test_settings_that_name_another_loss_than_the_checkpoint_are_refused(tmp_path: Path) -> None:
+    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--name", "run")
+    assert invoke("train", "--loss", "cosface", *args, "--quiet").exit_code == 0
+    file = Path("outputs/run/config.toml")
+    file.write_text(
+        file.read_text().replace("cosface", "arcface").replace("epochs = 1", "epochs = 2")
+    )
+    assert_one_line_error(invoke("train", "--resume", "run"), "last.pt", "does not fit config.toml")
+
+
+def test_pair_loss_without_pairs_says_so() -> None:
+    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--batch-size", 5, "--lr", 1e-4)
+    result = invoke("train", "--loss", "triplet", *args)
+    assert result.exit_code == 0, result.output
+    assert (
+        "had no positive or no negative pair, and taught nothing: raise --batch-size"
+        in result.stderr
+    )
+
+
+@pytest.mark.parametrize("kind", ["embedding", "circle"])
+def test_losses_are_of_the_gradients_alone(kind: str, finished_run: Path) -> None:
+    refused = invoke("plot", finished_run, "--kind", kind, "--loss", "arcface")
+    assert_one_line_error(refused, f"--loss has no effect with --kind {kind}")
+    wrong = invoke("plot", "--kind", "gradients", "--loss", "cosfase")
+    assert_one_line_error(wrong, "did you mean 'cosface'?")

@@ -1,0 +1,28 @@
+"""What the documentation says of the losses is what they are."""
+
+import re
+
+from circlemnist.config import Config
+from circlemnist.evaluation.boundary import boundary_of
+from circlemnist.family import FAMILY
+from tests.conftest import ROOT
+
+LOSSES = (ROOT / "docs" / "losses.md").read_text("utf-8")
+
+
+def test_every_loss_has_a_row_with_its_defaults_and_a_section() -> None:
+    rows = re.findall(
+        r"^\| `([a-z][a-z-]*)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", LOSSES, re.MULTILINE
+    )
+    assert [row[0] for row in rows] == list(FAMILY)
+    for loss, knobs, compares_with, boundary, embeddings in rows:
+        config = Config(loss=loss)
+        values = {**config.knobs, "lr": config.lr}
+        assert knobs == ", ".join(f"{name} {value:g}" for name, value in values.items())
+        assert ("class weights" in compares_with or "centres" in compares_with) == (
+            config.member.of_classes
+        )
+        if boundary_of(config).name != "boundary":
+            assert boundary.startswith(boundary_of(config).name)
+        assert (embeddings == "on the sphere") == config.member.on_sphere
+        assert re.search(rf"^## .*: `{loss}`$", LOSSES, re.MULTILINE)
