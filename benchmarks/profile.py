@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.family import FAMILY
 from circlemnist.losses import pair_statistics
 from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder
@@ -95,7 +96,7 @@ def epoch_in_parts(
         clock.tick("images")
         _, embeddings = train_step(state, images, labels)
         clock.tick("optimizer")
-        pair_statistics(embeddings, labels, config.m)
+        pair_statistics(embeddings, labels, config.circle_m)
         clock.tick("statistics")
     return clock.seconds
 
@@ -141,10 +142,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path, nargs="?", default=Path("configs/default.toml"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
+    parser.add_argument(
+        "--loss", choices=FAMILY, help="another one than the recipe's, at its defaults"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     # an epoch with augmentation, which costs the most
     settings = read_settings(arguments.config) | {"plain_share": 0.0}
+    if arguments.loss:
+        own = ("loss", "gamma", "m", "lr")
+        settings = {name: value for name, value in settings.items() if name not in own}
+        settings["loss"] = arguments.loss
     config = Config(**settings).on("mnist")
     device = resolve_device(config.device)
     split = load_dataset("mnist", arguments.data_dir).train.to(device)
@@ -160,7 +168,10 @@ def main() -> None:
     seconds = {name: statistics.median(part[name] for part in parts) for name in PARTS}
     whole, floor = statistics.median(wholes), statistics.median(floors)
     seconds["other"] = whole - sum(seconds.values())
-    print(f"{arguments.config.name}, {os.cpu_count()} cores, {device}, {arguments.rounds} rounds")
+    print(
+        f"{arguments.config.name}, {config.described}, {os.cpu_count()} cores, {device}, "
+        f"{arguments.rounds} rounds"
+    )
     for name, value in seconds.items():
         print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
     network = sum(seconds[name] for name in OF_THE_NETWORK)

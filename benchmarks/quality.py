@@ -27,12 +27,15 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed reached: shares in per cent, and the seconds of its epochs."""
+    """What one seed reached: its measures, shares as 0-1, and its epochs and their seconds."""
 
     seed: int
-    one_nn: float
-    twenty_nn: float
+    metrics: dict[str, float]
     seconds: float
+    epochs: int
+
+    def percent(self, metric: str) -> float:
+        return 100 * self.metrics[metric]
 
 
 def train(flags: Sequence[str], seed: int, threads: int) -> Outcome:
@@ -50,8 +53,8 @@ def train(flags: Sequence[str], seed: int, threads: int) -> Outcome:
         run = Path(folder) / "run"
         metrics = json.loads((run / "eval.json").read_text())["metrics"]
         with (run / "history.csv").open() as file:
-            seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
-    return Outcome(seed, 100 * metrics["1nn"], 100 * metrics["20nn"], seconds)
+            seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return Outcome(seed, metrics, sum(seconds), len(seconds))
 
 
 def train_seeds(flags: Sequence[str], seeds: Sequence[int], at_once: int) -> Iterator[Outcome]:
@@ -85,13 +88,13 @@ def main() -> None:
     for outcome in train_seeds(flags, seeds, arguments.at_once):
         outcomes.append(outcome)
         print(
-            f"seed {outcome.seed}  1-NN {outcome.one_nn:.2f} %  20-NN {outcome.twenty_nn:.2f} %  "
-            f"{outcome.seconds:.1f} s",
+            f"seed {outcome.seed}  1-NN {outcome.percent('1nn'):.2f} %  "
+            f"20-NN {outcome.percent('20nn'):.2f} %  {outcome.seconds:.1f} s",
             flush=True,
         )
     print(
-        f"mean ± sd  1-NN {spread([o.one_nn for o in outcomes])} %  "
-        f"20-NN {spread([o.twenty_nn for o in outcomes])} %  "
+        f"mean ± sd  1-NN {spread([o.percent('1nn') for o in outcomes])} %  "
+        f"20-NN {spread([o.percent('20nn') for o in outcomes])} %  "
         f"{spread([o.seconds for o in outcomes])} s"
     )
 

@@ -81,7 +81,7 @@ def main() -> None:
     for level in LEVELS:
         print(f"article to {level} %: {shown([reached(curve, level) for curve in curves])} s")
     for recipe, outcomes in ours.items():
-        one, twenty = ([o.one_nn for o in outcomes], [o.twenty_nn for o in outcomes])
+        one, twenty = ([o.percent("1nn") for o in outcomes], [o.percent("20nn") for o in outcomes])
         seconds = [outcome.seconds for outcome in outcomes]
         each = ", ".join(f"{value:.2f}" for value in one)
         print(f"{recipe}: 1-NN {spread(one)} % ({each}), 20-NN {spread(twenty)} %")
