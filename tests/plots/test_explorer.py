@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from circlemnist.plots.explorer.space import pair_places
+from circlemnist.plots.explorer.page import explorer_html
+from circlemnist.plots.explorer.space import Frames, Space, pair_places
+from circlemnist.plots.style import LIGHT, Points
 from tests.conftest import assert_one_line_error, invoke
+from tests.plots.figures import CLOTHES
 
 PAGE_SECONDS = 30
+PAPER, INK = 255, 26  # the red of the light theme
 
 
 @pytest.fixture(scope="module")
@@ -218,18 +222,177 @@ def test_hover_shows_the_digit(watched: Path, page: Page) -> None:
     ]
 
 
+MADE, MOVING, TIMES = 250, 30, 4
+
+
+def made_space() -> Space:
+    """Images of noise in 16 shades, so that each is told from any other, with a third wrong."""
+    random = np.random.default_rng(0)
+    labels = np.arange(MADE) % 10
+    directions = random.normal(size=(MADE, 4))
+    return Space(
+        points=Points(random.normal(size=(MADE, 2)), labels, CLOTHES),
+        predicted=np.where(random.random(MADE) < 1 / 3, (labels + 3) % 10, labels),
+        images=random.integers(16, size=(MADE, 28, 28)).astype(np.uint8) * 16,
+        directions=directions / np.linalg.norm(directions, axis=1, keepdims=True),
+        neighbors=random.integers(MADE, size=(MADE, 5)),
+        boundary=[np.array([[0, 0], [1, 1]])],
+        frames=Frames(
+            [f"time {number}" for number in range(TIMES)],
+            Points(random.normal(size=(TIMES, MOVING, 2)), labels[:MOVING], CLOTHES),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def made(page: Page, tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, Page]:
+    """A page of what is known to the last pixel, open."""
+    space, path = made_space(), tmp_path_factory.mktemp("made") / "page.html"
+    path.write_text(explorer_html(space, "made", LIGHT), "utf-8")
+    page.open(path)
+    return space, page
+
+
+def shown(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
+    """The 28 × 28 shades, 0-15, of a square of a canvas; what is not drawn is -1."""
+    data = page.ask(
+        f"[...document.querySelector('{canvas}').getContext('2d')"
+        f".getImageData({x}, {y}, {size}, {size}).data]"
+    )
+    pixels = np.array(data).reshape(size, size, 4)
+    places = ((np.arange(28) + 0.5) * size / 28).astype(int)
+    red, alpha = (pixels[np.ix_(places, places)][..., channel] for channel in (0, 3))
+    shades = np.rint(15 * (PAPER - red) / (PAPER - INK)).astype(int)
+    return np.where(alpha == 255, shades, -1)
+
+
 @pytest.mark.slow
-def test_classes_mistakes_and_search_filter(watched: Path, page: Page) -> None:
-    page.open(watched / "plots" / "explorer.html")
-    facts = page.ask("JSON.parse(document.getElementById('facts').textContent)")
-    labels, predicted = np.array(facts["labels"]), np.array(facts["predicted"])
-    page.do(f"{page.model('mistakes')}.active = true")
-    assert sum(counts(page)) == (labels != predicted).sum()
-    page.do(f"{page.model('mistakes')}.active = false")
-    page.do(f"{page.model('search')}.value_input = '7'")
-    assert counts(page) == [(labels == 7).sum() * (c == 7) for c in range(10)]
+@pytest.mark.parametrize("index", [0, 99, 100, 249])
+def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Page]) -> None:
+    space, page = made
+    page.do(f"explorer.card({index})")
+    assert not page.ask("document.getElementById('card').hidden")
+    large = shown(page, "#card canvas", 0, 0, 84)
+    np.testing.assert_array_equal(large, space.images[index] // 16)
+    near = space.neighbors[index]
+    for place, other in enumerate(near):
+        small = shown(page, "#card canvas:nth-of-type(2)", 42 * place, 0, 42)
+        assert (small == space.images[other] // 16).mean() > 0.9
+    names = page.ask("[...document.querySelectorAll('.near span')].map((each) => each.textContent)")
+    assert names == [CLOTHES[space.points.labels[other]] for other in near]
+    page.do("explorer.card(null)")
+    assert page.ask("document.getElementById('card').hidden")
+
+
+@pytest.mark.slow
+def test_card_says_what_a_mistake_is_taken_for(made: tuple[Space, Page]) -> None:
+    space, page = made
+    labels, predicted = space.points.labels, space.predicted
+    for wrong in (False, True):
+        index = int(np.flatnonzero((labels != predicted) == wrong)[5])
+        page.do(f"explorer.card({index})")
+        taken = f", taken for {CLOTHES[predicted[index]]}" if wrong else ""
+        said = page.ask("document.querySelector('#card p').textContent")
+        assert said == f"{CLOTHES[labels[index]]}{taken} · image {index}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corner", [(5, 5), (1270, 5), (5, 750), (1270, 750)])
+def test_card_is_beside_the_pointer_in_the_window(
+    corner: tuple[int, int], made: tuple[Space, Page]
+) -> None:
+    _, page = made
+    page.do(
+        "document.dispatchEvent(new PointerEvent('pointermove', "
+        f"{{clientX: {corner[0]}, clientY: {corner[1]}}})); explorer.card(0)"
+    )
+    left, top, right, bottom, width, height = page.ask(
+        "(() => { const box = document.getElementById('card').getBoundingClientRect();"
+        "return [box.left, box.top, box.right, box.bottom, innerWidth, innerHeight]; })()"
+    )
+    assert left >= 0
+    assert top >= 0
+    assert right <= width
+    assert bottom <= height
+    assert not (left <= corner[0] <= right and top <= corner[1] <= bottom)
+
+
+@pytest.mark.slow
+def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> None:
+    space, page = made
+    chosen = np.random.default_rng(1).permutation(MADE)
+    for count, said in (
+        (0, "Nothing selected"),
+        (1, "1 selected"),
+        (20, "20 selected"),
+        (200, "200 selected"),
+        (201, "201 selected, the first 200 of them"),
+    ):
+        page.do(f"explorer.sheet({chosen[:count].tolist()})")
+        assert page.ask("document.getElementById('count').textContent") == said
+        for place in {0, 13, 14, count - 1} & set(range(min(count, 200))):
+            x, y = 32 * (place % 14) + 2, 32 * (place // 14) + 2
+            found = shown(page, "#sheet", x, y, 28)
+            np.testing.assert_array_equal(found, space.images[chosen[place]] // 16)
+
+
+@pytest.mark.slow
+def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
+    """A search for the beginning of names in any case; rings are about the mistakes among it."""
+    space, page = made
+    labels, wrong = space.points.labels, space.points.labels != space.predicted
+    filters = f"{page.model('space')}.renderers.map((each) => each.view.filter)"
+    for text in ("", "S", " shirt ", "t-s", "irt", "trouserr"):
+        for only in (False, True):
+            page.do(f"{page.model('search')}.value_input = '{text}'")
+            page.do(f"{page.model('mistakes')}.active = {str(only).lower()}")
+            wanted = np.array([name.lower().startswith(text.strip().lower()) for name in CLOTHES])
+            kept = wanted[labels] & (wrong | (not only))
+            for label in range(10):
+                found = page.ask(f"{filters}[{label}].operands[0].indices")
+                assert found == np.flatnonzero(kept & (labels == label)).tolist()
+            assert page.ask(f"{filters}[10].indices") == np.flatnonzero(kept & wrong).tolist()
     page.do(f"{page.model('search')}.value_input = ''")
-    assert sum(counts(page)) == 360
+    page.do(f"{page.model('mistakes')}.active = false")
+    page.do(f"{page.model('space')}.renderers[4].visible = false")
+    rings = np.flatnonzero(wrong & (labels != 4)).tolist()
+    assert page.ask(f"{filters}[10].indices") == rings
+    page.do(f"{page.model('space')}.renderers[4].visible = true")
+    assert page.ask(f"{filters}[10].indices") == np.flatnonzero(wrong).tolist()
+
+
+@pytest.mark.slow
+def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
+    space, page = made
+    assert space.frames is not None
+    renderers = f"{page.model('space')}.renderers"
+    for time_shown in (1, TIMES, 3, 0, TIMES):
+        page.do(f"{page.model('slider')}.value = {time_shown}")
+        last = time_shown == TIMES
+        caption = "all images" if last else f"time {time_shown}"
+        assert page.ask(f"{page.model('caption')}.text") == caption
+        assert page.ask(f"[{renderers}[10].visible, {renderers}[11].visible]") == [last, not last]
+        gate = page.ask(f"{renderers}[0].view.filter.operands[1].indices")
+        assert gate == (list(range(MADE)) if last else [])
+        if not last:
+            data = f"{page.model('moving')}.data"
+            found = page.ask(f"[[...{data}.x], [...{data}.y]]")
+            wanted = space.frames.points.positions[time_shown].T.astype(np.float32)
+            np.testing.assert_array_equal(np.float32(found), wanted)
+
+
+@pytest.mark.slow
+def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
+    _, page = made
+    slider, play = page.model("slider"), page.model("play")
+    page.do(
+        f"window.seen = []; {slider}.value = 2;"
+        f"{slider}.properties.value.change.connect(() => seen.push({slider}.value));"
+        f"{play}.active = true"
+    )
+    page.until(f"!{play}.active")
+    time.sleep(0.4)  # and no further
+    assert page.ask("seen") == list(range(TIMES + 1))
 
 
 @pytest.mark.slow

@@ -38,9 +38,11 @@ window.explorer = (() => {
       return caption;
     });
     element.querySelector(".near").replaceChildren(...captions);
-    const right = pointer.x + 260 > window.innerWidth, low = pointer.y + 260 > window.innerHeight;
-    element.style.left = `${pointer.x + (right ? -250 : 18)}px`;
-    element.style.top = `${Math.max(4, pointer.y + (low ? -240 : 18))}px`;
+    // beside the pointer, not under it, and within the window
+    const { offsetWidth: width, offsetHeight: height } = element;
+    const right = pointer.x + width + 22 > window.innerWidth;
+    element.style.left = `${pointer.x + (right ? -width - 10 : 18)}px`;
+    element.style.top = `${Math.max(4, Math.min(pointer.y + 18, window.innerHeight - height - 4))}px`;
   }
 
   function sheet(indices) {
