@@ -315,6 +315,8 @@ def test_card_is_beside_the_pointer_in_the_window(
     assert right <= width
     assert bottom <= height
     assert not (left <= corner[0] <= right and top <= corner[1] <= bottom)
+    if corner == (5, 5):  # where there is room, to the lower right
+        assert (left, top) == (23, 23)
 
 
 @pytest.mark.slow
