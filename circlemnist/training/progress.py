@@ -49,7 +49,9 @@ class Progress:
         self.shown = now
         with unread_is_fine(sys.stderr):
             if self.bar is None:
-                self.bar = tqdm(total=self.images, dynamic_ncols=True, leave=False, mininterval=0)
+                self.bar = tqdm(
+                    total=self.images, dynamic_ncols=True, leave=False, mininterval=0, position=0
+                )
             loss, mean_sp, mean_sn, _ = values.tolist()
             rate = self.bar.format_dict["rate"] or 0.0
             self.bar.bar_format = (

@@ -110,7 +110,11 @@ def test_pictures_are_by_distance_and_show_the_centres(star: Path) -> None:
     low, high = pairs.axes[0].get_xlim()
     assert low == 0
     assert high > 1
-    assert any("the nearest by distance" in text for text in words(drawn("neighbors", trained)))
+    near = words(drawn("neighbors", trained))
+    assert any("the nearest by distance" in text for text in near)
+    measures = [float(text.split("  ")[1]) for text in near if "  " in text]
+    assert len(measures) > 10
+    assert min(measures) >= 0
     assert any("outside the line" in text for text in words(drawn("circle", trained)))
 
 

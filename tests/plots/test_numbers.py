@@ -46,9 +46,9 @@ def made(tmp_path: Path) -> TrainedRun:
 
     train, test = split(TRAIN), split(TEST)
     neighbors = random.integers(TRAIN, size=(TEST, K)).astype(np.int32)
-    right = random.random(TEST) < 0.7
-    like = [int(random.choice(np.flatnonzero(train.labels == label))) for label in test.labels]
-    neighbors[right, 0] = np.array(like)[right]
+    like = [random.choice(np.flatnonzero(train.labels == label), K) for label in test.labels]
+    right = random.random((TEST, K)) < 0.7
+    neighbors[right] = np.array(like)[right]
     arrays = Arrays(
         unit(random, TEST, 8),
         test.labels.numpy(),

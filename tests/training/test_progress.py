@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from circlemnist.config import Config
 from circlemnist.runs.history import Epoch
@@ -112,6 +113,7 @@ def test_bar_is_as_wide_as_the_terminal_and_goes_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr("circlemnist.training.progress.REFRESH", 0)
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     progress = Progress("bar", CONFIG, 1050)
+    left = tqdm(total=1, file=io.StringIO())  # another bar does not move it down
     for step, width in ((1, 120), (2, 150)):
         size = os.terminal_size((width + 1, 40))  # tqdm leaves the last column free
         monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
@@ -120,5 +122,6 @@ def test_bar_is_as_wide_as_the_terminal_and_goes_away(monkeypatch: pytest.Monkey
         assert f"batch {step}/10" in shown
         assert len(shown) == width
     progress.close()
+    left.close()
     *_, gone, end = terminal.getvalue().split("\r")
     assert (gone.strip(), end) == ("", "")
