@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from pytorch_metric_learning.reducers import DoNothingReducer
 
 from circlemnist.config import Config
 from circlemnist.evaluation.boundary import Boundary, boundary_of
 from circlemnist.family import FAMILY
+from circlemnist.losses import build_loss
 from circlemnist.plots.gradients import pulls
 
 SHARP = 1e4  # a scale at which a boundary is as sharp as a step
@@ -27,6 +29,27 @@ def test_loss_pulls_beyond_it_and_not_within(name: str) -> None:
     pull = pulls(name, sn, sp, **knobs)[0]
     np.testing.assert_array_equal((pull > 1e-6)[clear], (excess > 0)[clear])
     assert clear.mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "m"),
+    [
+        *(("cosface", 0.35), ("arcface", 0.5), ("arcface", 2.5), ("sphereface", 1.0)),
+        *(("sphereface", 2.0), ("sphereface", 3.0), ("sphereface", 4.0)),
+    ],
+)
+def test_excess_is_what_the_loss_exponentiates(name: str, m: float) -> None:
+    """L = log[1 + exp(gamma excess)] for two classes, over the whole square."""
+    sn, sp = np.meshgrid(np.linspace(-0.99, 0.99, 40), np.linspace(-0.99, 0.99, 41))
+    loss = build_loss(
+        name, num_classes=2, embedding_dim=2, gamma=2.0, m=m, normalize=False, reduction="none"
+    )
+    loss.reducer = DoNothingReducer()
+    loss.W.data = torch.eye(2, dtype=torch.float64)
+    anchors = torch.from_numpy(np.stack([sp.ravel(), sn.ravel()], 1))
+    values = loss(anchors, torch.zeros(len(anchors), dtype=torch.long))["loss"]["losses"]
+    found = values.detach().expm1().log().reshape(sn.shape) / 2
+    np.testing.assert_allclose(Boundary(name, m).excess(sn, sp), found, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["softmax", "adacos", "center"])

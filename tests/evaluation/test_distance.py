@@ -110,6 +110,10 @@ def test_pictures_are_by_distance_and_show_the_centres(star: Path) -> None:
     low, high = pairs.axes[0].get_xlim()
     assert low == 0
     assert high > 1
+    (line,) = pairs.axes[0].lines
+    (threshold, _) = line.get_xdata()
+    assert 0 < threshold < high
+    assert f"equal errors at {threshold:.2f}" in words(pairs)
     near = words(drawn("neighbors", trained))
     assert any("the nearest by distance" in text for text in near)
     measures = [float(text.split("  ")[1]) for text in near if "  " in text]

@@ -173,11 +173,14 @@ def test_circle_is_of_the_run(made: TrainedRun) -> None:
     assert panels[4].get_title().startswith("epoch 3.94\n")  # 90 of 160 steps
 
 
-def test_embedding_rings_the_mistakes_and_shows_the_surest(made: TrainedRun) -> None:
+def test_embedding_rings_the_mistakes_and_shows_the_surest(
+    made: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "TRAIN_POINTS", 60)
     arrays = made.evaluation.arrays
     figure = embedding.draw(made, Style(projection="pca", split="both"))
     behind, points, rings = figure.axes[0].collections
-    train = made.dataset.train.labels.numpy()
+    train = made.dataset.train.labels.numpy()[np.linspace(0, TRAIN - 1, 60).astype(int)]
     for shown, labels in ((points, arrays.labels), (behind, train)):
         colors = [to_hex(color) for color in shown.get_facecolors()]
         assert colors == [LIGHT.classes[label] for label in labels]
