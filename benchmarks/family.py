@@ -5,7 +5,7 @@
     python -m benchmarks.family --plane --data-dir data    # embeddings of two numbers
 
 Each loss has its own gamma, m and lr, which `benchmarks.fair_settings` chose on held-out training
-images, and Circle Loss those of its paper; the rest is the default recipe, or with `--plane` that
+images, and Circle Loss the default ones; the rest is the default recipe, or with `--plane` that
 of `PLANE`. Each run is a process of its own with one thread, `--at-once` of them beside each other,
 and is measured on the test images after its last epoch. What was reached is kept in a file, a line
 a run, and is not trained again.
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=CORES)
     parser.add_argument("--kept", type=Path, default=Path("family.jsonl"))
     parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
-    arguments = parser.parse_intermixed_args()
-    data = ["--dataset", "mnist", "--data-dir", str(arguments.data_dir.resolve()), *arguments.more]
+    arguments = parser.parse_args()
+    data = ["--dataset", "mnist", "--data-dir", str(arguments.data_dir.resolve())]
     lines = arguments.kept.read_text("utf-8").splitlines() if arguments.kept.exists() else []
     known = {
         (tuple(row["flags"]), row["outcome"]["seed"]): Outcome(**row["outcome"])

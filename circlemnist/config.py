@@ -45,7 +45,10 @@ class Config:
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
     loss: str = _setting(CIRCLE, "what to make smaller; see docs/losses.md", choices=tuple(FAMILY))
     gamma: float | None = _setting(
-        None, f"scale of the loss  [default: by loss; {CIRCLE} {OF_CIRCLE['gamma']:g}]", above=0
+        None,
+        f"scale of the loss  [default: by loss; {CIRCLE} {OF_CIRCLE['gamma']:g}]",
+        above=0,
+        most=1e6,
     )
     m: float | None = _setting(
         None,
@@ -153,8 +156,10 @@ class Config:
             value = getattr(self, setting.name)
             if value is None and setting.default is None:
                 continue
-            if problem := setting_problem(setting.name, value):
-                raise SettingError(setting.name, problem)
+            knob = FAMILY[self.loss].knobs.get(setting.name) if self.loss in FAMILY else None
+            if problem := setting_problem(setting.name, value, knob.limits if knob else None):
+                of_loss = "" if knob is None else f", with the loss {self.loss}"
+                raise SettingError(setting.name, problem + of_loss)
         self._settle_knobs()
         p = self.classes_per_batch
         if p == 1:
@@ -164,13 +169,19 @@ class Config:
                 "classes_per_batch",
                 f"must divide the batch size, {self.batch_size}, into 2 images of each or more",
             )
+        most = self.member.largest_batch
+        if most is not None and self.batch_size > most:
+            raise SettingError(
+                "batch_size",
+                f"must be ≤ {most} with the loss {self.loss}, whose memory grows with its cube",
+            )
         if self.net == "article":
             for name in ("hidden_layers", "fold"):
                 if getattr(self, name):
                     raise SettingError(name, "must be 0 with the article's network")
 
     def _settle_knobs(self) -> None:
-        """Check gamma and m by the limits of the loss; what is not given becomes its default."""
+        """Refuse a knob that the loss does not have; what is not given becomes its default."""
         knobs = self.member.knobs
         for name in ("gamma", "m"):
             value = getattr(self, name)
@@ -180,8 +191,6 @@ class Config:
                     raise SettingError(name, f"is not of the loss {self.loss}, which has {has}")
             elif value is None:
                 object.__setattr__(self, name, knobs[name].default)
-            elif problem := knobs[name].limits.problem(value):
-                raise SettingError(name, f"{problem}, with the loss {self.loss}")
         if self.lr is None:
             object.__setattr__(self, "lr", self.member.lr)
 
@@ -234,15 +243,19 @@ def setting_type(name: str) -> type:
     return found
 
 
-def setting_problem(name: str, value: Value) -> str | None:
-    """Say what is wrong with `value` for the setting `name` by itself, or None."""
+def setting_problem(name: str, value: Value, limits: Limits | None = None) -> str | None:
+    """Say what is wrong with `value` for the setting `name` by itself, or None.
+
+    Args:
+        limits: in place of those of the setting, for all losses.
+    """
     expected = setting_type(name)
     accepted = (int, float) if expected is float else (expected,)
     if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
         words = {str: "text in quotes", int: "a whole number", float: "a number"}
         return f"must be {words.get(expected, 'true or false')}, not {value!r}"
-    limits: Limits = Config.__dataclass_fields__[name].metadata["limits"]
-    return limits.problem(value)
+    allowed: Limits = limits or Config.__dataclass_fields__[name].metadata["limits"]
+    return allowed.problem(value)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Member:
         lr: peak learning rate unless another is given.
         of_classes: compares with one weight a class, in place of the pairs of a batch.
         on_sphere: embeddings have unit length, and cosines compare them; elsewhere distances do.
+        falls: its value becomes smaller as it trains; a mean over what is not yet 0 need not.
+        largest_batch: images of the largest batch that it takes, if there is one.
     """
 
     title: str
@@ -35,6 +37,8 @@ class Member:
     lr: float
     of_classes: bool
     on_sphere: bool = True
+    falls: bool = True
+    largest_batch: int | None = None
 
     @property
     def knobs(self) -> dict[str, Knob]:
@@ -53,14 +57,22 @@ def _m(default: float, **limits: float) -> Knob:
 
 CIRCLE, CIRCLE_M = "circle", 0.25
 CIRCLES = (CIRCLE, "circle-class")
-# gamma, m and lr: of Circle Loss those of its paper and of the recipes, of the others the best of
+# gamma, m and lr: of Circle Loss those of the recipes, of the others the best of
 # 20 trials on held-out training images (benchmarks/fair_settings.py)
 FAMILY = {
     CIRCLE: Member("Circle Loss", _gamma(80.0), _m(CIRCLE_M, above=-1, below=1), 0.08, False),
     "circle-class": Member(
         "Circle Loss to class weights", _gamma(19.2), _m(0.077, above=-1, below=1), 0.113, True
     ),
-    "triplet": Member("triplet loss", None, _m(0.405, above=0, most=2), 0.69, False),
+    "triplet": Member(
+        "triplet loss",
+        None,
+        _m(0.405, above=0, most=2),
+        0.69,
+        False,
+        falls=False,
+        largest_batch=500,
+    ),
     "contrastive": Member("contrastive loss", None, _m(0.402, above=-1, below=1), 0.221, False),
     "softmax": Member("normalised softmax", _gamma(9.51), None, 0.473, True),
     "sphereface": Member(
@@ -68,7 +80,7 @@ FAMILY = {
     ),
     "cosface": Member("CosFace", _gamma(9.3), _m(0.232, least=0, below=2), 0.351, True),
     "arcface": Member("ArcFace", _gamma(67.8), _m(0.578, least=0, below=3.14), 0.0397, True),
-    "adacos": Member("AdaCos", None, None, 0.688, True),
+    "adacos": Member("AdaCos", None, None, 0.688, True, falls=False),
     "center": Member("Center Loss", _gamma(0.000733), None, 0.101, True, on_sphere=False),
 }
 OF_CLASSES = tuple(name for name, member in FAMILY.items() if member.of_classes)

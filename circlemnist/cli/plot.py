@@ -59,9 +59,7 @@ Examples:
     "--loss",
     type=NearestChoice(list(FAMILY)),
     multiple=True,
-    default=FIG_2,
-    show_default=True,
-    help="of gradients; several",
+    help=f"of gradients; several  [default: {', '.join(FIG_2)}, and that of the run]",
 )
 @theme_option
 @click.option(

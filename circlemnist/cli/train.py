@@ -12,6 +12,7 @@ from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import OUTPUTS, config_option, outputs_option, setting_options, typed
 from circlemnist.cli.report import SHORT_TABLE, as_table
 from circlemnist.config import Config
+from circlemnist.family import CIRCLE
 from circlemnist.runs.run import Run, find_run
 
 RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
@@ -77,6 +78,14 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
         SettingError: they do not fit together.
         click.UsageError: a flag was typed that changes nothing beside the others.
     """
+    of_file = (ctx.default_map or {}).get("loss", CIRCLE)
+    if settings["loss"] != of_file:
+        own = [name for name in ("gamma", "m", "lr") if name in (ctx.default_map or {})]
+        left = [name for name in own if not typed(ctx, name)]
+        settings = {**settings, **dict.fromkeys(left)}
+        if left:
+            names = ", ".join(f"`{name}`" for name in left)
+            say(f"{names} of the file, which is for {of_file}, give way to {settings['loss']}'s")
     config = Config(**settings)
     for name in settings:
         if typed(ctx, name) and (problem := config.without_effect(name)):

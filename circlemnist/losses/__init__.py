@@ -44,6 +44,7 @@ LOSSES = {
     "adacos": "adacos.AdaCosLoss",
     "center": "center.CenterLoss",
 }
+SETTINGS = {"num_classes", "embedding_dim", "gamma", "m", "pairs", "reduction", "normalize"}
 
 
 def build_loss(name: str, **settings: Any) -> nn.Module:
@@ -51,8 +52,13 @@ def build_loss(name: str, **settings: Any) -> nn.Module:
 
     Args:
         name: a key of `LOSSES`.
-        settings: num_classes, embedding_dim, gamma, m, pairs, reduction, normalize.
+        settings: those of `SETTINGS`; one that the loss does not take is left out.
+
+    Raises:
+        TypeError: a setting is none of these.
     """
+    if unknown := settings.keys() - SETTINGS:
+        raise TypeError(f"no setting of a loss: {', '.join(sorted(unknown))}")
     module, attribute = LOSSES[name].split(".")
     build = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
     takes = inspect.signature(build).parameters

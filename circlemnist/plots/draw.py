@@ -54,7 +54,8 @@ def _stem(kind: str, style: Style) -> str:
     """The kind, and what is not the default of its style."""
     split = [style.split] if "split" in KINDS[kind].uses and style.split != "test" else []
     theme = [style.theme.name] if style.theme.name != "light" else []
-    return "-".join([kind, *split, *theme])
+    losses = style.losses if "loss" in KINDS[kind].uses else ()
+    return "-".join([kind, *losses, *split, *theme])
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
+from circlemnist.plots.kinds import FIG_2
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
@@ -23,7 +24,7 @@ def draw(trained: TrainedRun | None, style: Style) -> Figure:
     axis = np.linspace(0, 1, SIDE)
     sn, sp = np.meshgrid(axis, axis)
     found = {}
-    for loss in style.losses:
+    for loss in style.losses or dict.fromkeys((*FIG_2, own.loss)):
         config = own if loss == own.loss else Config(loss=loss)
         found[config.described] = pulls(loss, sn, sp, **config.knobs)
     title = "How hard each loss pulls at a similarity: its gradients"
@@ -125,8 +126,10 @@ def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
                     last = len(magnitude) - 1
                     at = magnitude[round(y * last), round(x * last)]
                     _mark(axes, f"{letter} {at:.3g}", x, y, theme)
-        for axes in panels[-1]:
-            axes.set_xlabel("$s_n$")
+        for column in range(columns):
+            (*_, lowest) = (axes for axes in panels[:, column] if axes.axison)
+            lowest.set_xlabel("$s_n$")
+            lowest.tick_params(labelbottom=True)
         for axes in panels[:, 0]:
             axes.set_ylabel("$s_p$")
     return figure

@@ -39,7 +39,7 @@ KINDS = {
     "circle": Kind("all pairs in the (s_n, s_p) plane, and the loss's decision boundary"),
     "history": Kind("loss, similarities and learning rate over the epochs"),
     "gradients": Kind("what losses pull at", uses=("loss",), needs_run=False),
-    "similarities": Kind("cosines within and between classes, and the ROC curve"),
+    "similarities": Kind("how alike pairs within and between classes are, and the ROC curve"),
     "neighbors": Kind("the hardest images and their nearest ones"),
     "confusion": Kind("the 1-NN confusion matrix"),
     "animation": Kind(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from circlemnist.plots.kinds import FIG_2, WIDTH
+from circlemnist.plots.kinds import WIDTH
 
 Array = NDArray[Any]
 DOT = 9  # of a legend, in points
@@ -78,14 +78,14 @@ class Style:
         projection: a key of `kinds.PROJECTIONS`, for embeddings of more than three dimensions.
         split: "test", "train" or "both", the images of the scatter plot.
         width: in pixels, of a PNG, GIF or MP4.
-        losses: keys of `FAMILY`, of the gradients.
+        losses: keys of `FAMILY`, of the gradients; none for those of the paper and of the run.
     """
 
     theme: Theme = LIGHT
     projection: str = "tsne"
     split: str = "test"
     width: int = WIDTH
-    losses: Sequence[str] = FIG_2
+    losses: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

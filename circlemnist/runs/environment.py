@@ -11,7 +11,14 @@ import torch
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Return versions, device, threads and git revision, for `environment.json`."""
-    libraries = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
+    libraries = (
+        "torch",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "pytorch-metric-learning",
+    )
     return {
         "revision": _revision(),
         "python": platform.python_version(),

@@ -71,7 +71,7 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
             f"{mean_sp:.3f} after epoch {len(history)}: {mend}",
         )
     epochs = math.ceil(WARM_UP_STEPS / len(values))
-    if len(history) > epochs:
+    if len(history) > epochs and config.member.falls:
         first, before, now = history[0].loss, history[-1 - epochs].loss, history[-1].loss
         stuck = now > 0.99 * before and now > 0.9 * first
         if stuck or now > before + 0.1 * first:

@@ -28,7 +28,7 @@ class Snapshots:
         steps: (T,) int64, steps trained before each, ascending from 0.
         indices: (S,) int64, of the images in the test split.
         labels: (S,) int64.
-        embeddings: (T, S, D) float16, unit rows.
+        embeddings: (T, S, D) float16, unit rows if they are on the sphere.
     """
 
     steps: NDArray[Any]

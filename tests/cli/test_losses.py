@@ -7,7 +7,7 @@ import pytest
 
 from circlemnist.family import FAMILY
 from circlemnist.runs.run import Run
-from tests.conftest import assert_one_line_error, invoke
+from tests.conftest import ROOT, assert_one_line_error, invoke
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,9 @@ def test_each_trains_is_measured_drawn_and_explored(loss: str) -> None:
         (["--loss", "adacos", "--gamma", "1"], ["--gamma", "has neither gamma nor m"]),
         (["--loss", "sphereface", "--m", "1.5"], ["--m", "whole number", "sphereface"]),
         (["--m", "1"], ["--m", "> -1 and < 1"]),
+        (["--m", "9"], ["--m", "> -1 and < 1"]),
+        (["--loss", "sphereface", "--m", "nan"], ["--m", "sphereface"]),
+        (["--loss", "triplet", "--batch-size", "501"], ["--batch-size", "≤ 500", "triplet"]),
         (["--loss", "arcface", "--m", "-0.5"], ["--m", "arcface"]),
         (["--loss", "triplet", "--class-weights", "fixed"], ["--class-weights has no effect"]),
         (["--loss", "center", "--pairs", "batch"], ["--pairs has no effect"]),
@@ -61,6 +64,24 @@ def test_each_trains_is_measured_drawn_and_explored(loss: str) -> None:
 def test_knob_that_a_loss_does_not_have_is_refused(args: list[str], words: list[str]) -> None:
     assert_one_line_error(invoke("train", *args), *words)
     assert not Path("outputs").exists()
+
+
+def test_recipe_of_one_loss_gives_another_its_own_knobs() -> None:
+    """And says so; what else the recipe wants stays, and what is typed is taken."""
+    recipe = ROOT / "configs" / "plane.toml"
+    for loss in ("arcface", "triplet", "adacos"):
+        result = invoke("train", "--config", recipe, "--loss", loss, "--dry-run")
+        assert result.exit_code == 0, result.output
+        found, own = tomllib.loads(result.stdout), FAMILY[loss]
+        assert (found["dim"], found["fold"], found["lr"]) == (2, 64, own.lr)
+        knobs = {name: found[name] for name in ("gamma", "m") if name in found}
+        assert knobs == {name: knob.default for name, knob in own.knobs.items()}
+        assert "--gamma, --m, --lr of the file, which is for circle-class" in result.stderr
+    args = ("--config", recipe, "--loss", "arcface", "--m", 0.1, "--dry-run")
+    assert tomllib.loads(invoke("train", *args).stdout)["m"] == 0.1
+    same = invoke("train", "--config", recipe, "--loss", "circle-class", "--dry-run")
+    assert tomllib.loads(same.stdout)["m"] == 0.67
+    assert same.stderr == ""
 
 
 def test_run_keeps_its_loss(finished_run: Path) -> None:

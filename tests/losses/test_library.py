@@ -129,6 +129,11 @@ def test_table_of_the_settings_has_the_knobs_of_the_loss(name: str) -> None:
     assert ("num_classes" in takes) == FAMILY[name].of_classes
 
 
+def test_setting_that_no_loss_has_is_refused() -> None:
+    with pytest.raises(TypeError, match="no setting of a loss: gama"):
+        build_loss("triplet", m=0.1, gama=80)
+
+
 def test_both_tables_have_the_same_losses_in_the_same_order() -> None:
     assert list(LOSSES) == list(FAMILY)
 

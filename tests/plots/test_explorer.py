@@ -267,6 +267,15 @@ def shown(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
 
 
 @pytest.mark.slow
+def test_pair_plane_has_s_n_to_the_right_and_s_p_upward(made: tuple[Space, Page]) -> None:
+    space, page = made
+    data, dots = f"{page.model('points')}.data", f"{page.model('pair_plane')}.renderers[0].glyph"
+    assert page.ask(f"[{dots}.x.field, {dots}.y.field]") == ["sn", "sp"]
+    found = page.ask(f"[[...{data}.sn], [...{data}.sp]]")
+    np.testing.assert_allclose(found, pair_places(space.directions, space.points.labels), rtol=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 99, 100, 249])
 def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Page]) -> None:
     space, page = made

@@ -110,6 +110,23 @@ def test_loss_of_the_run_is_drawn_at_its_gamma_and_m(trained: TrainedRun) -> Non
     assert f"B {at[0][1]:.3g}" in written
 
 
+def test_run_of_another_loss_is_drawn_beside_those_of_the_paper(trained: TrainedRun) -> None:
+    trained.config = Config(loss="arcface", m=0.3)
+    figure = drawn("gradients", trained)
+    assert any(text.startswith("ArcFace\ngamma 67.8, m 0.3, ") for text in words(figure))
+    shown = [axes for axes in figure.axes if axes.get_title()]
+    assert len(shown) == 2 * 4
+
+
+def test_chosen_losses_have_a_picture_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = ("center", "adacos", "contrastive", "sphereface", "softmax")
+    result = invoke("plot", "--kind", "gradients", *(f"--loss={loss}" for loss in chosen))
+    assert result.output == f"picture: gradients-{'-'.join(chosen)}.png\n"
+
+
 def test_gradients_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = invoke("plot", "--kind", "gradients")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import pytorch_metric_learning
 import scipy
 import sklearn
 import torch
@@ -29,6 +30,7 @@ def test_versions_device_and_threads_are_those_of_this_process() -> None:
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
         "scikit-learn": sklearn.__version__,
+        "pytorch-metric-learning": pytorch_metric_learning.__version__,
         "platform": platform.platform(),
         "device": "cpu",
         "device_name": "",
