@@ -104,6 +104,8 @@ def run(patterns: list[str], seconds: float | None) -> None:
     """Try the faults that match, one process a core, for so long at most."""
     # threads of torch in several processes would wait for one another
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # mutmut works on a copy, beside which there are no archives
+    environment.setdefault("CIRCLEMNIST_TEST_DATA", str(ROOT.parent / "shared" / "mnist"))
     command = [*MUTMUT, "run", "--max-children", str(os.cpu_count()), *patterns]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True

@@ -40,7 +40,7 @@ def _added_angle(sn: Array, sp: Array, m: float) -> Any:
 def _multiplied_angle(sn: Array, sp: Array, m: float) -> Any:
     """(-1)^k cos(m theta_p) - 2k = s_n, with theta_p in [k pi / m, (k + 1) pi / m]."""
     theta = np.arccos(sp)
-    k = np.minimum(theta * m // np.pi, m - 1)
+    k = theta * m // np.pi
     return sn - ((-1.0) ** k * np.cos(m * theta) - 2 * k)
 
 
