@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -154,3 +154,14 @@ class Points:
 def shades(*colors: str) -> LinearSegmentedColormap:
     """Return the colours between `colors`, evenly spaced."""
     return LinearSegmentedColormap.from_list("shades", colors)
+
+
+def legible(background: Any) -> str:
+    """Return black or white, the one that reads better on a colour: of contrast 4.5 or more.
+
+    By the relative luminance of the Web Content Accessibility Guidelines 2.1.
+    """
+    channels = np.array(to_rgb(background))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
+    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
