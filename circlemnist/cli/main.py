@@ -10,6 +10,7 @@ Torch and matplotlib are imported inside the commands, so that `--help` answers 
 import click
 
 import circlemnist
+from circlemnist.cli.compare import compare
 from circlemnist.cli.evaluate import evaluate
 from circlemnist.cli.explore import explore
 from circlemnist.cli.one_line_errors import OneLineErrors
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, plot, explore):
+for command in (train, evaluate, plot, explore, compare):
     main.add_command(command)

@@ -108,11 +108,10 @@ theme_option = click.option(
 )
 
 
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what names a run, its data and where to compute."""
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add where runs and their data are and where to compute."""
     data_help = "folder of the data sets  [default: the one the run was trained with]"
     options = (
-        click.argument("run_name", metavar="[RUN]", required=False),
         outputs_option,
         setting_option("data_dir", default=None, show_default=False, help=data_help),
         setting_option("device"),
@@ -120,3 +119,9 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what names a run, its data and where to compute."""
+    argument = click.argument("run_name", metavar="[RUN]", required=False)
+    return argument(place_options(command))

@@ -7,6 +7,8 @@ from circlemnist.config import Config, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.runs.history import Epoch, read_history
 
+SWEEP_FILE = "sweep.toml"  # what makes a folder a sweep
+
 
 class _In:
     """What lies in the folder of a run, under a name."""
@@ -77,6 +79,27 @@ def find_run(outputs: Path, name: str | None) -> Run:
     known = sorted(folder.name for folder in _runs(outputs))
     hint = f"its runs: {', '.join(known[-3:])}" if known else "it holds no runs"
     raise UserError(f"no run {name!r}, neither as a folder nor in {outputs} ({hint})")
+
+
+def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
+    """Find a run, or all those of a sweep, by its folder or by its name in `outputs`.
+
+    Returns:
+        The runs, and whether the name is of a sweep.
+
+    Raises:
+        UserError: there is neither of that name, or the sweep has no run yet.
+    """
+    for folder in (Path(name), outputs / name):
+        if _is_file(folder / "config.toml"):
+            return [Run(folder.resolve())], False
+        if _is_file(folder / SWEEP_FILE):
+            if cells := _runs(folder / "cells"):
+                return [Run(cell.resolve()) for cell in sorted(cells)], True
+            raise UserError(f"the sweep {name} has trained nothing yet: run it first")
+    if Path(name).is_dir():
+        raise UserError(f"{name} is neither a run nor a sweep: no config.toml and no {SWEEP_FILE}")
+    raise UserError(f"no run or sweep {name!r}, neither as a folder nor in {outputs}")
 
 
 def has_runs(outputs: Path) -> bool:

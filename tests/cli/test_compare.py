@@ -1,0 +1,206 @@
+"""`circlemnist compare`: tables, the test, JSON, and errors of one line."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circlemnist.evaluation.measures import MEASURES
+from tests.conftest import assert_one_line_error, invoke
+
+TRAININGS = {
+    "circle-0": ("circle", 0),
+    "circle-1": ("circle", 1),
+    "arc-0": ("arcface", 0),
+    "arc-1": ("arcface", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four runs of an epoch: two losses, two seeds of each."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--quiet", "--outputs", outputs)
+    for name, (loss, seed) in TRAININGS.items():
+        result = invoke("train", *args, "--loss", loss, "--seed", seed, "--name", name)
+        assert result.exit_code == 0, result.output
+    return outputs
+
+
+@pytest.fixture
+def outputs(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it, to change."""
+    return Path(shutil.copytree(trained, tmp_path / "outputs"))
+
+
+@pytest.fixture
+def sweep(outputs: Path) -> Path:
+    """The four runs as a sweep named "losses"."""
+    folder = outputs / "losses"
+    (folder / "cells").mkdir(parents=True)
+    (folder / "sweep.toml").write_text("")
+    for name in TRAININGS:
+        (outputs / name).rename(folder / "cells" / name)
+    return folder
+
+
+def metrics_of(run: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((run / "eval.json").read_text())["metrics"]
+    return found
+
+
+def compared(outputs: Path, *names: object) -> str:
+    result = invoke("compare", *names, "--outputs", outputs)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def as_json(outputs: Path, *names: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(compared(outputs, *names, "--json"))
+    return found
+
+
+def columns_of(text: str) -> dict[str, dict[str, str]]:
+    """The columns of all tables by their heading, each by the number of its row."""
+    found: dict[str, dict[str, str]] = {}
+    for table in text.split("\n\n"):
+        head, *rows = table.splitlines()
+        if not head.startswith(" "):
+            continue
+        starts = [match.start() for match in re.finditer(r"(?<=  )\S", head)]
+        for start, end in zip(starts, [*starts[1:], None], strict=True):
+            column = found.setdefault(head[start:end].strip(), {})
+            column |= {row.split()[0]: row[start:end].strip() for row in rows}
+    return found
+
+
+def test_the_table_has_the_settings_that_differ_and_all_measures(trained: Path) -> None:
+    columns = columns_of(compared(trained, "circle-0", "arc-0"))
+    assert columns["loss"] == {"1": "circle", "2": "arcface"}
+    assert columns["m"] == {"1": "0.25", "2": "0.578"}
+    assert columns["run"] == {"1": "circle-0", "2": "arc-0"}
+    assert not {"net", "epochs", "seed", "data_dir"} & set(columns)
+    for number, name in (("1", "circle-0"), ("2", "arc-0")):
+        for metric, value in metrics_of(trained / name).items():
+            share = MEASURES[metric].share
+            shown = f"{100 * value:.2f}" if share else f"{value:.4f}"
+            assert columns[f"{metric} %" if share else metric][number] == shown
+
+
+def test_runs_that_differ_by_their_seed_are_a_mean_with_its_deviation(trained: Path) -> None:
+    columns = columns_of(compared(trained, *TRAININGS))
+    assert columns["seeds"] == {"1": "0, 1", "2": "0, 1"}
+    for number, names in (("1", ("circle-0", "circle-1")), ("2", ("arc-0", "arc-1"))):
+        values = [100 * metrics_of(trained / name)["map@r"] for name in names]
+        shown = f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+        assert columns["map@r %"][number] == shown
+
+
+def test_json_has_everything(trained: Path) -> None:
+    found = as_json(trained, *TRAININGS)
+    first, second = found["groups"]
+    assert (first["name"], second["name"]) == ("circle", "arcface")
+    assert first["settings"]["gamma"] == 80
+    assert [run["name"] for run in second["runs"]] == ["arc-0", "arc-1"]
+    for group in found["groups"]:
+        for run in group["runs"]:
+            assert run["metrics"] == metrics_of(trained / run["name"])
+        values = [run["metrics"]["eer"] for run in group["runs"]]
+        assert group["metrics"]["eer"]["mean"] == pytest.approx(np.mean(values))
+        assert group["metrics"]["eer"]["sd"] == pytest.approx(np.std(values, ddof=1))
+    test = found["mcnemar"]
+    for seed, of_seed in enumerate(test["by_seed"]):
+        right = []
+        for name in (f"circle-{seed}", f"arc-{seed}"):
+            arrays = np.load(trained / name / "embeddings.npz")
+            right.append(arrays["neighbor_labels"][:, 0] == arrays["labels"])
+        assert of_seed["first_alone"] == (right[0] > right[1]).sum()
+        assert of_seed["second_alone"] == (right[1] > right[0]).sum()
+    assert 0 < test["over_seeds"]["p"] <= 1
+
+
+def test_a_small_difference_is_not_taken_for_one(outputs: Path) -> None:
+    """One image more is no difference, a hundred are."""
+    for wrong, verdict in ((1, "No difference is shown"), (100, "A difference")):
+        for name, count in (("circle-0", 0), ("arc-0", wrong)):
+            path = outputs / name / "embeddings.npz"
+            arrays = dict(np.load(path))
+            arrays["neighbor_labels"][:, 0] = arrays["labels"]
+            arrays["neighbor_labels"][:count, 0] = (arrays["labels"][:count] + 1) % 10
+            np.savez(path, **arrays)
+        text = compared(outputs, "circle-0", "arc-0")
+        assert f"right in 1 alone {wrong}, in 2 alone 0" in text
+        assert f"\n{verdict}: " in text
+        assert "these two trainings" in text
+
+
+def test_a_sweep_is_all_its_finished_trainings(sweep: Path) -> None:
+    outputs = sweep.parent
+    found = as_json(outputs, "losses")
+    assert [[run["name"] for run in group["runs"]] for group in found["groups"]] == [
+        ["circle-0", "circle-1"],
+        ["arc-0", "arc-1"],
+    ]
+    (sweep / "cells" / "arc-1" / "history.csv").unlink()
+    result = invoke("compare", "losses", "--outputs", outputs)
+    assert result.exit_code == 0, result.output
+    assert "1 of 4 trainings of losses are not finished" in result.stderr
+    assert "without a partner, and left out: seeds 1" in result.stdout
+
+
+def test_a_run_that_is_not_measured_is_measured(outputs: Path) -> None:
+    before = metrics_of(outputs / "arc-0")
+    (outputs / "arc-0" / "eval.json").unlink()
+    found = as_json(outputs, "circle-0", "arc-0")
+    assert found["groups"][1]["runs"][0]["metrics"] == pytest.approx(before)
+    assert (outputs / "arc-0" / "eval.json").exists()
+
+
+def test_different_images_are_in_the_table_and_not_tested(outputs: Path) -> None:
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--holdout", 300, "--quiet")
+    invoke("train", *args, "--outputs", outputs, "--name", "held")
+    text = compared(outputs, "circle-0", "held")
+    assert "360 test images, digits, 300 held-out training images: measures on different" in text
+    assert "no McNemar's test: they were measured on different images" in text
+    assert columns_of(text)["holdout"] == {"1": "0", "2": "300"}
+
+
+def test_three_groups_are_not_tested(outputs: Path) -> None:
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--m", 0.1, "--quiet")
+    invoke("train", *args, "--outputs", outputs, "--name", "third")
+    text = compared(outputs, "circle-0", "arc-0", "third")
+    assert "no McNemar's test: it takes two groups, and this is 3 groups" in text
+
+
+def test_seeds_alone_are_one_row(trained: Path) -> None:
+    text = compared(trained, "circle-0", "circle-1")
+    assert columns_of(text)["seeds"] == {"1": "0, 1"}
+    assert "no McNemar's test: it takes two groups, and this is one group" in text
+
+
+def test_a_run_in_two_places_counts_once(outputs: Path) -> None:
+    shutil.copytree(outputs / "arc-0", outputs / "copy")
+    result = invoke("compare", "circle-0", "arc-0", "copy", "--outputs", outputs)
+    assert "copy is left out: another run has its settings and its seed" in result.stderr
+    assert columns_of(result.stdout)["seeds"] == {"1": "0", "2": "0"}
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(outputs: Path, tmp_path: Path) -> None:
+    def refused(*names: object) -> Any:
+        return invoke("compare", *names, "--outputs", outputs)
+
+    assert_one_line_error(refused("circle-0", "nothing"), "no run or sweep 'nothing'")
+    assert_one_line_error(refused("circle-0"), "circle-0 is one run alone")
+    twice = refused("circle-0", "arc-0", outputs / "circle-0")
+    assert_one_line_error(twice, "circle-0 is given twice")
+    assert_one_line_error(refused(tmp_path, "arc-0"), "neither a run nor a sweep")
+    assert_one_line_error(refused(), "RUN|SWEEP")
+    (outputs / "empty" / "cells").mkdir(parents=True)
+    (outputs / "empty" / "sweep.toml").write_text("")
+    assert_one_line_error(refused("empty"), "empty has trained nothing yet")
+    (outputs / "arc-0" / "eval.json").write_text("{")
+    assert_one_line_error(refused("circle-0", "arc-0"), "eval.json is damaged", "circlemnist eval")

@@ -1,0 +1,186 @@
+"""McNemar's exact test against the sum of binomials by hand, and what is paired with what."""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import ttest_1samp
+
+from circlemnist.config import Config
+from circlemnist.evaluation.groups import Group, Measured, grouped
+from circlemnist.evaluation.mcnemar import Comparison, compared, mcnemar
+from circlemnist.runs.run import Run
+
+IMAGES = ("digits", "40 test images")
+RANDOM = np.random.default_rng(0)
+answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+def measured(right: NDArray[Any], seed: int = 0, **settings: Any) -> Measured:
+    config = Config(**settings, seed=seed)
+    labels, name = np.arange(len(right)) % 10, f"{config.loss}-{seed}"
+    accuracy = {"1nn": float(right.mean())}
+    return Measured(Run(Path(name)), config, IMAGES, labels, right, accuracy)
+
+
+def by_hand(first: int, second: int) -> Fraction:
+    """Twice the lesser tail of Binomial(first + second, 1/2), no more than 1."""
+    n, least = first + second, min(first, second)
+    return min(Fraction(2 * sum(math.comb(n, k) for k in range(least + 1)), 2**n), Fraction(1))
+
+
+@given(answers)
+def test_mcnemar_is_the_sum_of_binomials(right: list[tuple[bool, bool]]) -> None:
+    a, b = np.array(right).T
+    test = mcnemar(measured(a), measured(b, seed=3))
+    assert test.first_alone == sum(x and not y for x, y in right)
+    assert test.second_alone == sum(y and not x for x, y in right)
+    assert test.p == pytest.approx(float(by_hand(test.first_alone, test.second_alone)), abs=1e-12)
+    assert test.accuracies == (pytest.approx(a.mean()), pytest.approx(b.mean()))
+    assert test.seeds == (0, 3)
+
+
+@given(answers)
+def test_the_order_of_the_two_does_not_matter(right: list[tuple[bool, bool]]) -> None:
+    a, b = (measured(each) for each in np.array(right).T)
+    there, back = mcnemar(a, b), mcnemar(b, a)
+    assert there.p == back.p
+    assert (there.first_alone, there.second_alone) == (back.second_alone, back.first_alone)
+
+
+@given(answers, st.integers(1, 30))
+def test_images_on_which_both_agree_change_nothing(
+    right: list[tuple[bool, bool]], more: int
+) -> None:
+    longer = [*right, *[(True, True), (False, False)] * more]
+    p, same = (mcnemar(*map(measured, np.array(each).T)).p for each in (right, longer))
+    assert p == same
+
+
+def test_values_known_from_tables() -> None:
+    """Of 10 images right in one alone, 8 to 2: p = 0.109; 9 to 1: 0.0215."""
+    for first, second, p in ((8, 2, 0.109375), (9, 1, 0.021484375), (5, 5, 1), (0, 0, 1)):
+        right = [(True, False)] * first + [(False, True)] * second + [(True, True)] * 30
+        assert mcnemar(*map(measured, np.array(right).T)).p == pytest.approx(p)
+
+
+def groups_of(seeds: tuple[list[int], list[int]], images: int = 400) -> list[Group]:
+    runs = [
+        measured(RANDOM.random(images) < share, seed, loss=loss)
+        for loss, share, of in (("circle", 0.9, seeds[0]), ("arcface", 0.8, seeds[1]))
+        for seed in of
+    ]
+    return grouped(runs)[0]
+
+
+def test_several_seeds_are_paired_by_seed() -> None:
+    first, second = groups_of(([4, 0, 1, 2], [2, 1, 0, 7]))
+    found = compared(first, second)
+    assert isinstance(found, Comparison)
+    assert [test.seeds for test in found.by_seed] == [(0, 0), (1, 1), (2, 2)]
+    assert found.unpaired == [4, 7]
+    for test in found.by_seed:
+        a, b = (next(r for r in g.runs if r.config.seed == test.seeds[0]) for g in (first, second))
+        assert test == mcnemar(a, b)
+    differences = [test.accuracies[0] - test.accuracies[1] for test in found.by_seed]
+    over = found.over_seeds
+    assert over is not None
+    assert over.difference == pytest.approx(np.mean(differences))
+    assert over.deviation == pytest.approx(np.std(differences, ddof=1))
+    assert over.p == pytest.approx(ttest_1samp(differences, 0).pvalue)
+
+
+def test_two_single_trainings_are_a_pair_whatever_their_seeds() -> None:
+    found = compared(*groups_of(([0], [5])))
+    assert isinstance(found, Comparison)
+    assert [test.seeds for test in found.by_seed] == [(0, 5)]
+    assert found.over_seeds is None
+    assert found.unpaired == []
+
+
+def test_the_same_difference_on_each_seed_has_no_spread_to_test_by() -> None:
+    better, worse = np.arange(40) < 36, np.arange(40) < 35
+    runs = [
+        measured(r, s, loss=n) for n, r in (("circle", better), ("arcface", worse)) for s in (0, 1)
+    ]
+    found = compared(*grouped(runs)[0])
+    assert isinstance(found, Comparison)
+    assert found.over_seeds is not None
+    assert found.over_seeds.p is None
+    assert found.over_seeds.difference == pytest.approx(1 / 40)
+
+
+def test_no_seed_in_common_is_no_test() -> None:
+    found = compared(*groups_of(([0, 1], [2, 3])))
+    assert found == "they have no seed in common to pair their trainings by"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"images": ("mnist", "40 test images")}, "mnist, 40 test images"),
+        ({"images": ("digits", "40 held-out training images")}, "40 held-out training images"),
+        ({"labels": np.zeros(40, int)}, "different images"),
+    ],
+)
+def test_different_images_are_no_test(change: dict[str, Any], word: str) -> None:
+    right = np.arange(40) < 36
+    other = replace(measured(right, 1, loss="arcface"), **change)
+    runs = [measured(right, loss="circle"), measured(right, loss="arcface"), other]
+    found = compared(*grouped(runs)[0])
+    assert isinstance(found, str)
+    assert word in found
+
+
+def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
+    right = np.ones(40, bool)
+    runs = [
+        measured(right, 3, loss="circle", data_dir="a"),
+        measured(right, 0, loss="circle", m=0.4),
+        measured(right, 1, loss="circle", device="cpu"),
+        measured(right, 3, loss="circle", data_dir="b"),
+    ]
+    groups, repeated = grouped(runs)
+    assert [(group.name, group.seeds) for group in groups] == [("m 0.25", [1, 3]), ("m 0.4", [0])]
+    assert [group.settings for group in groups] == [{"m": 0.25}, {"m": 0.4}]
+    assert repeated == [runs[3]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (
+            [{"loss": "circle"}, {"loss": "arcface"}, {"loss": "adacos"}],
+            ["circle", "arcface", "adacos"],
+        ),
+        ([{"m": 0.1}, {"m": 0.4, "augment": False}], ["m 0.1", "m 0.4"]),
+        (
+            [{"gamma": g, "m": m} for g in (16, 32) for m in (0.0, 0.4)],
+            ["gamma 16, m 0", "gamma 16, m 0.4", "gamma 32, m 0", "gamma 32, m 0.4"],
+        ),
+        ([{"augment": True}, {"augment": False}], ["augment on", "augment off"]),
+        ([{"loss": "triplet", "m": 0.4}], ["triplet loss, m 0.4"]),
+    ],
+)
+def test_groups_are_named_by_what_tells_them_apart(
+    settings: list[dict[str, Any]], names: list[str]
+) -> None:
+    runs = [measured(np.ones(40, bool), **each) for each in settings]
+    assert [group.name for group in grouped(runs)[0]] == names
+
+
+def test_means_and_deviations_are_over_the_seeds() -> None:
+    shares = (0.5, 0.6, 0.85)
+    runs = [measured(np.arange(40) < 40 * share, seed) for seed, share in enumerate(shares)]
+    ((group,), _) = grouped(runs)
+    assert group.mean("1nn") == pytest.approx(np.mean(shares))
+    assert group.deviation("1nn") == pytest.approx(np.std(shares, ddof=1))
+    ((alone,), _) = grouped(runs[:1])
+    assert alone.deviation("1nn") is None
