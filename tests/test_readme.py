@@ -4,7 +4,7 @@ import re
 
 from tests.conftest import ROOT, invoke
 
-COMMANDS = ("train", "eval", "plot", "explore")
+COMMANDS = ("train", "eval", "plot", "explore", "sweep")
 README = (ROOT / "README.md").read_text("utf-8")
 
 

@@ -15,6 +15,7 @@ from circlemnist.cli.evaluate import evaluate
 from circlemnist.cli.explore import explore
 from circlemnist.cli.one_line_errors import OneLineErrors
 from circlemnist.cli.plot import plot
+from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
 
 
@@ -29,8 +30,9 @@ def main() -> None:
     circlemnist train --gamma 80 --m 0.25     learn an embedding
     circlemnist eval                          measure the newest run
     circlemnist plot                          look at it
+    circlemnist sweep --vary m=0,0.25,0.4     turn the knobs
     """
 
 
-for command in (train, evaluate, plot, explore, compare):
+for command in (train, evaluate, plot, explore, sweep, compare):
     main.add_command(command)

@@ -6,8 +6,10 @@ from dataclasses import fields
 from circlemnist.config import Config
 from circlemnist.training.streams import to_stderr
 
-COMMANDS = ("train", "eval")
-FLAGS = (*(setting.name for setting in fields(Config)), "name", "outputs", "projection", "resume")
+COMMANDS = ("train", "eval", "sweep")
+OTHERS = ("name", "outputs", "projection", "resume")
+OF_SWEEP = ("vary", "seeds", "trials", "storage", "jobs")
+FLAGS = (*(setting.name for setting in fields(Config)), *OTHERS, *OF_SWEEP)
 
 
 def flag(name: str) -> str:

@@ -1,8 +1,9 @@
 """The flags: one for every setting of `Config`, and those that commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -61,10 +62,12 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
     return click.option(spelling, name, **{**attributes, **changes})
 
 
-def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add a flag for every setting of `Config`."""
+def setting_options(
+    command: Callable[..., Any], changes: Mapping[str, dict[str, Any]] = MappingProxyType({})
+) -> Callable[..., Any]:
+    """Add a flag for every setting of `Config`, with `changes` to the attributes of some."""
     for setting in reversed(fields(Config)):
-        command = setting_option(setting.name)(command)
+        command = setting_option(setting.name, **changes.get(setting.name, {}))(command)
     return command
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,11 @@ class Dataset:
             Split(images[-count:], labels[-count:]),
             "held-out training",
         )
+
+    def first(self, count: int | None) -> "Dataset":
+        """Return a data set of the first `count` training images, all of them where it is None."""
+        images, labels = self.train.images[:count], self.train.labels[:count]
+        return replace(self, train=Split(images, labels))
 
     def checksum(self) -> str:
         """Return the SHA-256 of the images and labels of both splits, hexadecimal."""

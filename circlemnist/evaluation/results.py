@@ -67,6 +67,7 @@ class Evaluation:
         checkpoint: SHA-256 of the checkpoint that was measured, hexadecimal.
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
         arrays: image by image.
+        gallery: how many training images these were compared with; None where that is not known.
     """
 
     run: str
@@ -76,6 +77,7 @@ class Evaluation:
     checkpoint: str | None
     metrics: dict[str, float]
     arrays: Arrays
+    gallery: int | None = None
 
     @property
     def counted(self) -> str:
@@ -90,6 +92,7 @@ class Evaluation:
             "images": self.measured,
             "similarity": self.similarity,
             "checkpoint": self.checkpoint,
+            "gallery": self.gallery,
             "metrics": self.metrics,
         }
         return json.dumps(content, indent=2)
@@ -140,4 +143,4 @@ def _read(run: Run) -> Evaluation:
     arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
     arrays.check()
     of = (run.name, dataset, measured, similarity, report["checkpoint"])
-    return Evaluation(*of, metrics, arrays)
+    return Evaluation(*of, metrics, arrays, report.get("gallery"))

@@ -71,11 +71,16 @@ class TrainedRun:
         """The evaluation kept in the run, or a new one where it has none of its checkpoint."""
         return load_evaluation(self.run) or self.measured()
 
-    def measured(self) -> Evaluation:
-        """Measure the newest checkpoint on the test split, and keep the result in the run."""
-        found = measure(self.embedder, self.dataset, self.config.views, self.similarity)
-        of = (self.run.name, self.dataset.name, self.dataset.measured, self.similarity.name)
-        evaluation = Evaluation(*of, self.checkpoint, *found)
+    def measured(self, gallery: int | None = None) -> Evaluation:
+        """Measure the newest checkpoint on the test split, and keep the result in the run.
+
+        Args:
+            gallery: how many of the training images to compare with, the first ones; None for all.
+        """
+        dataset = self.dataset.first(gallery)
+        found = measure(self.embedder, dataset, self.config.views, self.similarity)
+        of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
+        evaluation = Evaluation(*of, self.checkpoint, *found, len(dataset.train))
         save_evaluation(self.run, evaluation)
         return evaluation
 

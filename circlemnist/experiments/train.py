@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circlemnist import __version__
 from circlemnist.config import Config
-from circlemnist.data.datasets import load_dataset
+from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.device import resolve_device
@@ -69,36 +69,73 @@ def train(
         Stopped: one of them came before.
     """
     with StopSignals() as stop:
-        device = resolve_device(config.device)
+        resolve_device(config.device)  # ahead of a download
         folder = Path(config.data_dir)
         dataset = load_dataset(config.dataset, folder, quiet=mode == "quiet", say=say)
-        # a run finds its data again, wherever the next command is typed
-        config = replace(config.on(dataset.name), data_dir=str(folder.resolve()))
-        dataset = dataset.hold_out(config.holdout)
-        split = dataset.train.to(device)
-        state = build_training(config, split)
-        if config.snapshots:
-            state.recorder = Recorder(dataset.test.to(device), config.steps(len(split)))
-        if warning := crowded(config):
-            say(warning)
-        if run is None:
-            facts = {"dataset": dataset.name, "dataset_sha256": dataset.checksum()}
-            environment = {**describe(device), "seed": config.seed, **facts}
-            run = create_run(outputs, name, config, {"circlemnist": __version__, **environment})
+        training = Training(config, dataset, say)
+        run = run or create_run(outputs, name, training.config, environment(training))
         try:
             with locked(run):
-                if run.checkpoint_file.exists():
-                    state.restore(run)
-                progress = Progress(mode, config, len(split), say)
-                with closing(progress), stop.between_steps():
-                    fit(state, config, split, run, progress, stop)
-                trained = TrainedRun(run, config.data_dir, config.device)
-                trained.config, trained.dataset = config, dataset
-                trained.embedder = state.embedder
-                trained.checkpoint = checksum(run.checkpoint_file)
+                progress = Progress(mode, training.config, len(training.split), say)
+                trained = training.to_end(run, progress, stop)
                 return run, _measured_and_drawn(trained)
         except Stopped as stopped:
             raise Interrupted(run, stopped.exit_code) from None
+
+
+class Training:
+    """A training whose settings, data and device have proved good; nothing is written yet.
+
+    Args:
+        config: as given; `config` of the training is resolved for the data set.
+        dataset: as loaded; `dataset` of the training has the last images held out.
+        say: told, in a line, what the user should know.
+
+    Raises:
+        UserError: a setting does not fit the data, or the device is not there.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, say: Callable[[str], object]) -> None:
+        self.device = resolve_device(config.device)
+        # a run finds its data again, wherever the next command is typed
+        data_dir = str(Path(config.data_dir).resolve())
+        self.config = replace(config.on(dataset.name), data_dir=data_dir)
+        self.dataset = dataset.hold_out(config.holdout)
+        self.split = self.dataset.train.to(self.device)
+        self.state = build_training(self.config, self.split)
+        if config.snapshots:
+            steps = self.config.steps(len(self.split))
+            self.state.recorder = Recorder(self.dataset.test.to(self.device), steps)
+        if warning := crowded(self.config):
+            say(warning)
+
+    def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> TrainedRun:
+        """Train to the last epoch, from the checkpoint of the run where it has one.
+
+        Args:
+            run: of these settings, locked.
+
+        Raises:
+            UserError: the loss is no longer finite, or the folder cannot be written.
+            Stopped: a signal has come; the checkpoint is that of the last step.
+        """
+        if run.checkpoint_file.exists():
+            self.state.restore(run)
+        with closing(progress), stop.between_steps():
+            fit(self.state, self.config, self.split, run, progress, stop)
+        trained = TrainedRun(run, self.config.data_dir, self.config.device)
+        trained.config, trained.dataset = self.config, self.dataset
+        trained.embedder = self.state.embedder
+        trained.checkpoint = checksum(run.checkpoint_file)
+        return trained
+
+
+def environment(training: Training) -> dict[str, object]:
+    """Return what a run of the training runs on, for `environment.json`."""
+    dataset = training.dataset
+    facts = {"dataset": dataset.name, "dataset_sha256": dataset.checksum()}
+    machine = describe(training.device)
+    return {"circlemnist": __version__, **machine, "seed": training.config.seed, **facts}
 
 
 def _measured_and_drawn(trained: TrainedRun) -> Evaluation:

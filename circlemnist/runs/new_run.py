@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from circlemnist.config import Config
@@ -30,24 +31,48 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         UserError: the name is taken or is no folder name, or `outputs` cannot be written.
     """
     knobs = "".join(f"_{knob}{value:g}" for knob, value in config.knobs.items())
-    stem = name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{config.loss}{knobs}"
-    if Path(stem).name != stem or stem.startswith(".") or not stem.isprintable():
-        raise UserError(f"{stem!r} cannot name a run: give `name` a plain folder name")
+
+    def fill(hidden: Path) -> None:
+        run = Run(hidden)
+        write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
+        write_text(run.config_file, config.to_toml())
+
+    return Run(create_folder(outputs, name, f"{config.loss}{knobs}", fill))
+
+
+def create_folder(
+    outputs: Path, name: str | None, words: str, fill: Callable[[Path], object]
+) -> Path:
+    """Make a folder in `outputs`, with what `fill` writes into it, all at once; return its path.
+
+    Args:
+        name: the folder's name; by default the time and `words`.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+    stem = name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{words}"
+    check_name(stem)
     try:
         outputs.mkdir(parents=True, exist_ok=True)
         _remove_unfinished_runs(outputs)
-        hidden = Run(Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=outputs)))
+        hidden = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=outputs))
         try:
-            write_text(hidden.environment_file, json.dumps(environment, indent=2) + "\n")
-            write_text(hidden.config_file, config.to_toml())
-            hidden.folder.chmod(0o777 & ~umask())
-            return Run(_show(hidden.folder, stem, unique=name is None))
+            fill(hidden)
+            hidden.chmod(0o777 & ~umask())
+            return _show(hidden, stem, unique=name is None)
         finally:
-            shutil.rmtree(hidden.folder, ignore_errors=True)
+            shutil.rmtree(hidden, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"cannot write into {outputs}: {error.strerror}; choose another folder for `outputs`"
         ) from error
+
+
+def check_name(name: str) -> None:
+    """Raise UserError where `name` is no plain name of a folder."""
+    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise UserError(f"{name!r} cannot name a run: give `name` a plain folder name")
 
 
 def _show(hidden: Path, stem: str, unique: bool) -> Path:

@@ -11,7 +11,6 @@ from circlemnist.config import Config
 from circlemnist.data.augment import random_affine
 from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
-from circlemnist.errors import UserError
 from circlemnist.losses import pair_statistics
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
@@ -39,7 +38,8 @@ def fit(
         stop: asked after every step.
 
     Raises:
-        UserError: the loss is no longer finite, or the run's folder cannot be written.
+        Diverged: the loss is no longer finite.
+        UserError: the run's folder cannot be written.
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
     write_history(run.history_file, state.history)
@@ -71,7 +71,7 @@ def _explained(state: TrainState, config: Config, run: Run) -> Iterator[None]:
         if run.checkpoint_file.exists():
             kept = f"{run.checkpoint_file} is the last good checkpoint"
         number = len(state.history) + (state.cursor is not None)
-        raise UserError(
+        raise Diverged(
             f"{error} in epoch {number} ({config.described}, lr {state.lr:g}): lower `lr`"
             f"{' or `gamma`' if 'gamma' in config.knobs else ''}; {kept}"
         ) from error

@@ -39,11 +39,11 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
     measures = {"1nn": 1.0, "eer": 0.25}
     run = Run(tmp_path)
     of = (run.name, "digits", "held-out training", "distance")
-    save_evaluation(run, Evaluation(*of, None, measures, arrays))
+    save_evaluation(run, Evaluation(*of, None, measures, arrays, 50))
     found = load_evaluation(run)
     assert found is not None
     assert (found.run, found.dataset, found.measured, found.similarity) == of
-    assert (found.checkpoint, found.metrics) == (None, measures)
+    assert (found.checkpoint, found.metrics, found.gallery) == (None, measures, 50)
     for name, array in vars(arrays).items():
         kept = getattr(found.arrays, name)
         assert kept.dtype == array.dtype
@@ -56,6 +56,7 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
         "images": "held-out training",
         "similarity": "distance",
         "checkpoint": None,
+        "gallery": 50,
         "metrics": measures,
     }
     assert run.metrics_file.read_text() == json.dumps(report, indent=2) + "\n"

@@ -1,0 +1,135 @@
+"""The folder of a sweep: found by its name or by what it trains, or made."""
+
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from circlemnist.errors import UserError
+from circlemnist.experiments.sweep.plan import Plan
+from circlemnist.runs.new_run import create_folder
+from circlemnist.runs.run import SWEEP_FILE
+from circlemnist.runs.whole_files import write_text
+
+FORMAT = 1
+JOURNAL, DATABASE = "journal", "database"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of one sweep and what lies in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def plan_file(self) -> Path:
+        return self.folder / SWEEP_FILE
+
+    @property
+    def journal_file(self) -> Path:
+        return self.folder / "journal.log"
+
+    @property
+    def cells(self) -> Path:
+        """The folder of the runs, one a cell."""
+        return self.folder / "cells"
+
+    @property
+    def results_file(self) -> Path:
+        return self.folder / "results.csv"
+
+    @property
+    def plots(self) -> Path:
+        return self.folder / "plots"
+
+
+def find_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> SweepFolder | None:
+    """Find the sweep that a command goes on with; None where there is none yet.
+
+    Args:
+        name: of the sweep; None for the newest of the same plan.
+        kept_in: `JOURNAL` or `DATABASE`, where its results are to be kept.
+
+    Raises:
+        UserError: the sweep of that name is another one, of a newer version, damaged, or is kept
+            elsewhere.
+    """
+    if name is not None:
+        found = SweepFolder((outputs / name).resolve())
+        if not found.plan_file.is_file():
+            return None
+        _check(found, plan, kept_in)
+        return found
+    same = []
+    for file in outputs.glob(f"*/{SWEEP_FILE}"):
+        found = SweepFolder(file.parent.resolve())
+        try:
+            _check(found, plan, kept_in)
+        except UserError:
+            continue
+        same.append((file.stat().st_mtime_ns, found))
+    return max(same, key=lambda one: one[0])[1] if same else None
+
+
+def make_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> SweepFolder:
+    """Make the folder of a new sweep, with what it trains, all at once.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+
+    def fill(hidden: Path) -> None:
+        (hidden / "cells").mkdir()
+        write_text(SweepFolder(hidden).plan_file, _as_toml(plan, kept_in))
+
+    words = "_".join(["sweep", *(axis.name for axis in plan.axes)])
+    return SweepFolder(create_folder(outputs, name, words, fill))
+
+
+def _as_toml(plan: Plan, kept_in: str) -> str:
+    first = plan.config(plan.grid[0], plan.seeds[0])
+    varied = {"seed", *(axis.name for axis in plan.axes)}
+    settings = {k: v for k, v in asdict(first).items() if v is not None and k not in varied}
+    if "loss" in varied:  # each loss has its own
+        settings = {k: v for k, v in settings.items() if k not in ("gamma", "m", "lr")}
+    search = {} if plan.trials is None else {"trials": plan.trials, "metric": plan.metric}
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "kept_in": kept_in,
+        "identity": plan.identity,
+        "seeds": list(plan.seeds),
+        **search,
+        "settings": settings,
+        "vary": {axis.name: axis.to_toml() for axis in plan.axes},
+    }
+    return tomli_w.dumps(content)
+
+
+def _check(sweep: SweepFolder, plan: Plan, kept_in: str) -> None:
+    """Raise UserError where the sweep cannot go on with the plan."""
+    file = sweep.plan_file
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+        version, identity, kept = (content[key] for key in ("format", "identity", "kept_in"))
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, KeyError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: give another `name`") from error
+    if version != FORMAT:
+        raise UserError(
+            f"{file} is of format {version}, and this circlemnist reads format {FORMAT}: "
+            "update circlemnist, or give another `name`"
+        )
+    if identity != plan.identity:
+        raise UserError(
+            f"{sweep.name} is a sweep of other settings, as {file} says: give another `name`"
+        )
+    if kept != kept_in:
+        mend = "give its `storage`" if kept == DATABASE else "leave out `storage`"
+        raise UserError(f"{sweep.name} keeps its results in a {kept}: {mend}, or another `name`")

@@ -1,0 +1,92 @@
+"""What a person sees while a sweep runs: one bar over the cells, a line a cell, or nothing."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from circlemnist.evaluation.cells import Cell
+from circlemnist.evaluation.measures import MEASURES
+from circlemnist.training.progress import Mode
+from circlemnist.training.streams import unread_is_fine
+
+
+class SweepProgress:
+    """Shows the cells of a sweep on standard error (the bar) or output (the lines).
+
+    Args:
+        mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
+        total: number of cells.
+        done: those that were there before.
+        metric: of which the best so far is shown.
+        say: told, in every mode, what the user should know.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        total: int,
+        done: Sequence[Cell],
+        metric: str,
+        say: Callable[[str], object],
+    ) -> None:
+        self._mode, self._total, self._metric, self._say = mode, total, metric, say
+        self._measure, self._done = MEASURES[metric], len(done)
+        self._best: float | None = None
+        for cell in done:
+            self._better(cell.metrics[metric])
+        self._bar: tqdm[NoReturn] | None = None
+        self._draw()
+
+    def cell(self, words: str, value: float, seconds: float) -> None:
+        """Show a cell that is measured, as a line that stays or in the bar."""
+        self._done += 1
+        self._better(value)
+        self._line(f"{words}  {self._metric} {self._written(value)}  {seconds:.1f} s")
+
+    def failed(self, words: str, reason: str, cells: int) -> None:
+        """Tell of cells that cannot be trained."""
+        self._done += cells
+        self.note(f"{words} failed: {reason}")
+
+    def note(self, line: str) -> None:
+        """Tell what the user should know."""
+        self.close()
+        self._say(line)
+        self._draw()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            with unread_is_fine(sys.stderr):
+                self._bar.close()
+            self._bar = None
+
+    def _better(self, value: float) -> None:
+        best = min if self._measure.low else max
+        self._best = value if self._best is None else best(self._best, value)
+
+    def _written(self, value: float) -> str:
+        return self._measure.number(value * self._measure.factor)
+
+    def _line(self, words: str) -> None:
+        if self._mode == "lines":
+            with unread_is_fine(sys.stdout):
+                print(f"{self._done}/{self._total}  {words}", flush=True)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._mode != "bar":
+            return
+        best = "" if self._best is None else f"best {self._metric} {self._written(self._best)}"
+        with unread_is_fine(sys.stderr):
+            if self._bar is None:
+                self._bar = tqdm(
+                    total=self._total, dynamic_ncols=True, leave=False, position=0, miniters=1
+                )
+            self._bar.bar_format = (
+                f"cell {self._done}/{self._total} |{{bar}}| {best} {{elapsed}}<{{remaining}}"
+            )
+            self._bar.update(self._done - self._bar.n)
+            self._bar.refresh()

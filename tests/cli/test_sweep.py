@@ -1,0 +1,182 @@
+"""The command `sweep`: its table, its folder, and what it refuses."""
+
+import csv
+import importlib.util
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from circlemnist.evaluation.cells import Cell, read_cells
+from tests.conftest import assert_one_line_error, invoke
+
+TINY = ("--dataset", "digits", "--net", "tiny", "--epochs", 1)
+GRID = (*TINY, "--vary", "gamma=16,80", "--seeds", 2)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The folder of a sweep of two by two cells, which tests leave as it is, and what it said."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    result = invoke("sweep", *GRID, "--outputs", outputs, "--name", "small")
+    assert result.exit_code == 0, result.output
+    return outputs / "small", result
+
+
+def metrics_of(cell: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((cell / "eval.json").read_text())["metrics"]
+    return found
+
+
+def test_table_has_means_over_the_seeds_and_marks_the_best(swept: tuple[Path, Result]) -> None:
+    folder, result = swept
+    (about,) = (line for line in result.stdout.splitlines() if line.startswith("4 cells"))
+    assert about == "4 cells of 4, measured on digits, 287 held-out training images"
+    means = {}
+    for gamma in (16, 80):
+        cells = [folder / "cells" / f"gamma{gamma}_seed{seed}" for seed in (0, 1)]
+        values = [100 * metrics_of(cell)["1nn"] for cell in cells]
+        means[gamma] = statistics.mean(values)
+        shown = f"{means[gamma]:.2f} ± {statistics.stdev(values):.2f}"
+        (row,) = (line for line in result.stdout.splitlines() if line.split()[:1] == [str(gamma)])
+        assert shown in row
+    (best,) = (line for line in result.stdout.splitlines() if line.endswith("best"))
+    assert int(best.split()[0]) == max(means, key=lambda gamma: means[gamma])
+
+
+def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Result]) -> None:
+    folder, result = swept
+    lines = [line for line in result.stdout.splitlines() if "/4  " in line]
+    assert [line.split("/")[0] for line in lines] == ["1", "2", "3", "4"]
+    cells = read_cells(folder / "results.csv")
+    assert cells == [
+        Cell({"gamma": float(g)}, s, metrics_of(folder / "cells" / f"gamma{g}_seed{s}"))
+        for g in (16, 80)
+        for s in (0, 1)
+    ]
+    header = next(csv.reader((folder / "results.csv").read_text().splitlines()))
+    assert header[:3] == ["gamma", "seed", "1nn"]
+    assert (folder / "plots" / "1nn.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_cell_is_a_run_like_any_other(swept: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = swept
+    one = (*TINY, "--gamma", 80, "--seed", 1, "--holdout", 287, "--name", "one")
+    assert invoke("train", *one, "--outputs", tmp_path, "--quiet").exit_code == 0
+    cell = folder / "cells" / "gamma80_seed1"
+    assert metrics_of(cell) == metrics_of(tmp_path / "one")
+    shutil.copytree(cell, tmp_path / "copy")
+    measured = json.loads(invoke("eval", tmp_path / "copy", "--json").stdout)
+    assert measured["metrics"] == metrics_of(cell)
+    assert measured["images"] == "held-out training"
+
+
+def test_same_command_trains_nothing_again(swept: tuple[Path, Result]) -> None:
+    folder, result = swept
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("last.pt")}
+    for name in ((), ("--name", "small")):
+        again = invoke("sweep", *GRID, "--outputs", folder.parent, *name)
+        assert again.exit_code == 0, again.output
+        assert again.stdout == "".join(
+            line for line in result.stdout.splitlines(keepends=True) if "/4  " not in line
+        )
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("last.pt")} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_sweep_is_no_run(swept: tuple[Path, Result]) -> None:
+    folder, _ = swept
+    assert_one_line_error(invoke("eval", "--outputs", folder.parent), "no runs in")
+
+
+def test_results_that_cannot_be_written_keep_the_cells(
+    swept: tuple[Path, Result], tmp_path: Path
+) -> None:
+    shutil.copytree(swept[0], tmp_path / "small")
+    (tmp_path / "small" / "results.csv").unlink()
+    (tmp_path / "small" / "results.csv").mkdir()
+    again = invoke("sweep", *GRID, "--outputs", tmp_path)
+    assert_one_line_error(again, "results.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("format = 1", "format = 2"), ("sweep.toml", "format 2", "update circlemnist")),
+        (("identity", "entity"), ("sweep.toml is damaged",)),
+        (('"journal"', '"database"'), ("keeps its results in a database", "--storage")),
+    ],
+)
+def test_sweep_that_this_one_cannot_go_on_with_is_refused(
+    change: tuple[str, str], words: tuple[str, ...], swept: tuple[Path, Result], tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    text = (swept[0] / "sweep.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "old" / "sweep.toml").write_text(text.replace(*change))
+    again = invoke("sweep", *GRID, "--outputs", tmp_path, "--name", "old")
+    assert_one_line_error(again, *words)
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["sweep.toml"]
+
+
+def test_sweep_of_other_settings_is_refused(swept: tuple[Path, Result]) -> None:
+    folder, _ = swept
+    other = (*GRID, "--lr", 0.1, "--name", "small")
+    again = invoke("sweep", *other, "--outputs", folder.parent)
+    assert_one_line_error(again, "sweep.toml", "of other settings", "--name")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--vary", "gama=1"), ("'gama'", "'gamma'")),
+        (("--vary", "gamma"), ("--vary must be KEY=V1,V2,…",)),
+        (("--vary", "gamma=80,-1"), ("--vary gamma must be > 0", "-1")),
+        (("--vary", "gamma="), ("gamma must be a number",)),
+        (("--vary", "m=0.25,2"), ("--m must be > -1 and < 1, not 2.0",)),
+        (("--vary", "dim=8,1.5"), ("dim must be a whole number",)),
+        (("--vary", "augment=on,perhaps"), ("augment must be true or false",)),
+        (("--vary", "loss=circle,cirle"), ("did you mean 'circle'?",)),
+        (("--vary", "gamma=80,80.0"), ("gamma = 80.0 twice",)),
+        (("--vary", "m=0", "--vary", "m=0.1"), ("m twice",)),
+        (("--vary", "m=0", "--m", 0.1), ("--m cannot be given where it is varied",)),
+        (("--vary", "seed=1,2"), ("--seeds",)),
+        (("--vary", "dataset=auto,digits"), ("not auto",)),
+        (
+            ("--vary", "loss=circle,arcface", "--vary", "pairs=anchor,batch"),
+            ("two cells are the same training", "loss arcface, pairs anchor"),
+        ),
+        (("--vary", "loss=circle,triplet", "--gamma", 3), ("--gamma is not of the loss triplet",)),
+        (("--vary", "loss=arcface", "--pairs", "batch"), ("--pairs has no effect",)),
+        (("--vary", "lr=0.1..0.2"), ("lr is a range", "--trials")),
+        (("--vary", "lr=0.2..0.1", "--trials", 2), ("from less to more",)),
+        (("--vary", "m=0..0.1:log", "--trials", 2), ("above 0 for a logarithmic scale",)),
+        (("--trials", 2), ("--trials needs something to --vary",)),
+        (("--vary", "holdout=50,100"), ("--holdout must be 0, or from 100 to 1337, not 50",)),
+        (("--vary", "batch_size=1151"), ("--batch-size must be ≤ 1150",)),
+        (("--metric", "2nn"), ("--metric", "did you mean '20nn'?")),
+        (("--name", "a/b"), ("cannot name a run", "--name")),
+        (("--storage", "sqlite:///x.db"), ("--storage must begin with postgresql://",)),
+        (("--storage", "postgresql://127.0.0.1:9/x"), ("--storage does not answer",)),
+        (("--storage", "postgresql://127.0.0.1:z/x"), ("--storage is no address",)),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_made(
+    args: tuple[object, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    dataset = () if "dataset=auto,digits" in args else ("--dataset", "digits")
+    result = invoke("sweep", *dataset, *args, "--outputs", tmp_path / "outputs")
+    assert_one_line_error(result, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_storage_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = invoke("sweep", *GRID, "--storage", "postgresql://127.0.0.1/x", "--outputs", tmp_path)
+    assert_one_line_error(result, "psycopg", "circlemnist[postgres]")

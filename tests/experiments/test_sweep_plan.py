@@ -1,0 +1,157 @@
+"""What a sweep trains, without training it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from circlemnist.cli.main import main
+from circlemnist.cli.sweep import new_plan
+from circlemnist.config import Config
+from circlemnist.errors import SettingError, UserError
+from circlemnist.evaluation.cells import Cell, read_cells, write_cells
+from circlemnist.experiments.sweep.axes import Axis, parse_axis
+from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
+
+
+def plan_of(*args: object) -> Plan:
+    """The plan of a command line."""
+    context = main.commands["sweep"].make_context("sweep", [str(arg) for arg in args])
+    assert isinstance(context, click.Context)
+    params = context.params
+    settings = {name: params[name] for name in Config.__dataclass_fields__}
+    return new_plan(context, settings, *(params[name] for name in AROUND))
+
+
+AROUND = ("varied", "seeds", "trials", "metric")
+
+
+@pytest.mark.parametrize(
+    ("text", "axis"),
+    [
+        ("gamma=16,32.5", Axis("gamma", (16.0, 32.5))),
+        ("batch-size=100, 250", Axis("batch_size", (100, 250))),
+        ("loss=circle,arcface", Axis("loss", ("circle", "arcface"))),
+        ("augment=on,off", Axis("augment", (True, False))),
+        ("last_norm=false", Axis("last_norm", (False,))),
+        ("dim=8..64", Axis("dim", bounds=(8, 64))),
+        ("lr=0.01..0.5:log", Axis("lr", bounds=(0.01, 0.5), log=True)),
+        ("m=-0.5..0.5", Axis("m", bounds=(-0.5, 0.5))),
+        ("data_dir=../a,b..c", Axis("data_dir", ("../a", "b..c"))),
+    ],
+)
+def test_axis_as_it_is_typed(text: str, axis: Axis) -> None:
+    assert parse_axis(text) == axis
+
+
+def test_every_combination_has_a_folder_of_its_own() -> None:
+    plan = plan_of("--vary", "gamma=16,32", "--vary", "m=0,0.25,0.4", "--seeds", 2, "--seed", 3)
+    assert (plan.combinations, plan.cells, plan.seeds) == (6, 12, (3, 4))
+    assert list(plan.names.values())[:3] == [
+        "gamma16_m0_seed3",
+        "gamma16_m0_seed4",
+        "gamma16_m0.25_seed3",
+    ]
+    assert plan.grid[-1] == {"gamma": 32.0, "m": 0.4}
+
+
+def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered() -> None:
+    close = plan_of("--vary", "lr=0.1,0.10000001")
+    assert list(close.names.values()) == ["cell1", "cell2"]
+    long = plan_of("--vary", f"data-dir={'x' * 200},y")
+    assert list(long.names.values()) == ["cell1", "cell2"]
+    slashes = plan_of("--vary", "data-dir=/a/b")
+    assert list(slashes.names.values()) == ["data_dir-a-b_seed0"]
+
+
+def test_settings_of_a_cell_are_those_of_train() -> None:
+    plan = plan_of("--vary", "gamma=16", "--epochs", 2, "--dataset", "mnist")
+    expected = Config(gamma=16, epochs=2, dataset="mnist", holdout=5000, seed=7)
+    assert plan.config({"gamma": 16.0}, 7) == expected
+
+
+@pytest.mark.parametrize("dataset", HOLDOUT)
+def test_cells_are_measured_on_held_out_images_unless_the_test_images_are_asked_for(
+    dataset: str, tmp_path: Path
+) -> None:
+    plan = plan_of("--vary", "m=0", "--dataset", dataset)
+    assert plan.config({"m": 0.0}, 0).holdout == HOLDOUT[dataset]
+    assert "held-out" in plan.measured
+    assert "TEST" not in plan.measured
+    asked = plan_of("--vary", "m=0", "--dataset", dataset, "--holdout", 0)
+    assert asked.config({"m": 0.0}, 0).holdout == 0
+    assert "TEST images" in asked.measured
+    file = tmp_path / "all.toml"
+    file.write_text("holdout = 0\n")
+    assert "TEST" not in plan_of("--vary", "m=0", "--config", file).measured
+    file.write_text("holdout = 300\n")
+    assert plan_of("--vary", "m=0", "--config", file).config({"m": 0.0}, 0).holdout == 300
+    assert "TEST" in plan_of("--vary", "holdout=0,300").measured
+
+
+def test_knobs_of_a_file_give_way_where_the_loss_is_varied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("gamma = 64\nm = 0.4\nlr = 0.01\nepochs = 3\n")
+    plan = plan_of("--vary", "loss=circle,triplet", "--config", file)
+    assert "gamma, m, lr of the file give way" in capsys.readouterr().err
+    for varied, config in plan.configs():
+        assert config == Config(**varied, epochs=3, holdout=5000)  # type: ignore[arg-type]
+    assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
+
+
+def test_flag_that_acts_in_one_cell_is_taken() -> None:
+    plan = plan_of("--vary", "loss=circle,arcface", "--pairs", "batch")
+    assert plan.config({"loss": "circle"}, 0).pairs == "batch"
+
+
+def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
+    with pytest.raises(SettingError, match="`m` must be"):
+        plan_of("--vary", "m=0..1.5", "--trials", 3)
+    with pytest.raises(UserError, match="same training"):
+        plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
+    assert (
+        plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off", "--trials", 3).cells == 3
+    )
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--vary", "gamma=16,33"),
+        ("--vary", "gamma=16,32", "--vary", "m=0"),
+        ("--vary", "gamma=16,32", "--seeds", 2),
+        ("--vary", "gamma=16,32", "--seed", 1),
+        ("--vary", "gamma=16,32", "--epochs", 3),
+        ("--vary", "gamma=16,32", "--holdout", 0),
+        ("--vary", "gamma=16,32", "--trials", 2),
+    ],
+)
+def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
+    plan = plan_of("--vary", "gamma=16,32")
+    assert plan_of(*args).identity != plan.identity
+    elsewhere = ("--device", "cpu", "--data-dir", "there", "--metric", "map@r")
+    assert plan_of("--vary", "gamma=16,32", *elsewhere).identity == plan.identity
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    varied: list[dict[str, Any]] = [
+        {"gamma": 1 / 3, "dim": 8, "loss": "circle", "augment": flag} for flag in (True, False)
+    ]
+    cells = [Cell(each, 3, {"1nn": 0.1 + 0.2, "eer": 1e-9}) for each in varied]
+    write_cells(tmp_path / "results.csv", cells)
+    assert read_cells(tmp_path / "results.csv") == cells
+    write_cells(tmp_path / "none.csv", [])
+    assert read_cells(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["gamma\n1\n", "gamma,seed,1nn\nx,0,1\n", "gamma,seed\n1\n", "gama,seed\n1,0\n"]
+)
+def test_damaged_results_are_named(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "results.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"cannot read .*results.csv"):
+        read_cells(file)
