@@ -14,12 +14,11 @@ import tomli_w
 
 from circlemnist.errors import SettingError, UserError
 from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, OF_CLASSES, Member
-from circlemnist.limits import Limits, Value
+from circlemnist.limits import Limits, Value, class_list
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
-OF_CIRCLE = {name: knob.default for name, knob in FAMILY[CIRCLE].knobs.items()}
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 
@@ -29,6 +28,13 @@ def _setting(
     """A field of `Config`; `needs`: another one, and the values of it without which it is idle."""
     metadata = {"help": help, "needs": needs, "limits": Limits(**limits)}
     return field(default=default, metadata=metadata)
+
+
+def _by_loss(help: str, name: str, **limits: Any) -> Any:
+    """A field of `Config` that is the loss's own where it is not given."""
+    circle = FAMILY[CIRCLE]
+    default = circle.lr if name == "lr" else circle.knobs[name].default
+    return _setting(None, f"{help}  [default: by loss; {CIRCLE} {default:g}]", **limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +50,8 @@ class Config:
     )
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
     loss: str = _setting(CIRCLE, "what to make smaller; see docs/losses.md", choices=tuple(FAMILY))
-    gamma: float | None = _setting(
-        None,
-        f"scale of the loss  [default: by loss; {CIRCLE} {OF_CIRCLE['gamma']:g}]",
-        above=0,
-        most=1e6,
-    )
-    m: float | None = _setting(
-        None,
-        f"margin of the loss  [default: by loss; {CIRCLE} {OF_CIRCLE['m']:g}]",
-        least=-1,
-        most=8,
-    )
+    gamma: float | None = _by_loss("scale of the loss", "gamma", above=0, most=1e6)
+    m: float | None = _by_loss("margin of the loss", "m", least=-1, most=8)
     pairs: str = _setting(
         "anchor",
         "one logsumexp per anchor (the paper), or over the whole batch; with `loss` circle",
@@ -85,6 +81,9 @@ class Config:
         "end in BatchNorm, which keeps embeddings apart at first",
         needs=("net", tuple(net for net in NETS if net != "article")),
     )
+    unseen: str | None = _setting(
+        None, "classes to leave out of training and to measure by themselves, such as 0,4,5,8"
+    )
     epochs: int | None = _setting(
         None,
         f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
@@ -92,12 +91,7 @@ class Config:
         most=1_000_000,
     )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
-    lr: float = _setting(
-        None,
-        f"peak learning rate of SGD  [default: by loss; {CIRCLE} {FAMILY[CIRCLE].lr:g}]",
-        above=0,
-        most=1e6,
-    )
+    lr: float = _by_loss("peak learning rate of SGD", "lr", above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
     weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
     scheduler: str = _setting(
@@ -161,6 +155,7 @@ class Config:
                 of_loss = "" if knob is None else f", with the loss {self.loss}"
                 raise SettingError(setting.name, problem + of_loss)
         self._settle_knobs()
+        self._settle_unseen()
         p = self.classes_per_batch
         if p == 1:
             raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
@@ -193,6 +188,25 @@ class Config:
                 object.__setattr__(self, name, knobs[name].default)
         if self.lr is None:
             object.__setattr__(self, "lr", self.member.lr)
+
+    def _settle_unseen(self) -> None:
+        """Refuse what names no classes, or leaves too few; what does not is sorted."""
+        if self.unseen is not None:
+            try:
+                found = class_list(self.unseen, CLASSES)
+            except ValueError as error:
+                raise SettingError("unseen", str(error)) from None
+            object.__setattr__(self, "unseen", ",".join(map(str, found)))
+
+    @property
+    def unseen_classes(self) -> tuple[int, ...]:
+        """The classes that are left out of training, ascending."""
+        return () if self.unseen is None else tuple(map(int, self.unseen.split(",")))
+
+    @property
+    def seen_classes(self) -> tuple[int, ...]:
+        """The classes that are trained on, ascending."""
+        return tuple(label for label in range(CLASSES) if label not in self.unseen_classes)
 
     @property
     def member(self) -> Member:
@@ -238,7 +252,7 @@ class Config:
 def setting_type(name: str) -> type:
     """Return the plain type (str, int, float or bool) of the setting `name`."""
     annotation: Any = Config.__annotations__[name]
-    plain: dict[Any, Any] = {int | None: int, float | None: float}
+    plain: dict[Any, Any] = {int | None: int, float | None: float, str | None: str}
     found: type = plain.get(annotation, annotation)
     return found
 

@@ -35,3 +35,25 @@ class Limits:
         bounds = {">": self.above, "≥": self.least, "<": self.below, "≤": self.most}
         allowed = [f"{sign} {bound}" for sign, bound in bounds.items() if math.isfinite(bound)]
         return f"must be {' and '.join(allowed)}, not {value}"
+
+
+def class_list(text: str, classes: int) -> tuple[int, ...]:
+    """Return the classes that a text such as "5,0,4" names, ascending.
+
+    Args:
+        classes: how many there are; two of them or more must be left.
+
+    Raises:
+        ValueError: with what is wrong, in words that follow the name of the setting.
+    """
+    words = [word.strip() for word in text.split(",")]
+    known = set(map(str, range(classes)))
+    if strange := [word for word in words if word not in known]:
+        raise ValueError(
+            f"must be classes from 0 to {classes - 1} such as 0,4, and has {strange[0]!r}"
+        )
+    if twice := [word for word in words if words.count(word) > 1]:
+        raise ValueError(f"names the class {twice[0]} twice")
+    if len(words) > classes - 2:
+        raise ValueError(f"must leave two classes or more, and leaves {classes - len(words)}")
+    return tuple(sorted(map(int, words)))

@@ -98,6 +98,16 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def unseen_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of an epoch on digits without 0, 3 and 8; tests leave it as it is."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--unseen", "3,0,8")
+    result = invoke("train", *args, "--quiet", "--name", "unseen", "--outputs", outputs)
+    assert result.exit_code == 0, result.output
+    return outputs / "unseen"
+
+
+@pytest.fixture(scope="session")
 def watched_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of four epochs on digits with snapshots; tests add pictures to it."""
     outputs = tmp_path_factory.mktemp("outputs")

@@ -26,12 +26,24 @@ MEANINGS = {
     "mean_sp": "mean cosine of like pairs",
     "mean_sn": "mean cosine of unlike pairs",
 }
-SHORT_TABLE = ("1nn", "20nn", "centroid", "map@r", "eer", "mean_sp", "mean_sn")
-COSINES = ("mean_sp", "mean_sn")
+OF_PAIRS = tuple(MEANINGS)[3:]
+MEANINGS |= {f"unseen/{key}": f"{MEANINGS[key]}, of unseen classes" for key in OF_PAIRS} | {
+    "few-shot/all": "1-NN on 20 images a class, seen and unseen",
+    "few-shot/seen": "those of seen classes",
+    "few-shot/unseen": "those of unseen classes",
+    "rejection/roc_auc": "area under the ROC curve: is its class in the gallery?",
+    "rejection/fpr@tpr=0.95": "unseen that pass where 95 % of the seen do",
+}
+SHORT_TABLE = (
+    *("1nn", "20nn", "centroid", "map@r", "eer", "mean_sp", "mean_sn"),
+    *("unseen/recall@1", "unseen/map@r", "unseen/roc_auc", "few-shot/unseen"),
+)
+COSINES = ("mean_sp", "mean_sn", "unseen/mean_sp", "unseen/mean_sn")
 
 
 def as_table(evaluation: "Evaluation", keys: Sequence[str] = tuple(MEANINGS)) -> str:
-    """Return an aligned table of the metrics `keys`: name, value, meaning."""
+    """Return an aligned table of the metrics `keys` that were measured: name, value, meaning."""
+    keys = [key for key in keys if key in evaluation.metrics]
     width = max(map(len, keys))
     rows = [
         f"{key:<{width}}  {_shown(key, evaluation.metrics[key])}  {MEANINGS[key]}" for key in keys

@@ -21,7 +21,7 @@ RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 @click.command()
 @setting_options
 @config_option
-@click.option("--name", help="name of the run  [default: the time, the loss, gamma and m]")
+@click.option("--name", help="name of the run  [default: the time, the loss, gamma and m, unseen]")
 @outputs_option
 @click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
 @click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")

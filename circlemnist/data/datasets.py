@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.config import SIDE
+from circlemnist.config import CLASSES, SIDE
 from circlemnist.data.download import DownloadError, download
 from circlemnist.data.idx import read_official_idx
 from circlemnist.errors import SettingError, UserError
 
 DIGITS_TEST = 360
+# images of a class that a few-shot index takes
+SHOTS = 20
 # of a split that still has like and unlike pairs, and 20 neighbours in a gallery
 FEWEST = 100
 
@@ -35,18 +37,28 @@ class Split:
         """Return the split on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def where(self, chosen: Tensor) -> "Split":
+        """Return the images that (N,) bool or some indices choose, in that order."""
+        return Split(self.images[chosen], self.labels[chosen])
+
+    def counts(self) -> list[int]:
+        """Return how many images each of the classes has."""
+        return torch.bincount(self.labels, minlength=CLASSES).tolist()
+
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set by name, with the training and test split its makers fixed.
 
-    Where the last training images are held out, these are `test`, and `measured` says so.
+    Where the last training images are held out, these are `test`, and `measured` says so. Where
+    classes are left out of training, their training images are `unseen`; `test` has all classes.
     """
 
     name: str
     train: Split
     test: Split
     measured: str = "test"
+    unseen: Split | None = None
 
     def hold_out(self, count: int) -> "Dataset":
         """Return a data set that measures on the last `count` training images; itself where 0.
@@ -71,6 +83,23 @@ class Dataset:
         """Return a data set of the first `count` training images, all of them where it is None."""
         images, labels = self.train.images[:count], self.train.labels[:count]
         return replace(self, train=Split(images, labels))
+
+    def leave_out(self, classes: Sequence[int]) -> "Dataset":
+        """Return a data set that does not train on `classes`; itself where there are none.
+
+        Raises:
+            SettingError: a class has fewer than `SHOTS` training images, or fewer than 2 others.
+        """
+        if not classes:
+            return self
+        for split, least in ((self.train, SHOTS), (self.test, 2)):
+            label, count = min(enumerate(split.counts()), key=lambda pair: pair[1])
+            if count < least:
+                raise SettingError(
+                    "unseen", f"wants {least} images or more of each class, and {label} has {count}"
+                )
+        left_out = torch.isin(self.train.labels, torch.tensor(classes))
+        return replace(self, train=self.train.where(~left_out), unseen=self.train.where(left_out))
 
     def checksum(self) -> str:
         """Return the SHA-256 of the images and labels of both splits, hexadecimal."""

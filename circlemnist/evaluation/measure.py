@@ -1,11 +1,14 @@
 """Embed the splits of a data set and measure the embedding of the test split."""
 
+import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from circlemnist.data.datasets import Dataset
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.results import Arrays
 from circlemnist.evaluation.similarity import COSINE, Similarity
+from circlemnist.evaluation.unseen import few_shot, rejection
 from circlemnist.models.embedder import Embedder, embed
 
 NEIGHBORS = 20
@@ -16,6 +19,9 @@ def measure(
     embedder: Embedder, dataset: Dataset, views: int = 1, similarity: Similarity = COSINE
 ) -> tuple[dict[str, float], Arrays]:
     """Measure the test split: against the training split as gallery, and within itself.
+
+    Where classes are unseen, all this is of the images of the others; of the unseen there are
+    the measures within themselves, as `unseen/…`, and those of `few_shot` and `rejection`.
 
     Args:
         embedder: on the device to compute on.
@@ -33,21 +39,46 @@ def measure(
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
     similarities, neighbors = metrics.nearest(queries, gallery, NEIGHBORS, similarity)
     of_neighbors = train.labels[neighbors]
-    measures = {
-        "1nn": metrics.knn_accuracy(of_neighbors, test.labels, k=1),
-        "20nn": metrics.knn_accuracy(of_neighbors, test.labels, k=NEIGHBORS),
-        "centroid": metrics.centroid_accuracy(queries, test.labels, gallery, train.labels),
-        **metrics.retrieval(queries, test.labels, similarity),
-        **metrics.verification(metrics.pair_similarities(queries, test.labels, similarity)),
-    }
-    if similarity is not COSINE:
-        cosines = metrics.pair_similarities(F.normalize(queries), test.labels)
-        by_cosine = metrics.verification(cosines)
-        measures |= {name: by_cosine[name] for name in COSINE_MEASURES}
-    return measures, Arrays(
+    arrays = Arrays(
         queries.cpu().numpy(),
         test.labels.cpu().numpy(),
         neighbors.int().cpu().numpy(),
         of_neighbors.cpu().numpy(),
         similarities.float().cpu().numpy(),
     )
+    labels, unseen = test.labels, torch.zeros(len(test), dtype=torch.bool, device=queries.device)
+    beyond: dict[str, float] = {}
+    if dataset.unseen is not None:
+        others = dataset.unseen.to(device)
+        unseen = torch.isin(labels, others.labels.to(labels.device))
+        embedded = embed(embedder, others.images, views).to(gallery.device)
+        pool = (
+            torch.cat([gallery, embedded]),
+            torch.cat([train.labels, others.labels.to(labels.device)]),
+        )
+        within = within_itself(queries[unseen], labels[unseen], similarity)
+        beyond = {f"unseen/{name}": value for name, value in within.items()}
+        beyond |= few_shot((queries, labels), pool, unseen, similarity)
+        beyond |= rejection(similarities[:, 0], unseen)
+    queries, labels, of_neighbors = queries[~unseen], labels[~unseen], of_neighbors[~unseen]
+    measures = {
+        "1nn": metrics.knn_accuracy(of_neighbors, labels, k=1),
+        "20nn": metrics.knn_accuracy(of_neighbors, labels, k=NEIGHBORS),
+        "centroid": metrics.centroid_accuracy(queries, labels, gallery, train.labels),
+        **within_itself(queries, labels, similarity),
+        **beyond,
+    }
+    return measures, arrays
+
+
+def within_itself(queries: Tensor, labels: Tensor, similarity: Similarity) -> dict[str, float]:
+    """Measure retrieval and verification within one set: embeddings (N, D) and labels (N,)."""
+    measures = {
+        **metrics.retrieval(queries, labels, similarity),
+        **metrics.verification(metrics.pair_similarities(queries, labels, similarity)),
+    }
+    if similarity is not COSINE:
+        cosines = metrics.pair_similarities(F.normalize(queries), labels)
+        by_cosine = metrics.verification(cosines)
+        measures |= {name: by_cosine[name] for name in COSINE_MEASURES}
+    return measures

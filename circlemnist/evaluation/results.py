@@ -64,6 +64,7 @@ class Evaluation:
         dataset: name of the data set.
         measured: which of its images: "test", or "held-out training".
         similarity: how embeddings are compared, a key of `SIMILARITIES`.
+        unseen: the classes that were left out of training, ascending.
         checkpoint: SHA-256 of the checkpoint that was measured, hexadecimal.
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
         arrays: image by image.
@@ -74,15 +75,28 @@ class Evaluation:
     dataset: str
     measured: str
     similarity: str
+    unseen: tuple[int, ...]
     checkpoint: str | None
     metrics: dict[str, float]
     arrays: Arrays
     gallery: int | None = None
 
     @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which images (N,) are of the classes that were trained on."""
+        return ~np.isin(self.arrays.labels, self.unseen)
+
+    @property
     def counted(self) -> str:
-        """How many images were measured, and which, in words."""
-        return f"{len(self.arrays.labels):,} {self.measured} images"
+        """How many images of seen classes were measured, and which, in words."""
+        of = " of seen classes" if self.unseen else ""
+        return f"{int(self.seen.sum()):,} {self.measured} images{of}"
+
+    @property
+    def counted_all(self) -> str:
+        """How many images there are of all classes, in words."""
+        unseen = f", {int((~self.seen).sum()):,} of unseen classes" if self.unseen else ""
+        return f"{len(self.arrays.labels):,} {self.measured} images{unseen}"
 
     def to_json(self) -> str:
         """Return what was measured, of what and how, as an object; shares as 0-1."""
@@ -91,6 +105,7 @@ class Evaluation:
             "dataset": self.dataset,
             "images": self.measured,
             "similarity": self.similarity,
+            "unseen": self.unseen,
             "checkpoint": self.checkpoint,
             "gallery": self.gallery,
             "metrics": self.metrics,
@@ -140,7 +155,8 @@ def _read(run: Run) -> Evaluation:
     dataset, measured, similarity = report["dataset"], str(report["images"]), report["similarity"]
     if "1nn" not in metrics or dataset not in CLASS_NAMES or similarity not in SIMILARITIES:
         raise ValueError("measures are missing, or of an unknown data set")
+    unseen = tuple(int(label) for label in report.get("unseen", ()))
     arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
     arrays.check()
-    of = (run.name, dataset, measured, similarity, report["checkpoint"])
+    of = (run.name, dataset, measured, similarity, unseen, report["checkpoint"])
     return Evaluation(*of, metrics, arrays, report.get("gallery"))

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
@@ -53,7 +55,8 @@ class TrainedRun:
     def dataset(self) -> Dataset:
         """The images it was trained with and is measured on."""
         folder = Path(self.data_dir or self.config.data_dir)
-        return load_dataset(self.config.dataset, folder).hold_out(self.config.holdout)
+        dataset = load_dataset(self.config.dataset, folder).hold_out(self.config.holdout)
+        return dataset.leave_out(self.config.unseen_classes)
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -80,7 +83,7 @@ class TrainedRun:
         dataset = self.dataset.first(gallery)
         found = measure(self.embedder, dataset, self.config.views, self.similarity)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
-        evaluation = Evaluation(*of, self.checkpoint, *found, len(dataset.train))
+        evaluation = Evaluation(*of, self.config.unseen_classes, self.checkpoint, *found, len(dataset.train))
         save_evaluation(self.run, evaluation)
         return evaluation
 
@@ -112,13 +115,19 @@ class TrainedRun:
         return found[0]
 
     @property
-    def test_directions(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`test_points`, their embeddings at unit length, so that their products are cosines."""
-        embeddings, labels = self.test_points
-        return embeddings if self.config.member.on_sphere else F.normalize(embeddings), labels
+    def test_points(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (N, D) float32 and labels (N,) int64 of the test images of seen classes."""
+        return self._points(self.evaluation.seen)
 
     @property
-    def test_points(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings (N, D) float32 and labels (N,) int64 of the test split."""
+    def unseen_points(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same of the classes that were left out of training."""
+        return self._points(~self.evaluation.seen)
+
+    def _points(self, chosen: NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor]:
         arrays = self.evaluation.arrays
-        return torch.from_numpy(arrays.embeddings), torch.from_numpy(arrays.labels)
+        return torch.from_numpy(arrays.embeddings[chosen]), torch.from_numpy(arrays.labels[chosen])
+
+    def directions(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Return embeddings (N, D) at unit length, so that their products are cosines."""
+        return embeddings if self.config.member.on_sphere else F.normalize(embeddings)

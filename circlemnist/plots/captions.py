@@ -10,10 +10,12 @@ def heading(trained: TrainedRun, shown: str, how: str = "") -> str:
     The facts are the settings that matter, and how good the embedding is.
     """
     config, evaluation = trained.config, trained.evaluation
-    share = f"{100 * evaluation.metrics['1nn']:.2f} %"
+    share = f"1-NN {100 * evaluation.metrics['1nn']:.2f} %"
+    if evaluation.unseen:
+        share += f", unseen recall@1 {100 * evaluation.metrics['unseen/recall@1']:.2f} %"
     return (
         f"{DISPLAY_NAMES[evaluation.dataset]}, {shown}\n"
-        f"{how}{config.described}, {len(trained.history)} epochs, 1-NN {share}"
+        f"{how}{config.described}, {len(trained.history)} epochs, {share}"
     )
 
 

@@ -24,7 +24,8 @@ EXPONENT = 0.35
 
 def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
-    density = pair_density(*trained.test_directions)
+    embeddings, labels = trained.test_points
+    density = pair_density(trained.directions(embeddings), labels)
     clouds = [(f"after {len(trained.history)} epochs", density)]
     counted = f"pairs of {trained.evaluation.counted}"
     if trained.has_snapshots:

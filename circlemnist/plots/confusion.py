@@ -19,7 +19,8 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw what the nearest training image takes each test image for."""
     arrays, names = trained.evaluation.arrays, CLASS_NAMES[trained.evaluation.dataset]
     counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (arrays.labels, arrays.neighbor_labels[:, 0]), 1)
+    seen = trained.evaluation.seen
+    np.add.at(counts, (arrays.labels[seen], arrays.neighbor_labels[seen, 0]), 1)
     title = heading(trained, f"1-NN of {trained.evaluation.counted}")
     return confusion_figure(counts, names, Blank(title, style.theme))
 

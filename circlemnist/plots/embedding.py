@@ -45,14 +45,14 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     test = trained.evaluation
     parts = []
     if style.split != "train":
-        parts.append((test.arrays.embeddings, test.arrays.labels, test.counted))
+        parts.append((test.arrays.embeddings, test.arrays.labels, test.counted_all))
     if style.split != "test":
         parts.append(_of_training(trained))
     embeddings, labels, counted = zip(*parts, strict=True)
     together, native = np.concatenate(embeddings), native_dimensions(trained.config)
     positions, how = project(together, style.projection, trained.config.seed, native)
     points, *behind = [
-        Points(places, of_these, CLASS_NAMES[test.dataset])
+        Points(places, of_these, CLASS_NAMES[test.dataset], test.unseen)
         for of_these, places in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
     blank = Blank(heading(trained, " on ".join(counted), f"{how}, "), style.theme)
@@ -75,7 +75,8 @@ def _of_training(trained: TrainedRun) -> tuple[Array, Array, str]:
 def _mistakes(trained: TrainedRun) -> Mistakes:
     """The images whose nearest neighbour is of another class, the most surely wrong first."""
     arrays = trained.evaluation.arrays
-    wrong = np.flatnonzero(arrays.neighbor_labels[:, 0] != arrays.labels)
+    seen = trained.evaluation.seen
+    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
     return Mistakes(wrong, trained.dataset.test.images.numpy()[wrong[:WORST]])
@@ -134,9 +135,12 @@ def _draw_plane(
     axes: Axes, points: Points, theme: Theme, mistakes: Mistakes | None, behind: Points | None
 ) -> None:
     for drawn, alpha in ((behind, 0.15), (points, 0.7)):
-        if drawn is not None:
-            x, y = drawn.positions.T
-            axes.scatter(x, y, c=drawn.colors(theme), s=_size(drawn), linewidths=0, alpha=alpha)
+        if drawn is None:
+            continue
+        given: dict[str, Any] = {"s": _size(drawn), "linewidths": 0, "alpha": alpha}
+        for marker, part in drawn.by_marker():
+            x, y = part.positions.T
+            axes.scatter(x, y, c=part.colors(theme), marker=marker, **given)
     axes.set_aspect("equal")
     positions, classes = points.positions, np.unique(points.labels)
     groups = [positions[points.labels == label] for label in classes]
@@ -257,14 +261,16 @@ def _draw_hemisphere(axes: Axes3D, points: Points, view: tuple[float, float], th
         color=theme.faint,
         linewidth=0.4,
     )
-    axes.scatter(
-        *points.positions.T,
-        c=points.colors(theme),
-        s=_size(points),
-        linewidths=0,
-        alpha=0.7,
-        depthshade=False,
-    )
+    for marker, part in points.by_marker():
+        axes.scatter(
+            *part.positions.T,
+            c=part.colors(theme),
+            s=_size(points),
+            marker=marker,
+            linewidths=0,
+            alpha=0.7,
+            depthshade=False,
+        )
     axes.view_init(*view)
     axes.set_box_aspect((1, 1, 1), zoom=1.5)
     axes.set_axis_off()

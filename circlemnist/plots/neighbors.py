@@ -41,7 +41,10 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw the hardest test images with their nearest training images."""
     arrays, dataset = trained.evaluation.arrays, trained.dataset
     like = arrays.neighbor_labels == arrays.labels[:, None]
-    hardest = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0]))[:QUERIES]
+    # of an unseen class nothing in the gallery is alike
+    unseen = ~trained.evaluation.seen
+    order = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0], unseen))
+    hardest = order[: min(QUERIES, len(order) - int(unseen.sum()))]
     queries = Queries(
         images=dataset.test.images.numpy()[hardest],
         labels=arrays.labels[hardest],

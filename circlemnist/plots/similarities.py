@@ -1,5 +1,7 @@
 """How alike pairs within and between classes are, and what a threshold on that accepts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,26 +18,34 @@ LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
 def draw(trained: TrainedRun, style: Style) -> Figure:
-    """Draw how alike all pairs of the test split are."""
-    pairs = pair_similarities(*trained.test_points, trained.similarity)
-    counted = f"{len(pairs.sp) + len(pairs.sn):,} pairs of {trained.evaluation.measured} images"
+    """Draw how alike all pairs of the test split are, those of unseen classes by themselves."""
+    groups = [trained.test_points] + [trained.unseen_points] * bool(trained.evaluation.unseen)
+    measured = [pair_similarities(*points, trained.similarity) for points in groups]
+    count = sum(len(pairs.sp) + len(pairs.sn) for pairs in measured)
+    counted = f"{count:,} pairs of {trained.evaluation.measured} images"
     blank = Blank(heading(trained, counted), style.theme)
-    return similarities_figure(pairs, roc_curve(pairs), blank, trained.similarity)
+    rows = [(pairs, roc_curve(pairs)) for pairs in measured]
+    return similarities_figure(rows, blank, trained.similarity)
 
 
 def similarities_figure(
-    pairs: PairSimilarities, curve: RocCurve, blank: Blank, similarity: Similarity = COSINE
+    rows: Sequence[tuple[PairSimilarities, RocCurve]],
+    blank: Blank,
+    similarity: Similarity = COSINE,
 ) -> Figure:
     """Draw the histograms of how alike both kinds of pairs are, and the ROC curve of accepting.
 
     Args:
-        pairs: how alike they are, by `similarity`.
-        curve: of these pairs.
+        rows: how alike pairs are, by `similarity`, and the curve of these; first of seen classes,
+            and then, if there is a second, of unseen ones.
     """
-    with blank.figure(10, 5) as figure:
-        left, right = figure.subplots(1, 2)
-        _histograms(left, pairs, curve.threshold, similarity, blank.theme)
-        _roc(right, curve, blank.theme)
+    with blank.figure(10, 5 * len(rows)) as figure:
+        panels = figure.subplots(len(rows), 2, squeeze=False)
+        for (left, right), (pairs, curve) in zip(panels, rows, strict=True):
+            _histograms(left, pairs, curve.threshold, similarity, blank.theme)
+            _roc(right, curve, blank.theme)
+        for row, name in zip(panels, ("seen", "unseen") if len(rows) > 1 else (), strict=False):
+            row[0].set_title(f"{name} classes", fontsize=12)
     return figure
 
 

@@ -127,15 +127,24 @@ class Points:
         positions: (N, 2) or (N, 3) float; (T, N, 2) or (T, N, 3) where they move.
         labels: (N,) int, index into `names`.
         names: of the classes, at most ten.
+        unseen: labels of classes that were left out of training, drawn as triangles.
     """
 
     positions: Array
     labels: Array
     names: Sequence[str]
+    unseen: Sequence[int] = ()
 
     def where(self, chosen: Array) -> "Points":
         """Return the points for which `chosen`, (N,) bool, is true."""
-        return Points(self.positions[chosen], self.labels[chosen], self.names)
+        return Points(self.positions[chosen], self.labels[chosen], self.names, self.unseen)
+
+    def by_marker(self) -> Iterator[tuple[str, "Points"]]:
+        """Give the points of seen and of unseen classes, those there are, with their marker."""
+        unseen = np.isin(self.labels, self.unseen)
+        for marker, chosen in (("o", ~unseen), ("^", unseen)):
+            if chosen.any():
+                yield marker, self.where(chosen)
 
     def colors(self, theme: Theme) -> Array:
         """Return the colour of each point (N,), as text."""
@@ -145,8 +154,16 @@ class Points:
     def write_legend(self, figure: Figure, theme: Theme, more: Sequence[Line2D] = ()) -> None:
         """Put a dot and a name for each class, and `more` like these, to the right of a figure."""
         dots = [
-            Line2D([], [], color=color, label=name, marker="o", linestyle="", markersize=DOT)
-            for name, color in zip(self.names, theme.classes, strict=False)
+            Line2D(
+                [],
+                [],
+                color=color,
+                label=f"{name}, unseen" if label in self.unseen else name,
+                marker="^" if label in self.unseen else "o",
+                linestyle="",
+                markersize=DOT,
+            )
+            for label, (name, color) in enumerate(zip(self.names, theme.classes, strict=False))
         ]
         figure.legend(handles=[*dots, *more], loc="outside right center", handletextpad=0.1)
 

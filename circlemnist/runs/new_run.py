@@ -24,20 +24,21 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
 
     Args:
         outputs: the folder of runs; made where it is not there.
-        name: the folder's name; by default the time, the loss, gamma and m.
+        name: the folder's name; by default the time, the loss, gamma and m, and unseen classes.
         environment: written as `environment.json`.
 
     Raises:
         UserError: the name is taken or is no folder name, or `outputs` cannot be written.
     """
     knobs = "".join(f"_{knob}{value:g}" for knob, value in config.knobs.items())
+    unseen = f"_unseen{''.join(map(str, config.unseen_classes))}" if config.unseen else ""
 
     def fill(hidden: Path) -> None:
         run = Run(hidden)
         write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
         write_text(run.config_file, config.to_toml())
 
-    return Run(create_folder(outputs, name, f"{config.loss}{knobs}", fill))
+    return Run(create_folder(outputs, name, f"{config.loss}{knobs}{unseen}", fill))
 
 
 def create_folder(

@@ -5,36 +5,64 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import Config
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
 
-# Largest cosine between neighbours among ten directions placed as far apart as D dimensions allow:
-# a regular decagon for D = 2; N. J. A. Sloane's tables of spherical codes for D = 3 (66.147°) and
-# D = 4 (80.406°); an orthoplex up to D = 8; a simplex beyond.
-CLOSEST_COSINE = (1.0, math.cos(math.radians(36)), 0.4044, 1 / 6, 0.0, 0.0, 0.0, 0.0)
-SIMPLEX = -1 / (CLASSES - 1)
+# angles between neighbours in the best codes known of C directions in D dimensions, in degrees, by
+# (C, D): N. J. A. Sloane's tables of spherical codes
+SPHERICAL_CODES = {
+    (7, 3): 77.8695,
+    (8, 3): 74.8585,
+    (9, 3): 70.5288,
+    (10, 3): 66.1468,
+    (9, 4): 80.6760,
+    (10, 4): 80.4060,
+}
 
 WARM_UP_STEPS = 200
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
 def crowded(config: Config) -> str | None:
-    """Say so where ten classes cannot meet Circle Loss's margin in the embedding's dimensions.
+    """Say so where the classes cannot meet Circle Loss's margin in the embedding's dimensions.
 
     On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m.
     """
     if config.m is None or config.loss not in CIRCLES:
         return None
-    cosine = CLOSEST_COSINE[config.dim - 1] if config.dim <= len(CLOSEST_COSINE) else SIMPLEX
+    classes = len(config.seen_classes)
+    cosine = closest_cosine(classes, config.dim)
     if math.sqrt(2) * config.m >= cosine:
         return None
     least = math.ceil(100 * cosine / math.sqrt(2)) / 100
+    larger = ", or a larger `dim`" if config.dim < classes - 1 else ""
     return (
-        f"ten classes in {config.dim} dimensions have neighbours with a cosine of {cosine:.2f} at "
-        f"best, above the √2·m = {math.sqrt(2) * config.m:.2f} that `m` {config.m:g} asks for: "
-        f"take `m` {least:g} or more{', or a larger `dim`' if config.dim < 9 else ''}"
+        f"{classes} classes in {config.dim} dimensions have neighbours with a cosine of "
+        f"{cosine:.2f} at best, above the √2·m = {math.sqrt(2) * config.m:.2f} that `m` "
+        f"{config.m:g} asks for: take `m` {least:g} or more{larger}"
     )
+
+
+def closest_cosine(classes: int, dim: int) -> float:
+    """Return the largest cosine among that many directions, placed as far apart as can be.
+
+    A simplex where there is room for one, an orthoplex for up to twice the dimensions, a regular
+    polygon in the plane, and else `SPHERICAL_CODES`.
+
+    Args:
+        classes: C, from 2 to 10.
+        dim: D, at least 1.
+    """
+    if dim >= classes - 1:
+        return -1 / (classes - 1)
+    if classes <= 2 * dim:
+        return 0.0
+    if dim == 1:
+        return 1.0
+    if dim == 2:
+        return math.cos(2 * math.pi / classes)
+    return math.cos(math.radians(SPHERICAL_CODES[classes, dim]))
 
 
 def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[tuple[str, str]]:

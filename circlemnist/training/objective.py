@@ -1,5 +1,7 @@
 """What a step of training makes smaller."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,31 +18,45 @@ SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
 class Objective(nn.Module):
     """The loss of the embedding and, where it is folded, that of the first embedding added to it.
 
-    Its state has the name of the loss, often all that tells it from that of another.
+    Its state has the name of the loss and its classes, often all that tells it from another's.
 
     Args:
         name: of the loss, a key of `LOSSES`.
-        loss: takes embeddings (B, D) and labels (B,), gives ().
+        loss: takes embeddings (B, D) and labels (B,), gives (). The labels are places in `classes`.
         shaping: the same for the first embedding (B, F); None where there is none.
+        classes: the labels there are, ascending.
     """
 
-    def __init__(self, name: str, loss: nn.Module, shaping: nn.Module | None = None) -> None:
+    places: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        loss: nn.Module,
+        shaping: nn.Module | None = None,
+        classes: Sequence[int] = range(CLASSES),
+    ) -> None:
         super().__init__()
-        self.name, self.loss, self.shaping = name, loss, shaping
+        self.name, self.loss, self.shaping, self.classes = name, loss, shaping, classes
+        places = torch.full((CLASSES,), -1)
+        places[list(classes)] = torch.arange(len(classes))
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, stages: list[Tensor], labels: Tensor) -> Tensor:
         """Return () for the stages of an embedder and labels (B,) int64."""
+        labels = self.places[labels]
         value: Tensor = self.loss(stages[-1], labels)
         return value if self.shaping is None else value + self.shaping(stages[0], labels)
 
     def get_extra_state(self) -> str:
-        """The name of the loss."""
-        return self.name
+        """The name of the loss and, where some are unseen, the classes."""
+        of = "" if len(self.classes) == CLASSES else f" of {','.join(map(str, self.classes))}"
+        return f"{self.name}{of}"
 
-    def set_extra_state(self, name: str) -> None:
-        """Raise ValueError for the state of another loss."""
-        if name != self.name:
-            raise ValueError(f"the state is of the loss {name}, not {self.name}")
+    def set_extra_state(self, state: str) -> None:
+        """Raise ValueError for the state of another loss, or of other classes."""
+        if state != self.get_extra_state():
+            raise ValueError(f"the state is of the loss {state}, not {self.get_extra_state()}")
 
 
 def build_objective(config: Config, split: Split) -> Objective:
@@ -52,7 +68,7 @@ def build_objective(config: Config, split: Split) -> Objective:
     shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
     loss = build_loss(
         config.loss,
-        num_classes=CLASSES,
+        num_classes=len(config.seen_classes),
         embedding_dim=config.dim,
         pairs=config.pairs,
         normalize=config.member.of_classes,  # embeddings have unit length, class weights have not
@@ -60,15 +76,16 @@ def build_objective(config: Config, split: Split) -> Objective:
     )
     if config.class_weights == "fixed" and config.member.of_classes:
         # like classes beside each other: what lies between two of them then passes no third
-        directions = arranged(spread_directions(CLASSES, config.dim), class_likeness(split))
-        fix_class_weights(loss, directions)
-    return Objective(config.loss, loss, shaping)
+        classes = config.seen_classes
+        spread = spread_directions(len(classes), config.dim)
+        fix_class_weights(loss, arranged(spread, class_likeness(split, classes)))
+    return Objective(config.loss, loss, shaping, config.seen_classes)
 
 
-def class_likeness(split: Split) -> Tensor:
-    """Return the cosines (C, C) between the mean images of classes, less the mean of all."""
+def class_likeness(split: Split, classes: Sequence[int] = range(CLASSES)) -> Tensor:
+    """Return the cosines (C, C) between the mean images of C classes, less the mean of all."""
     pixels = split.images.flatten(1).float().cpu()
-    of_class = [pixels[(split.labels == label).cpu()].mean(0) for label in range(CLASSES)]
+    of_class = [pixels[(split.labels == label).cpu()].mean(0) for label in classes]
     means = torch.stack(of_class).nan_to_num()  # a class may be missing
     unit = F.normalize(means - means.mean(0))
     return unit @ unit.T

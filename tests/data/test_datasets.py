@@ -335,6 +335,43 @@ def test_auto_is_less_patient_with_a_dead_server(
     assert waited == [passed_on]
 
 
+def test_classes_left_out_keep_their_labels_and_leave_training_alone() -> None:
+    """Each image carries its label in a pixel, and its number in the next."""
+    labels = torch.arange(300) % 10
+
+    def split(of: torch.Tensor) -> Split:
+        images = torch.zeros(len(of), 28, 28, dtype=torch.uint8)
+        images[:, 0, 0], images[:, 0, 1] = of, torch.arange(len(of)) // 10
+        return Split(images, of)
+
+    whole = Dataset("digits", split(labels), split(labels[:100]))
+    left = whole.leave_out((3, 0))
+    assert left.unseen is not None
+    for part in (left.train, left.unseen, left.test):
+        assert torch.equal(part.images[:, 0, 0].long(), part.labels)
+    assert sorted(left.train.labels.unique().tolist()) == [1, 2, 4, 5, 6, 7, 8, 9]
+    assert sorted(left.unseen.labels.unique().tolist()) == [0, 3]
+    assert (len(left.train), len(left.unseen)) == (240, 60)
+    for part in (left.train, left.unseen):  # in the order they had
+        assert (part.images[:, 0, 1].diff() >= 0).all()
+    assert left.test is whole.test
+    assert left.measured == "test"
+    assert whole.leave_out(()) is whole
+    held = whole.hold_out(100).leave_out((5,))
+    assert held.measured == "held-out training"
+    assert (len(held.train), len(held.test)) == (180, 100)
+
+
+@pytest.mark.parametrize(("train", "test"), [(195, 100), (300, 19)])
+def test_classes_are_not_left_out_of_too_few_images(train: int, test: int) -> None:
+    parts = [
+        Split(torch.zeros(n, 28, 28, dtype=torch.uint8), torch.arange(n) % 10)
+        for n in (train, test)
+    ]
+    with pytest.raises(SettingError, match=r"images or more of each class, and \d has (19|1)"):
+        Dataset("digits", *parts).leave_out((1,))
+
+
 def test_checksum_tells_data_sets_apart() -> None:
     dataset = load_dataset("digits", Path("unused"))
     assert dataset.checksum() == load_dataset("digits", Path("unused")).checksum()

@@ -38,11 +38,11 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
     )
     measures = {"1nn": 1.0, "eer": 0.25}
     run = Run(tmp_path)
-    of = (run.name, "digits", "held-out training", "distance")
+    of = (run.name, "digits", "held-out training", "distance", (3, 7))
     save_evaluation(run, Evaluation(*of, None, measures, arrays, 50))
     found = load_evaluation(run)
     assert found is not None
-    assert (found.run, found.dataset, found.measured, found.similarity) == of
+    assert (found.run, found.dataset, found.measured, found.similarity, found.unseen) == of
     assert (found.checkpoint, found.metrics, found.gallery) == (None, measures, 50)
     for name, array in vars(arrays).items():
         kept = getattr(found.arrays, name)
@@ -55,6 +55,7 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
         "dataset": "digits",
         "images": "held-out training",
         "similarity": "distance",
+        "unseen": [3, 7],
         "checkpoint": None,
         "gallery": 50,
         "metrics": measures,

@@ -60,7 +60,7 @@ def made(tmp_path: Path) -> TrainedRun:
     made = TrainedRun(Run(tmp_path))
     made.config = Config(dataset="digits", gamma=17, m=0.37, seed=3, net="tiny", dim=8)
     made.dataset = Dataset("digits", train, test)
-    made.evaluation = Evaluation("made", "digits", "test", "cosine", None, metrics, arrays)
+    made.evaluation = Evaluation("made", "digits", "test", "cosine", (), None, metrics, arrays)
     made.embedder = build_embedder(made.config)
     made.history = [Epoch(e, 8 - e, e / 10, -e / 20, e / 30, e / 1000, 1.0) for e in range(1, 8)]
     indices = random.choice(TEST, SAMPLE, replace=False)

@@ -32,7 +32,7 @@ def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
     )
     pairs = pair_similarities(torch.nn.functional.normalize(noisy), labels)
     curve = roc_curve(pairs)
-    figure = similarities_figure(pairs, curve, BLANK)
+    figure = similarities_figure([(pairs, curve)], BLANK)
     left, right = figure.axes
     legend = right.get_legend()
     (box,) = boxes_of(figure, legend.get_texts())

@@ -27,7 +27,8 @@ class Space:
 
     Attributes:
         points: (N, 2) float, where each image is drawn.
-        predicted: (N,) int, class of the nearest training image; a mistake where it differs.
+        predicted: (N,) int, class of the nearest training image; a mistake where it differs. Of
+            an unseen class, which none of these has, its own.
         images: (N, 28, 28) uint8, 255 is full ink.
         directions: (N, D) float, the embeddings at unit length.
         neighbors: (N, 5) int, the nearest other images of each, nearest first.

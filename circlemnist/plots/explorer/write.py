@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.boundary import boundary_of
@@ -28,8 +29,12 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         UserError: the run, the data or the device is not usable, or the page cannot be written.
     """
     evaluation, config = trained.evaluation, trained.config
-    arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
-    embeddings, _ = trained.test_points
+    arrays = evaluation.arrays
+    names = [
+        f"{name}, unseen" if label in evaluation.unseen else name
+        for label, name in enumerate(CLASS_NAMES[evaluation.dataset])
+    ]
+    embeddings = torch.from_numpy(arrays.embeddings)
     native = native_dimensions(config)
     positions, how = project(arrays.embeddings, style.projection, config.seed, native)
     frames = None
@@ -45,14 +50,14 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         frames = Frames(snapshot_captions(trained), Points(moving[..., :2], seen.labels, names))
     space = Space(
         points=Points(positions[:, :2], arrays.labels, names),
-        predicted=arrays.neighbor_labels[:, 0],
+        predicted=np.where(evaluation.seen, arrays.neighbor_labels[:, 0], arrays.labels),
         images=trained.dataset.test.images.numpy(),
-        directions=trained.test_directions[0].numpy(),
+        directions=trained.directions(embeddings).numpy(),
         neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
         boundary=boundary_of(config).lines(),
         frames=frames,
     )
-    title = heading(trained, evaluation.counted, f"{how}, ").replace("\n", ", ")
+    title = heading(trained, evaluation.counted_all, f"{how}, ").replace("\n", ", ")
     path = out or trained.run.plots / "explorer.html"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,71 @@
+"""What an embedding makes of classes that it was not trained on.
+
+Beside retrieval and verification among the unseen classes by themselves: how well few labelled
+images of all classes tell all of them apart, and how well an image shows that its class is not in
+the gallery.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circlemnist.data.datasets import SHOTS
+from circlemnist.evaluation.metrics import PairSimilarities, nearest, roc_curve
+from circlemnist.evaluation.similarity import COSINE, Similarity
+
+DRAWS = 20
+KNOWN_ACCEPTED = 0.95
+
+
+def few_shot(
+    queries: tuple[Tensor, Tensor],
+    pool: tuple[Tensor, Tensor],
+    unseen: Tensor,
+    similarity: Similarity = COSINE,
+) -> dict[str, float]:
+    """Measure 1-NN against an index of `SHOTS` images of each class, the mean of `DRAWS` of them.
+
+    As the notebook of TensorFlow Similarity does: the index has seen and unseen classes alike.
+
+    Args:
+        queries: embeddings (Q, D) float and labels (Q,) int64, of all classes.
+        pool: the same of the images that an index is drawn from, `SHOTS` a class or more.
+        unseen: (Q,) bool, the queries of unseen classes; some are, and some are not.
+
+    Returns:
+        The share that is right of all queries, and of either kind; the same at every call.
+    """
+    (embeddings, labels), (gallery, of) = queries, pool
+    generator = torch.Generator().manual_seed(0)
+    places = [(of == label).nonzero()[:, 0].cpu() for label in of.unique()]
+    right = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
+    for _ in range(DRAWS):
+        drawn = [one[torch.randperm(len(one), generator=generator)[:SHOTS]] for one in places]
+        index = torch.cat(drawn).to(of.device)
+        _, found = nearest(embeddings, gallery[index], 1, similarity)
+        right += of[index][found[:, 0]] == labels
+    right /= DRAWS
+    groups = {"all": right, "seen": right[~unseen], "unseen": right[unseen]}
+    return {f"few-shot/{name}": float(shares.mean()) for name, shares in groups.items()}
+
+
+def rejection(similarities: Tensor, unseen: Tensor) -> dict[str, float]:
+    """Measure "is its class in the gallery?" by how alike the nearest gallery image is.
+
+    Args:
+        similarities: (Q,) float, of each query to the nearest of the gallery, which has seen
+            classes alone.
+        unseen: (Q,) bool, the queries of other classes; some are, and some are not.
+
+    Returns:
+        The area under the ROC curve of accepting the seen; and the share of the unseen that a
+        threshold accepts which accepts `KNOWN_ACCEPTED` of the seen, or more.
+    """
+    seen_scores, unseen_scores = (
+        np.sort(similarities[chosen].float().cpu().numpy()) for chosen in (~unseen, unseen)
+    )
+    threshold = seen_scores[int((1 - KNOWN_ACCEPTED) * len(seen_scores) + 1e-9)]
+    return {
+        "rejection/roc_auc": roc_curve(PairSimilarities(seen_scores, unseen_scores)).area,
+        f"rejection/fpr@tpr={KNOWN_ACCEPTED:g}": float((unseen_scores >= threshold).mean()),
+    }

@@ -1,0 +1,126 @@
+"""Classes left out of training are measured by themselves, and the others without them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from circlemnist.config import Config
+from circlemnist.data.datasets import SHOTS, Dataset, Split, load_dataset
+from circlemnist.evaluation import metrics
+from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.similarity import COSINE, DISTANCE, Similarity
+from circlemnist.evaluation.unseen import few_shot, rejection
+from circlemnist.models.embedder import build_embedder, embed
+
+UNSEEN = (2, 7, 9)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Dataset:
+    return load_dataset("digits", Path())
+
+
+def only(split: Split, classes: tuple[int, ...]) -> Split:
+    return split.where(torch.isin(split.labels, torch.tensor(classes)))
+
+
+@pytest.mark.parametrize("similarity", [COSINE, DISTANCE], ids=["cosine", "distance"])
+def test_seen_classes_are_measured_as_if_there_were_no_others(
+    whole: Dataset, similarity: Similarity
+) -> None:
+    embedder = build_embedder(Config(net="tiny", dim=8, loss="center"))
+    embedder.on_sphere = similarity is COSINE
+    seen = tuple(label for label in range(10) if label not in UNSEEN)
+    alone = Dataset("digits", only(whole.train, seen), only(whole.test, seen))
+    expected, _ = measure(embedder, alone, similarity=similarity)
+    found, arrays = measure(embedder, whole.leave_out(UNSEEN), similarity=similarity)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+    others = only(whole.test, UNSEEN)
+    within = metrics.retrieval(embed(embedder, others.images), others.labels, similarity)
+    assert {name: found[f"unseen/{name}"] for name in within} == pytest.approx(within)
+    pairs = metrics.pair_similarities(embed(embedder, others.images), others.labels, similarity)
+    for name in ("roc_auc", "eer", "tar@far=1e-02"):
+        assert found[f"unseen/{name}"] == pytest.approx(metrics.verification(pairs)[name])
+
+    # every image is kept, with its neighbours among the images of seen classes
+    np.testing.assert_array_equal(arrays.labels, whole.test.labels)
+    assert not np.isin(arrays.neighbor_labels, UNSEEN).any()
+    np.testing.assert_array_equal(
+        arrays.neighbor_labels, alone.train.labels[torch.from_numpy(arrays.neighbors).long()]
+    )
+    unseen = torch.isin(whole.test.labels, torch.tensor(UNSEEN))
+    nearest = torch.from_numpy(arrays.neighbor_similarities[:, 0])
+    for name, value in rejection(nearest, unseen).items():
+        assert found[name] == pytest.approx(value)
+
+
+def embeddings(spread: float) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Two sets of unit rows about ten directions, with their labels."""
+    generator = torch.Generator().manual_seed(1)
+    centers = torch.nn.functional.normalize(torch.randn(10, 6, generator=generator))
+
+    def around(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.randint(10, (count,), generator=generator)
+        rows = centers[labels] + spread * torch.randn(count, 6, generator=generator)
+        return torch.nn.functional.normalize(rows), labels
+
+    return around(300), around(900)
+
+
+def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
+    """Within what twenty draws differ by from five hundred by another hand."""
+    queries, pool = embeddings(0.4)
+    unseen = torch.isin(queries[1], torch.tensor(UNSEEN))
+    found = few_shot(queries, pool, unseen)
+    random, shares = np.random.default_rng(5), []
+    for _ in range(500):
+        index = np.concatenate(
+            [random.choice(np.flatnonzero(pool[1] == c), SHOTS, replace=False) for c in range(10)]
+        )
+        nearest = KNeighborsClassifier(1).fit(pool[0][index], pool[1][index])
+        right = nearest.predict(queries[0]) == queries[1].numpy()
+        shares.append([right.mean(), right[~unseen].mean(), right[unseen].mean()])
+    for name, values in zip(("all", "seen", "unseen"), np.array(shares).T, strict=True):
+        error = values.std() * (1 / 20 + 1 / 500) ** 0.5
+        assert abs(found[f"few-shot/{name}"] - values.mean()) < 4 * error
+    assert found == few_shot(queries, pool, unseen)
+    assert 0.3 < found["few-shot/all"] < 0.95
+
+
+def test_few_shot_draws_from_each_class_alike() -> None:
+    """A class of 20 images among thousands has all of them in every index."""
+    common = torch.eye(2)[torch.zeros(5000, dtype=torch.int64)]
+    rare = torch.eye(2)[torch.ones(SHOTS, dtype=torch.int64)]
+    labels = torch.tensor([0] * 5000 + [1] * SHOTS)
+    queries = (torch.eye(2), torch.tensor([0, 1]))
+    found = few_shot(queries, (torch.cat([common, rare]), labels), torch.tensor([False, True]))
+    assert set(found.values()) == {1.0}
+
+
+@given(
+    st.lists(st.integers(-20, 20), min_size=1, max_size=60),
+    st.lists(st.integers(-20, 20), min_size=1, max_size=60),
+)
+def test_rejection_against_another_hand(seen: list[int], unseen: list[int]) -> None:
+    scores = torch.tensor([*seen, *unseen]) / 20
+    of_unseen = torch.tensor([False] * len(seen) + [True] * len(unseen))
+    found = rejection(scores, of_unseen)
+    assert found["rejection/roc_auc"] == pytest.approx(roc_auc_score(~of_unseen, scores))
+    # the strictest of all thresholds that accept enough
+    rates = [(np.mean(np.array(seen) >= t), np.mean(np.array(unseen) >= t)) for t in range(-20, 21)]
+    least = min(falsely for truly, falsely in rates if truly >= 0.95 - 1e-12)
+    assert found["rejection/fpr@tpr=0.95"] == pytest.approx(least)
+
+
+def test_evaluation_of_a_run_names_its_unseen_classes(unseen_run: Path) -> None:
+    report = json.loads((unseen_run / "eval.json").read_text())
+    assert report["unseen"] == [0, 3, 8]
+    assert {"unseen/map@r", "unseen/tar@far=1e-04", "few-shot/unseen"} < set(report["metrics"])

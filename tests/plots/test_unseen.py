@@ -1,0 +1,71 @@
+"""Pictures tell unseen classes from seen ones, and count mistakes among the seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.explorer.write import write_page
+from circlemnist.plots.style import LIGHT, Style
+from circlemnist.runs.run import Run
+from tests.plots.figures import drawn, words
+
+UNSEEN = (0, 3, 8)
+
+
+@pytest.fixture
+def unseen(unseen_run: Path) -> TrainedRun:
+    return TrainedRun(Run(unseen_run))
+
+
+def test_unseen_points_are_triangles(unseen: TrainedRun) -> None:
+    figure = drawn("embedding", unseen)
+    (legend,) = figure.legends
+    entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
+    markers = {text.get_text(): handle.get_marker() for handle, text in entries}
+    for label in range(10):
+        name = f"{label}, unseen" if label in UNSEEN else str(label)
+        assert markers[name] == ("^" if label in UNSEEN else "o")
+    clouds = [part for part in figure.axes[0].collections if isinstance(part, PathCollection)]
+    labels = unseen.evaluation.arrays.labels
+    count = int(np.isin(labels, UNSEEN).sum())
+    sizes = {len(cloud.get_paths()[0].vertices): len(cloud.get_offsets()) for cloud in clouds[:2]}
+    assert sizes == {4: count, max(sizes): len(labels) - count}
+    assert "105 of unseen classes" in figure.get_suptitle()
+    recall = unseen.evaluation.metrics["unseen/recall@1"]
+    assert f"unseen recall@1 {100 * recall:.2f} %" in figure.get_suptitle()
+
+
+def test_similarities_of_the_unseen_have_a_row_of_their_own(
+    unseen: TrainedRun, unseen_run: Path
+) -> None:
+    figure = drawn("similarities", unseen)
+    metrics = json.loads((unseen_run / "eval.json").read_text())["metrics"]
+    left, right, left_below, right_below = figure.axes
+    assert (left.get_title(), left_below.get_title()) == ("seen classes", "unseen classes")
+    for axes, name in ((right, "roc_auc"), (right_below, "unseen/roc_auc")):
+        assert axes.get_title() == f"area under the curve {100 * metrics[name]:.2f} %"
+
+
+def test_mistakes_are_of_seen_classes(unseen: TrainedRun) -> None:
+    arrays = unseen.evaluation.arrays
+    seen = ~np.isin(arrays.labels, UNSEEN)
+    wrong = int((arrays.neighbor_labels[seen, 0] != arrays.labels[seen]).sum())
+    assert wrong > 0
+    assert f"{wrong} wrong" in words(drawn("embedding", unseen))
+    counts = [
+        int(text.get_text().split("\n")[0]) for text in drawn("confusion", unseen).axes[0].texts
+    ]
+    assert sum(counts) == seen.sum()
+    queries = [axes.get_xlabel() for axes in drawn("neighbors", unseen).axes[::8]]
+    assert queries
+    assert not set(queries) & set(map(str, UNSEEN))
+
+
+def test_page_names_them_and_takes_none_for_a_mistake(unseen: TrainedRun, tmp_path: Path) -> None:
+    page = write_page(unseen, Style(LIGHT, projection="pca"), tmp_path / "page.html").read_text()
+    assert "3, unseen" in page
+    assert "4, unseen" not in page
