@@ -16,7 +16,7 @@ from circlemnist.data.datasets import SHOTS, Dataset, Split, load_dataset
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.similarity import COSINE, DISTANCE, Similarity
-from circlemnist.evaluation.unseen import few_shot, rejection
+from circlemnist.evaluation.unseen import DRAWS, few_shot, rejection
 from circlemnist.models.embedder import build_embedder, embed
 
 UNSEEN = (2, 7, 9)
@@ -57,6 +57,10 @@ def test_seen_classes_are_measured_as_if_there_were_no_others(
         arrays.neighbor_labels, alone.train.labels[torch.from_numpy(arrays.neighbors).long()]
     )
     unseen = torch.isin(whole.test.labels, torch.tensor(UNSEEN))
+    queries = embed(embedder, whole.test.images), whole.test.labels
+    pool = embed(embedder, whole.train.images), whole.train.labels
+    for name, value in few_shot(queries, pool, unseen, similarity).items():
+        assert found[name] == pytest.approx(value)
     nearest = torch.from_numpy(arrays.neighbor_similarities[:, 0])
     for name, value in rejection(nearest, unseen).items():
         assert found[name] == pytest.approx(value)
@@ -95,14 +99,27 @@ def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
     assert 0.3 < found["few-shot/all"] < 0.95
 
 
-def test_few_shot_draws_from_each_class_alike() -> None:
-    """A class of 20 images among thousands has all of them in every index."""
-    common = torch.eye(2)[torch.zeros(5000, dtype=torch.int64)]
-    rare = torch.eye(2)[torch.ones(SHOTS, dtype=torch.int64)]
+def test_index_has_as_many_of_each_class() -> None:
+    """Of a class of 20 images among thousands it has all; and 20 of the thousands."""
+    sizes = []
+
+    def between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        sizes.append(b.sum(0).tolist())
+        return COSINE.between(a, b)
+
     labels = torch.tensor([0] * 5000 + [1] * SHOTS)
-    queries = (torch.eye(2), torch.tensor([0, 1]))
-    found = few_shot(queries, (torch.cat([common, rare]), labels), torch.tensor([False, True]))
-    assert set(found.values()) == {1.0}
+    pool, queries = (torch.eye(2)[labels], labels), (torch.eye(2), torch.tensor([0, 1]))
+    counting = Similarity("cosine", between, 1, (-1, 1))
+    few_shot(queries, pool, torch.tensor([False, True]), counting)
+    assert sizes == [[SHOTS, SHOTS]] * DRAWS
+
+
+def test_few_shot_tells_seen_and_unseen_apart() -> None:
+    """The one query of an unseen class lies among the images of the other."""
+    labels = torch.tensor([0, 1] * SHOTS)
+    queries = (torch.eye(2)[[0, 0, 0, 0]], torch.tensor([0, 0, 0, 1]))
+    found = few_shot(queries, (torch.eye(2)[labels], labels), queries[1] == 1)
+    assert found == {"few-shot/all": 0.75, "few-shot/seen": 1.0, "few-shot/unseen": 0.0}
 
 
 @given(
