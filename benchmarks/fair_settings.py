@@ -2,10 +2,13 @@
 
     python -m benchmarks.fair_settings                   # about 20 minutes on 2 cores
     python -m benchmarks.fair_settings --losses triplet  # one loss
+    python -m benchmarks.fair_settings --plane           # embeddings of two numbers, 8 trials each
 
 A trial trains the default network for one epoch on the first 55,000 training images of MNIST, with
 one thread, and is measured on the last 5,000: 1-NN against the first 20,000 and MAP@R among
 themselves. The 20 settings of a loss are points of a Sobol sequence in the box `BOXES` has for it.
+With `--plane` it is the network of `configs/plane.toml`, and the box is of `IN_PLANE`: what ten
+classes in a plane leave room for.
 Prints the best of each, by 1-NN, then MAP@R. The test images are never looked at. What was tried is
 kept in a file, a line a trial, and is not tried again.
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 import torch
 from scipy.stats import qmc
 
+from benchmarks.family import plane_settings
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.metrics import knn_accuracy, nearest, retrieval
@@ -34,7 +38,7 @@ from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
 from circlemnist.training.state import Diverged
 
-TRIALS = 20
+TRIALS, TRIALS_IN_PLANE = 20, 8
 HELD_OUT, GALLERY = 5_000, 20_000
 # gamma and lr on a logarithmic scale, m on a linear one
 BOXES: dict[str, dict[str, tuple[float, float]]] = {
@@ -49,6 +53,18 @@ BOXES: dict[str, dict[str, tuple[float, float]]] = {
     "adacos": {"lr": (0.02, 1)},
     "center": {"gamma": (1e-4, 0.3), "lr": (0.01, 0.5)},
 }
+IN_PLANE: dict[str, dict[str, tuple[float, float]]] = {
+    "circle": {"gamma": (8, 128), "m": (0.3, 0.8), "lr": (0.02, 0.3)},
+    "circle-class": {"gamma": (8, 128), "m": (0.5, 0.8), "lr": (0.02, 0.3)},
+    "triplet": {"m": (0.02, 0.4), "lr": (0.05, 1)},
+    "contrastive": {"m": (0.6, 0.95), "lr": (0.02, 0.5)},
+    "softmax": {"gamma": (8, 128), "lr": (0.02, 0.5)},
+    "sphereface": {"gamma": (8, 64), "m": (2, 4), "lr": (0.02, 0.3)},
+    "cosface": {"gamma": (8, 128), "m": (0.02, 0.3), "lr": (0.02, 0.3)},
+    "arcface": {"gamma": (8, 128), "m": (0.02, 0.4), "lr": (0.02, 0.3)},
+    "adacos": {"lr": (0.02, 1)},
+    "center": {"gamma": (1e-3, 0.3), "lr": (0.01, 0.3)},
+}
 
 
 @dataclass(frozen=True)
@@ -56,23 +72,27 @@ class Trial:
     """What one setting of a loss reached; shares as 0-1, 0 where the loss was not finite."""
 
     loss: str
+    plane: bool
     number: int
     settings: dict[str, float]
     one_nn: float
     map_at_r: float
 
 
-def settings_of(loss: str) -> Iterator[dict[str, float]]:
+def settings_of(loss: str, plane: bool) -> Iterator[dict[str, float]]:
     """Give the settings of each trial."""
-    box = BOXES[loss]
+    box = (IN_PLANE if plane else BOXES)[loss]
     sampler = qmc.Sobol(len(box), seed=0)
-    for point in sampler.random(TRIALS):
-        yield {name: placed(loss, name, share) for name, share in zip(box, point, strict=True)}
+    for point in sampler.random(TRIALS_IN_PLANE if plane else TRIALS):
+        yield {
+            name: placed(loss, name, share, box[name])
+            for name, share in zip(box, point, strict=True)
+        }
 
 
-def placed(loss: str, name: str, share: float) -> float:
+def placed(loss: str, name: str, share: float, side: tuple[float, float]) -> float:
     """Return the value at a share, 0-1, of the way through a side of the box, in 3 digits."""
-    low, high = BOXES[loss][name]
+    low, high = side
     if name == "m":
         value = low + share * (high - low)
         return float(int(value)) if loss == "sphereface" else round(value, 3)
@@ -85,30 +105,32 @@ def images(data_dir: Path) -> Dataset:
     return load_dataset("mnist", data_dir).hold_out(HELD_OUT)
 
 
-def tried(loss: str, number: int, settings: dict[str, float], data_dir: Path) -> Trial:
+def tried(loss: str, plane: bool, number: int, settings: dict[str, float], data_dir: Path) -> Trial:
     """Train with one setting and measure it."""
     torch.set_num_threads(1)
     dataset = images(data_dir)
-    config = Config(dataset="mnist", loss=loss, epochs=1, **settings)  # type: ignore[arg-type]
+    base = plane_settings(loss) if plane else {}
+    config = Config(**{**base, "dataset": "mnist", "loss": loss, "epochs": 1, **settings})
     state = build_training(config, dataset.train)
     progress = Progress("quiet", config, len(dataset.train))
     try:
         train_epoch(state, config, dataset.train, progress, StopSignals())
     except Diverged:
-        return Trial(loss, number, settings, 0.0, 0.0)
+        return Trial(loss, plane, number, settings, 0.0, 0.0)
     test, similarity = dataset.test, similarity_of(config)
     queries = embed(state.embedder, test.images)
     gallery = embed(state.embedder, dataset.train.images[:GALLERY])
     _, neighbors = nearest(queries, gallery, 1, similarity)
     one_nn = knn_accuracy(dataset.train.labels[neighbors], test.labels, 1)
     map_at_r = retrieval(queries, test.labels, similarity)["map@r"]
-    return Trial(loss, number, settings, one_nn, map_at_r)
+    return Trial(loss, plane, number, settings, one_nn, map_at_r)
 
 
 def main() -> None:
     """Parse the arguments, try what was not tried, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
+    parser.add_argument("--plane", action="store_true", help="embeddings of two numbers")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trials at once")
     parser.add_argument("--kept", type=Path, default=Path("fair_settings.jsonl"))
@@ -116,21 +138,22 @@ def main() -> None:
     kept = arguments.kept
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
     trials = [Trial(**json.loads(line)) for line in lines]
-    known = {(trial.loss, trial.number) for trial in trials}
+    plane = arguments.plane
+    known = {(trial.loss, trial.plane, trial.number) for trial in trials}
     todo = [
-        (loss, number, settings, arguments.data_dir)
+        (loss, plane, number, settings, arguments.data_dir)
         for loss in arguments.losses
-        for number, settings in enumerate(settings_of(loss))
-        if (loss, number) not in known
+        for number, settings in enumerate(settings_of(loss, plane))
+        if (loss, plane, number) not in known
     ]
     with ProcessPoolExecutor(arguments.jobs) as pool, kept.open("a", encoding="utf-8") as file:
         for trial in pool.map(tried, *zip(*todo, strict=True)) if todo else ():
             trials.append(trial)
             print(json.dumps(asdict(trial)), file=file, flush=True)
-    print("| loss | settings | wrong of 5,000 by 1-NN | MAP@R | median of the 20 |")
+    print("| loss | settings | wrong of 5,000 by 1-NN | MAP@R | median of the trials |")
     print("| --- | --- | --- | --- | --- |")
     for loss in arguments.losses:
-        of_loss = [trial for trial in trials if trial.loss == loss]
+        of_loss = [trial for trial in trials if (trial.loss, trial.plane) == (loss, plane)]
         of_loss.sort(key=lambda trial: (-trial.one_nn, -trial.map_at_r))
         best, median = of_loss[0], of_loss[len(of_loss) // 2]
         settings = ", ".join(f"{name} {value:g}" for name, value in best.settings.items())

@@ -5,10 +5,11 @@
     python -m benchmarks.family --plane --data-dir data    # embeddings of two numbers
 
 Each loss has its own gamma, m and lr, which `benchmarks.fair_settings` chose on held-out training
-images, and Circle Loss the default ones; the rest is the default recipe, or with `--plane` that
-of `PLANE`. Each run is a process of its own with one thread, `--at-once` of them beside each other,
-and is measured on the test images after its last epoch. What was reached is kept in a file, a line
-a run, and is not trained again.
+images, and Circle Loss the default ones; the rest is the default recipe. With `--plane` it is
+`configs/plane.toml`, and gamma, m and lr are those of `IN_PLANE`, chosen likewise. Each run is a
+process of its own with one thread, `--at-once` of them beside each other, and is measured on the
+test images after its last epoch. What was reached is kept in a file, a line a run, and is not
+trained again.
 """
 
 import argparse
@@ -16,21 +17,47 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from benchmarks.quality import CORES, Outcome, spread, train
-from circlemnist.family import FAMILY, OF_CLASSES
+from benchmarks.quality import CORES, ROOT, Outcome, spread, train
+from circlemnist.config import read_settings
+from circlemnist.family import FAMILY
 
-PLANE = ("--dim", "2", "--fold", "64", "--hidden-layers", "2")
+PLANE = ROOT / "configs" / "plane.toml"
+# gamma, m and lr of the best of 8 trials, in a plane
+IN_PLANE: dict[str, dict[str, float]] = {}
+# its star is of embeddings of any length, whose directions the softmax chooses
+UNBOUND = {"class_weights": "learned", "last_norm": False}
+
+
+def plane_settings(loss: str) -> dict[str, Any]:
+    """Return the settings of a loss in a plane, but for its gamma, m and lr."""
+    member, settings = FAMILY[loss], read_settings(PLANE)
+    left_out = ("gamma", "m", "lr", *(() if member.of_classes else ("class_weights",)))
+    rest = {name: settings[name] for name in settings if name not in left_out}
+    return {**rest, "loss": loss, **({} if member.on_sphere else UNBOUND)}
 
 
 def flags_of(loss: str, plane: bool) -> list[str]:
     """Return what tells the training of a loss from the default one."""
-    flags = ["--loss", loss]
-    if plane:
-        flags += PLANE
-        if loss in OF_CLASSES and FAMILY[loss].on_sphere:
-            flags += ["--class-weights", "fixed"]
-    return flags
+    settings = plane_settings(loss) | IN_PLANE[loss] if plane else {"loss": loss}
+    return [word for name, value in settings.items() for word in as_flag(name, value)]
+
+
+def as_flag(name: str, value: Any) -> list[str]:
+    """Return the words that give `circlemnist train` a setting."""
+    spelled = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{spelled}" if value else f"--no-{spelled}"]
+    return [f"--{spelled}", str(value)]
+
+
+def picture_of(loss: str, seed: int, arguments: argparse.Namespace) -> Path | None:
+    """Return the file that the embeddings of a run are drawn into, if they are."""
+    if arguments.pictures is None or seed > 0:
+        return None
+    folder: Path = arguments.pictures
+    return folder / f"{'plane-' if arguments.plane else ''}{loss}.png"
 
 
 def main() -> None:
@@ -38,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
     parser.add_argument("--plane", action="store_true", help="embeddings of two numbers")
+    parser.add_argument("--pictures", type=Path, help="folder to draw the first seed of each into")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--at-once", type=int, default=CORES)
@@ -52,17 +80,21 @@ def main() -> None:
     }
     # seed by seed, so that a table cut short has as many of each
     todo = [
-        ([*flags_of(loss, arguments.plane), *arguments.more], seed)
+        (
+            [*flags_of(loss, arguments.plane), *arguments.more],
+            seed,
+            picture_of(loss, seed, arguments),
+        )
         for seed in range(arguments.seeds)
         for loss in arguments.losses
     ]
-    left = [(flags, seed) for flags, seed in todo if (tuple(flags), seed) not in known]
+    left = [job for job in todo if (tuple(job[0]), job[1]) not in known]
     with (
         ThreadPoolExecutor(arguments.at_once) as pool,
         arguments.kept.open("a", encoding="utf-8") as file,
     ):
-        found = pool.map(lambda job: train([*job[0], *data], job[1], threads=1), left)
-        for (flags, seed), outcome in zip(left, found, strict=True):
+        found = pool.map(lambda job: train([*job[0], *data], job[1], 1, job[2]), left)
+        for (flags, seed, _), outcome in zip(left, found, strict=True):
             known[tuple(flags), seed] = outcome
             row = {"flags": flags, "outcome": asdict(outcome)}
             print(json.dumps(row), file=file, flush=True)

@@ -38,23 +38,35 @@ class Outcome:
         return 100 * self.metrics[metric]
 
 
-def train(flags: Sequence[str], seed: int, threads: int) -> Outcome:
-    """Train one seed with `flags` of `circlemnist train`, and read what it left."""
+def train(flags: Sequence[str], seed: int, threads: int, picture: Path | None = None) -> Outcome:
+    """Train one seed with `flags` of `circlemnist train`, and read what it left.
+
+    Args:
+        picture: file to draw the test embeddings into, small.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "circlemnist", "train", *flags, "--quiet"]
-        place = ["--seed", str(seed), "--outputs", folder, "--name", "run"]
-        subprocess.run(
-            [*command, *place],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        )
         run = Path(folder) / "run"
+        place = ["--seed", str(seed), "--outputs", folder, "--name", "run"]
+        circlemnist("train", *flags, "--quiet", *place, threads=threads)
+        if picture is not None:
+            circlemnist(
+                "plot", str(run), "--width", "600", "--out", str(picture.resolve()), threads=threads
+            )
         metrics = json.loads((run / "eval.json").read_text())["metrics"]
         with (run / "history.csv").open() as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     return Outcome(seed, metrics, sum(seconds), len(seconds))
+
+
+def circlemnist(*args: str, threads: int) -> None:
+    """Run the program in a process of its own."""
+    subprocess.run(
+        [sys.executable, "-m", "circlemnist", *args],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+    )
 
 
 def train_seeds(flags: Sequence[str], seeds: Sequence[int], at_once: int) -> Iterator[Outcome]:
