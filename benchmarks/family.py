@@ -13,13 +13,11 @@ trained again.
 """
 
 import argparse
-import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import CORES, ROOT, Outcome, spread, train
+from benchmarks.kept import Job, trained
+from benchmarks.quality import CORES, ROOT, spread
 from circlemnist.config import read_settings
 from circlemnist.family import FAMILY
 
@@ -38,10 +36,11 @@ def plane_settings(loss: str) -> dict[str, Any]:
     return {**rest, "loss": loss, **({} if member.on_sphere else UNBOUND)}
 
 
-def flags_of(loss: str, plane: bool) -> list[str]:
+def flags_of(loss: str, arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return what tells the training of a loss from the default one."""
-    settings = plane_settings(loss) | IN_PLANE[loss] if plane else {"loss": loss}
-    return [word for name, value in settings.items() for word in as_flag(name, value)]
+    settings = plane_settings(loss) | IN_PLANE[loss] if arguments.plane else {"loss": loss}
+    words = [word for name, value in settings.items() for word in as_flag(name, value)]
+    return (*words, *arguments.more)
 
 
 def as_flag(name: str, value: Any) -> list[str]:
@@ -72,36 +71,17 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, default=Path("family.jsonl"))
     parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
     arguments = parser.parse_args()
-    data = ["--dataset", "mnist", "--data-dir", str(arguments.data_dir.resolve())]
-    lines = arguments.kept.read_text("utf-8").splitlines() if arguments.kept.exists() else []
-    known = {
-        (tuple(row["flags"]), row["outcome"]["seed"]): Outcome(**row["outcome"])
-        for row in map(json.loads, lines)
-    }
     # seed by seed, so that a table cut short has as many of each
-    todo = [
-        (
-            [*flags_of(loss, arguments.plane), *arguments.more],
-            seed,
-            picture_of(loss, seed, arguments),
-        )
+    jobs = [
+        Job(flags_of(loss, arguments), seed, picture_of(loss, seed, arguments))
         for seed in range(arguments.seeds)
         for loss in arguments.losses
     ]
-    left = [job for job in todo if (tuple(job[0]), job[1]) not in known]
-    with (
-        ThreadPoolExecutor(arguments.at_once) as pool,
-        arguments.kept.open("a", encoding="utf-8") as file,
-    ):
-        found = pool.map(lambda job: train([*job[0], *data], job[1], 1, job[2]), left)
-        for (flags, seed, _), outcome in zip(left, found, strict=True):
-            known[tuple(flags), seed] = outcome
-            row = {"flags": flags, "outcome": asdict(outcome)}
-            print(json.dumps(row), file=file, flush=True)
+    known = trained(jobs, arguments.data_dir, arguments.at_once, arguments.kept)
     print(f"{CORES} cores, {arguments.at_once} at once, {' '.join(arguments.more)}")
     print("| loss | 1-NN, % | MAP@R, % | EER, % | s an epoch |\n| --- | --- | --- | --- | --- |")
     for loss in arguments.losses:
-        flags = (*flags_of(loss, arguments.plane), *arguments.more)
+        flags = flags_of(loss, arguments)
         outcomes = [known[flags, seed] for seed in range(arguments.seeds)]
         cells = [
             spread([outcome.percent(metric) for outcome in outcomes])

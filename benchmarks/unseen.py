@@ -1,0 +1,64 @@
+"""Measure losses on digits that they were not trained on: five splits, and one table.
+
+    python -m benchmarks.unseen --data-dir data          # ten losses, 5 splits, 3 seeds; hours
+    python -m benchmarks.unseen --losses circle triplet --seeds 1
+    python -m benchmarks.unseen --losses circle -- --m 0.4 --epochs 4
+
+Each split leaves four digits out of training, each digit is left out by two of them, and the first
+is that of TensorFlow Similarity's notebook. Settings are those of the losses, or what follows `--`.
+Each run is a process of its own with one thread, `--at-once` of them beside each other, measured on
+the test images after its last epoch. What was reached is kept in a file, a line a run, and is not
+trained again. Figures are in %, mean and standard deviation over all splits and seeds.
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.kept import Job, trained
+from benchmarks.quality import CORES, spread
+from circlemnist.family import FAMILY
+
+SPLITS = ("0,4,5,8", "1,2,3,6", "0,1,7,9", "2,5,7,8", "3,4,6,9")
+COLUMNS = {
+    "seen 1-NN": "1nn",
+    "seen MAP@R": "map@r",
+    "recall@1": "unseen/recall@1",
+    "MAP@R": "unseen/map@r",
+    "AUC": "unseen/roc_auc",
+    "EER": "unseen/eer",
+    "few-shot": "few-shot/unseen",
+    "rejection": "rejection/roc_auc",
+}
+
+
+def main() -> None:
+    """Parse the arguments, train what was not trained, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS)
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=CORES)
+    parser.add_argument("--kept", type=Path, default=Path("unseen.jsonl"))
+    parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
+    arguments = parser.parse_args()
+    # seed by seed and split by split, so that a table cut short has as many of each loss
+    jobs = {
+        (loss, split, seed): Job((*arguments.more, "--loss", loss, "--unseen", split), seed)
+        for seed in range(arguments.seeds)
+        for split in arguments.splits
+        for loss in arguments.losses
+    }
+    known = trained(list(jobs.values()), arguments.data_dir, arguments.at_once, arguments.kept)
+    print(f"{len(arguments.splits)} splits, {arguments.seeds} seeds, {' '.join(arguments.more)}")
+    print(f"| loss | {' | '.join(COLUMNS)} |\n| --- |{' --- |' * len(COLUMNS)}")
+    for loss in arguments.losses:
+        outcomes = [known[job.flags, job.seed] for key, job in jobs.items() if key[0] == loss]
+        cells = [
+            spread([outcome.percent(metric) for outcome in outcomes]) for metric in COLUMNS.values()
+        ]
+        print(f"| {loss} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
