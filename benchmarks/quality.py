@@ -50,7 +50,7 @@ def train(flags: Sequence[str], seed: int, threads: int, picture: Path | None = 
         circlemnist("train", *flags, "--quiet", *place, threads=threads)
         if picture is not None:
             circlemnist(
-                "plot", str(run), "--width", "600", "--out", str(picture.resolve()), threads=threads
+                "plot", str(run), "--width", "480", "--out", str(picture.resolve()), threads=threads
             )
         metrics = json.loads((run / "eval.json").read_text())["metrics"]
         with (run / "history.csv").open() as file:
