@@ -55,6 +55,8 @@ def measure_tables(groups: Sequence["Group"], numbers: list[str]) -> Iterator[st
     names = [_short(group.name) for group in groups]
     columns = {}
     for name, measure in MEASURES.items():
+        if not any(name in run.metrics for group in groups for run in group.runs):
+            continue
         column = []
         for group in groups:
             deviation = group.deviation(name)

@@ -26,7 +26,7 @@ class Measured:
         run: the run.
         config: its settings.
         images: the data set, and which of its images were measured, in words.
-        labels: (N,) int64, of these images.
+        labels: (N,) int64, of these images, those of seen classes.
         right: (N,) bool, which of them 1-NN gets right.
         metrics: name → value, as in `eval.json`.
     """
@@ -42,8 +42,8 @@ class Measured:
     def of(cls, run: Run, config: Config, evaluation: Evaluation) -> "Measured":
         """Keep of an evaluation what a comparison needs."""
         arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted)
-        right = arrays.neighbor_labels[:, 0] == arrays.labels
-        return cls(run, config, images, arrays.labels, right, evaluation.metrics)
+        labels, nearest = (of[evaluation.seen] for of in (arrays.labels, arrays.neighbor_labels))
+        return cls(run, config, images, labels, nearest[:, 0] == labels, evaluation.metrics)
 
     def same_images(self, other: "Measured") -> bool:
         """Tell whether both were measured on the same images."""

@@ -1,6 +1,6 @@
 """The measures of an embedding by name: which way is better, how a value is written; no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -51,4 +51,16 @@ MEASURES = {
     "recall@0.75": Measure("recall at cosine 0.75"),
     "mean_sp": Measure("mean cosine of like pairs", share=False),
     "mean_sn": Measure("mean cosine of unlike pairs", low=True, share=False),
+}
+OF_PAIRS = tuple(MEASURES)[3:]
+# where classes are left out of training
+MEASURES |= {
+    f"unseen/{name}": replace(MEASURES[name], title=f"{MEASURES[name].title}, unseen classes")
+    for name in OF_PAIRS
+} | {
+    "few-shot/all": Measure("1-NN, 20 images a class"),
+    "few-shot/seen": Measure("1-NN, 20 images a class, seen classes"),
+    "few-shot/unseen": Measure("1-NN, 20 images a class, unseen classes"),
+    "rejection/roc_auc": Measure("unseen told from seen, area under the ROC curve"),
+    "rejection/fpr@tpr=0.95": Measure("unseen that pass where 95 % of the seen do", low=True),
 }

@@ -83,7 +83,8 @@ class TrainedRun:
         dataset = self.dataset.first(gallery)
         found = measure(self.embedder, dataset, self.config.views, self.similarity)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
-        evaluation = Evaluation(*of, self.config.unseen_classes, self.checkpoint, *found, len(dataset.train))
+        what = (*of, self.config.unseen_classes, self.checkpoint)
+        evaluation = Evaluation(*what, *found, len(dataset.train))
         save_evaluation(self.run, evaluation)
         return evaluation
 

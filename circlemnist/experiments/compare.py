@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from circlemnist.config import Config
+from circlemnist.config import Config, setting_type
 from circlemnist.errors import UserError
 from circlemnist.evaluation.groups import Group, Measured, grouped
 from circlemnist.evaluation.mcnemar import Comparison, compared
@@ -107,7 +107,8 @@ def _order(config: Config) -> list[float | str]:
     order: list[float | str] = []
     for setting in fields(config):
         value, choices = getattr(config, setting.name), setting.metadata["limits"].choices
-        order.append(choices.index(value) if choices else -math.inf if value is None else value)
+        missing = "" if setting_type(setting.name) is str else -math.inf
+        order.append(choices.index(value) if choices else missing if value is None else value)
     return order
 
 
