@@ -4,7 +4,7 @@ import re
 
 from tests.conftest import ROOT, invoke
 
-COMMANDS = ("train", "eval", "plot", "explore", "sweep")
+COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare")
 README = (ROOT / "README.md").read_text("utf-8")
 
 

@@ -1,34 +1,117 @@
 """`circlemnist compare`."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from circlemnist.cli.comparison import as_text
-from circlemnist.cli.messages import say
-from circlemnist.cli.options import place_options
+from circlemnist.cli.messages import flag, say, spelled
+from circlemnist.cli.options import (
+    PrintablePath,
+    kind_option,
+    place_options,
+    projection_option,
+    theme_option,
+    typed,
+    width_option,
+)
+from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
+
+NAMED = 3  # runs and sweeps that a folder of pictures is named after
+LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
+HELP = f"""Set runs side by side: settings, measures, whether two differ, pictures.
+
+RUN and SWEEP are names or folders; of a sweep, all its finished trainings are taken. Runs that
+differ by their seed alone are a row of mean ± standard deviation. Two rows are tested by McNemar's
+exact test, on the images that each gets right.
+
+\b
+{LINES}
+
+\b
+Examples:
+  circlemnist compare mine yours
+  circlemnist compare losses --kind embedding --theme dark
+  circlemnist compare losses mine --kind none --json
+"""
 
 
-@click.command()
+@click.command(help=HELP)
 @click.argument("names", metavar="RUN|SWEEP...", nargs=-1, required=True)
 @place_options
+@kind_option([*COMPARED, "all", "none"], "all")
+@projection_option
+@theme_option
+@width_option(SIDE_BY_SIDE, "picture")
+@click.option(
+    "--out",
+    type=PrintablePath(file_okay=False),
+    help="folder of the pictures  [default: one in comparisons/ beside the runs]",
+)
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of tables")
+@click.pass_context
 def compare(
-    names: tuple[str, ...], outputs: Path, data_dir: str | None, device: str, for_machines: bool
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    outputs: Path,
+    data_dir: str | None,
+    device: str,
+    kinds: tuple[str, ...],
+    projection: str,
+    theme: str,
+    width: int,
+    out: Path | None,
+    for_machines: bool,
 ) -> None:
-    """Set runs side by side: settings, measures, pictures, and whether two differ.
+    """Set the runs side by side, print the tables, draw the pictures, say where they are."""
+    chosen = chosen_kinds(ctx, kinds)
 
-    RUN and SWEEP are names or folders; of a sweep, all its trainings are taken. Runs that differ by
-    their seed alone make one row, of mean ± standard deviation. Two rows are tested by McNemar's
-    exact test on the images that each gets right.
-
-    \b
-    Examples:
-      circlemnist compare mine yours
-      circlemnist compare losses --json
-    """
     from circlemnist.experiments.compare import side_by_side
+    from circlemnist.plots.side_by_side.draw import draw_groups
+    from circlemnist.plots.style import THEMES, Style
 
     found = side_by_side(outputs, names, data_dir, device, say)
-    click.echo(json.dumps(found.as_dict(), indent=2) if for_machines else as_text(found))
+    if not for_machines:
+        click.echo(as_text(found))
+    style = Style(THEMES[theme], projection, width=width)
+    folder = out or outputs / "comparisons" / folder_name(names)
+    pictures = []
+    for path in draw_groups(found.groups, chosen, style, folder):
+        pictures.append(str(path))
+        if not for_machines:
+            click.echo(f"picture: {path}")
+    if for_machines:
+        click.echo(json.dumps({**found.as_dict(), "pictures": pictures}, indent=2))
+
+
+def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
+    """Return the kinds to draw.
+
+    Raises:
+        click.UsageError: none is to be drawn beside others, or a flag was typed that changes
+            nothing.
+    """
+    if "none" in kinds and len(set(kinds)) > 1:
+        raise click.UsageError("--kind none goes with no other kind")
+    chosen = [] if "none" in kinds else list(COMPARED if "all" in kinds else dict.fromkeys(kinds))
+    idle = [] if chosen else ["theme", "width", "out"]
+    if not any("projection" in COMPARED[kind].uses for kind in chosen):
+        idle.append("projection")
+    for name in idle:
+        if typed(ctx, name):
+            spelled_kinds = " ".join(f"--kind {kind}" for kind in dict.fromkeys(kinds))
+            raise click.UsageError(f"{flag(name)} has no effect with {spelled_kinds}")
+    return chosen
+
+
+def folder_name(names: Sequence[str]) -> str:
+    """Return what names the pictures of a comparison: what is compared, if that is not too much."""
+    stems = [Path(name).resolve().name for name in names]
+    if len(stems) <= NAMED and sum(map(len, stems)) <= 150:
+        return "_".join(stems)
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return f"{stems[0][:100]}_and_{len(stems) - 1}_more_{digest[:8]}"

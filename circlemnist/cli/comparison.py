@@ -31,7 +31,7 @@ def about(groups: Sequence["Group"]) -> str:
     """Return what was measured, in how many runs."""
     images = dict.fromkeys(", ".join(run.images) for group in groups for run in group.runs)
     count = sum(len(group.runs) for group in groups)
-    text = f"{count} runs, {', '.join(images)}"
+    text = f"{count} runs: {'; '.join(images)}"
     if len(images) > 1:
         return f"{text}: measures on different images are not to be set against each other"
     return text
@@ -101,7 +101,7 @@ def _verdict(p: float) -> str:
     """What a p says, and how often chance makes as much of two that are alike."""
     cases = f"in {100 * p:.0f} of 100 cases" if p >= 0.005 else "in fewer than 1 of 100 cases"
     shown = "A difference" if p < ALPHA else "No difference is shown"
-    return f"{shown}: chance makes one as large, or larger, of two that are alike {cases}"
+    return f"{shown}: chance makes one as large of two that are alike {cases}"
 
 
 def _setting(value: object) -> str:

@@ -1,6 +1,6 @@
 """The flags: one for every setting of `Config`, and those that commands share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -109,6 +109,30 @@ theme_option = click.option(
     show_default=True,
     help="colours",
 )
+
+
+def kind_option(kinds: Sequence[str], default: str) -> Callable[..., Any]:
+    """Return the option of what to draw, one or several of `kinds`."""
+    return click.option(
+        "--kind",
+        "kinds",
+        type=click.Choice(kinds),
+        multiple=True,
+        default=[default],
+        show_default=True,
+        help="what to draw; several, or all",
+    )
+
+
+def width_option(default: int, files: str) -> Callable[..., Any]:
+    """Return the option of the width of pictures in files of that kind."""
+    return click.option(
+        "--width",
+        type=click.IntRange(200, 10_000),
+        default=default,
+        show_default=True,
+        help=f"of a {files}, in pixels",
+    )
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,10 +9,12 @@ from circlemnist.cli.messages import flag, spelled
 from circlemnist.cli.options import (
     NearestChoice,
     PrintablePath,
+    kind_option,
     projection_option,
     run_options,
     theme_option,
     typed,
+    width_option,
 )
 from circlemnist.cli.show import show_in
 from circlemnist.family import FAMILY
@@ -38,15 +40,7 @@ Examples:
 
 @click.command(help=HELP)
 @run_options
-@click.option(
-    "--kind",
-    "kinds",
-    type=click.Choice([*KINDS, "all"]),
-    multiple=True,
-    default=["embedding"],
-    show_default=True,
-    help="what to draw; several, or all",
-)
+@kind_option([*KINDS, "all"], "embedding")
 @click.option(
     "--split",
     type=click.Choice(SPLITS),
@@ -62,13 +56,7 @@ Examples:
     help=f"of gradients; several  [default: {', '.join(FIG_2)}, and that of the run]",
 )
 @theme_option
-@click.option(
-    "--width",
-    type=click.IntRange(200, 10_000),
-    default=WIDTH,
-    show_default=True,
-    help="of a PNG, GIF or MP4, in pixels",
-)
+@width_option(WIDTH, "PNG, GIF or MP4")
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),

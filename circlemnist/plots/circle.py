@@ -57,7 +57,9 @@ def circle_figure(clouds: Sequence[tuple[str, Array]], boundary: Boundary, blank
     with blank.figure(*((7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows))) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes, (caption, density) in zip(panels.flat, clouds, strict=False):
-            _draw_cloud(axes, density, boundary, blank.theme, named=len(clouds) == 1)
+            draw_cloud(axes, density, boundary, blank.theme)
+            if len(clouds) == 1:
+                _name_optimum(axes, blank.theme)
             beyond = f"{100 * share_beyond(density, boundary):.1f} % outside the {boundary.name}"
             axes.set_title(f"{caption}\n{beyond}", fontsize=11, pad=12)
         for axes in panels.flat[len(clouds) :]:
@@ -69,27 +71,37 @@ def circle_figure(clouds: Sequence[tuple[str, Array]], boundary: Boundary, blank
     return figure
 
 
-def _draw_cloud(axes: Axes, density: Array, boundary: Boundary, theme: Theme, named: bool) -> None:
+def draw_cloud(
+    axes: Axes, density: Array, boundary: Boundary, theme: Theme, most: float | None = None
+) -> None:
+    """Draw a density over the plane, the decision boundary and the optimum.
+
+    Args:
+        most: the density of the deepest colour; None for the most that there is.
+    """
+    deepest = float(density.max()) if most is None else most
     axes.imshow(
         density,
         origin="lower",
         extent=(-1, 1, -1, 1),
         cmap=shades(theme.paper, theme.like, theme.ink),
-        norm=PowerNorm(EXPONENT, vmin=0, vmax=max(float(density.max()), 1e-12)),
+        norm=PowerNorm(EXPONENT, vmin=0, vmax=max(deepest, 1e-12)),
         interpolation="nearest",
     )
     for line in boundary.lines():
         axes.plot(*line.T, color=theme.unlike, linewidth=1.8)
     axes.plot(0, 1, marker="*", markersize=14, color=theme.unlike, clip_on=False, zorder=3)
-    if named:
-        axes.annotate(
-            "optimum",
-            (0, 1),
-            xytext=(10, -5),
-            textcoords="offset points",
-            va="top",
-            color=theme.unlike,
-            fontsize=11,
-            bbox={"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1},
-        )
     axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+
+
+def _name_optimum(axes: Axes, theme: Theme) -> None:
+    axes.annotate(
+        "optimum",
+        (0, 1),
+        xytext=(10, -5),
+        textcoords="offset points",
+        va="top",
+        color=theme.unlike,
+        fontsize=11,
+        bbox={"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1},
+    )

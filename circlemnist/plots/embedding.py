@@ -1,5 +1,6 @@
 """The embedding space as a scatter plot: a plane, the unit circle, or both sides of the sphere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +103,10 @@ def embedding_figure(
     flat, theme = points.positions.shape[1] == 2, blank.theme
     with blank.figure(*((8, 7) if flat else (10, 5.2))) as figure:
         if flat:
-            _draw_plane(figure.add_subplot(), points, theme, mistakes, behind)
+            draw_plane(figure.add_subplot(), points, theme, mistakes, behind)
         else:
-            _draw_sphere(figure, points, theme, mistakes, behind)
+            halves = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
+            draw_sphere(halves, points, theme, mistakes, behind)
         marked = [] if mistakes is None or not len(mistakes.indices) else [_dot(mistakes, theme)]
         if centers is not None:
             # a line of its own colour about it: it lies in the midst of its class
@@ -131,9 +133,17 @@ def _size(points: Points) -> float:
     return float(np.clip(30_000 / len(points.labels), 5, 30))
 
 
-def _draw_plane(
-    axes: Axes, points: Points, theme: Theme, mistakes: Mistakes | None, behind: Points | None
+def draw_plane(
+    axes: Axes,
+    points: Points,
+    theme: Theme,
+    mistakes: Mistakes | None = None,
+    behind: Points | None = None,
 ) -> None:
+    """Draw points (N, 2) with the names of their classes, and the rest as `embedding_figure` does.
+
+    Axes are those of the unit circle where all points lie on it, and not shown elsewhere.
+    """
     for drawn, alpha in ((behind, 0.15), (points, 0.7)):
         if drawn is None:
             continue
@@ -221,18 +231,17 @@ def _within(points: Array, place: Array, distance: float) -> int:
     return int((np.abs(points - place).max(1) < distance).sum())
 
 
-def _draw_sphere(
-    figure: Figure,
+def draw_sphere(
+    halves: Sequence[Axes],
     points: Points,
     theme: Theme,
-    mistakes: Mistakes | None,
-    behind: Points | None,
+    mistakes: Mistakes | None = None,
+    behind: Points | None = None,
 ) -> None:
+    """Draw points (N, 3) of the unit sphere from opposite sides into two axes in space."""
     elevation, azimuth = VIEW
-    for place, (view, side) in enumerate(
-        [((elevation, azimuth), "one side"), ((-elevation, azimuth + 180), "the other side")], 1
-    ):
-        axes = figure.add_subplot(1, 2, place, projection="3d")
+    views = (((elevation, azimuth), "one side"), ((-elevation, azimuth + 180), "the other side"))
+    for axes, (view, side) in zip(halves, views, strict=True):
         assert isinstance(axes, Axes3D)
         if behind is not None:
             far = behind.where(behind.positions @ _toward(view) > 0)

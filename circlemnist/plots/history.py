@@ -48,10 +48,9 @@ def history_figure(
     }
     with blank.figure(8, 7) as figure:
         panels = figure.subplots(4 if one_nn else 3, 1, sharex=True)
-        _line(panels[0], epochs, columns["loss"], theme.ink)
+        curve(panels[0], epochs, columns["loss"], theme.ink)
         panels[0].set_ylabel("loss")
-        if columns["loss"].min() > 0 and columns["loss"].max() > 20 * columns["loss"].min():
-            panels[0].set_yscale("log")
+        scale_loss(panels[0], columns["loss"])
         gap = columns["mean_sp"][-1] - columns["mean_sn"][-1]
         # names of neighbouring lines stand apart
         sides = ("center", "center") if abs(gap) > NEAR else ("bottom", "top")
@@ -59,7 +58,7 @@ def history_figure(
             ("mean $s_p$", "mean_sp", theme.like, sides[0 if gap >= 0 else 1]),
             ("mean $s_n$", "mean_sn", theme.unlike, sides[1 if gap >= 0 else 0]),
         ):
-            _line(panels[1], epochs, columns[key], color)
+            curve(panels[1], epochs, columns[key], color)
             panels[1].annotate(
                 name,
                 (epochs[-1], columns[key][-1]),
@@ -70,10 +69,10 @@ def history_figure(
                 annotation_clip=False,
             )
         panels[1].set(ylabel="cosine", ylim=(-1.05, 1.05))
-        _line(panels[2], epochs, columns["lr"], theme.ink)
+        curve(panels[2], epochs, columns["lr"], theme.ink)
         panels[2].set_ylabel("lr")
         if one_nn:
-            _line(panels[3], one_nn[0], 100 * one_nn[1], theme.ink)
+            curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink)
             panels[3].set_ylabel("1-NN, %,\nof a sample")
         for axes in panels:
             axes.grid(axis="y", linewidth=0.6)
@@ -84,5 +83,12 @@ def history_figure(
     return figure
 
 
-def _line(axes: Axes, x: Array, y: Array, color: str) -> None:
+def scale_loss(axes: Axes, loss: Array) -> None:
+    """Make the axis of a loss (E,) logarithmic where it is positive and falls far."""
+    if loss.min() > 0 and loss.max() > 20 * loss.min():
+        axes.set_yscale("log")
+
+
+def curve(axes: Axes, x: Array, y: Array, color: str) -> None:
+    """Draw values over epochs, with a dot at each while they are few."""
     axes.plot(x, y, color=color, linewidth=1.8, marker="o", markersize=4 if len(x) < 40 else 0)

@@ -49,3 +49,12 @@ KINDS = {
         needs_snapshots=True,
     ),
 }
+
+
+SIDE_BY_SIDE = 1600  # pixels
+# of several runs: the module of `side_by_side` that has the name draws it
+COMPARED = {
+    "embedding": Kind("the embedding spaces, of the same images", uses=("projection",)),
+    "circle": Kind("pairs in the (s_n, s_p) plane, with each loss's decision boundary"),
+    "history": Kind("similarities and loss over the epochs"),
+}

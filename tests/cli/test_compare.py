@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
+from circlemnist.cli.compare import folder_name
 from circlemnist.evaluation.measures import MEASURES
+from circlemnist.plots.kinds import COMPARED
+from circlemnist.runs.run import find_run
 from tests.conftest import assert_one_line_error, invoke
 
 TRAININGS = {
@@ -54,7 +58,7 @@ def metrics_of(run: Path) -> dict[str, float]:
 
 
 def compared(outputs: Path, *names: object) -> str:
-    result = invoke("compare", *names, "--outputs", outputs)
+    result = invoke("compare", *names, "--outputs", outputs, "--kind", "none")
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -146,7 +150,7 @@ def test_a_sweep_is_all_its_finished_trainings(sweep: Path) -> None:
         ["arc-0", "arc-1"],
     ]
     (sweep / "cells" / "arc-1" / "history.csv").unlink()
-    result = invoke("compare", "losses", "--outputs", outputs)
+    result = invoke("compare", "losses", "--outputs", outputs, "--kind", "none")
     assert result.exit_code == 0, result.output
     assert "1 of 4 trainings of losses are not finished" in result.stderr
     assert "without a partner, and left out: seeds 1" in result.stdout
@@ -160,20 +164,30 @@ def test_a_run_that_is_not_measured_is_measured(outputs: Path) -> None:
     assert (outputs / "arc-0" / "eval.json").exists()
 
 
+def changed(run: Path, name: str, old: str, new: str) -> None:
+    """Copy a run to `name` beside it, with another line in its settings."""
+    copy = Path(shutil.copytree(run, run.parent / name))
+    text = (copy / "config.toml").read_text()
+    assert old in text
+    (copy / "config.toml").write_text(text.replace(old, new))
+
+
 def test_different_images_are_in_the_table_and_not_tested(outputs: Path) -> None:
-    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--holdout", 300, "--quiet")
-    invoke("train", *args, "--outputs", outputs, "--name", "held")
+    changed(outputs / "arc-0", "held", "holdout = 0", "holdout = 360")
+    path = outputs / "held" / "eval.json"
+    path.write_text(path.read_text().replace('"test"', '"held-out training"'))
     text = compared(outputs, "circle-0", "held")
-    assert "360 test images, digits, 300 held-out training images: measures on different" in text
+    assert "360 test images; digits, 360 held-out training images: measures on different" in text
     assert "no McNemar's test: they were measured on different images" in text
-    assert columns_of(text)["holdout"] == {"1": "0", "2": "300"}
+    assert columns_of(text)["holdout"] == {"1": "0", "2": "360"}
 
 
 def test_three_groups_are_not_tested(outputs: Path) -> None:
-    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--m", 0.1, "--quiet")
-    invoke("train", *args, "--outputs", outputs, "--name", "third")
+    changed(outputs / "arc-0", "third", "momentum = 0.9", "momentum = 0.8")
     text = compared(outputs, "circle-0", "arc-0", "third")
     assert "no McNemar's test: it takes two groups, and this is 3 groups" in text
+    names = {line.split("  ")[1] for line in text.splitlines() if line.startswith("3  ")}
+    assert names == {"arcface", "loss arcface, momentum 0.8"}
 
 
 def test_seeds_alone_are_one_row(trained: Path) -> None:
@@ -184,7 +198,8 @@ def test_seeds_alone_are_one_row(trained: Path) -> None:
 
 def test_a_run_in_two_places_counts_once(outputs: Path) -> None:
     shutil.copytree(outputs / "arc-0", outputs / "copy")
-    result = invoke("compare", "circle-0", "arc-0", "copy", "--outputs", outputs)
+    args = ("--outputs", outputs, "--kind", "none")
+    result = invoke("compare", "circle-0", "arc-0", "copy", *args)
     assert "copy is left out: another run has its settings and its seed" in result.stderr
     assert columns_of(result.stdout)["seeds"] == {"1": "0", "2": "0"}
 
@@ -204,3 +219,52 @@ def test_what_cannot_be_compared_is_said_in_one_line(outputs: Path, tmp_path: Pa
     assert_one_line_error(refused("empty"), "empty has trained nothing yet")
     (outputs / "arc-0" / "eval.json").write_text("{")
     assert_one_line_error(refused("circle-0", "arc-0"), "eval.json is damaged", "circlemnist eval")
+
+
+def test_pictures_are_in_a_folder_that_is_no_run(outputs: Path) -> None:
+    args = ("circle-0", "arc-0", "--outputs", outputs)
+    before = {path.name for path in outputs.iterdir()}
+    result = invoke("compare", *args, "--projection", "pca", "--width", 400, "--json")
+    assert result.exit_code == 0, result.output
+    folder = outputs / "comparisons" / "circle-0_arc-0"
+    expected = [str(folder / f"{kind}.png") for kind in COMPARED]
+    assert json.loads(result.stdout)["pictures"] == expected
+    for path in expected:
+        assert imread(path).shape[1] == 400
+    assert {path.name for path in outputs.iterdir()} == {*before, "comparisons"}
+    assert find_run(outputs, None).name in TRAININGS
+    assert_one_line_error(invoke("plot", "comparisons", "--outputs", outputs), "no run")
+
+
+def test_pictures_go_where_they_are_wanted(outputs: Path, tmp_path: Path) -> None:
+    args = ("circle-0", "arc-0", "--outputs", outputs, "--kind", "history", "--theme", "dark")
+    result = invoke("compare", *args, "--out", tmp_path / "here")
+    assert f"picture: {tmp_path / 'here' / 'history-dark.png'}" in result.stdout.splitlines()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["history-dark.png"]
+
+
+def test_flags_without_effect_are_refused(tmp_path: Path) -> None:
+    for flags, words in (
+        (("--kind", "none", "--theme", "dark"), ("--theme has no effect with --kind none",)),
+        (("--kind", "none", "--out", tmp_path), ("--out has no effect with --kind none",)),
+        (("--kind", "circle", "--projection", "pca"), ("--projection", "--kind circle")),
+        (("--kind", "circle", "--kind", "none"), ("--kind none goes with no other",)),
+    ):
+        assert_one_line_error(invoke("compare", "a", "b", *flags), *words)
+
+
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [
+        (["a"], "a"),
+        (["a", "runs/b/"], "a_b"),
+        (list("abcd"), "a_and_3_more_"),
+        (["x" * 200, "y"], f"{'x' * 100}_and_1_more_"),
+    ],
+)
+def test_a_folder_of_pictures_is_named_after_what_is_compared(
+    names: list[str], folder: str
+) -> None:
+    assert re.fullmatch(rf"{folder}([0-9a-f]{{8}})?", folder_name(names))
+    assert folder_name(names) == folder_name(names)
+    assert folder_name([*"abcd"]) != folder_name([*"abce"])
