@@ -1,7 +1,7 @@
 """Deep metric learning with Circle Loss on MNIST.
 
-The public names are the losses and the statistics of their pairs; importing the package alone
-imports no torch.
+The public names are the losses, what takes them over many processes, and the statistics of their
+pairs; importing the package alone imports no torch.
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
         CenterLoss,
         CircleLoss,
         ClassCircleLoss,
+        GatheredLoss,
         PairStatistics,
+        References,
+        gather_references,
         pair_statistics,
     )
 
@@ -22,8 +25,11 @@ __all__ = [
     "CenterLoss",
     "CircleLoss",
     "ClassCircleLoss",
+    "GatheredLoss",
     "PairStatistics",
+    "References",
     "__version__",
+    "gather_references",
     "pair_statistics",
 ]
 

@@ -1,9 +1,10 @@
 """Circle Loss and its family: `CircleLoss` for pair-wise labels, `ClassCircleLoss` for class-level.
 
 A loss is an `nn.Module`, loss(embeddings (B, D), labels (B,)) -> (), and no more: what a training
-shows of its pairs is `pair_statistics`, for whichever loss. `LOSSES` names what makes each: classes
-of ours, and functions of `library.py`. `circle_kernel/plain.py` holds the formula of Circle Loss in
-its shortest form; the other files beside it are the same numbers faster and in less memory.
+shows of its pairs is `pair_statistics`, for whichever loss, and `GatheredLoss` takes any of them
+over the embeddings of many processes. `LOSSES` names what makes each: classes of ours, and
+functions of `library.py`. `circle_kernel/plain.py` holds the formula of Circle Loss in its shortest
+form; the other files beside it are the same numbers faster and in less memory.
 """
 
 import inspect
@@ -17,6 +18,7 @@ from circlemnist.losses.center import CenterLoss
 from circlemnist.losses.circle import CircleLoss
 from circlemnist.losses.class_circle import ClassCircleLoss
 from circlemnist.losses.class_weights import fix_class_weights
+from circlemnist.losses.gathered import GatheredLoss, References, gather_references
 from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
 __all__ = [
@@ -25,9 +27,12 @@ __all__ = [
     "CenterLoss",
     "CircleLoss",
     "ClassCircleLoss",
+    "GatheredLoss",
     "PairStatistics",
+    "References",
     "build_loss",
     "fix_class_weights",
+    "gather_references",
     "pair_statistics",
 ]
 

@@ -1,0 +1,230 @@
+"""A loss over the embeddings of all processes, with the gradient that one process would have.
+
+    network = DistributedDataParallel(network)
+    loss = GatheredLoss(CircleLoss())(network(images), labels)  # the images of this process
+    loss.backward()
+
+Let L be the loss of the global batch: the embeddings of all W processes, in the order of their
+ranks. Every process returns the value of L, and its backward pass gives
+
+    W dL/dx  to each of its own embeddings x
+    dL/dw    to each class weight w, the same on every process
+
+so that the mean over the processes, which DistributedDataParallel takes, is the gradient of one
+process that has the whole batch: for the network, where each process has the share of its own
+embeddings, and for class weights. Where gradients are added up in place of the mean,
+`(loss / W).backward()` gives the same.
+
+Nothing is divided by the number of processes: a mean over anchors, pairs or triplets is one over
+those of the global batch, and what follows the batches (the scale of AdaCos, the centres of Center
+Loss) follows the global one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from circlemnist.losses.circle import CircleLoss
+from circlemnist.losses.inputs import check_embeddings
+
+
+class References(NamedTuple):
+    """The global batch, as losses take references: `loss(embeddings, labels, *references)`."""
+
+    embeddings: Tensor
+    """(N, D) of all processes in the order of their ranks, float32, or float64 where they are."""
+    labels: Tensor
+    """(N,) int64."""
+    self_index: Tensor
+    """(B,) int64, the rows of the N that are this process's own."""
+
+
+def gather_references(
+    embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
+) -> References:
+    """Gather the embeddings of all processes, with gradients, and their labels.
+
+    Every process of the group calls it, and calls backward if one does. What the gathered rows get
+    as gradients is added up over the processes and goes back to the process that each row is from.
+    Without torch.distributed, or with one process, the batch is its own references.
+
+    Args:
+        embeddings: (B, D) of any float dtype; B may differ from process to process, and be 0.
+        labels: (B,) of any integer dtype.
+        group: the processes; default: all of them.
+
+    Raises:
+        TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit; on every
+            process where the embeddings of two processes differ in dimension or precision.
+    """
+    check_embeddings(embeddings, labels)
+    return _gathered(_as_computed(embeddings), labels.long(), group)
+
+
+class GatheredLoss(nn.Module):
+    """A loss of the family over the embeddings of all processes.
+
+    `CircleLoss` with pairs="anchor" computes the anchors of this process against all embeddings,
+    in tiles: the gathered embeddings are all that grows with the number of processes. Any other
+    loss is computed whole on every process.
+
+    Args:
+        loss: of `LOSSES`, or any loss(embeddings (N, D), labels (N,)) -> (). Its class weights are
+            the same on every process: of one seed, or sent by DistributedDataParallel.
+        group: the processes; default: all of them.
+
+    Raises:
+        ValueError: for a loss with reduction="none", which has no value of the global batch.
+
+    Values and gradients: at the top of this file. Without torch.distributed, or with one process,
+    it is the loss itself.
+    """
+
+    def __init__(self, loss: nn.Module, group: dist.ProcessGroup | None = None) -> None:
+        super().__init__()
+        if getattr(loss, "reduction", None) == "none":
+            raise ValueError(
+                "a gathered loss has one value, which reduction='none' has not: "
+                "take 'mean' or 'sum'"
+            )
+        self.loss, self.group = loss, group
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of the global batch; every process of the group calls it.
+
+        Args:
+            embeddings: (B, D) of this process, of any float dtype; B may differ from process to
+                process, and be 0.
+            labels: (B,) of any integer dtype.
+
+        Returns:
+            () tensor, the same on every process.
+
+        Raises:
+            TypeError, ValueError: as `gather_references` and the loss.
+        """
+        _, world = _place(self.group)
+        if world == 1:
+            return self.loss(embeddings, labels)  # type: ignore[no-any-return]
+        check_embeddings(embeddings, labels)
+        embeddings = _as_computed(embeddings)
+        references = _gathered(embeddings, labels.long(), self.group)
+        # a subclass may have changed what a mean is
+        if type(self.loss) is not CircleLoss or self.loss.pairs != "anchor":
+            return self.loss(*references[:2])  # type: ignore[no-any-return]
+        own = self.loss(embeddings, labels, *references)
+        if self.loss.reduction == "mean":
+            own = own * _share_of_anchors(labels, references.labels, own.dtype)
+        return _Sum.apply(own, world, self.group)  # type: ignore[no-any-return]
+
+
+def _place(group: dist.ProcessGroup | None) -> tuple[int, int]:
+    """Rank of this process in the group, and the number of processes there."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    rank = dist.get_rank(group)
+    if rank < 0:
+        raise ValueError("this process is not one of the group")
+    return rank, dist.get_world_size(group)
+
+
+def _as_computed(embeddings: Tensor) -> Tensor:
+    """In the precision that a loss computes in, and in which gradients are to be added up."""
+    return embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+
+
+def _gathered(rows: Tensor, labels: Tensor, group: dist.ProcessGroup | None) -> References:
+    """(B, D) rows and (B,) int64 labels of all processes."""
+    rank, world = _place(group)
+    if world == 1:
+        return References(rows, labels, torch.arange(len(labels), device=labels.device))
+    sizes, learned = _agreed(rows, world, group)
+    if learned and not rows.requires_grad:
+        rows = rows.detach().requires_grad_()  # as the others will wait for this one's backward
+    start = sum(sizes[:rank])
+    own = torch.arange(start, start + sizes[rank], device=labels.device)
+    everyone = _Gather.apply(rows, sizes, rank, group)
+    return References(everyone, _all_rows(labels, sizes, group), own)
+
+
+def _agreed(rows: Tensor, world: int, group: dist.ProcessGroup | None) -> tuple[list[int], bool]:
+    """The number of rows of each process, and whether any of them gets a gradient."""
+    size, dim = rows.shape
+    mine = [size, dim, int(rows.dtype == torch.float64), int(rows.requires_grad)]
+    sent = torch.tensor(mine, device=rows.device)
+    received = sent.new_empty(world * len(mine))
+    dist.all_gather_single(received, sent, group)
+    sizes, dims, doubles, learned = received.view(world, -1).T.tolist()
+    if len(set(dims)) > 1:
+        raise ValueError(f"embeddings differ in their dimension between processes: {dims}")
+    if len(set(doubles)) > 1:
+        raise TypeError(
+            "embeddings are float64 on some processes alone, of ranks "
+            f"{[rank for rank, double in enumerate(doubles) if double]}"
+        )
+    return sizes, any(learned)
+
+
+def _share_of_anchors(labels: Tensor, everyone: Tensor, dtype: torch.dtype) -> Tensor:
+    """Of all anchors with a positive and a negative, the share that has these labels: ()."""
+    classes, count = everyone.unique(return_counts=True)
+    both = (count > 1) & (count < len(everyone))
+    mine = both[torch.searchsorted(classes, labels.long())].sum()
+    share: Tensor = mine.to(dtype) / (both * count).sum().clamp_min(1)
+    return share
+
+
+class _Gather(torch.autograd.Function):
+    """(N, D) rows of all processes; a row's gradient is the sum of those of all processes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, sizes: list[int], rank: int, group: dist.ProcessGroup | None
+    ) -> Tensor:
+        ctx.sizes, ctx.rank, ctx.group = sizes, rank, group
+        return _all_rows(rows, sizes, group)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        most = max(ctx.sizes)
+        sent = torch.cat([_padded(part, most) for part in grads[0].split(ctx.sizes)])
+        received = sent.new_empty(most, *sent.shape[1:])
+        dist.reduce_scatter_single(received, sent, group=ctx.group)
+        return received[: ctx.sizes[ctx.rank]], None, None, None
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a () value over all processes, each of which has the same derivative by it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, world: int, group: dist.ProcessGroup | None) -> Tensor:
+        ctx.world = world
+        total: Tensor = value.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return grads[0] * ctx.world, None, None
+
+
+def _all_rows(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> Tensor:
+    """(N, ...) the rows of all processes, from the (B, ...) of this one."""
+    most = max(sizes)
+    received = rows.new_empty(len(sizes) * most, *rows.shape[1:])
+    dist.all_gather_single(received, _padded(rows.detach(), most).contiguous(), group)
+    if min(sizes) == most:
+        return received
+    return torch.cat([part[:n] for part, n in zip(received.split(most), sizes, strict=True)])
+
+
+def _padded(rows: Tensor, size: int) -> Tensor:
+    """(size, ...): the rows, then zeros; processes exchange tensors of one size."""
+    missing = rows.new_zeros(size - len(rows), *rows.shape[1:])
+    return torch.cat([rows, missing]) if len(missing) else rows
