@@ -171,11 +171,12 @@ def _agreed(rows: Tensor, world: int, group: dist.ProcessGroup | None) -> tuple[
 
 
 def _share_of_anchors(labels: Tensor, everyone: Tensor, dtype: torch.dtype) -> Tensor:
-    """Of all anchors with a positive and a negative, the share that has these labels: ()."""
+    """Of all anchors that have both kinds of pairs, the share that has these labels: ()."""
     classes, count = everyone.unique(return_counts=True)
-    both = (count > 1) & (count < len(everyone))
-    mine = both[torch.searchsorted(classes, labels.long())].sum()
-    share: Tensor = mine.to(dtype) / (both * count).sum().clamp_min(1)
+    # of one class alone nobody has negatives: then any share, of a loss that is 0, will do
+    has_positives = count > 1
+    mine = has_positives[torch.searchsorted(classes, labels.long())].sum()
+    share: Tensor = mine.to(dtype) / (has_positives * count).sum().clamp_min(1)
     return share
 
 

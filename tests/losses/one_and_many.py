@@ -156,9 +156,9 @@ def compare(rank: int, world: int) -> Errors:
 
 
 def compare_oddest(rank: int, world: int) -> Errors:
-    """The same of the ten losses with their defaults, the oddest batches, the usual way."""
+    """The same of the oddest batches, the usual way."""
     batches = {oddity: shards_of(world)[oddity] for oddity in ODDEST}
-    return apart(rank, world, LOSSES, batches, ("ddp",))
+    return apart(rank, world, VARIANTS, batches, ("ddp",))
 
 
 def apart(
