@@ -46,6 +46,7 @@ def draw(groups: Sequence[Group], style: Style) -> Figure:
 
 
 def _density(group: Group) -> Array:
-    embeddings, labels = TrainedRun(group.runs[0].run).test_directions
+    trained = TrainedRun(group.runs[0].run)
+    embeddings, labels = trained.test_points
     chosen = sample(len(labels))
-    return pair_density(embeddings[chosen], labels[chosen], BINS)
+    return pair_density(trained.directions(embeddings[chosen]), labels[chosen], BINS)
