@@ -78,9 +78,8 @@ def _space(group: Group, style: Style) -> Space:
     positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
     names = CLASS_NAMES[trained.evaluation.dataset]
     projected = arrays.embeddings.shape[1] > native
-    return Space(
-        Points(positions, arrays.labels[chosen], names), how, projected, config.member.on_sphere
-    )
+    points = Points(positions, arrays.labels[chosen], names, trained.evaluation.unseen)
+    return Space(points, how, projected, config.member.on_sphere)
 
 
 def turned(spaces: Sequence[Space]) -> list[Space]:
