@@ -112,9 +112,8 @@ def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
         plan_of("--vary", "m=0..1.5", "--trials", 3)
     with pytest.raises(UserError, match="same training"):
         plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
-    assert (
-        plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off", "--trials", 3).cells == 3
-    )
+    search = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off", "--trials", 3)
+    assert plan_of(*search).cells == 3
 
 
 @pytest.mark.parametrize(

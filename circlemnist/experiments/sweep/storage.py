@@ -15,7 +15,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages import JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
@@ -91,17 +91,22 @@ class Database:
             raise SettingError("storage", "must begin with postgresql://")
         if importlib.util.find_spec("psycopg") is None:
             raise UserError("`storage` needs psycopg: pip install 'circlemnist[postgres]'")
-        engine: dict[str, Any] = {
+        address = f"postgresql+psycopg://{rest}"
+        options: dict[str, Any] = {
             "pool_pre_ping": True,
             "connect_args": {"connect_timeout": PATIENCE},
         }
         with self.reached(), quiet():
-            self.storage = RDBStorage(
-                f"postgresql+psycopg://{rest}",
-                engine_kwargs=engine,
-                heartbeat_interval=HEARTBEAT,
-                grace_period=GRACE,
-            )
+            self._engine = sqlalchemy.create_engine(address, **options)
+            # of two that begin at once in an empty database, one makes the tables
+            with self.in_turn("circlemnist"):
+                self._database = RDBStorage(
+                    address,
+                    engine_kwargs=options,
+                    heartbeat_interval=HEARTBEAT,
+                    grace_period=GRACE,
+                )
+        self.storage = get_storage(self._database)  # which keeps finished trials in memory
 
     @contextmanager
     def reached(self) -> Iterator[None]:
@@ -122,21 +127,22 @@ class Database:
         """Do something for the study `name` that other processes do not do meanwhile."""
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         lock = sqlalchemy.text("select pg_advisory_xact_lock(:key)")
-        with self.storage.engine.begin() as connection:
+        with self._engine.begin() as connection:
             connection.execute(lock, {"key": key})
             yield
 
     def beat(self, trial_id: int) -> None:
         """Say that the process which claimed a trial is alive."""
-        self.storage.record_heartbeat(trial_id)
+        self._database.record_heartbeat(trial_id)
 
     def left(self, study_id: int) -> set[int] | None:
         """Ids of trials whose process is gone, or has lost the database for long."""
-        return set(self.storage._get_stale_trial_ids(study_id))
+        return set(self._database._get_stale_trial_ids(study_id))
 
     def close(self) -> None:
         """Close the connections."""
-        self.storage.engine.dispose()
+        self._database.engine.dispose()
+        self._engine.dispose()
 
 
 @contextmanager

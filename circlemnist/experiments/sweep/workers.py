@@ -1,13 +1,15 @@
 """The worker processes of a sweep, as the sweep sees them."""
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from circlemnist.experiments.sweep.worker import Answer, Job, work
+from circlemnist.training.signals import NAMES
 
 Task = TypeVar("Task")
 
@@ -23,9 +25,24 @@ class Hired(Generic[Task]):
         self.connection: Connection
         self.connection, theirs = spawn.Pipe()
         self.process = spawn.Process(target=work, args=(theirs, threads), daemon=True)
-        self.process.start()
+        with _no_signals():
+            self.process.start()
         theirs.close()  # so that its death closes the connection
         self.task: Task | None = None
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """Within, a process that is begun hears no Ctrl-C, not even while it loads its modules."""
+    names = [name for name in NAMES if hasattr(signal, name)]
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in names])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Workers(Generic[Task]):
