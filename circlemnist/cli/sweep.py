@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from circlemnist.cli.messages import flag, say
+from circlemnist.cli.messages import flag, say, spelled
 from circlemnist.cli.options import (
     NearestChoice,
     config_option,
@@ -177,7 +177,7 @@ def as_table(reached: "Reached") -> str:
 
     plan, cells = reached.plan, reached.cells
     about = f"{len(cells):,} cells of {plan.cells:,}, measured on {reached.about}"
-    lines = [f"failed: {varied}: {reason}" for varied, reason in reached.failed]
+    lines = [spelled(f"failed: {varied}: {reason}") for varied, reason in reached.failed]
     if not cells:
         return "\n".join([about, *lines])
     metrics = list(dict.fromkeys([plan.metric, *TABLE]))

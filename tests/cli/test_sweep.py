@@ -180,3 +180,60 @@ def test_storage_without_its_driver_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = invoke("sweep", *GRID, "--storage", "postgresql://127.0.0.1/x", "--outputs", tmp_path)
     assert_one_line_error(result, "psycopg", "circlemnist[postgres]")
+
+
+@pytest.mark.slow
+def test_search_stays_in_its_ranges_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    args = (*TINY, "--vary", "lr=0.01..0.5:log", "--vary", "dim=8..16", "--vary", "augment=on,off")
+    search = ("sweep", *args, "--trials", 3, "--seeds", 2, "--metric", "eer", "--name", "found")
+    result = invoke(*search, "--outputs", tmp_path)
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "found"
+    cells = read_cells(folder / "results.csv")
+    names = {path.name for path in (folder / "cells").iterdir()}
+    assert names == {f"trial{trial}_seed{seed}" for trial in range(3) for seed in (0, 1)}
+    assert [cell.seed for cell in cells] == [0, 1] * 3
+    assert len({cell.varied["lr"] for cell in cells}) == 3
+    for cell in cells:
+        assert 0.01 <= float(cell.varied["lr"]) <= 0.5
+        assert cell.varied["dim"] in range(8, 17)
+        assert cell.varied["augment"] in (True, False)
+    means = [statistics.mean(cell.metrics["eer"] for cell in cells[i : i + 2]) for i in (0, 2, 4)]
+    (best,) = (line for line in result.stdout.splitlines() if line.endswith("best"))
+    assert f"{100 * min(means):.2f} ±" in best
+    assert (folder / "plots" / "eer.png").exists()
+    again = invoke(*search, "--outputs", tmp_path)
+    assert read_cells(folder / "results.csv") == cells
+    assert again.stdout.endswith(result.stdout.partition("6 cells of 6")[2])
+
+
+@pytest.mark.slow
+def test_cell_that_diverges_is_named_and_the_others_are_trained(tmp_path: Path) -> None:
+    args = (*TINY, "--vary", "lr=0.08,1e6", "--no-last-norm", "--name", "some")
+    result = invoke("sweep", *args, "--outputs", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "1 cells of 2" in result.stdout
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("failed: "))
+    assert line.startswith("failed: lr 1000000: ")
+    assert "is not finite in epoch 1" in line
+    assert "lower --lr" in line
+    assert [cell.varied for cell in read_cells(tmp_path / "some" / "results.csv")] == [{"lr": 0.08}]
+    again = invoke("sweep", *args, "--outputs", tmp_path)
+    assert again.stdout in result.stdout
+    assert line in again.stdout
+
+
+@pytest.mark.slow
+def test_cell_that_cannot_be_written_ends_the_sweep_and_is_done_later(
+    swept: tuple[Path, Result], tmp_path: Path
+) -> None:
+    (tmp_path / "small" / "cells").mkdir(parents=True)
+    shutil.copy(swept[0] / "sweep.toml", tmp_path / "small")
+    blocked = tmp_path / "small" / "cells" / "gamma16_seed0"
+    blocked.write_text("no folder")
+    stopped = invoke("sweep", *GRID, "--outputs", tmp_path, "--quiet")
+    assert_one_line_error(stopped, "gamma16_seed0")
+    blocked.unlink()
+    assert invoke("sweep", *GRID, "--outputs", tmp_path).exit_code == 0
+    cells = [read_cells(folder / "small" / "results.csv") for folder in (swept[0].parent, tmp_path)]
+    assert cells[0] == cells[1]

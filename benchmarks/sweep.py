@@ -1,0 +1,113 @@
+"""What a sweep costs beside its trainings: two at once against one, a cell, ten thousand results.
+
+    python -m benchmarks.sweep --data-dir data
+
+Trains 20 cells (5 gammas × 4 m), an epoch of MNIST each, with `--jobs 1` and with `--jobs 2`, in
+turn; an epoch and the measuring of a cell are timed alone; 10,000 made-up results are read, put
+into a table and drawn. Expected on 2 cores: `--jobs 2` at most 0.9 of the time of `--jobs 1`, measuring
+under half an epoch, the sweep's own time under 0.3 s a cell, the made-up results under 5 s.
+"""
+
+import argparse
+import csv
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from circlemnist.cli.sweep import as_table
+from circlemnist.config import Config
+from circlemnist.data.datasets import load_dataset
+from circlemnist.evaluation.cells import Cell, read_cells, write_cells
+from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.measures import MEASURES
+from circlemnist.experiments.sweep.axes import Axis
+from circlemnist.experiments.sweep.folder import SweepFolder
+from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
+from circlemnist.experiments.sweep.sweep import Reached, draw
+from circlemnist.experiments.sweep.worker import GALLERY
+from circlemnist.training.build import build_training
+from circlemnist.training.loop import train_epoch
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import StopSignals
+
+
+def swept(flags: Sequence[str], jobs: int) -> tuple[float, float, int]:
+    """Run a sweep; return its seconds, those that its epochs took, and its cells."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "circlemnist", "sweep", *flags, "--jobs", str(jobs)]
+        begun = time.perf_counter()
+        subprocess.run(
+            [*command, "--quiet", "--outputs", folder, "--name", "sweep"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        seconds = time.perf_counter() - begun
+        cells = list(Path(folder, "sweep", "cells").iterdir())
+        epochs = 0.0
+        for cell in cells:
+            with (cell / "history.csv").open() as file:
+                epochs += sum(float(row["seconds"]) for row in csv.DictReader(file))
+    return seconds, epochs, len(cells)
+
+
+def timed(config: Config, data_dir: Path) -> tuple[float, float]:
+    """Return the seconds of an epoch, and of measuring a cell."""
+    dataset = load_dataset(config.dataset, data_dir).hold_out(HOLDOUT[config.dataset])
+    state = build_training(config, dataset.train)
+    begun = time.perf_counter()
+    quiet = Progress("quiet", config, len(dataset.train))
+    train_epoch(state, config, dataset.train, quiet, StopSignals())
+    trained = time.perf_counter()
+    measure(state.embedder, dataset.first(GALLERY))
+    return trained - begun, time.perf_counter() - trained
+
+
+def made_up(count: int) -> float:
+    """Return the seconds that it takes to read so many results, list them and draw them."""
+    side = round(count**0.5)
+    axes = [Axis(name, tuple(1 + i / side for i in range(side))) for name in ("gamma", "elastic")]
+    plan = Plan({"dataset": "mnist"}, tuple(axes), (0,), None, "1nn")
+    cells = [Cell(varied, 0, {name: random.random() for name in MEASURES}) for varied in plan.grid]
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = SweepFolder(Path(folder))
+        write_cells(sweep.results_file, cells)
+        begun = time.perf_counter()
+        reached = Reached(sweep, plan, read_cells(sweep.results_file), [])
+        as_table(reached)
+        draw(reached)
+        return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Parse the arguments, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--net", default=Config().net)
+    parser.add_argument("--gammas", default="16,32,64,128,256")
+    parser.add_argument("--ms", default="0,0.1,0.25,0.4")
+    parser.add_argument("--rounds", type=int, default=1)
+    arguments = parser.parse_args()
+    flags = ["--dataset", arguments.dataset, "--data-dir", str(arguments.data_dir.resolve())]
+    flags += ["--net", arguments.net, "--epochs", "1"]
+    flags += ["--vary", f"gamma={arguments.gammas}", "--vary", f"m={arguments.ms}"]
+    print(f"{os.cpu_count()} cores")
+    config = Config(dataset=arguments.dataset, net=arguments.net, epochs=1)
+    epoch, measuring = timed(config, arguments.data_dir)
+    print(f"epoch {epoch:.2f} s, measuring a cell {measuring:.2f} s, {measuring / epoch:.2f} of it")
+    for _ in range(arguments.rounds):
+        one, epochs, cells = swept(flags, 1)
+        two, _, _ = swept(flags, 2)
+        own = (one - epochs) / cells - measuring
+        print(f"{cells} cells: --jobs 1 {one:.1f} s, --jobs 2 {two:.1f} s, {two / one:.2f} of it")
+        print(f"beside training and measuring {own:.2f} s a cell, starting Python among it")
+    print(f"10,000 made-up results listed and drawn in {made_up(10_000):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
