@@ -156,6 +156,14 @@ def test_a_sweep_is_all_its_finished_trainings(sweep: Path) -> None:
     assert "without a partner, and left out: seeds 1" in result.stdout
 
 
+def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None:
+    changed(outputs / "arc-0", "half", "epochs = 1", "epochs = 2")
+    args = ("--outputs", outputs, "--kind", "none")
+    result = invoke("compare", "circle-0", "half", *args)
+    assert "half has trained 1 of 2 epochs" in result.stderr
+    assert columns_of(result.stdout)["run"] == {"1": "circle-0", "2": "half"}
+
+
 def test_a_run_that_is_not_measured_is_measured(outputs: Path) -> None:
     before = metrics_of(outputs / "arc-0")
     (outputs / "arc-0" / "eval.json").unlink()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -20,6 +21,7 @@ from circlemnist.evaluation.groups import Group, Measured
 from circlemnist.evaluation.pair_plane import pair_density, share_beyond
 from circlemnist.evaluation.results import Arrays, Evaluation, save_evaluation
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
+from circlemnist.plots.side_by_side import panels
 from circlemnist.plots.side_by_side.draw import draw_groups
 from circlemnist.plots.side_by_side.panels import Grid, sample
 from circlemnist.plots.style import DARK, LIGHT, Style
@@ -89,10 +91,10 @@ def panels_of(figure: Figure) -> list[Axes]:
 def test_the_planes_hold_the_pairs_of_each_run(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, 3)
     figure = drawn("circle", groups)
-    panels = panels_of(figure)
-    assert len(panels) == 3
+    captioned = panels_of(figure)
+    assert len(captioned) == 3
     scales = set()
-    for axes, group in zip(panels, groups, strict=True):
+    for axes, group in zip(captioned, groups, strict=True):
         arrays = np.load(group.runs[0].run.embeddings_file)
         boundary = boundary_of(group.runs[0].config)
         embeddings, labels = (torch.from_numpy(arrays[key]) for key in ("embeddings", "labels"))
@@ -132,8 +134,8 @@ def test_the_histories_hold_every_epoch_of_every_seed(tmp_path: Path) -> None:
 def test_the_embeddings_are_those_of_the_first_seed_turned_to_lie_alike(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, 3, seeds=2)
     figure = drawn("embedding", groups)
-    panels = panels_of(figure)
-    positions = [np.asarray(axes.collections[0].get_offsets()) for axes in panels]
+    captioned = panels_of(figure)
+    positions = [np.asarray(axes.collections[0].get_offsets()) for axes in captioned]
     for points, group in zip(positions, groups, strict=True):
         embeddings = np.load(group.runs[0].run.embeddings_file)["embeddings"].astype(float)
         centred = embeddings - embeddings.mean(0)
@@ -147,8 +149,8 @@ def test_the_embeddings_are_those_of_the_first_seed_turned_to_lie_alike(tmp_path
     ]
     for other in centres[1:]:
         assert np.sum(np.asarray(centres[0]) * other) > 0
-    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in panels}) == 1
-    assert all(np.abs(points).max() <= panels[0].get_xlim()[1] for points in positions)
+    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in captioned}) == 1
+    assert all(np.abs(points).max() <= captioned[0].get_xlim()[1] for points in positions)
     assert any("the first seed of each\nPCA of 8-D" in text for text in words(figure))
 
 
@@ -170,8 +172,8 @@ def test_projections_of_several_kinds_say_which_is_which(tmp_path: Path) -> None
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     groups = [*groups_of(tmp_path / "a", 1), *groups_of(tmp_path / "b", 1, dim=3)]
-    panels = panels_of(drawn("embedding", groups))
-    assert [axes.get_title().splitlines()[-1] for axes in panels] == ["PCA of 8-D", "3-D"]
+    captioned = panels_of(drawn("embedding", groups))
+    assert [axes.get_title().splitlines()[-1] for axes in captioned] == ["PCA of 8-D", "3-D"]
 
 
 def test_embeddings_of_any_length_do_not_shrink_the_others(tmp_path: Path) -> None:
@@ -192,11 +194,13 @@ def test_embeddings_of_any_length_do_not_shrink_the_others(tmp_path: Path) -> No
 def test_captions_do_not_overlap(tmp_path: Path, kind: str, count: int) -> None:
     groups = groups_of(tmp_path, count, seeds=2 if count == 2 else 1)
     figure = drawn(kind, groups)
-    panels = panels_of(figure)
-    assert [axes.get_title().split("\n")[0] for axes in panels] == [group.name for group in groups]
+    captioned = panels_of(figure)
+    assert [axes.get_title().split("\n")[0] for axes in captioned] == [
+        group.name for group in groups
+    ]
     assert figure.get_suptitle()
     suptitle = figure._suptitle  # type: ignore[attr-defined]
-    boxes = boxes_of(figure, [suptitle, *(axes.title for axes in panels)])
+    boxes = boxes_of(figure, [suptitle, *(axes.title for axes in captioned)])
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     # at its width in pixels, a letter of eleven points has ten pixels or more
     assert 11 / 72 * SIDE_BY_SIDE / figure.get_figwidth() >= 10
@@ -229,6 +233,34 @@ def test_pictures_are_files_of_the_width_asked_for(tmp_path: Path) -> None:
     paths = list(draw_groups(groups, ["history"], style, folder))
     assert paths == [folder / "history-dark.png"]
     assert imread(paths[0]).shape[1] == SIDE_BY_SIDE
+
+
+@pytest.mark.parametrize("kind", ["circle", "history"])
+def test_the_lowest_panel_of_each_column_has_numbers(tmp_path: Path, kind: str) -> None:
+    """Five panels in two rows of three: the last column ends above the others."""
+    figure = drawn(kind, groups_of(tmp_path, 5))
+    FigureCanvasAgg(figure).draw()
+    captioned = panels_of(figure)
+    below = [axes for axes in figure.axes if axes.axison and axes not in captioned] or captioned
+    numbered = [any(t.get_visible() for t in axes.get_xticklabels()) for axes in below]
+    assert numbered == [False, False, True, True, True]
+
+
+def test_of_many_images_a_sample_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panels, "SAMPLE", 50)
+    groups = groups_of(tmp_path, 2, dim=2)
+    chosen = np.linspace(0, IMAGES - 1, 50).round().astype(int)
+    figure = drawn("embedding", groups)
+    assert any("50 of 200 test images" in text for text in words(figure))
+    arrays = np.load(groups[1].runs[0].run.embeddings_file)
+    dots = panels_of(figure)[1].collections[0]
+    np.testing.assert_allclose(dots.get_offsets(), arrays["embeddings"][chosen])
+    colors = [to_hex(color) for color in np.asarray(dots.get_facecolors())]
+    assert colors == [LIGHT.classes[label] for label in arrays["labels"][chosen]]
+    arrays = np.load(groups[0].runs[0].run.embeddings_file)
+    some = (torch.from_numpy(arrays[key][chosen]) for key in ("embeddings", "labels"))
+    (image,) = panels_of(drawn("circle", groups))[0].images
+    np.testing.assert_array_equal(image.get_array(), pair_density(*some, 100))
 
 
 def test_a_grid_has_room_for_all() -> None:
