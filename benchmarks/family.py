@@ -23,7 +23,18 @@ from circlemnist.family import FAMILY
 
 PLANE = ROOT / "configs" / "plane.toml"
 # gamma, m and lr of the best of 8 trials, in a plane
-IN_PLANE: dict[str, dict[str, float]] = {}
+IN_PLANE: dict[str, dict[str, float]] = {
+    "circle": {"gamma": 9.3, "m": 0.503, "lr": 0.223},
+    "circle-class": {"gamma": 26.1, "m": 0.565, "lr": 0.0696},
+    "triplet": {"m": 0.026, "lr": 0.192},
+    "contrastive": {"m": 0.832, "lr": 0.197},
+    "softmax": {"gamma": 28.0, "lr": 0.0342},
+    "sphereface": {"gamma": 8.96, "m": 2.0, "lr": 0.223},
+    "cosface": {"gamma": 20.2, "m": 0.191, "lr": 0.0202},
+    "arcface": {"gamma": 14.2, "m": 0.324, "lr": 0.099},
+    "adacos": {"lr": 0.0433},
+    "center": {"gamma": 0.00413, "lr": 0.0748},
+}
 # its star is of embeddings of any length, whose directions the softmax chooses
 UNBOUND = {"class_weights": "learned", "last_norm": False}
 
