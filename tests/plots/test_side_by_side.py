@@ -23,11 +23,12 @@ from circlemnist.evaluation.results import Arrays, Evaluation, save_evaluation
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 from circlemnist.plots.side_by_side import panels
 from circlemnist.plots.side_by_side.draw import draw_groups
+from circlemnist.plots.side_by_side.embedding import Space, turned
 from circlemnist.plots.side_by_side.panels import Grid, sample
-from circlemnist.plots.style import DARK, LIGHT, Style
+from circlemnist.plots.style import DARK, LIGHT, Points, Style
 from circlemnist.runs.history import Epoch, read_history, write_history
 from circlemnist.runs.run import Run
-from tests.plots.figures import boxes_of, cloud, words
+from tests.plots.figures import DIGITS, boxes_of, cloud, words
 
 KINDS = list(COMPARED)
 PCA = Style(projection="pca")
@@ -152,6 +153,27 @@ def test_the_embeddings_are_those_of_the_first_seed_turned_to_lie_alike(tmp_path
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in captioned}) == 1
     assert all(np.abs(points).max() <= captioned[0].get_xlim()[1] for points in positions)
     assert any("the first seed of each\nPCA of 8-D" in text for text in words(figure))
+
+
+def test_projections_are_turned_and_mirrored_and_nothing_else() -> None:
+    positions, labels = cloud(2)
+    positions = positions * (3, 1)  # longer than wide
+    turn = np.array([[0.0, 1.0], [1.0, 0.0]])  # a mirror, too
+    spaces = [
+        Space(Points(where, of, DIGITS), "t-SNE of 8-D", projected, True)
+        for where, of, projected in (
+            (positions, labels, True),
+            (positions @ turn + 5, labels, True),
+            (positions @ turn, labels[::-1], True),
+            (positions @ turn + 5, labels, False),
+        )
+    ]
+    first, second, other, native = (space.points.positions for space in turned(spaces))
+    middle = (positions.max(0) + positions.min(0)) / 2
+    np.testing.assert_allclose(first, positions - middle)
+    np.testing.assert_allclose(second, first, atol=1e-9)
+    np.testing.assert_allclose(other, first @ turn, atol=1e-9)  # of other images: left as it lies
+    np.testing.assert_array_equal(native, positions @ turn + 5)
 
 
 @pytest.mark.parametrize(("dim", "axes_of_each"), [(2, 1), (3, 2)])

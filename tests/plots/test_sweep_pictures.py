@@ -68,6 +68,8 @@ def test_a_heat_map_holds_the_means_in_the_order_of_the_numbers(theme: Theme, me
         for m in sorted(MARGINS)
     ]
     np.testing.assert_allclose(image.get_array(), expected)
+    # no value is far off, and so the colours reach from the least to the most
+    assert image.get_clim() == pytest.approx((np.min(expected), np.max(expected)))
     assert [t.get_text() for t in axes.get_xticklabels()] == ["16", "32", "64", "128", "256"]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["0", "0.1", "0.25", "0.4"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("gamma", "m")
@@ -130,6 +132,7 @@ def test_many_cells_are_colours_alone() -> None:
     assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("seeds", [1, 4])
 @pytest.mark.parametrize(
     ("values", "scale"),
