@@ -29,7 +29,7 @@ Seen = dict[str, Tensor]
 Shards = list[tuple[Tensor, Tensor]]
 # by oddity of the batch, loss and way of averaging: by what is compared
 Errors = dict[str, dict[str, float]]
-ODDEST = ("a process without positives", "an empty process")
+ODDEST = ("a class on one process only", "an empty process")
 
 
 def built(variant: str) -> nn.Module:

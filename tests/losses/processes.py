@@ -1,6 +1,6 @@
 """Real processes that work together over gloo.
 
-They are forked from a server that has imported once what takes long.
+They are forked from a server that has imported once what takes long: what the first of them needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import torch
 import torch.distributed as dist
 
 LIMIT = timedelta(minutes=2)  # after which processes that wait for one another give up
-SLOW_IMPORTS = ["hypothesis", "pytest", "circlemnist.losses.library", "tests.losses.one_and_many"]
 
 
 def run(work: Callable[[int, int], Any], world: int, folder: Path) -> list[Any]:
@@ -29,7 +28,8 @@ def run(work: Callable[[int, int], Any], world: int, folder: Path) -> list[Any]:
         RuntimeError: with the traceback of the first process that failed.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(SLOW_IMPORTS)
+    # an optimizer imports the last of these, too
+    context.set_forkserver_preload([work.__module__, "circlemnist.losses.library", "torch._dynamo"])
     started = [
         context.Process(target=_work, args=(work, rank, world, folder)) for rank in range(world)
     ]
