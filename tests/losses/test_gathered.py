@@ -6,9 +6,6 @@ with `_` run in them.
 
 from __future__ import annotations
 
-import os
-import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +17,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from circlemnist import CircleLoss, GatheredLoss, gather_references
-from tests.conftest import ROOT
 from tests.losses.one_and_many import (
-    INPUTS,
     ODDEST,
     VARIANTS,
     WAYS,
     D,
     Errors,
     built,
-    built_network,
     compare,
     compare_oddest,
     difference,
@@ -38,7 +32,6 @@ from tests.losses.one_and_many import (
 from tests.losses.processes import run
 
 CLOSE = 1e-12
-GUIDE = ROOT / "docs" / "many-processes.md"
 
 
 def together(each: list[Errors]) -> Errors:
@@ -166,54 +159,6 @@ def test_references_are_those_of_all_processes_with_the_sum_of_gradients(
     rows = [[0, 1, 2], [3, 4, 5, 6, 7]]
     for rank, found in enumerate(two):
         assert found["_references"] == [both, [0, 1, 2, 0, 1, 2, 0, 1], rows[rank], True, [3.0]]
-
-
-def _guide(rank: int, world: int) -> list[list[float]]:
-    """Run the loop of the guide; the weights in the end."""
-    code = re.search(r"```python\n(import .*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-    assert code is not None
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = torch.tensor(free.getsockname()[1])
-    dist.broadcast(port, 0)
-    dist.destroy_process_group()
-    # what torchrun says to the processes that it starts
-    place = {
-        "RANK": rank,
-        "WORLD_SIZE": world,
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": int(port),
-    }
-    os.environ.update({name: str(value) for name, value in place.items()})
-    names = guide_data()
-    exec(code[1], names)
-    return [parameter.tolist() for parameter in names["network"].module.parameters()]
-
-
-def guide_data() -> dict[str, Any]:
-    """What the loop of the guide has: 9 images in batches of 4, the last with an empty share."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(9, INPUTS, generator=generator, dtype=torch.float64)
-    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])
-    sizes = {"epochs": 2, "batch_size": 4}
-    return {"make_network": built_network, "images": images, "labels": labels, **sizes}
-
-
-def test_the_loop_of_the_guide_trains_as_one_process(tmp_path: Path) -> None:
-    names = guide_data()
-    images, labels, network = names["images"], names["labels"], built_network()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    order = torch.Generator().manual_seed(0)
-    for _ in range(names["epochs"]):
-        for chosen in torch.randperm(len(images), generator=order).split(names["batch_size"]):
-            optimizer.zero_grad()
-            CircleLoss(gamma=80, m=0.25)(network(images[chosen]), labels[chosen]).backward()
-            optimizer.step()
-    for found in run(_guide, 2, tmp_path):
-        for ours, wanted in zip(found, network.parameters(), strict=True):
-            torch.testing.assert_close(
-                torch.tensor(ours, dtype=wanted.dtype), wanted.detach(), rtol=1e-9, atol=1e-12
-            )
 
 
 def _shapes(rank: int) -> list[list[int]]:
