@@ -4,9 +4,9 @@
 
 Trains 20 cells (5 gammas × 4 m), an epoch of MNIST each, with `--jobs 1` and with `--jobs 2`, in
 turn; an epoch and the measuring of a cell are timed alone; 10,000 made-up results are read, put
-into a table and drawn. Expected on 2 cores: `--jobs 2` at most 0.9 of the time of `--jobs 1`,
-measuring under half an epoch, the sweep's own time under 0.3 s a cell, the made-up results under
-5 s.
+into a table and drawn. Wanted on 2 cores: `--jobs 2` at most 0.9 of the time of `--jobs 1`,
+measuring under half an epoch, the sweep's own time under 0.3 s a cell (what is printed has its
+starting in it, once), the made-up results under 5 s.
 """
 
 import argparse
