@@ -38,15 +38,15 @@ class Limits:
 
 
 def class_list(text: str, classes: int) -> tuple[int, ...]:
-    """Return the classes that a text such as "5,0,4" names, ascending.
+    """Return the classes that a text such as "5,0,4" or "5+0+4" names, ascending.
 
     Args:
-        classes: how many there are; two of them or more must be left.
+        classes: how many there are; two of them or more must be named, and left.
 
     Raises:
         ValueError: with what is wrong, in words that follow the name of the setting.
     """
-    words = [word.strip() for word in text.split(",")]
+    words = [word.strip() for word in text.replace("+", ",").split(",")]
     known = set(map(str, range(classes)))
     if strange := [word for word in words if word not in known]:
         raise ValueError(
@@ -54,6 +54,10 @@ def class_list(text: str, classes: int) -> tuple[int, ...]:
         )
     if twice := [word for word in words if words.count(word) > 1]:
         raise ValueError(f"names the class {twice[0]} twice")
+    if len(words) < 2:
+        raise ValueError(
+            f"must name two classes or more, to tell apart, and names {words[0]} alone"
+        )
     if len(words) > classes - 2:
         raise ValueError(f"must leave two classes or more, and leaves {classes - len(words)}")
     return tuple(sorted(map(int, words)))

@@ -8,7 +8,7 @@ from circlemnist.training.streams import to_stderr
 
 COMMANDS = ("train", "eval", "sweep")
 OTHERS = ("name", "outputs", "projection", "resume")
-OF_SWEEP = ("vary", "seeds", "trials", "storage", "jobs")
+OF_SWEEP = ("vary", "seeds", "trials", "metric", "storage", "jobs")
 FLAGS = (*(setting.name for setting in fields(Config)), *OTHERS, *OF_SWEEP)
 
 

@@ -159,6 +159,8 @@ def test_sweep_of_other_settings_is_refused(swept: tuple[Path, Result]) -> None:
         (("--vary", "holdout=50,100"), ("--holdout must be 0, or from 100 to 1337, not 50",)),
         (("--vary", "batch_size=1151"), ("--batch-size must be ≤ 1150",)),
         (("--metric", "2nn"), ("--metric", "did you mean '20nn'?")),
+        (("--metric", "unseen/map@r"), ("--metric unseen/map@r is of --unseen classes",)),
+        (("--vary", "unseen=3,7"), ("--unseen must name two classes", "3 alone")),
         (("--name", "a/b"), ("cannot name a run", "--name")),
         (("--storage", "sqlite:///x.db"), ("--storage must begin with postgresql://",)),
         (("--storage", "postgresql://127.0.0.1:9/x"), ("--storage does not answer",)),

@@ -22,6 +22,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("0,,4", ["from 0 to 9", "''"]),
         ("-1", ["from 0 to 9", "'-1'"]),
         ("4,0,4", ["the class 4 twice"]),
+        ("4", ["two classes or more, to tell apart", "4 alone"]),
         ("0,1,2,3,4,5,6,7,8", ["must leave two classes or more, and leaves 1"]),
         ("0,1,2,3,4,5,6,7,8,9", ["must leave two classes or more, and leaves 0"]),
         ("", ["must not be empty"]),
@@ -35,12 +36,13 @@ def test_what_names_no_classes_is_refused(given: str, words: list[str]) -> None:
 
 
 def test_classes_are_kept_in_order() -> None:
-    result = invoke("train", "--unseen", "8, 0,3", "--dry-run")
-    assert tomllib.loads(result.stdout)["unseen"] == "0,3,8"
+    for given in ("8, 0,3", "3+8+0"):
+        result = invoke("train", "--unseen", given, "--dry-run")
+        assert tomllib.loads(result.stdout)["unseen"] == "0,3,8"
 
 
 def test_few_images_of_a_class_are_refused() -> None:
-    args = ("--dataset", "digits", "--holdout", 1337, "--batch-size", 10, "--unseen", "1")
+    args = ("--dataset", "digits", "--holdout", 1337, "--batch-size", 10, "--unseen", "1,2")
     assert_one_line_error(invoke("train", *args), "--unseen", "20 images or more", "and 4 has 8")
     assert not Path("outputs").exists()
 

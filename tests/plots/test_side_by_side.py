@@ -53,7 +53,7 @@ def made_up(folder: Path, seed: int, config: Config) -> Measured:
         np.ones((IMAGES, 1), np.float32),
     )
     metrics = {"1nn": float((nearest[:, 0] == labels).mean())}
-    evaluation = Evaluation(run.name, "digits", "test", "cosine", None, metrics, arrays)
+    evaluation = Evaluation(run.name, "digits", "test", "cosine", (), None, metrics, arrays)
     save_evaluation(run, evaluation)
     values = random.uniform(0.1, 0.9, (3 + seed % 2, 3)).tolist()
     rows = [

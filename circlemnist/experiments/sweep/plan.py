@@ -10,6 +10,7 @@ from functools import cached_property
 
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
+from circlemnist.evaluation.measures import OF_UNSEEN
 from circlemnist.experiments.sweep.axes import Axis
 from circlemnist.limits import Value
 
@@ -103,6 +104,8 @@ class Plan:
 
         Of a search the ends of the ranges are tried, whose values between may still not fit.
         """
+        if self.metric in OF_UNSEEN and any(c.unseen is None for _, c in self.configs()):
+            raise SettingError("metric", f"{self.metric} is of `unseen` classes: name some")
         for axis in self.axes:
             if axis.bounds is not None and self.trials is None:
                 raise SettingError("vary", f"{axis.name} is a range: list values, or give `trials`")

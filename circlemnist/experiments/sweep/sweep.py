@@ -163,7 +163,7 @@ def draw(reached: Reached) -> Path:
     from circlemnist.plots.sweep import draw_cells
 
     style, metric = Style(), reached.plan.metric
-    path = reached.folder.plots / f"{metric}.png"
+    path = reached.folder.plots / f"{metric.replace('/', '-')}.png"
     save(draw_cells(reached.cells, metric, style, reached.about), path, style.width)
     return path
 
