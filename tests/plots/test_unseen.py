@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from circlemnist.evaluation.groups import Measured, grouped
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.explorer.write import write_page
+from circlemnist.plots.side_by_side import embedding as side_by_side
 from circlemnist.plots.style import LIGHT, Style
 from circlemnist.runs.run import Run
-from tests.plots.figures import drawn, words
+from tests.conftest import invoke
+from tests.plots.figures import boxes_of, drawn, words
 
 UNSEEN = (0, 3, 8)
 
@@ -69,3 +72,24 @@ def test_page_names_them_and_takes_none_for_a_mistake(unseen: TrainedRun, tmp_pa
     page = write_page(unseen, Style(LIGHT, projection="pca"), tmp_path / "page.html").read_text()
     assert "3, unseen" in page
     assert "4, unseen" not in page
+
+
+def test_runs_of_other_unseen_classes_side_by_side(tmp_path: Path) -> None:
+    """A heading that fits; triangles in each panel; a legend that holds for all of them."""
+    names = []
+    for unseen in ("0,3,8", "1,2"):
+        names.append(tmp_path / unseen)
+        args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--unseen", unseen)
+        place = ("--quiet", "--outputs", tmp_path, "--name", unseen)
+        assert invoke("train", *args, *place).exit_code == 0
+    runs = [TrainedRun(Run(name)) for name in names]
+    groups, _ = grouped([Measured.of(run.run, run.config, run.evaluation) for run in runs])
+    style = Style(LIGHT, projection="pca")
+    figure = side_by_side.draw(groups, style)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [str(label) for label in range(10)]
+    for axes in figure.axes:
+        vertices = {len(part.get_paths()[0].vertices) for part in axes.collections}
+        assert len(vertices) == 2
+    (heading,) = boxes_of(figure, [figure._suptitle])
+    assert 0 <= heading.x0 < heading.x1 <= figure.bbox.width

@@ -67,7 +67,10 @@ def draw(groups: Sequence[Group], style: Style) -> Figure:
         for alike in planes.values():
             share_limits(alike)
         widest = max(spaces, key=lambda space: len(space.points.names))
-        widest.points.write_legend(figure, style.theme)
+        # where they differ, the names of the groups say which are unseen
+        same = len({tuple(space.points.unseen) for space in spaces}) == 1
+        legend = widest.points if same else replace(widest.points, unseen=())
+        legend.write_legend(figure, style.theme)
     return figure
 
 

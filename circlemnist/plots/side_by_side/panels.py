@@ -17,6 +17,7 @@ WIDEST = 5  # columns of ten panels and more
 PANEL = {1: 7.0, 2: 5.0, 3: 4.2, 4: 3.6, 5: 3.2}  # inches of a panel, by the columns
 LETTERS_AN_INCH = 9  # of a caption
 SAMPLE = 2_000  # images, of as many points and pairs as a small panel shows
+LONGEST = 75  # letters of a heading that fit above two panels
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def sampled(groups: Sequence[Group]) -> str:
         for dataset, counted in (group.runs[0].images for group in groups)
     )
     first = ", the first seed of each" if any(len(group.runs) > 1 for group in groups) else ""
-    return f"{'; '.join(images)}{first}"
+    # two of them fill a line
+    shown = "; ".join(images) if len("; ".join(images)) < LONGEST else "images of its own each"
+    return f"{shown}{first}"
 
 
 def _of(counted: str) -> str:
