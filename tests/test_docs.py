@@ -2,6 +2,7 @@
 
 import re
 
+from benchmarks.unseen import SPLITS
 from circlemnist.config import Config
 from circlemnist.evaluation.boundary import boundary_of
 from circlemnist.family import FAMILY
@@ -26,3 +27,16 @@ def test_every_loss_has_a_row_with_its_defaults_and_a_section() -> None:
             assert boundary.startswith(boundary_of(config).name)
         assert (embeddings == "on the sphere") == config.member.on_sphere
         assert re.search(rf"^## .*: `{loss}`$", LOSSES, re.MULTILINE)
+
+
+def test_splits_of_the_protocol_are_those_that_are_measured() -> None:
+    """Four digits each, every digit twice, and beside them the six others."""
+    text = (ROOT / "docs" / "unseen.md").read_text("utf-8")
+    rows = re.findall(r"^\| \d \| ([\d, ]+) \| ([\d, ]+) \|$", text, re.MULTILINE)
+    splits = [unseen.replace(" ", "") for unseen, _ in rows]
+    assert tuple(splits) == SPLITS
+    assert sorted(",".join(splits).split(",")) == sorted("00112233445566778899")
+    for unseen, seen in rows:
+        config = Config(unseen=unseen)
+        assert len(config.unseen_classes) == 4
+        assert ", ".join(map(str, config.seen_classes)) == seen
