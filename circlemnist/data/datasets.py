@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.config import CLASSES, SIDE
+from circlemnist.config import CLASSES, SIDE, Config
 from circlemnist.data.download import DownloadError, download
 from circlemnist.data.idx import read_official_idx
 from circlemnist.errors import SettingError, UserError
@@ -100,6 +100,14 @@ class Dataset:
                 )
         left_out = torch.isin(self.train.labels, torch.tensor(classes))
         return replace(self, train=self.train.where(~left_out), unseen=self.train.where(left_out))
+
+    def used_by(self, config: Config) -> "Dataset":
+        """Return what a run with these settings trains on and is measured on.
+
+        Raises:
+            SettingError: `holdout` or `unseen` leaves too few images.
+        """
+        return self.hold_out(config.holdout).leave_out(config.unseen_classes)
 
     def checksum(self) -> str:
         """Return the SHA-256 of the images and labels of both splits, hexadecimal."""

@@ -55,8 +55,7 @@ class TrainedRun:
     def dataset(self) -> Dataset:
         """The images it was trained with and is measured on."""
         folder = Path(self.data_dir or self.config.data_dir)
-        dataset = load_dataset(self.config.dataset, folder).hold_out(self.config.holdout)
-        return dataset.leave_out(self.config.unseen_classes)
+        return load_dataset(self.config.dataset, folder).used_by(self.config)
 
     @cached_property
     def embedder(self) -> Embedder:

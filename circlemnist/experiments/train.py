@@ -100,7 +100,7 @@ class Training:
         # a run finds its data again, wherever the next command is typed
         data_dir = str(Path(config.data_dir).resolve())
         self.config = replace(config.on(dataset.name), data_dir=data_dir)
-        self.dataset = dataset.hold_out(config.holdout).leave_out(config.unseen_classes)
+        self.dataset = dataset.used_by(config)
         self.split = self.dataset.train.to(self.device)
         self.state = build_training(self.config, self.split)
         if config.snapshots:

@@ -145,8 +145,7 @@ def on_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     if first.dataset == "auto":
         plan = plan.on(dataset_of("auto", first.data_dir).name)
     for _, config in plan.configs():
-        whole = dataset_of(config.dataset, config.data_dir)
-        dataset = whole.hold_out(config.holdout).leave_out(config.unseen_classes)
+        dataset = dataset_of(config.dataset, config.data_dir).used_by(config)
         if config.batch_size > (left := len(dataset.train)):
             raise SettingError("batch_size", f"must be ≤ {left}, the training images")
     return plan
