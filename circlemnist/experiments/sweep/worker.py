@@ -101,7 +101,7 @@ class Worker:
     def __init__(self, connection: Connection, stop: StopSignals) -> None:
         self._connection, self._stop = connection, stop
         self._datasets: dict[tuple[str, str], Dataset] = {}
-        self._environments: dict[tuple[str, str, int, str], dict[str, object]] = {}
+        self._environments: dict[tuple[object, ...], dict[str, object]] = {}
 
     def answer(self, job: Job) -> Answer:
         """Train a cell, or go on with it, and measure it.
@@ -139,7 +139,8 @@ class Worker:
     def _environment(self, training: Training) -> dict[str, Any]:
         """What cells run on: found out once, since it hashes the images and asks git."""
         config = training.config
-        key = (config.dataset, config.data_dir, config.holdout, str(training.device))
+        images = (config.dataset, config.data_dir, config.holdout, config.unseen)
+        key = (*images, str(training.device))
         if key not in self._environments:
             self._environments[key] = environment(training)
         return {**self._environments[key], "seed": config.seed}

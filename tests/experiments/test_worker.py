@@ -1,0 +1,21 @@
+"""A worker of a sweep, in this process."""
+
+import json
+from multiprocessing import Pipe
+from pathlib import Path
+
+from circlemnist.config import Config
+from circlemnist.data.datasets import load_dataset
+from circlemnist.experiments.sweep.worker import Job, Worker
+from circlemnist.training.signals import StopSignals
+
+
+def test_each_cell_names_the_images_that_it_was_trained_on(tmp_path: Path) -> None:
+    """One environment serves the cells of the same images, and no others."""
+    worker = Worker(Pipe()[0], StopSignals())
+    for number, (unseen, seed) in enumerate([("1,2", 0), ("1,2", 5), ("0,3,8", 0), (None, 0)]):
+        config = Config(dataset="digits", net="tiny", epochs=1, unseen=unseen, seed=seed)
+        assert worker.answer(Job(config, tmp_path, f"cell{number}")).kind == "done"
+        kept = json.loads((tmp_path / f"cell{number}" / "environment.json").read_text())
+        used = load_dataset("digits", Path()).used_by(config)
+        assert (kept["dataset_sha256"], kept["seed"]) == (used.checksum(), seed)
