@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import SettingError, UserError
@@ -10,14 +11,21 @@ from circlemnist.runs.history import Epoch, read_history
 SWEEP_FILE = "sweep.toml"  # what makes a folder a sweep
 
 
-class _In:
-    """What lies in the folder of a run, under a name."""
+class HasFolder(Protocol):
+    """What is kept in a folder: a run, or a sweep."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
+class In:
+    """What lies in the folder of a run or a sweep, under a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, run: "Run", owner: type) -> Path:
-        return run.folder / self.name
+    def __get__(self, kept: HasFolder, owner: type) -> Path:
+        return kept.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,15 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
-    config_file = _In("config.toml")
-    environment_file = _In("environment.json")
-    history_file = _In("history.csv")
-    checkpoint_file = _In("last.pt")
-    lock_file = _In("lock")
-    metrics_file = _In("eval.json")
-    embeddings_file = _In("embeddings.npz")
-    snapshots_file = _In("snapshots.npz")
-    plots = _In("plots")
+    config_file = In("config.toml")
+    environment_file = In("environment.json")
+    history_file = In("history.csv")
+    checkpoint_file = In("last.pt")
+    lock_file = In("lock")
+    metrics_file = In("eval.json")
+    embeddings_file = In("embeddings.npz")
+    snapshots_file = In("snapshots.npz")
+    plots = In("plots")
 
     def config(self) -> Config:
         """Read the settings of the run.

@@ -10,7 +10,7 @@ import tomli_w
 from circlemnist.errors import UserError
 from circlemnist.experiments.sweep.plan import Plan
 from circlemnist.runs.new_run import create_folder
-from circlemnist.runs.run import SWEEP_FILE
+from circlemnist.runs.run import SWEEP_FILE, In
 from circlemnist.runs.whole_files import write_text
 
 FORMAT = 1
@@ -27,26 +27,11 @@ class SweepFolder:
     def name(self) -> str:
         return self.folder.name
 
-    @property
-    def plan_file(self) -> Path:
-        return self.folder / SWEEP_FILE
-
-    @property
-    def journal_file(self) -> Path:
-        return self.folder / "journal.log"
-
-    @property
-    def cells(self) -> Path:
-        """The folder of the runs, one a cell."""
-        return self.folder / "cells"
-
-    @property
-    def results_file(self) -> Path:
-        return self.folder / "results.csv"
-
-    @property
-    def plots(self) -> Path:
-        return self.folder / "plots"
+    plan_file = In(SWEEP_FILE)
+    journal_file = In("journal.log")
+    cells = In("cells")  # the runs, one a cell
+    results_file = In("results.csv")
+    plots = In("plots")
 
 
 def find_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> SweepFolder | None:
