@@ -84,13 +84,15 @@ def sample(count: int) -> Array:
 
 def sampled(groups: Sequence[Group]) -> str:
     """Return in words what the panels show of what was measured."""
-    images = dict.fromkeys(
-        f"{DISPLAY_NAMES[dataset]}, {_of(counted)}"
-        for dataset, counted in (group.runs[0].images for group in groups)
+    images = "; ".join(
+        dict.fromkeys(
+            f"{DISPLAY_NAMES[dataset]}, {_of(counted)}"
+            for dataset, counted in (group.runs[0].images for group in groups)
+        )
     )
     first = ", the first seed of each" if any(len(group.runs) > 1 for group in groups) else ""
     # two of them fill a line
-    shown = "; ".join(images) if len("; ".join(images)) < LONGEST else "images of its own each"
+    shown = images if len(images) < LONGEST else "images of its own each"
     return f"{shown}{first}"
 
 
