@@ -8,7 +8,7 @@ from circlemnist.data.datasets import Dataset
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.results import Arrays
 from circlemnist.evaluation.similarity import COSINE, Similarity
-from circlemnist.evaluation.unseen import few_shot, rejection
+from circlemnist.evaluation.unseen import drawn, few_shot, rejection
 from circlemnist.models.embedder import Embedder, embed
 
 NEIGHBORS = 20
@@ -49,13 +49,15 @@ def measure(
     labels, unseen = test.labels, torch.zeros(len(test), dtype=torch.bool, device=queries.device)
     beyond: dict[str, float] = {}
     if dataset.unseen is not None:
-        others = dataset.unseen.to(device)
-        unseen = torch.isin(labels, others.labels.to(labels.device))
-        embedded = embed(embedder, others.images, views).to(gallery.device)
-        pool = (
-            torch.cat([gallery, embedded]),
-            torch.cat([train.labels, others.labels.to(labels.device)]),
-        )
+        others = dataset.unseen.to(gallery.device)
+        unseen = torch.isin(labels, others.labels)
+        of_pool = torch.cat([train.labels, others.labels])
+        # of the many images of unseen classes, those alone that an index takes
+        taken = drawn(of_pool).unique() - len(train)
+        taken = taken[taken >= 0]
+        embedded = gallery.new_zeros(len(others), gallery.shape[1])
+        embedded[taken] = embed(embedder, others.images[taken].to(device), views).to(gallery.device)
+        pool = torch.cat([gallery, embedded]), of_pool
         within = within_itself(queries[unseen], labels[unseen], similarity)
         beyond = {f"unseen/{name}": value for name, value in within.items()}
         beyond |= few_shot((queries, labels), pool, unseen, similarity)

@@ -17,6 +17,20 @@ DRAWS = 20
 KNOWN_ACCEPTED = 0.95
 
 
+def drawn(labels: Tensor) -> Tensor:
+    """Return the images of each index, (DRAWS, C·SHOTS) int64, of a pool with these labels (N,).
+
+    The same at every call; what is in none of them need not be embedded.
+    """
+    generator = torch.Generator().manual_seed(0)
+    places = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
+    indices = [
+        torch.cat([one[torch.randperm(len(one), generator=generator)[:SHOTS]] for one in places])
+        for _ in range(DRAWS)
+    ]
+    return torch.stack(indices).to(labels.device)
+
+
 def few_shot(
     queries: tuple[Tensor, Tensor],
     pool: tuple[Tensor, Tensor],
@@ -29,19 +43,16 @@ def few_shot(
 
     Args:
         queries: embeddings (Q, D) float and labels (Q,) int64, of all classes.
-        pool: the same of the images that an index is drawn from, `SHOTS` a class or more.
+        pool: the same of the images that an index is drawn from, `SHOTS` a class or more; those
+            that are not `drawn` are not looked at.
         unseen: (Q,) bool, the queries of unseen classes; some are, and some are not.
 
     Returns:
         The share that is right of all queries, and of either kind; the same at every call.
     """
     (embeddings, labels), (gallery, of) = queries, pool
-    generator = torch.Generator().manual_seed(0)
-    places = [(of == label).nonzero()[:, 0].cpu() for label in of.unique()]
     right = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
-    for _ in range(DRAWS):
-        drawn = [one[torch.randperm(len(one), generator=generator)[:SHOTS]] for one in places]
-        index = torch.cat(drawn).to(of.device)
+    for index in drawn(of):
         _, found = nearest(embeddings, gallery[index], 1, similarity)
         right += of[index][found[:, 0]] == labels
     right /= DRAWS
