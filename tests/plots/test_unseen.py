@@ -1,6 +1,7 @@
 """Pictures tell unseen classes from seen ones, and count mistakes among the seen."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,13 @@ def test_page_names_them_and_takes_none_for_a_mistake(unseen: TrainedRun, tmp_pa
     page = write_page(unseen, Style(LIGHT, projection="pca"), tmp_path / "page.html").read_text()
     assert "3, unseen" in page
     assert "4, unseen" not in page
+    arrays = unseen.evaluation.arrays
+    found = re.search(r'"predicted": ?(\[[\d, ]+\])', page)
+    assert found is not None
+    predicted = np.array(json.loads(found[1]))
+    seen = ~np.isin(arrays.labels, UNSEEN)
+    np.testing.assert_array_equal(predicted[~seen], arrays.labels[~seen])
+    np.testing.assert_array_equal(predicted[seen], arrays.neighbor_labels[seen, 0])
 
 
 def test_runs_of_other_unseen_classes_side_by_side(tmp_path: Path) -> None:
