@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kept import Job, trained
+from benchmarks.kept import Job, add_arguments, trained
 from benchmarks.quality import CORES, ROOT, spread
 from circlemnist.config import read_settings
 from circlemnist.family import FAMILY
@@ -76,11 +76,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
     parser.add_argument("--plane", action="store_true", help="embeddings of two numbers")
     parser.add_argument("--pictures", type=Path, help="folder to draw the first seed of each into")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--at-once", type=int, default=CORES)
-    parser.add_argument("--kept", type=Path, default=Path("family.jsonl"))
-    parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
+    add_arguments(parser, seeds=5, kept="family.jsonl")
     arguments = parser.parse_args()
     # seed by seed, so that a table cut short has as many of each
     jobs = [

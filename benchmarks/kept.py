@@ -1,12 +1,13 @@
 """Many trainings, each kept in a file when it is done: what was stopped goes on where it was."""
 
+import argparse
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.quality import Outcome, train
+from benchmarks.quality import CORES, Outcome, train
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,15 @@ class Job:
     flags: tuple[str, ...]
     seed: int
     picture: Path | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser, seeds: int, kept: str) -> None:
+    """Add the arguments that such tables share: data, seeds, what is kept, flags of `train`."""
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--at-once", type=int, default=CORES)
+    parser.add_argument("--kept", type=Path, default=Path(kept))
+    parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
 
 
 def trained(

@@ -12,10 +12,9 @@ trained again. Figures are in %, mean and standard deviation over all splits and
 """
 
 import argparse
-from pathlib import Path
 
-from benchmarks.kept import Job, trained
-from benchmarks.quality import CORES, spread
+from benchmarks.kept import Job, add_arguments, trained
+from benchmarks.quality import spread
 from circlemnist.family import FAMILY
 
 SPLITS = ("0,4,5,8", "1,2,3,6", "0,1,7,9", "2,5,7,8", "3,4,6,9")
@@ -36,11 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--at-once", type=int, default=CORES)
-    parser.add_argument("--kept", type=Path, default=Path("unseen.jsonl"))
-    parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
+    add_arguments(parser, seeds=3, kept="unseen.jsonl")
     arguments = parser.parse_args()
     # seed by seed and split by split, so that a table cut short has as many of each loss
     jobs = {
