@@ -3,17 +3,16 @@
     python -m benchmarks.ablation default --data-dir data
     python -m benchmarks.ablation plane --data-dir data --epochs 3 -- --net small
 
-Short runs over some seeds, trained on the first 55,000 training images and measured on the last
-5,000. Prints a table of `docs/`. What follows `--` goes to every `circlemnist train`. As many runs
-train beside each other as there are cores, a thread each.
+Short runs over some seeds, each change a `circlemnist sweep` of its own: trained on the first
+55,000 training images, measured on the last 5,000, and compared with the first 10,000. Prints a
+table of `docs/`. What follows `--` goes to every sweep; the same command goes on where it was
+stopped.
 """
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from benchmarks.quality import CORES, ROOT, spread, train
+from benchmarks.swept import CORES, ROOT, add_arguments, spread, swept
 
 CHANGES: dict[str, dict[str, Sequence[str]]] = {
     "default": {
@@ -43,31 +42,17 @@ def main() -> None:
     """Parse the arguments, train every change, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=CHANGES)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("more", nargs="*", help="flags of `circlemnist train`, after --")
+    add_arguments(parser, seeds=3)
     arguments = parser.parse_intermixed_args()
     config = ROOT / "configs" / f"{arguments.recipe}.toml"
-    common = ["--config", str(config), "--dataset", "mnist", *arguments.more]
-    common += ["--data-dir", str(arguments.data_dir.resolve()), "--holdout", "5000"]
-    common += ["--epochs", str(arguments.epochs)]
+    common = ("--config", str(config), "--epochs", str(arguments.epochs))
     print(f"{arguments.epochs} epochs, {arguments.seeds} seeds, {CORES} cores\n")
     print("| change | 1-NN, % | 20-NN, % |\n| --- | --- | --- |", flush=True)
-    with ThreadPoolExecutor(CORES) as pool:
-        trained = {
-            change: [
-                pool.submit(train, [*common, *flags], seed, 1) for seed in range(arguments.seeds)
-            ]
-            for change, flags in CHANGES[arguments.recipe].items()
-        }
-        for change, seeds in trained.items():
-            outcomes = [seed.result() for seed in seeds]
-            one_nn, twenty_nn = (
-                [o.percent("1nn") for o in outcomes],
-                [o.percent("20nn") for o in outcomes],
-            )
-            print(f"| {change} | {spread(one_nn)} | {spread(twenty_nn)} |", flush=True)
+    for change, flags in CHANGES[arguments.recipe].items():
+        outcomes = swept((*common, *flags), arguments)
+        reached = [spread([o.percent(metric) for o in outcomes]) for metric in ("1nn", "20nn")]
+        print(f"| {change} | {' | '.join(reached)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,17 @@
 
 Each loss has its own gamma, m and lr, which `benchmarks.fair_settings` chose on held-out training
 images, and Circle Loss the default ones; the rest is the default recipe. With `--plane` it is
-`configs/plane.toml`, and gamma, m and lr are those of `IN_PLANE`, chosen likewise. Each run is a
-process of its own with one thread, `--at-once` of them beside each other, and is measured on the
-test images after its last epoch. What was reached is kept in a file, a line a run, and is not
-trained again.
+`configs/plane.toml`, and gamma, m and lr are those of `IN_PLANE`, chosen likewise. It is a
+`circlemnist sweep`, or one a loss, each training with one thread, measured on the test images after
+its last epoch; the same command goes on where it was stopped. `--pictures` draws the embeddings of
+the first seed of each loss, small.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kept import Job, add_arguments, trained
-from benchmarks.quality import CORES, ROOT, spread
+from benchmarks.swept import CORES, ROOT, Outcome, add_arguments, circlemnist, spread, swept
 from circlemnist.config import read_settings
 from circlemnist.family import FAMILY
 
@@ -47,13 +46,6 @@ def plane_settings(loss: str) -> dict[str, Any]:
     return {**rest, "loss": loss, **({} if member.on_sphere else UNBOUND)}
 
 
-def flags_of(loss: str, arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return what tells the training of a loss from the default one."""
-    settings = plane_settings(loss) | IN_PLANE[loss] if arguments.plane else {"loss": loss}
-    words = [word for name, value in settings.items() for word in as_flag(name, value)]
-    return (*words, *arguments.more)
-
-
 def as_flag(name: str, value: Any) -> list[str]:
     """Return the words that give `circlemnist train` a setting."""
     spelled = name.replace("_", "-")
@@ -62,40 +54,42 @@ def as_flag(name: str, value: Any) -> list[str]:
     return [f"--{spelled}", str(value)]
 
 
-def picture_of(loss: str, seed: int, arguments: argparse.Namespace) -> Path | None:
-    """Return the file that the embeddings of a run are drawn into, if they are."""
-    if arguments.pictures is None or seed > 0:
-        return None
-    folder: Path = arguments.pictures
-    return folder / f"{'plane-' if arguments.plane else ''}{loss}.png"
+def trained(arguments: argparse.Namespace) -> list[Outcome]:
+    """Train every loss, in the plane each by a sweep of its own settings."""
+    if not arguments.plane:
+        losses = f"loss={','.join(arguments.losses)}"
+        return swept(("--vary", losses, "--holdout", "0"), arguments)
+    outcomes = []
+    for loss in arguments.losses:
+        settings = plane_settings(loss) | IN_PLANE[loss] | {"holdout": 0}
+        flags = [word for name, value in settings.items() for word in as_flag(name, value)]
+        outcomes += swept(flags, arguments)
+    return outcomes
 
 
 def main() -> None:
-    """Parse the arguments, train what was not trained, print the table."""
+    """Parse the arguments, train what was not trained, print the table, draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
     parser.add_argument("--plane", action="store_true", help="embeddings of two numbers")
     parser.add_argument("--pictures", type=Path, help="folder to draw the first seed of each into")
-    add_arguments(parser, seeds=5, kept="family.jsonl")
+    add_arguments(parser, seeds=5)
     arguments = parser.parse_args()
-    # seed by seed, so that a table cut short has as many of each
-    jobs = [
-        Job(flags_of(loss, arguments), seed, picture_of(loss, seed, arguments))
-        for seed in range(arguments.seeds)
-        for loss in arguments.losses
-    ]
-    known = trained(jobs, arguments.data_dir, arguments.at_once, arguments.kept)
-    print(f"{CORES} cores, {arguments.at_once} at once, {' '.join(arguments.more)}")
+    outcomes = trained(arguments)
+    print(f"{CORES} cores, {arguments.jobs} at once, {' '.join(arguments.more)}")
     print("| loss | 1-NN, % | MAP@R, % | EER, % | s an epoch |\n| --- | --- | --- | --- | --- |")
     for loss in arguments.losses:
-        flags = flags_of(loss, arguments)
-        outcomes = [known[flags, seed] for seed in range(arguments.seeds)]
-        cells = [
-            spread([outcome.percent(metric) for outcome in outcomes])
-            for metric in ("1nn", "map@r", "eer")
-        ]
-        cells.append(spread([outcome.seconds / outcome.epochs for outcome in outcomes]))
-        print(f"| {loss} | {' | '.join(cells)} |")
+        of_loss = [outcome for outcome in outcomes if outcome.config.loss == loss]
+        reached = [spread([o.percent(name) for o in of_loss]) for name in ("1nn", "map@r", "eer")]
+        reached.append(spread([sum(o.seconds) / len(o.seconds) for o in of_loss]))
+        print(f"| {loss} | {' | '.join(reached)} |", flush=True)
+        if arguments.pictures is not None:
+            first = min(of_loss, key=lambda outcome: outcome.config.seed)
+            picture = arguments.pictures / f"{'plane-' if arguments.plane else ''}{loss}.png"
+            small = ("--width", "480", "--out", str(picture))
+            circlemnist(
+                "plot", str(first.run.folder), "--data-dir", str(arguments.data_dir), *small
+            )
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ import argparse
 import math
 import os
 import statistics
+import tempfile
 from pathlib import Path
 
-import torch
-
 from benchmarks import article
-from benchmarks.quality import ROOT, Outcome, spread, train
+from benchmarks.swept import ROOT, Outcome, circlemnist, outcome_of, spread
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.metrics import knn_accuracy, nearest
+from circlemnist.runs.run import Run
 
 LEVELS = (97.0, 98.0, 98.5, 98.8, 99.0)
 
@@ -37,6 +37,16 @@ def article_curve(data_dir: Path, epochs: int, seed: int) -> list[tuple[float, f
     return [
         (seconds, one_nn(net, dataset)) for seconds, net in article.train(data_dir, epochs, seed)
     ]
+
+
+def our_training(recipe: str, data_dir: Path, seed: int) -> Outcome:
+    """Train a recipe from its beginning."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = str(ROOT / "configs" / f"{recipe}.toml")
+        data = ("--dataset", "mnist", "--data-dir", str(data_dir), "--seed", str(seed))
+        place = ("--outputs", folder, "--name", "run", "--quiet")
+        circlemnist("train", "--config", config, *data, *place)
+        return outcome_of(Run(Path(folder, "run")))
 
 
 def reached(curve: list[tuple[float, float]], level: float) -> float:
@@ -70,9 +80,7 @@ def main() -> None:
     for seed in range(arguments.rounds):
         curves.append(article_curve(data_dir, arguments.epochs, seed))
         for recipe in arguments.recipes:
-            config = str(ROOT / "configs" / f"{recipe}.toml")
-            flags = ["--config", config, "--dataset", "mnist", "--data-dir", str(data_dir)]
-            ours[recipe].append(train(flags, seed, torch.get_num_threads()))
+            ours[recipe].append(our_training(recipe, data_dir, seed))
     print(f"{os.cpu_count()} cores, {arguments.rounds} rounds; seconds are median (range)")
     whole = [curve[-1][0] for curve in curves]
     epoch = [seconds / arguments.epochs for seconds in whole]
@@ -82,7 +90,7 @@ def main() -> None:
         print(f"article to {level} %: {shown([reached(curve, level) for curve in curves])} s")
     for recipe, outcomes in ours.items():
         one, twenty = ([o.percent("1nn") for o in outcomes], [o.percent("20nn") for o in outcomes])
-        seconds = [outcome.seconds for outcome in outcomes]
+        seconds = [sum(outcome.seconds) for outcome in outcomes]
         each = ", ".join(f"{value:.2f}" for value in one)
         print(f"{recipe}: 1-NN {spread(one)} % ({each}), 20-NN {spread(twenty)} %")
         print(f"{recipe}: {shown(seconds)} s, in epochs of the article {ratios(seconds, epoch)}")

@@ -6,18 +6,17 @@
 
 Each split leaves four digits out of training, each digit is left out by two of them, and the first
 is that of TensorFlow Similarity's notebook. Settings are those of the losses, or what follows `--`.
-Each run is a process of its own with one thread, `--at-once` of them beside each other, measured on
-the test images after its last epoch. What was reached is kept in a file, a line a run, and is not
-trained again. Figures are in %, mean and standard deviation over all splits and seeds.
+It is one `circlemnist sweep`, each training with one thread, measured on the test images after its
+last epoch; the same command goes on where it was stopped. Figures are in %, mean and standard
+deviation over all splits and seeds.
 """
 
 import argparse
 
-from benchmarks.kept import Job, add_arguments, trained
-from benchmarks.quality import spread
+from benchmarks.swept import add_arguments, spread, swept
 from circlemnist.family import FAMILY
 
-SPLITS = ("0,4,5,8", "1,2,3,6", "0,1,7,9", "2,5,7,8", "3,4,6,9")
+SPLITS = ("0+4+5+8", "1+2+3+6", "0+1+7+9", "2+5+7+8", "3+4+6+9")
 COLUMNS = {
     "seen 1-NN": "1nn",
     "seen MAP@R": "map@r",
@@ -35,24 +34,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS)
-    add_arguments(parser, seeds=3, kept="unseen.jsonl")
+    add_arguments(parser, seeds=3)
     arguments = parser.parse_args()
-    # seed by seed and split by split, so that a table cut short has as many of each loss
-    jobs = {
-        (loss, split, seed): Job((*arguments.more, "--loss", loss, "--unseen", split), seed)
-        for seed in range(arguments.seeds)
-        for split in arguments.splits
-        for loss in arguments.losses
-    }
-    known = trained(list(jobs.values()), arguments.data_dir, arguments.at_once, arguments.kept)
+    varied = {"loss": arguments.losses, "unseen": arguments.splits}
+    axes = [word for key in varied for word in ("--vary", f"{key}={','.join(varied[key])}")]
+    outcomes = swept((*axes, "--holdout", "0"), arguments)
     print(f"{len(arguments.splits)} splits, {arguments.seeds} seeds, {' '.join(arguments.more)}")
     print(f"| loss | {' | '.join(COLUMNS)} |\n| --- |{' --- |' * len(COLUMNS)}")
     for loss in arguments.losses:
-        outcomes = [known[job.flags, job.seed] for key, job in jobs.items() if key[0] == loss]
-        cells = [
-            spread([outcome.percent(metric) for outcome in outcomes]) for metric in COLUMNS.values()
-        ]
-        print(f"| {loss} | {' | '.join(cells)} |")
+        of_loss = [outcome for outcome in outcomes if outcome.config.loss == loss]
+        reached = [spread([o.percent(metric) for o in of_loss]) for metric in COLUMNS.values()]
+        print(f"| {loss} | {' | '.join(reached)} |")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def sweep(
     """Train every combination of some settings, and say which is best.
 
     Combinations are measured on training images that are held out, and compared with the first
-    10,000 of the others. The same command goes on where it was stopped, or shows what it found.
+    10,000 of the others; with --holdout 0 on the test images, and compared with all. The same
+    command goes on where it was stopped, or shows what it found.
 
     \b
     Examples:

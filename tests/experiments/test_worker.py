@@ -4,6 +4,8 @@ import json
 from multiprocessing import Pipe
 from pathlib import Path
 
+import pytest
+
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.experiments.sweep.worker import Job, Worker
@@ -19,3 +21,16 @@ def test_each_cell_names_the_images_that_it_was_trained_on(tmp_path: Path) -> No
         kept = json.loads((tmp_path / f"cell{number}" / "environment.json").read_text())
         used = load_dataset("digits", Path()).used_by(config)
         assert (kept["dataset_sha256"], kept["seed"]) == (used.checksum(), seed)
+
+
+def test_test_images_are_compared_with_all_and_held_out_ones_with_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a sweep reports on the test images is what `eval` reports."""
+    monkeypatch.setattr("circlemnist.experiments.sweep.worker.GALLERY", 100)
+    worker = Worker(Pipe()[0], StopSignals())
+    for holdout, gallery in ((287, 100), (0, 1437)):
+        config = Config(dataset="digits", net="tiny", epochs=1, holdout=holdout)
+        assert worker.answer(Job(config, tmp_path, f"cell{holdout}")).kind == "done"
+        report = json.loads((tmp_path / f"cell{holdout}" / "eval.json").read_text())
+        assert report["gallery"] == gallery

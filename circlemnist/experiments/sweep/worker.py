@@ -21,8 +21,8 @@ from circlemnist.training.progress import Progress
 from circlemnist.training.signals import NAMES, Stopped, StopSignals
 from circlemnist.training.state import Diverged
 
-# training images that a cell is compared with: of all 55,000 measuring would take several times
-# as long, and choose no better
+# training images that held-out ones are compared with: of all 55,000 measuring would take several
+# times as long, and choose no better; test images are compared with all, as everywhere
 GALLERY = 10_000
 # seconds for a worker of a sweep that was killed to notice it, and to keep its last step
 PATIENCE = 60.0
@@ -125,7 +125,7 @@ class Worker:
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
             trained = training.to_end(run, progress, self._stop)
-            return trained.measured(GALLERY).metrics
+            return trained.measured(GALLERY if training.config.holdout else None).metrics
 
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))
