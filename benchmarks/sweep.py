@@ -3,10 +3,10 @@
     python -m benchmarks.sweep --data-dir data
 
 Trains 20 cells (5 gammas × 4 m), an epoch of MNIST each, with `--jobs 1` and with `--jobs 2`, in
-turn; an epoch and the measuring of a cell are timed alone; 10,000 made-up results are read, put
-into a table and drawn. Wanted on 2 cores: `--jobs 2` at most 0.9 of the time of `--jobs 1`,
-measuring under half an epoch, the sweep's own time under 0.3 s a cell (what is printed has its
-starting in it, once), the made-up results under 5 s.
+turn, and a single cell, which has the starting and the ending of a sweep in it; an epoch and the
+measuring of a cell are timed alone; 10,000 made-up results are read, put into a table and drawn.
+Wanted on 2 cores: `--jobs 2` at most 0.9 of the time of `--jobs 1`, measuring under half an epoch,
+the sweep's own time under 0.3 s for each further cell, the made-up results under 5 s.
 """
 
 import argparse
@@ -94,19 +94,22 @@ def main() -> None:
     parser.add_argument("--ms", default="0,0.1,0.25,0.4")
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
+    config = Config(dataset=arguments.dataset, net=arguments.net, epochs=1)
     flags = ["--dataset", arguments.dataset, "--data-dir", str(arguments.data_dir.resolve())]
     flags += ["--net", arguments.net, "--epochs", "1"]
-    flags += ["--vary", f"gamma={arguments.gammas}", "--vary", f"m={arguments.ms}"]
+    all_cells = ["--vary", f"gamma={arguments.gammas}", "--vary", f"m={arguments.ms}"]
+    one_cell = ["--vary", f"gamma={config.gamma:g}", "--vary", f"m={config.m:g}"]
     print(f"{os.cpu_count()} cores")
-    config = Config(dataset=arguments.dataset, net=arguments.net, epochs=1)
     epoch, measuring = timed(config, arguments.data_dir)
     print(f"epoch {epoch:.2f} s, measuring a cell {measuring:.2f} s, {measuring / epoch:.2f} of it")
     for _ in range(arguments.rounds):
-        one, epochs, cells = swept(flags, 1)
-        two, _, _ = swept(flags, 2)
-        own = (one - epochs) / cells - measuring
+        one, epochs, cells = swept([*flags, *all_cells], 1)
+        two, _, _ = swept([*flags, *all_cells], 2)
+        single, epoch, _ = swept([*flags, *one_cell], 1)
+        own = (one - epochs - (single - epoch)) / (cells - 1) - measuring
         print(f"{cells} cells: --jobs 1 {one:.1f} s, --jobs 2 {two:.1f} s, {two / one:.2f} of it")
-        print(f"beside training and measuring {own:.2f} s a cell, starting Python among it")
+        print(f"a sweep of one cell {single:.1f} s, {epoch:.1f} s of it the epoch")
+        print(f"beside training and measuring {own:.2f} s for each further cell")
     print(f"10,000 made-up results listed and drawn in {made_up(10_000):.2f} s")
 
 
