@@ -29,6 +29,11 @@ settings.register_profile("explore", **given)
 settings.load_profile("circlemnist")
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # teams of threads wait for one another
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """The same random tensors in every test, whichever ran before it."""
