@@ -19,3 +19,8 @@ class SettingError(UserError, ValueError):
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"`{name}` {problem}")
+        self.name, self.problem = name, problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """How it is sent to another process: by what it is made of."""
+        return type(self), (self.name, self.problem)

@@ -17,13 +17,15 @@ from circlemnist.cli.one_line_errors import OneLineErrors
 from circlemnist.cli.plot import plot
 from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
+from circlemnist.training.launched import place
 
 
 @click.group(
     "circlemnist", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(circlemnist.__version__, prog_name="circlemnist")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """See deep metric learning work: Circle Loss on MNIST, trained, measured and drawn.
 
     \b
@@ -32,6 +34,9 @@ def main() -> None:
     circlemnist plot                          look at it
     circlemnist sweep --vary m=0,0.25,0.4     turn the knobs
     """
+    job = ctx.invoked_subcommand
+    if place().world > 1 and job != train.name:
+        raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
 
 
 for command in (train, evaluate, plot, explore, sweep, compare):

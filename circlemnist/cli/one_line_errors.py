@@ -9,6 +9,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from circlemnist.cli.messages import spelled, visible
 from circlemnist.errors import UserError
+from circlemnist.training.launched import PATIENCE, let_the_first_speak, place
 from circlemnist.training.signals import Stopped
 
 
@@ -38,11 +39,14 @@ def one_line() -> Iterator[None]:
     except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
+        let_the_first_speak(PATIENCE)
         command = error.ctx.command_path if error.ctx else "circlemnist"
         message = error.format_message().rstrip(".").replace("\n", " ")
         raise WrongUsage(visible(spelled(f"{message} (see {command} --help)"))) from error
     except UserError as error:
+        let_the_first_speak(PATIENCE, getattr(error, "speaks", None))
         raise click.ClickException(visible(spelled(str(error)))) from error
     except (KeyboardInterrupt, Stopped) as error:
-        click.echo("stopped", err=True)
+        if place().rank == 0:
+            click.echo("stopped", err=True)
         raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None

@@ -14,6 +14,7 @@ from circlemnist.cli.report import SHORT_TABLE, as_table
 from circlemnist.config import Config
 from circlemnist.family import CIRCLE
 from circlemnist.runs.run import Run, find_run
+from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
 RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 
@@ -48,8 +49,10 @@ def train(
     """
     run = None if resume is None else find_run(outputs, resume)
     resolved = new_config(ctx, settings) if run is None else resumed_config(ctx, run)
+    first = place().rank == 0
     if dry_run:
-        click.echo(resolved.to_toml(), nl=False)
+        if first:
+            click.echo(resolved.to_toml(), nl=False)
         return
 
     from circlemnist.experiments.train import Interrupted
@@ -61,8 +64,12 @@ def train(
         run, evaluation = train_run(resolved, outputs, name, run, mode, say)
     except Interrupted as interrupted:
         command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
-        say(f"{interrupted}; continue with: {command}")
+        let_the_first_speak(COURTESY)
+        if first:
+            say(f"{interrupted}; continue with: {command}")
         ctx.exit(interrupted.exit_code)
+    if evaluation is None:
+        return
     click.echo(as_table(evaluation, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")

@@ -1,7 +1,7 @@
 """The training of one run: from settings to a run folder that is measured and drawn."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded
 from circlemnist.training.loop import fit
+from circlemnist.training.processes import ALONE, Lost, Processes, together
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder
@@ -50,10 +51,12 @@ def train(
     run: Run | None,
     mode: Mode,
     say: Callable[[str], object],
-) -> tuple[Run, Evaluation]:
+) -> tuple[Run, Evaluation | None]:
     """Train a new run, or continue `run`, to its last epoch, measure it and draw it.
 
-    The run folder is made only when the settings, the data and the device have proved good.
+    The run folder is made only when the settings, the data and the device have proved good. Of
+    several processes that torchrun started the first one alone loads the data, writes, shows and
+    says something, and measures and draws in the end.
 
     Args:
         config: the settings; those of `run` where it is given.
@@ -62,25 +65,39 @@ def train(
         mode: how progress is shown.
         say: told, in a line, what the user should know.
 
+    Returns:
+        The run, and what was measured; None in processes other than the first.
+
     Raises:
         UserError: a setting, the data, the device or the folder is not usable; another process
             trains the run; or the loss is no longer finite.
+        Lost: one of the processes has ended.
         Interrupted: SIGINT, SIGTERM or SIGHUP came while the run trained or was measured.
         Stopped: one of them came before.
     """
-    with StopSignals() as stop:
+    with together(config.device) as processes, StopSignals(processes.largest) as stop:
+        if processes.rank > 0:
+            mode, say = "quiet", _unsaid
         resolve_device(config.device)  # ahead of a download
-        folder = Path(config.data_dir)
-        dataset = load_dataset(config.dataset, folder, quiet=mode == "quiet", say=say)
-        training = Training(config, dataset, say)
-        run = run or create_run(outputs, name, training.config, environment(training))
+        folder, quiet = Path(config.data_dir), mode == "quiet"
+        dataset = processes.first(
+            lambda: load_dataset(config.dataset, folder, quiet=quiet, say=say)
+        )
+        training = processes.each(lambda: Training(config, dataset, say, processes))
+        run = processes.first(
+            lambda: run or create_run(outputs, name, training.config, environment(training))
+        )
         try:
-            with locked(run):
+            with ExitStack() as held:
+                processes.first(lambda: held.enter_context(locked(run)))
                 progress = Progress(mode, training.config, len(training.split), say)
                 trained = training.to_end(run, progress, stop)
-                return run, _measured_and_drawn(trained)
+                return run, _measured_and_drawn(trained) if processes.rank == 0 else None
         except Stopped as stopped:
             raise Interrupted(run, stopped.exit_code) from None
+        except Lost as lost:
+            mend = f"{lost}; go on from its last checkpoint with `resume` {run.name}"
+            raise Lost(mend, lost.speaks) from lost
 
 
 class Training:
@@ -90,20 +107,28 @@ class Training:
         config: as given; `config` of the training is resolved for the data set.
         dataset: as loaded; `dataset` of the training has the last images held out.
         say: told, in a line, what the user should know.
+        processes: that train together.
 
     Raises:
         UserError: a setting does not fit the data, or the device is not there.
     """
 
-    def __init__(self, config: Config, dataset: Dataset, say: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        say: Callable[[str], object],
+        processes: Processes = ALONE,
+    ) -> None:
         self.device = resolve_device(config.device)
         # a run finds its data again, wherever the next command is typed
         data_dir = str(Path(config.data_dir).resolve())
         self.config = replace(config.on(dataset.name), data_dir=data_dir)
         self.dataset = dataset.used_by(config)
         self.split = self.dataset.train.to(self.device)
-        self.state = build_training(self.config, self.split)
-        if config.snapshots:
+        self.processes = processes
+        self.state = build_training(self.config, self.split, processes)
+        if config.snapshots and processes.rank == 0:
             steps = self.config.steps(len(self.split))
             self.state.recorder = Recorder(self.dataset.test.to(self.device), steps)
         if warning := crowded(self.config):
@@ -119,10 +144,11 @@ class Training:
             UserError: the loss is no longer finite, or the folder cannot be written.
             Stopped: a signal has come; the checkpoint is that of the last step.
         """
-        if run.checkpoint_file.exists():
-            self.state.restore(run)
-        with closing(progress), stop.between_steps():
+        if self.processes.first(run.checkpoint_file.exists):
+            self.processes.each(lambda: self.state.restore(run))
+        with closing(progress), stop.between_steps(), self.processes.heard():
             fit(self.state, self.config, self.split, run, progress, stop)
+            self.processes.part()
         trained = TrainedRun(run, self.config.data_dir, self.config.device)
         trained.config, trained.dataset = self.config, self.dataset
         trained.embedder = self.state.embedder
@@ -134,8 +160,13 @@ def environment(training: Training) -> dict[str, object]:
     """Return what a run of the training runs on, for `environment.json`."""
     dataset = training.dataset
     facts = {"dataset": dataset.name, "dataset_sha256": dataset.checksum()}
-    machine = describe(training.device)
+    processes = {"processes": training.processes.world, "backend": training.processes.backend}
+    machine = {**describe(training.device), **processes}
     return {"circlemnist": __version__, **machine, "seed": training.config.seed, **facts}
+
+
+def _unsaid(line: str) -> None:
+    """Take what the first process says for all."""
 
 
 def _measured_and_drawn(trained: TrainedRun) -> Evaluation:

@@ -18,7 +18,13 @@ from circlemnist.losses.center import CenterLoss
 from circlemnist.losses.circle import CircleLoss
 from circlemnist.losses.class_circle import ClassCircleLoss
 from circlemnist.losses.class_weights import fix_class_weights
-from circlemnist.losses.gathered import GatheredLoss, References, gather_references
+from circlemnist.losses.gathered import (
+    GatheredLoss,
+    References,
+    gather_references,
+    gathered_loss,
+    gathered_statistics,
+)
 from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
 __all__ = [
@@ -33,6 +39,8 @@ __all__ = [
     "build_loss",
     "fix_class_weights",
     "gather_references",
+    "gathered_loss",
+    "gathered_statistics",
     "pair_statistics",
 ]
 

@@ -31,6 +31,12 @@ from torch.autograd.function import once_differentiable
 
 from circlemnist.losses.circle import CircleLoss
 from circlemnist.losses.inputs import check_embeddings
+from circlemnist.losses.pair_statistics import (
+    PairStatistics,
+    as_statistics,
+    pair_statistics,
+    pair_sums,
+)
 
 
 class References(NamedTuple):
@@ -108,19 +114,51 @@ class GatheredLoss(nn.Module):
         Raises:
             TypeError, ValueError: as `gather_references` and the loss.
         """
-        _, world = _place(self.group)
-        if world == 1:
-            return self.loss(embeddings, labels)  # type: ignore[no-any-return]
-        check_embeddings(embeddings, labels)
-        embeddings = _as_computed(embeddings)
-        references = _gathered(embeddings, labels.long(), self.group)
-        # a subclass may have changed what a mean is
-        if type(self.loss) is not CircleLoss or self.loss.pairs != "anchor":
-            return self.loss(*references[:2])  # type: ignore[no-any-return]
-        own = self.loss(embeddings, labels, *references)
-        if self.loss.reduction == "mean":
-            own = own * _share_of_anchors(labels, references.labels, own.dtype)
-        return _Sum.apply(own, world, self.group)  # type: ignore[no-any-return]
+        return gathered_loss(self.loss, embeddings, labels, self.group)
+
+
+def gathered_loss(
+    loss: nn.Module, embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
+) -> Tensor:
+    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names."""
+    _, world = _place(group)
+    if world == 1:
+        return loss(embeddings, labels)  # type: ignore[no-any-return]
+    check_embeddings(embeddings, labels)
+    embeddings = _as_computed(embeddings)
+    references = _gathered(embeddings, labels.long(), group)
+    # a subclass may have changed what a mean is
+    if type(loss) is not CircleLoss or loss.pairs != "anchor":
+        return loss(*references[:2])  # type: ignore[no-any-return]
+    own = loss(embeddings, labels, *references)
+    if loss.reduction == "mean":
+        own = own * _share_of_anchors(labels, references.labels, own.dtype)
+    return _Sum.apply(own, world, group)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def gathered_statistics(
+    embeddings: Tensor, labels: Tensor, m: float, group: dist.ProcessGroup | None = None
+) -> PairStatistics:
+    """`pair_statistics` of the global batch, the same on every process of the group.
+
+    Each computes the pairs of its own embeddings with all of them.
+
+    Args:
+        embeddings, labels, m: as `pair_statistics`, the share of this process.
+
+    Raises:
+        TypeError, ValueError: as `gather_references`.
+    """
+    _, world = _place(group)
+    if world == 1:
+        return pair_statistics(embeddings, labels, m)
+    everyone, of_all, own = gather_references(embeddings.detach(), labels, group)
+    # the rows of a process lie together, after those of the ranks below
+    start = int(own[0]) if len(own) else 0
+    sums = pair_sums(everyone, of_all, m, start, start + len(own))
+    dist.all_reduce(sums, group=group)
+    return as_statistics(sums)
 
 
 def _place(group: dist.ProcessGroup | None) -> tuple[int, int]:

@@ -46,26 +46,39 @@ def pair_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairStatist
         TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit.
     """
     check_embeddings(embeddings, labels)
+    return as_statistics(pair_sums(embeddings, labels, m, 0, len(labels)))
+
+
+@torch.no_grad()
+def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int) -> Tensor:
+    """(5,) what `as_statistics` takes, of the pairs of the rows `first` to `end` with all rows."""
     size = len(labels)
     rows = max(1, BLOCK_ELEMENTS // max(1, size))
     with torch.autocast(embeddings.device.type, enabled=False):
         unit = F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
-        blocks = [_sums(unit, labels, start, rows, m) for start in range(0, max(1, size), rows)]
-    sum_p, count_p, sum_n, count_n, violating = torch.stack(blocks).sum(0).unbind()
+        starts = range(first, max(first + 1, end), rows)
+        blocks = [_sums(unit, labels, slice(start, min(start + rows, end)), m) for start in starts]
+    return torch.stack(blocks).sum(0)
+
+
+def as_statistics(sums: Tensor) -> PairStatistics:
+    """The statistics of what `pair_sums` returned, or of several such added up."""
+    sum_p, count_p, sum_n, count_n, violating = sums.unbind()
     return PairStatistics(sum_p / count_p, sum_n / count_n, violating / (count_p + count_n))
 
 
-def _sums(unit: Tensor, labels: Tensor, start: int, rows: int, m: float) -> Tensor:
+def _sums(unit: Tensor, labels: Tensor, rows: slice, m: float) -> Tensor:
     """(5,) sum of s_p, their number, sum of s_n, their number, violating pairs of a block of rows.
 
     The steps work in place and in floats: at a few hundred rows that is twice as fast as masks.
     """
-    s = unit[start : start + rows] @ unit.T  # (R, B)
-    of_rows = labels[start : start + rows, None]
+    s = unit[rows] @ unit.T  # (R, B)
+    of_rows = labels[rows, None]
     # on a CPU, comparing into int64 is vectorised, into bool it is not
     same = torch.eq(of_rows, labels, out=torch.empty_like(s, dtype=torch.int64)).to(s.dtype)
     for matrix in (s, same):
-        matrix.diagonal(start).zero_()  # a row itself: similarity 0 to another class adds nothing
+        # a row itself: similarity 0 to another class adds nothing
+        matrix.diagonal(rows.start).zero_()
     sp = s * same
     sn = s.sub_(sp)
     sum_p, count_p, sum_n = sp.sum(), same.sum(), sn.sum()

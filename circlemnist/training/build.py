@@ -15,23 +15,32 @@ from torch.optim.lr_scheduler import (
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import SettingError
+from circlemnist.models.batch_norm import gather_statistics
 from circlemnist.models.embedder import build_embedder
 from circlemnist.models.precision import training_forward
 from circlemnist.training.objective import build_objective
+from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.state import TrainState
 
 MILESTONES = (0.5, 0.75)
 
 
-def build_training(config: Config, split: Split) -> TrainState:
+def build_training(config: Config, split: Split, processes: Processes = ALONE) -> TrainState:
     """Build what `config` names, to train on a split, on the split's device.
 
     Args:
         config: resolved for a data set, so that the number of epochs is known.
+        processes: that train together, each of which builds the same.
 
     Raises:
-        SettingError: a batch would be larger than the split, or the device lacks the precision.
+        SettingError: a batch would be larger than the split, or too small for each process to have
+            a share; or the device lacks the precision.
     """
+    if config.batch_size < processes.world:
+        raise SettingError(
+            "batch_size",
+            f"must be ≥ {processes.world}, the processes that share it, not {config.batch_size}",
+        )
     if config.batch_size > len(split):
         raise SettingError(
             "batch_size", f"must be ≤ {len(split)}, the training images, not {config.batch_size}"
@@ -41,6 +50,8 @@ def build_training(config: Config, split: Split) -> TrainState:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         embedder = build_embedder(config, pixels.mean().item(), pixels.std().item()).to(device)
+        if processes.world > 1:
+            gather_statistics(embedder)
         objective = build_objective(config, split).to(device)
     optimizer = SGD(
         [*embedder.parameters(), *objective.parameters()],
@@ -56,6 +67,7 @@ def build_training(config: Config, split: Split) -> TrainState:
         optimizer,
         build_scheduler(config.scheduler, optimizer, config.lr, config.steps(len(split))),
         torch.Generator().manual_seed(config.seed),
+        processes=processes,
     )
 
 

@@ -11,7 +11,7 @@ from circlemnist.config import Config
 from circlemnist.data.augment import random_affine
 from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
-from circlemnist.losses import pair_statistics
+from circlemnist.losses import gathered_statistics as pair_statistics
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
@@ -42,7 +42,7 @@ def fit(
         UserError: the run's folder cannot be written.
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
-    write_history(run.history_file, state.history)
+    state.processes.first(lambda: write_history(run.history_file, state.history))
     with _explained(state, config, run):
         assert config.epochs is not None
         said: set[str] = set()
@@ -98,8 +98,10 @@ def train_epoch(
     if state.recorder is not None and state.step == 0:
         state.recorder.record(0, state.embedder)
     for indices in order[cursor.step :]:
-        labels = split.labels[indices]
-        loss, embeddings = train_step(state, step_images(state, config, split, indices), labels)
+        # augmenting the images of all processes is little work, and draws what one would draw
+        images = state.processes.own(step_images(state, config, split, indices))
+        labels = state.processes.own(split.labels[indices])
+        loss, embeddings = train_step(state, images, labels)
         statistics = pair_statistics(embeddings, labels, config.circle_m)
         cursor.values[cursor.step] = torch.stack([loss, *statistics])
         cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
@@ -135,19 +137,21 @@ def step_images(state: TrainState, config: Config, split: Split, indices: Tensor
 
 
 def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Take a step of SGD and of its schedule.
+    """Take a step of SGD and of its schedule, together with the other processes.
 
     Args:
-        images: (B, 1, 28, 28) float in 0-1.
+        images: (B, 1, 28, 28) float in 0-1, the share of this process.
         labels: (B,) int64.
 
     Returns:
-        The loss () and the embeddings (B, D) ahead of the step, detached.
+        The loss () of the global batch, and the embeddings (B, D) of this share ahead of the step,
+        detached.
     """
     stages = state.forward(images)
     loss: Tensor = state.objective(stages, labels)
     state.optimizer.zero_grad()
     loss.backward()
+    state.processes.mean_gradients(state.parameters())
     state.optimizer.step()
     state.lr = float(state.scheduler.get_last_lr()[0])
     state.scheduler.step()

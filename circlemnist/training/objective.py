@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.losses import CircleLoss, build_loss, fix_class_weights
+from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.directions import arranged, spread_directions
 
 # of the loss that shapes a first embedding: not the defaults, which may change without it
@@ -43,10 +43,12 @@ class Objective(nn.Module):
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, stages: list[Tensor], labels: Tensor) -> Tensor:
-        """Return () for the stages of an embedder and labels (B,) int64."""
+        """Return () for the stages of an embedder and labels (B,) int64, of all processes."""
         labels = self.places[labels]
-        value: Tensor = self.loss(stages[-1], labels)
-        return value if self.shaping is None else value + self.shaping(stages[0], labels)
+        value = gathered_loss(self.loss, stages[-1], labels)
+        if self.shaping is not None:
+            value = value + gathered_loss(self.shaping, stages[0], labels)
+        return value
 
     def get_extra_state(self) -> str:
         """The name of the loss and, where some are unseen, the classes."""

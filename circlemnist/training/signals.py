@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
@@ -25,10 +25,15 @@ class StopSignals:
     `Stopped` is raised at once, or within `between_steps` by the next `check`. A signal that is
     ignored already (SIGHUP under nohup) stays so. Off the main thread, where Python allows no
     handlers, this does nothing.
+
+    Args:
+        largest: of the signals of all processes that train together, 0 for none; they stop at the
+            same `check`. By default this process is alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: Callable[[int], int] = lambda signum: signum) -> None:
         self.received: int | None = None
+        self._largest = largest
         self._waits = False
         self._before: dict[int, Any] = {}
 
@@ -43,7 +48,8 @@ class StopSignals:
 
     def __exit__(self, *_: object) -> None:
         for signum, before in self._before.items():
-            signal.signal(signum, before)
+            if signal.getsignal(signum) == self._handle:
+                signal.signal(signum, before)
 
     @contextmanager
     def between_steps(self) -> Iterator[None]:
@@ -55,9 +61,9 @@ class StopSignals:
             self._waits = False
 
     def check(self) -> None:
-        """Raise `Stopped` where a signal has come."""
-        if self.received is not None:
-            raise Stopped(self.received)
+        """Raise `Stopped` where a signal has come to one of the processes."""
+        if received := self._largest(self.received or 0):
+            raise Stopped(received)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.received is not None:
@@ -65,3 +71,11 @@ class StopSignals:
         self.received = signum
         if not self._waits:
             raise Stopped(signum)
+
+
+def ignore_signals() -> None:
+    """Let none of them end this process any more, which is about to end by itself."""
+    if threading.current_thread() is threading.main_thread():
+        for name in NAMES:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -17,6 +17,7 @@ from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.runs.whole_files import writing
 from circlemnist.training.objective import Objective
+from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.snapshots import Recorder
 
 
@@ -54,6 +55,7 @@ class TrainState:
         history: the epochs done.
         cursor: of the epoch that has begun, if one has.
         recorder: takes snapshots, where they are wanted; they have a file of their own.
+        processes: that train together, in the same state.
     """
 
     embedder: Embedder
@@ -67,6 +69,12 @@ class TrainState:
     history: list[Epoch] = field(default_factory=list)
     cursor: EpochCursor | None = None
     recorder: Recorder | None = None
+    processes: Processes = ALONE
+
+    def parameters(self) -> Iterator[Tensor]:
+        """What the optimizer moves: of the embedder, and of the objective."""
+        yield from self.embedder.parameters()
+        yield from self.objective.parameters()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -93,10 +101,15 @@ class TrainState:
     def save(self, run: Run) -> None:
         """Write the run's checkpoint and history, and its snapshots where they are wanted.
 
+        The first of the processes writes, and the others wait.
+
         Raises:
             Diverged: a weight or a momentum is not finite; nothing is written.
             UserError: the folder cannot be written.
         """
+        self.processes.first(lambda: self._write(run))
+
+    def _write(self, run: Run) -> None:
         state = self.state_dict()
         for name, tensor in _tensors(state):
             if tensor.is_floating_point() and name != "cursor" and not tensor.isfinite().all():
