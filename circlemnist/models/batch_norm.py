@@ -106,8 +106,11 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, var, count = ctx.saved_tensors
         scale = torch.ones_like(mean) if weight is None else weight
-        given = (grads[0], x, scale, mean, var, None, None, False, ctx.eps, [True, True, True])
-        d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(*given)
+        if x.numel():
+            given = (grads[0], x, scale, mean, var, None, None, False, ctx.eps, [True, True, True])
+            d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(*given)
+        else:  # which ends the process in there
+            d_x, d_weight, d_bias = grads[0], torch.zeros_like(mean), torch.zeros_like(mean)
         # what every value gets by way of the mean and the variance, which it has a share in
         d_both = torch.stack([d_bias, d_weight])  # (2, C)
         dist.all_reduce(d_both)
