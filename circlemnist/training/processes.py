@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 
 # for a process that downloads or writes; one that has gone is noticed at once
 LIMIT = timedelta(minutes=30)
+# that of the device last; what is said beside its work goes by gloo, for which no GPU has to wait
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 
 
@@ -177,7 +178,7 @@ def together(device: str) -> Iterator[Processes]:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot meet the other processes: {reason}") from error
     try:
-        yield Processes(rank, world, dist.get_backend(), store)
+        yield Processes(rank, world, BACKENDS[kind].rpartition(":")[2], store)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
