@@ -24,3 +24,15 @@ class SettingError(UserError, ValueError):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """How it is sent to another process: by what it is made of."""
         return type(self), (self.name, self.problem)
+
+
+class Lost(UserError):
+    """Another process of those that train together has ended, or cannot be reached.
+
+    Attributes:
+        speaks: whether this process is the one of those left that says so.
+    """
+
+    def __init__(self, message: str, speaks: bool) -> None:
+        super().__init__(message)
+        self.speaks = speaks

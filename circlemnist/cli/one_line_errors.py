@@ -8,7 +8,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from circlemnist.cli.messages import spelled, visible
-from circlemnist.errors import UserError
+from circlemnist.errors import Lost, UserError
 from circlemnist.training.launched import PATIENCE, let_the_first_speak, place
 from circlemnist.training.signals import Stopped
 
@@ -44,7 +44,11 @@ def one_line() -> Iterator[None]:
         message = error.format_message().rstrip(".").replace("\n", " ")
         raise WrongUsage(visible(spelled(f"{message} (see {command} --help)"))) from error
     except UserError as error:
-        let_the_first_speak(PATIENCE, getattr(error, "speaks", None))
+        if isinstance(error, Lost):
+            if not error.speaks:
+                raise click.exceptions.Exit(1) from None
+        else:
+            let_the_first_speak(PATIENCE)
         raise click.ClickException(visible(spelled(str(error)))) from error
     except (KeyboardInterrupt, Stopped) as error:
         if place().rank == 0:

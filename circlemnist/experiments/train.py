@@ -8,6 +8,7 @@ from pathlib import Path
 from circlemnist import __version__
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.errors import Lost
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.device import resolve_device
@@ -21,7 +22,7 @@ from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded
 from circlemnist.training.loop import fit
-from circlemnist.training.processes import ALONE, Lost, Processes, together
+from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder

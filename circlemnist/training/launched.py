@@ -29,13 +29,10 @@ def place() -> Place:
     return Place(*map(int, told[:-1]))
 
 
-def let_the_first_speak(seconds: float, speaks: bool | None = None) -> None:
+def let_the_first_speak(seconds: float) -> None:
     """Wait in all processes but the first, which says for all of them what has gone wrong.
 
     Its end is that of the others, by their launcher; what comes after the wait was not said.
-
-    Args:
-        speaks: whether this one speaks; by default, whether it is the first.
     """
-    if not (place().rank == 0 if speaks is None else speaks):
+    if place().rank > 0:
         time.sleep(seconds)

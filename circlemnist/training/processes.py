@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import Lost, SettingError, UserError
 from circlemnist.models.device import resolve_device
 from circlemnist.training.launched import place
 from circlemnist.training.signals import ignore_signals
@@ -30,18 +30,6 @@ Result = TypeVar("Result")
 LIMIT = timedelta(minutes=30)
 # that of the device last; what is said beside its work goes by gloo, for which no GPU has to wait
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
-
-
-class Lost(UserError):
-    """Another process has ended or cannot be reached.
-
-    Attributes:
-        speaks: whether this process is the one to say so.
-    """
-
-    def __init__(self, message: str, speaks: bool) -> None:
-        super().__init__(message)
-        self.speaks = speaks
 
 
 @dataclass(frozen=True)

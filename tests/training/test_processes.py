@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed import HashStore
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import Lost, SettingError, UserError
 from circlemnist.runs.run import Run
 from circlemnist.training import launched, processes
 from circlemnist.training.build import build_training
@@ -226,3 +227,39 @@ def test_others_that_cannot_be_met_are_named(
     words = r"cannot meet the other processes: .*MASTER_ADDR"
     with pytest.raises(UserError, match=words), together("cpu"):
         pass
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_of_those_that_are_left_one_speaks(
+    speaks: bool, second_of_two: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise Lost("another process of this training has ended", speaks)
+
+    monkeypatch.setattr("circlemnist.experiments.train.train", lost)
+    result = invoke("train", "--dataset", "digits")
+    assert result.exit_code == 1
+    said = "Error: another process of this training has ended\n"
+    assert (result.stdout, result.stderr) == ("", said if speaks else "")
+    assert second_of_two == []
+
+
+def test_what_fails_as_another_process_has_gone_is_lost_and_the_first_to_notice_speaks() -> None:
+    """And no launcher that ends all of them can hush it."""
+    here = Processes(1, 2, "gloo", store := HashStore())
+    before = signal.getsignal(signal.SIGTERM)
+    assert store.add("another word", 1) == 1
+    heard = []
+    with StopSignals() as stop:
+        for _ in range(2):
+            with pytest.raises(Lost) as caught, here.heard():
+                raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer")
+            heard.append(caught.value.speaks)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received is None
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else before)
+    assert heard == [True, False]
+    with pytest.raises(RuntimeError, match="a fault of our own"), here.heard():
+        raise RuntimeError("a fault of our own")
