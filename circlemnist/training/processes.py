@@ -1,7 +1,5 @@
 """The processes that train a run together, by torch.distributed; one of them is the plain case.
 
-    torchrun --nproc-per-node 2 -m circlemnist train
-
 All take the same steps on the same batches, each with its own share of the images. What the first
 one does alone, writing above all, the others wait for, and an error of one is an error of all.
 """

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from circlemnist import CircleLoss, GatheredLoss, gather_references
+from circlemnist.losses import gathered_statistics, pair_statistics
 from tests.losses.one_and_many import (
     ODDEST,
     VARIANTS,
@@ -54,6 +55,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def _all(rank: int, world: int) -> dict[str, Any]:
     pieces = (_references, _shapes, _precisions, _without_gradient, _not_finite, _refusals, _groups)
     return {
+        "statistics": _statistics(rank),
         "compare": compare_oddest(rank, world),
         "law": _law(rank, world, max_examples=20),
         **{piece.__name__: piece(rank) for piece in pieces},
@@ -159,6 +161,25 @@ def test_references_are_those_of_all_processes_with_the_sum_of_gradients(
     rows = [[0, 1, 2], [3, 4, 5, 6, 7]]
     for rank, found in enumerate(two):
         assert found["_references"] == [both, [0, 1, 2, 0, 1, 2, 0, 1], rows[rank], True, [3.0]]
+
+
+def _statistics(rank: int) -> dict[str, list[float]]:
+    """Of the global batch, by this process and by one that has all of it."""
+    own, all_of_it = (
+        batch(rank),
+        [torch.cat(parts) for parts in zip(batch(0), batch(1), strict=True)],
+    )
+    return {
+        "found": [value.item() for value in gathered_statistics(*own, 0.25)],
+        "wanted": [value.item() for value in pair_statistics(*all_of_it, 0.25)],
+    }
+
+
+def test_statistics_are_those_of_the_global_batch(two: list[dict[str, Any]]) -> None:
+    for process in two:
+        found = process["statistics"]
+        assert found["found"] == pytest.approx(found["wanted"], rel=1e-12)
+    assert two[0]["statistics"]["found"] == two[1]["statistics"]["found"]
 
 
 def _shapes(rank: int) -> list[list[int]]:
