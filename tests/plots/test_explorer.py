@@ -3,11 +3,8 @@
 import io
 import json
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +14,9 @@ from circlemnist.plots.explorer.page import explorer_html
 from circlemnist.plots.explorer.space import Frames, Space, pair_places
 from circlemnist.plots.style import LIGHT, Points
 from tests.conftest import assert_one_line_error, invoke
+from tests.plots.browser import Page
 from tests.plots.figures import CLOTHES
 
-PAGE_SECONDS = 30
 PAPER, INK = 255, 26  # the red of the light theme
 
 
@@ -65,85 +62,6 @@ def test_pair_places_are_of_the_own_class_and_the_next() -> None:
 
 def test_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(invoke("explore", "--outputs", tmp_path), "train one first")
-
-
-class Page:
-    """A page in the browser."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        self.driver.set_window_size(width, height)
-        self.driver.get(path.as_uri())
-        self.until("document.body.dataset.ready === 'yes' && Bokeh.documents[0].is_idle")
-        self.until(f"({self.view('space')}).frame.bbox.width > 100")
-
-    def ask(self, expression: str) -> Any:
-        return self.driver.execute_script(f"return {expression}")
-
-    def do(self, statement: str) -> None:
-        self.driver.execute_script(statement)
-
-    def until(self, condition: str) -> None:
-        end = time.monotonic() + PAGE_SECONDS
-        while not self.ask(condition):
-            assert time.monotonic() < end, condition
-            time.sleep(0.05)
-
-    def model(self, name: str) -> str:
-        return f"Bokeh.documents[0].get_model_by_name('{name}')"
-
-    def view(self, name: str) -> str:
-        return f"""((plot) => Bokeh.index.get_one ? Bokeh.index.find_one(plot)
-          : Object.values(Bokeh.index).find((view) => view.model === plot))({self.model(name)})"""
-
-    def place(self, index: int) -> tuple[float, float]:
-        """Where a point of the scatter plot is on the screen."""
-        x, y = self.ask(
-            f"""(() => {{
-              const view = {self.view("space")}, data = {self.model("points")}.data;
-              const box = view.el.getBoundingClientRect();
-              return [box.x + view.frame.x_scale.compute(data.x[{index}]),
-                      box.y + view.frame.y_scale.compute(data.y[{index}])];
-            }})()"""
-        )
-        return x, y
-
-    def pointer(self, *steps: tuple[str, float, float]) -> None:
-        from selenium.webdriver.common.actions.action_builder import ActionBuilder
-
-        actions = ActionBuilder(self.driver, duration=20)
-        for what, x, y in steps:
-            actions.pointer_action.move_to_location(round(x), round(y))
-            if what != "move":
-                getattr(actions.pointer_action, what)()
-        actions.perform()
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """A headless Chromium; what is logged and asked of the network is checked at the end."""
-    chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver_path):
-        pytest.skip("there is no chromium with chromedriver here")
-    from selenium import webdriver
-    from selenium.common.exceptions import WebDriverException
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"),
-        *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    try:
-        driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
-    except WebDriverException as error:
-        pytest.skip(f"chromium does not start here: {error.msg}")
-    yield Page(driver)
-    driver.quit()
 
 
 def counts(page: Page) -> list[int]:

@@ -1,0 +1,116 @@
+// The network in the page: the layers that network.py writes, on one image. Channels of rows of
+// numbers, as in torch.
+window.network = (() => {
+  function bytes(base64) {
+    const text = atob(base64), found = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) found[i] = text.charCodeAt(i);
+    return found;
+  }
+
+  // Numbers of 16 bits, as numpy's float16, in 32: the same bits but for the offset of the exponent.
+  function halves(base64) {
+    const given = new Uint16Array(bytes(base64).buffer);
+    const bits = new Uint32Array(given.length), numbers = new Float32Array(bits.buffer);
+    for (let i = 0; i < given.length; i++) {
+      bits[i] = ((given[i] & 0x8000) << 16) | ((given[i] & 0x7fff) << 13);
+      numbers[i] *= 2 ** 112;
+    }
+    return numbers;
+  }
+
+  // With a border of zeros, and two of them behind the end.
+  function padded({ data, channels, side }, padding) {
+    const wide = side + 2 * padding, found = new Float32Array(channels * wide * wide + 2);
+    for (let row = 0; row < channels * side; row++) {
+      const channel = Math.floor(row / side), y = (row % side) + padding;
+      const line = data.subarray(row * side, (row + 1) * side);
+      found.set(line, channel * wide * wide + y * wide + padding);
+    }
+    return found;
+  }
+
+  function convolution(input, { channels, kernel, stride, padding }, take) {
+    const wide = input.side + 2 * padding, data = padded(input, padding);
+    const side = Math.floor((wide - kernel) / stride) + 1;
+    const bias = take(channels), weight = take(channels * input.channels * kernel * kernel);
+    const found = new Float32Array(channels * side * side);
+    for (let channel = 0, at = 0; channel < channels; channel++) {
+      const out = found.subarray(channel * side * side, (channel + 1) * side * side);
+      out.fill(bias[channel]);
+      for (let line = 0; line < input.channels * kernel; line++, at += kernel) {
+        const start = Math.floor(line / kernel) * wide * wide + (line % kernel) * wide;
+        // three weights at once take half the time of one; those beyond the kernel are 0
+        for (let kx = 0; kx < kernel; kx += 3) {
+          const w0 = weight[at + kx];
+          const w1 = kx + 1 < kernel ? weight[at + kx + 1] : 0;
+          const w2 = kx + 2 < kernel ? weight[at + kx + 2] : 0;
+          for (let y = 0, place = 0; y < side; y++) {
+            let from = start + kx + y * stride * wide;
+            for (let x = 0; x < side; x++, from += stride)
+              out[place++] += w0 * data[from] + w1 * data[from + 1] + w2 * data[from + 2];
+          }
+        }
+      }
+    }
+    return { data: found, channels, side };
+  }
+
+  // The largest of each 2 × 2; a last row or column that is left over is dropped.
+  function pool({ data, channels, side }) {
+    const half = side >> 1, found = new Float32Array(channels * half * half);
+    let place = 0;
+    for (let channel = 0; channel < channels; channel++) {
+      for (let y = 0; y < half; y++) {
+        for (let x = 0; x < half; x++) {
+          const i = channel * side * side + 2 * y * side + 2 * x, j = i + side;
+          found[place++] = Math.max(data[i], data[i + 1], data[j], data[j + 1]);
+        }
+      }
+    }
+    return { data: found, channels, side: half };
+  }
+
+  function linear({ data }, { size }, take) {
+    const bias = take(size), weight = take(size * data.length), found = new Float32Array(size);
+    for (let row = 0, at = 0; row < size; row++) {
+      let sum = bias[row];
+      for (let i = 0; i < data.length; i++) sum += weight[at++] * data[i];
+      found[row] = sum;
+    }
+    return { data: found, channels: size, side: 1 };
+  }
+
+  function affine(input, { channels }, take) {
+    const scale = take(channels), shift = take(channels);
+    const area = input.data.length / channels;
+    const data = input.data.map((value, place) => {
+      const channel = Math.floor(place / area);
+      return scale[channel] * value + shift[channel];
+    });
+    return { ...input, data };
+  }
+
+  function relu(input) {
+    return { ...input, data: input.data.map((value) => Math.max(value, 0)) };
+  }
+
+  function normalise(input, { length }) {
+    const norm = Math.max(Math.hypot(...input.data), 1e-12);
+    return { ...input, data: input.data.map((value) => (length * value) / norm) };
+  }
+
+  const KINDS = { convolution, pool, linear, affine, relu, normalise };
+
+  // Returns what embeds an image: 28 × 28 numbers in 0-1 in a row to D numbers.
+  function build(layers, base64) {
+    const numbers = new Float32Array(bytes(base64).buffer);
+    return (pixels) => {
+      let at = 0, state = { data: pixels, channels: 1, side: Math.sqrt(pixels.length) };
+      const take = (count) => numbers.subarray(at, (at += count));
+      for (const layer of layers) state = KINDS[layer.kind](state, layer, take);
+      return state.data;
+    };
+  }
+
+  return { bytes, halves, build };
+})();
