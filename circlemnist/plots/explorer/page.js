@@ -101,12 +101,10 @@ window.explorer = (() => {
   function start(given) {
     models = { ...given };
     models.classes.forEach((each) => each.properties.visible.change.connect(filter));
-    if (facts.frames) {
-      const bytes = Uint8Array.from(atob(facts.frames), (each) => each.charCodeAt(0));
-      models.frames = new Float32Array(bytes.buffer);
-    }
+    if (facts.frames) models.frames = new Float32Array(network.bytes(facts.frames).buffer);
+    if (window.pad) pad.start(models);
     document.body.dataset.ready = "yes";
   }
 
-  return { start, card, sheet, filter, time, play };
+  return { facts, start, draw, card, sheet, filter, time, play };
 })();

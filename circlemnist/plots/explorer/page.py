@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from bokeh.document import Document
@@ -13,6 +14,7 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
+from circlemnist.plots.explorer.pad import Pad
 from circlemnist.plots.explorer.plots import draw_plots
 from circlemnist.plots.explorer.space import Space
 from circlemnist.plots.style import Array, Theme
@@ -41,6 +43,8 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
         "frames": _base64(moving),
     }
     here = files("circlemnist.plots.explorer")
+    pad = space.pad if isinstance(space.pad, Pad) else None
+    scripts = ("network.js", "prepare.js", "page.js", *(["pad.js"] if pad else []))
     return file_html(
         document,
         Resources(mode="inline"),
@@ -50,11 +54,12 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
             "heading": title,
             "theme": theme,
             "css": (here / "page.css").read_text("utf-8"),
-            "js": (here / "page.js").read_text("utf-8"),
+            "scripts": [(here / name).read_text("utf-8") for name in scripts],
             "sprite": _sprite(space.images, theme),
-            # a closing tag within would end the script
-            "facts": json.dumps(facts).replace("</", "<\\/"),
+            "facts": _json(facts),
             "has_frames": frames is not None,
+            "pad": pad and _json(pad.to_json()),
+            "without_pad": space.pad,
         },
     )
 
@@ -76,6 +81,11 @@ def _shades(theme: Theme) -> bytes:
     paper, ink = (np.frombuffer(bytes.fromhex(c[1:]), np.uint8) for c in (theme.paper, theme.ink))
     share = np.linspace(0, 1, 16)[:, None]
     return bytes((paper * (1 - share) + ink * share).round().astype(np.uint8).ravel().tolist())
+
+
+def _json(content: dict[str, Any]) -> str:
+    """As text for a script of the page, which a closing tag within would end."""
+    return json.dumps(content).replace("</", "<\\/")
 
 
 def _base64(content: bytes) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circlemnist.plots.explorer.pad import Pad
 from circlemnist.plots.style import Array, Points
 
 
@@ -34,6 +35,7 @@ class Space:
         neighbors: (N, 5) int, the nearest other images of each, nearest first.
         boundary: the lines of the decision boundary, (L, 2) float each, columns s_n and s_p.
         frames: where there are snapshots.
+        pad: what a drawing is embedded with, or why there is nothing, in words.
     """
 
     points: Points
@@ -43,6 +45,7 @@ class Space:
     neighbors: Array
     boundary: Sequence[Array]
     frames: Frames | None = None
+    pad: Pad | str = "the network is not here"
 
 
 def pair_places(directions: Array, labels: Array) -> tuple[Array, Array]:

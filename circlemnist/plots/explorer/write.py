@@ -10,6 +10,7 @@ from circlemnist.evaluation.boundary import boundary_of
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading, snapshot_captions
+from circlemnist.plots.explorer.pad import pad_of
 from circlemnist.plots.explorer.page import explorer_html
 from circlemnist.plots.explorer.space import Frames, Space
 from circlemnist.plots.projection import native_dimensions, project, project_frames
@@ -56,6 +57,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
         boundary=boundary_of(config).lines(),
         frames=frames,
+        pad=pad_of(trained),
     )
     title = heading(trained, evaluation.counted_all, f"{how}, ").replace("\n", ", ")
     path = out or trained.run.plots / "explorer.html"

@@ -1,0 +1,233 @@
+// The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
+// marked on the map; what was drawn is kept in a strip.
+window.pad = (() => {
+  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.4, FLIGHT = 300;
+  const facts = JSON.parse(document.getElementById("pad-facts").textContent);
+  const { labels, names } = explorer.facts;
+  const embedded = network.build(facts.layers, facts.numbers);
+  const gallery = network.halves(facts.embeddings).map((each) => each * facts.scale);
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+  const [section, paper, prepared, verdict, why, beside, strip, follow] =
+    ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
+  const colors = { known: "--like", unknown: "--unlike" };
+  let models = null, whole = null, current = null, pen = null, waiting = 0, flight = 0;
+
+  // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not.
+  function embed(image) {
+    const sum = new Float32Array(gallery.length / facts.indices.length);
+    for (const [row, column] of facts.views) {
+      const view = Float32Array.from(image, (_, place) => {
+        const y = Math.floor(place / 28) + row - 1, x = (place % 28) + column - 1;
+        return y < 0 || y > 27 || x < 0 || x > 27 ? 0 : image[28 * y + x] / 255;
+      });
+      embedded(view).forEach((value, place) => { sum[place] += value / facts.views.length; });
+    }
+    const norm = facts.unit ? Math.max(Math.hypot(...sum), 1e-12) : 1;
+    return sum.map((value) => value / norm);
+  }
+
+  // How alike each image of the gallery is: a cosine, or minus a distance.
+  function likeness(embedding) {
+    const distance = facts.similarity === "distance";
+    return Float32Array.from(facts.indices, (_, row) => {
+      let sum = 0, at = row * embedding.length;
+      for (const value of embedding) {
+        const other = gallery[at++];
+        sum += distance ? (value - other) ** 2 : value * other;
+      }
+      return distance ? -Math.sqrt(sum) : sum;
+    });
+  }
+
+  // Rows of the gallery, the most alike first.
+  function nearest(alike) {
+    const found = [];
+    alike.forEach((value, row) => {
+      if (found.length === VOTES && value <= alike[found[VOTES - 1]]) return;
+      let place = found.length;
+      while (place && alike[found[place - 1]] < value) place -= 1;
+      found.splice(place, 0, row);
+      found.length = Math.min(found.length, VOTES);
+    });
+    return found;
+  }
+
+  function judge(image) {
+    const embedding = embed(image), alike = likeness(embedding), rows = nearest(alike);
+    const near = rows.map((row) => facts.indices[row]);
+    const votes = names.map((_, label) => near.filter((index) => labels[index] === label).length);
+    const label = votes.indexOf(Math.max(...votes));
+    let best = -Infinity;
+    facts.indices.forEach((index, row) => {
+      if (facts.known[labels[index]]) best = Math.max(best, alike[row]);
+    });
+    const known = facts.known[label] && best >= facts.threshold;
+    const number = (value) => Math.abs(value).toFixed(2);
+    const bound = facts.similarity === "cosine" ? "from" : "up to";
+    const reason = `${votes[label]} of the ${near.length} nearest agree; ${facts.similarity} ${number(best)}`;
+    return {
+      image,
+      near: near.slice(0, SHOWN),
+      place: placeOf(embedding, near.slice(0, SHOWN)),
+      kind: known ? "known" : "unknown",
+      name: names[label],
+      reason: `${reason}, known ${bound} ${number(facts.threshold)}`,
+    };
+  }
+
+  function placeOf(embedding, near) {
+    if (facts.exact) return [embedding[0], embedding.length > 1 ? embedding[1] : 0];
+    const { x, y } = models.points.data;
+    return [x, y].map((of) => near.reduce((sum, index) => sum + of[index] / near.length, 0));
+  }
+
+  function paint(canvas, image) {
+    const pixels = new ImageData(28, 28), [r, g, b] = [1, 3, 5].map((at) => parseInt(ink.trim().slice(at, at + 2), 16));
+    image.forEach((value, place) => pixels.data.set([r, g, b, value], 4 * place));
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
+  }
+
+  function drawPaper() {
+    const context = paper.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, paper.width, paper.height);
+    context.scale(paper.width / SIDE, paper.height / SIDE);
+    context.strokeStyle = ink;
+    if (current) prepare.trace(context, current.strokes, PEN);
+  }
+
+  function thumbnail(index) {
+    const element = document.createElement("span"), canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 42;
+    explorer.draw(canvas.getContext("2d"), index, 0, 0, 42);
+    element.append(canvas, names[labels[index]]);
+    return element;
+  }
+
+  // Shows where the current drawing lies, or nothing where there is none.
+  function land() {
+    cancelAnimationFrame(waiting);
+    waiting = 0;
+    drawPaper();
+    const found = current && judge(prepare.placed(prepare.ink(current.strokes, facts.box, facts.pen), facts.box));
+    section.className = found ? found.kind : "";
+    verdict.textContent = found ? `${found.name}: ${found.kind}` : "";
+    why.textContent = found ? found.reason : "Nothing is drawn yet.";
+    beside.replaceChildren(...(found ? found.near.map(thumbnail) : []));
+    if (found) paint(prepared, found.image);
+    else prepared.getContext("2d").clearRect(0, 0, 28, 28);
+    mark(found);
+    if (current) Object.assign(current, { found });
+  }
+
+  function mark(found) {
+    const { x, y } = models.points.data, near = found ? found.near : [];
+    const color = found && getComputedStyle(section).getPropertyValue(colors[found.kind]).trim();
+    models.lines.data = {
+      x: near.map(() => found.place[0]), y: near.map(() => found.place[1]),
+      to_x: near.map((index) => x[index]), to_y: near.map((index) => y[index]),
+    };
+    models.mark.data = found ? { x: [found.place[0]], y: [found.place[1]], color: [color] } : { x: [], y: [], color: [] };
+    if (found && models.slider) models.slider.value = models.slider.end;
+  }
+
+  // Moves the map to where the drawing lies, or back to all of it.
+  function fly() {
+    if (!follow.checked) return;
+    cancelAnimationFrame(flight);
+    const place = current && current.found.place, begin = performance.now();
+    const moves = [models.plot.x_range, models.plot.y_range].map((range, axis) => {
+      const [start, end] = whole[axis], half = (VIEW * (end - start)) / 2;
+      const to = place ? [place[axis] - half, place[axis] + half] : [start, end];
+      return { range, from: [range.start, range.end], to };
+    });
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const step = (now) => {
+      const share = still ? 1 : Math.min(Math.max((now - begin) / FLIGHT, 0), 1);
+      for (const { range, from, to } of moves) {
+        const [start, end] = from.map((value, i) => value + share * (to[i] - value));
+        range.setv({ start, end });
+      }
+      if (share < 1) flight = requestAnimationFrame(step);
+    };
+    flight = requestAnimationFrame(step);
+  }
+
+  // Keeps the current drawing in the strip, the newest first.
+  function keep() {
+    if (!current.button) {
+      const drawing = current, button = document.createElement("button");
+      button.type = "button";
+      button.append(document.createElement("canvas"), document.createElement("span"));
+      Object.assign(button.firstChild, { width: 28, height: 28 });
+      button.addEventListener("click", () => show(drawing));
+      drawing.button = button;
+      strip.prepend(button);
+    }
+    const { button, found } = current;
+    paint(button.firstChild, found.image);
+    button.lastChild.textContent = `${found.name}: ${found.kind}`;
+    button.lastChild.className = found.kind;
+    button.setAttribute("aria-pressed", "true");
+  }
+
+  function show(drawing) {
+    current?.button?.setAttribute("aria-pressed", "false");
+    current = drawing;
+    land();
+    if (current) keep();
+    fly();
+  }
+
+  function undo() {
+    if (!current || pen !== null) return;
+    current.strokes.pop();
+    if (current.strokes.length) return show(current);
+    current.button.remove();
+    current = null;
+    show(null);
+  }
+
+  function point(event) {
+    const box = paper.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * SIDE, ((event.clientY - box.top) / box.height) * SIDE];
+  }
+
+  function down(event) {
+    if (pen !== null || event.button !== 0) return;
+    event.preventDefault();
+    pen = event.pointerId;
+    paper.setPointerCapture(pen);
+    current ??= { strokes: [], button: null, found: null };
+    current.strokes.push([point(event)]);
+    waiting ||= requestAnimationFrame(land);
+  }
+
+  function move(event) {
+    if (event.pointerId !== pen) return;
+    const events = event.getCoalescedEvents?.() ?? [];
+    current.strokes.at(-1).push(...(events.length ? events : [event]).map(point));
+    waiting ||= requestAnimationFrame(land);
+  }
+
+  function up(event) {
+    if (event.pointerId !== pen) return;
+    pen = null;
+    show(current);
+  }
+
+  function start(given) {
+    models = given;
+    const { x_range: x, y_range: y } = models.plot;
+    whole = [[x.start, x.end], [y.start, y.end]];
+    // on a phone, the map and the pad are seen at once
+    if (matchMedia("(max-width: 600px)").matches) models.plot.height = 320;
+    for (const [kind, listener] of Object.entries({ pointerdown: down, pointermove: move, pointerup: up, pointercancel: up }))
+      paper.addEventListener(kind, listener);
+    document.getElementById("undo").addEventListener("click", undo);
+    document.getElementById("clear").addEventListener("click", () => { if (pen === null) show(null); });
+    land();
+  }
+
+  return { start, embed };
+})();

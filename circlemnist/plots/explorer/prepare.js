@@ -1,0 +1,105 @@
+// A drawing made into an image as those of the run were made.
+window.prepare = (() => {
+  const SIDE = 28, CENTER = 14, FINE = 200, MARGIN = 4, STRONG = 0.9, SMALLEST = 20;
+
+  // Strokes, of points [x, y], as ink in 0-1: the longer side of all is FINE pixels, and the pen
+  // is as wide as it is to be once that side is `box` pixels, whatever the size of the drawing.
+  function ink(strokes, box, pen) {
+    const xs = strokes.flat().map(([x]) => x), ys = strokes.flat().map(([, y]) => y);
+    const [left, top, right, bottom] = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+    const width = (FINE * pen) / box, side = FINE + 2 * MARGIN;
+    const scale = (FINE - width) / Math.max(right - left, bottom - top, SMALLEST);
+    const canvas = new OffscreenCanvas(side, side);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.translate(side / 2, side / 2);
+    context.scale(scale, scale);
+    context.translate(-(left + right) / 2, -(top + bottom) / 2);
+    trace(context, strokes, width / scale);
+    const pixels = context.getImageData(0, 0, side, side).data;
+    return { values: Float32Array.from({ length: side * side }, (_, i) => pixels[4 * i + 3] / 255), width: side };
+  }
+
+  function trace(context, strokes, width) {
+    context.lineWidth = width;
+    context.lineCap = context.lineJoin = "round";
+    context.fillStyle = context.strokeStyle;
+    for (const stroke of strokes) {
+      context.beginPath();
+      context.arc(...stroke[0], width / 2, 0, 2 * Math.PI);
+      context.fill(); // a line of one point is not drawn
+      context.beginPath();
+      for (const point of stroke) context.lineTo(...point);
+      context.stroke();
+    }
+  }
+
+  // Weights that resize a line of pixels: a triangle about each new one's centre, that reaches one
+  // pixel of the coarser of both grids to either side.
+  function resizing(before, after) {
+    const scale = before / after, reach = Math.max(scale, 1);
+    return Array.from({ length: after }, (_, place) => {
+      const center = (place + 0.5) * scale - 0.5;
+      const weights = Array.from({ length: before }, (_, i) => Math.max(0, 1 - Math.abs(i - center) / reach));
+      const sum = weights.reduce((one, other) => one + other);
+      return weights.map((weight) => weight / sum);
+    });
+  }
+
+  // Rows of numbers, each resized by such weights, turned: what was a row is a column.
+  function resized(rows, weights) {
+    return weights.map((each) => {
+      const first = each.findIndex((weight) => weight > 0), some = each.slice(first).filter((weight) => weight > 0);
+      return rows.map((row) => some.reduce((sum, weight, i) => sum + weight * row[first + i], 0));
+    });
+  }
+
+  function quantile(values, share) {
+    const sorted = Float64Array.from(values).sort(), place = share * (sorted.length - 1);
+    const low = Math.floor(place), high = Math.ceil(place);
+    return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
+  }
+
+  // As Python rounds: a half to the even number.
+  function round(number) {
+    const low = Math.floor(number);
+    return number - low === 0.5 ? low + (low & 1) : Math.round(number);
+  }
+
+  // The box about the ink is fitted into `box` pixels, and its centre of mass rounded to the middle.
+  function placed({ values, width }, box) {
+    const height = values.length / width, rows = [], columns = [];
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        if (values[y * width + x] > 0) {
+          rows.push(y);
+          columns.push(x);
+        }
+      }
+    }
+    const [top, left] = [rows, columns].map((each) => each.reduce((one, other) => Math.min(one, other)));
+    const [bottom, right] = [rows, columns].map((each) => 1 + each.reduce((one, other) => Math.max(one, other)));
+    const longest = Math.max(bottom - top, right - left);
+    const [tall, wide] = [bottom - top, right - left].map((each) => Math.max(1, round((box * each) / longest)));
+    const within = [];
+    for (let y = top; y < bottom; y++) within.push(values.subarray(y * width + left, y * width + right));
+    const turned = resized(within, resizing(right - left, wide));
+    const small = resized(turned, resizing(bottom - top, tall));
+    const full = quantile(small.flat().filter((value) => value > 0), STRONG);
+    let total = 0, down = 0, across = 0;
+    small.forEach((row, y) => row.forEach((value, x) => {
+      row[x] = Math.min(value / full, 1);
+      total += row[x];
+      down += y * row[x];
+      across += x * row[x];
+    }));
+    const image = new Uint8Array(SIDE * SIDE);
+    const inside = (center, size) => Math.min(Math.max(round(CENTER - center), 0), SIDE - size);
+    const [y0, x0] = [inside(down / total, tall), inside(across / total, wide)];
+    small.forEach((row, y) => row.forEach((value, x) => {
+      image[(y0 + y) * SIDE + x0 + x] = round(255 * value);
+    }));
+    return image;
+  }
+
+  return { ink, trace, placed };
+})();
