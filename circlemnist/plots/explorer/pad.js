@@ -1,7 +1,7 @@
 // The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
 // marked on the map; what was drawn is kept in a strip.
 window.pad = (() => {
-  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.4, FLIGHT = 300;
+  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.5, FLIGHT = 300;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
   const embedded = network.build(facts.layers, facts.numbers);
@@ -9,7 +9,6 @@ window.pad = (() => {
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
   const [section, paper, prepared, verdict, why, beside, strip, follow] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
-  const colors = { known: "--like", unknown: "--unlike" };
   let models = null, whole = null, current = null, pen = null, waiting = 0, flight = 0;
 
   // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not.
@@ -62,15 +61,15 @@ window.pad = (() => {
       if (facts.known[labels[index]]) best = Math.max(best, alike[row]);
     });
     const known = facts.known[label] && best >= facts.threshold;
-    const number = (value) => Math.abs(value).toFixed(2);
+    const number = (value) => Math.abs(value).toFixed(3);
     const bound = facts.similarity === "cosine" ? "from" : "up to";
-    const reason = `${votes[label]} of the ${near.length} nearest agree; ${facts.similarity} ${number(best)}`;
+    const reason = `${votes[label]} of the ${near.length} nearest are ${names[label]}; ${facts.similarity} ${number(best)}`;
     return {
       image,
       near: near.slice(0, SHOWN),
       place: placeOf(embedding, near.slice(0, SHOWN)),
       kind: known ? "known" : "unknown",
-      name: names[label],
+      verdict: known ? `${names[label]}, known` : "unknown",
       reason: `${reason}, known ${bound} ${number(facts.threshold)}`,
     };
   }
@@ -111,38 +110,61 @@ window.pad = (() => {
     drawPaper();
     const found = current && judge(prepare.placed(prepare.ink(current.strokes, facts.box, facts.pen), facts.box));
     section.className = found ? found.kind : "";
-    verdict.textContent = found ? `${found.name}: ${found.kind}` : "";
+    verdict.textContent = found ? found.verdict : "";
     why.textContent = found ? found.reason : "Nothing is drawn yet.";
     beside.replaceChildren(...(found ? found.near.map(thumbnail) : []));
     if (found) paint(prepared, found.image);
     else prepared.getContext("2d").clearRect(0, 0, 28, 28);
-    mark(found);
-    if (current) Object.assign(current, { found });
+    if (current) current.found = found;
+    mark();
+    if (current && models.slider) models.slider.value = models.slider.end;
   }
 
-  function mark(found) {
-    const { x, y } = models.points.data, near = found ? found.near : [];
-    const color = found && getComputedStyle(section).getPropertyValue(colors[found.kind]).trim();
-    models.lines.data = {
-      x: near.map(() => found.place[0]), y: near.map(() => found.place[1]),
-      to_x: near.map((index) => x[index]), to_y: near.map((index) => y[index]),
-    };
-    models.mark.data = found ? { x: [found.place[0]], y: [found.place[1]], color: [color] } : { x: [], y: [], color: [] };
-    if (found && models.slider) models.slider.value = models.slider.end;
+  // Marks on the map where the current drawing lies, with lines to its nearest images. It is not
+  // of the plot, which takes long to draw all its points again.
+  function mark() {
+    const svg = document.getElementById("mark"), { frame } = viewOf(models.plot), box = frame.bbox;
+    for (const [name, value] of Object.entries({ left: box.left, top: box.top, width: box.width, height: box.height }))
+      svg.style[name] = `${value}px`;
+    svg.replaceChildren();
+    if (!current?.found) return;
+    const at = ([x, y]) => [frame.x_scale.compute(x) - box.left, frame.y_scale.compute(y) - box.top];
+    const { kind, near, place } = current.found, [x, y] = at(place), { data } = models.points;
+    for (const index of near) {
+      const [x2, y2] = at([data.x[index], data.y[index]]);
+      svg.append(shape("line", { x1: x, y1: y, x2, y2 }));
+    }
+    for (const name of ["rim", kind]) {
+      const cross = `M ${x - 13} ${y} h 26 M ${x} ${y - 13} v 26`;
+      svg.append(shape("circle", { cx: x, cy: y, r: 13, class: name }), shape("path", { d: cross, class: name }));
+    }
+  }
+
+  function shape(kind, attributes) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
+  }
+
+  function viewOf(model) {
+    const { index } = Bokeh;
+    return index.find_one ? index.find_one(model) : Object.values(index).find((view) => view.model === model);
   }
 
   // Moves the map to where the drawing lies, or back to all of it.
   function fly() {
     if (!follow.checked) return;
     cancelAnimationFrame(flight);
-    const place = current && current.found.place, begin = performance.now();
+    const place = current?.found.place;
     const moves = [models.plot.x_range, models.plot.y_range].map((range, axis) => {
       const [start, end] = whole[axis], half = (VIEW * (end - start)) / 2;
       const to = place ? [place[axis] - half, place[axis] + half] : [start, end];
       return { range, from: [range.start, range.end], to };
     });
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    let begin = null;
     const step = (now) => {
+      begin ??= now; // what has landed is on the screen before anything moves
       const share = still ? 1 : Math.min(Math.max((now - begin) / FLIGHT, 0), 1);
       for (const { range, from, to } of moves) {
         const [start, end] = from.map((value, i) => value + share * (to[i] - value));
@@ -166,7 +188,7 @@ window.pad = (() => {
     }
     const { button, found } = current;
     paint(button.firstChild, found.image);
-    button.lastChild.textContent = `${found.name}: ${found.kind}`;
+    button.lastChild.textContent = found.verdict;
     button.lastChild.className = found.kind;
     button.setAttribute("aria-pressed", "true");
   }
@@ -222,6 +244,9 @@ window.pad = (() => {
     whole = [[x.start, x.end], [y.start, y.end]];
     // on a phone, the map and the pad are seen at once
     if (matchMedia("(max-width: 600px)").matches) models.plot.height = 320;
+    for (const { start, end } of [x.properties, y.properties])
+      for (const property of [start, end]) property.change.connect(mark);
+    for (const name of ["inner_width", "inner_height"]) models.plot.properties[name].change.connect(mark);
     for (const [kind, listener] of Object.entries({ pointerdown: down, pointermove: move, pointerup: up, pointercancel: up }))
       paper.addEventListener(kind, listener);
     document.getElementById("undo").addEventListener("click", undo);
@@ -229,5 +254,5 @@ window.pad = (() => {
     land();
   }
 
-  return { start, embed };
+  return { start, embed, judge };
 })();

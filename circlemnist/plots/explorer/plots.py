@@ -78,7 +78,7 @@ def draw_plots(space: Space, theme: Theme) -> Plots:
         time, more = _movie(scatter, frames, theme)
         roots, given = [*roots, time], given | more
     if isinstance(space.pad, Pad):
-        given |= {"plot": scatter, "points": data, **_mark(scatter, theme)}
+        given |= {"plot": scatter, "points": data}
     return Plots(roots, CustomJS(args=given, code=f"explorer.start({{{', '.join(given)}}})"))
 
 
@@ -126,27 +126,6 @@ def _controls(example: str, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
     search.js_on_change("value_input", CustomJS(code="explorer.filter()"))
     mistakes.js_on_change("active", CustomJS(code="explorer.filter()"))
     return row(search, mistakes, name="controls"), {"search": search, "mistakes": mistakes}
-
-
-def _mark(plot: Any, theme: Theme) -> dict[str, Any]:
-    """Where a drawing lies, and lines to what is nearest to it; empty until there is one."""
-    lines = ColumnDataSource({name: [] for name in ("x", "y", "to_x", "to_y")}, name="lines")
-    plot.segment(
-        *("x", "y", "to_x", "to_y"), source=lines, color=theme.ink, line_width=1, line_alpha=0.6
-    )
-    mark = ColumnDataSource({"x": [], "y": [], "color": []}, name="mark")
-    # a rim of paper keeps it apart from the points
-    for color, width in ((theme.paper, 7), ("color", 3)):
-        plot.scatter(
-            *("x", "y"),
-            source=mark,
-            marker="circle_cross",
-            size=26,
-            fill_color=None,
-            line_color=color,
-            line_width=width,
-        )
-    return {"mark": mark, "lines": lines}
 
 
 def _ranges(points: Array) -> tuple[Range1d, Range1d]:
