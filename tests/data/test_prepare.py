@@ -1,0 +1,147 @@
+"""A picture of a digit becomes what the makers of MNIST would have made of it."""
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from circlemnist.data.prepare import BOX, CENTER, ink, placed, prepare, resizing
+from circlemnist.errors import UserError
+
+Array = NDArray[Any]
+
+
+def strokes(side: int = 160, width: int = 12) -> Array:
+    """Ink (side, side) in 0-1: an upright stroke with a foot to its right."""
+    drawn = np.zeros((side, side))
+    left, top, height = side * 3 // 10, side // 5, side // 2
+    drawn[top : top + height, left : left + width] = 1
+    drawn[top + height - width : top + height, left : left + height // 2] = 1
+    return drawn
+
+
+def pictured(drawn: Array, paper: float = 230, dark: float = 40) -> Array:
+    return paper + (dark - paper) * drawn
+
+
+def extent(image: Array) -> tuple[int, int]:
+    rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+
+
+def difference(a: Array, b: Array) -> float:
+    return float(np.abs(a.astype(float) - b).mean())
+
+
+def test_ink_fills_the_box_and_is_centred_by_its_mass() -> None:
+    for drawn in (strokes(), strokes().T, strokes()[::-1]):
+        image = prepare(pictured(drawn))
+        assert (image.shape, image.dtype) == ((28, 28), np.uint8)
+        assert image.max() == 255
+        assert max(extent(image)) == BOX
+        mass = image.astype(float)
+        for axis in (0, 1):
+            center = mass.sum(axis) @ np.arange(28) / mass.sum()
+            assert CENTER - 0.5 <= center <= CENTER + 0.5
+
+
+def test_aspect_is_kept() -> None:
+    bar = np.zeros((100, 100))
+    bar[10:90, 40:50] = 1
+    assert extent(placed(bar)) == (20, 2)  # 20 × 10 / 80 is 2.5, which rounds to even
+
+
+def test_placed_is_what_a_transcription_of_the_definition_gives() -> None:
+    """Each pixel of the box is a mean over a triangle of two of its widths, one by one."""
+    box = np.random.default_rng(0).uniform(0.1, 1, (50, 30))
+    small = np.zeros((20, 12))
+    for i, j in np.ndindex(20, 12):
+        weights = np.array(
+            [
+                [
+                    max(0, 1 - abs((y + 0.5) / 2.5 - (i + 0.5)))
+                    * max(0, 1 - abs((x + 0.5) / 2.5 - (j + 0.5)))
+                    for x in range(30)
+                ]
+                for y in range(50)
+            ]
+        )
+        small[i, j] = (weights * box).sum() / weights.sum()
+    small = np.clip(small / np.percentile(small, 95), 0, 1)
+    y, x = ((small * places).sum() / small.sum() for places in np.indices((20, 12)))
+    expected = np.zeros((28, 28))
+    top, left = round(14 - y), round(14 - x)
+    expected[top : top + 20, left : left + 12] = np.round(255 * small)
+    assert np.abs(placed(np.pad(box, 7)).astype(float) - expected).max() <= 1
+
+
+def test_resizing_keeps_what_is_even_and_is_the_identity_at_the_same_size() -> None:
+    np.testing.assert_allclose(resizing(37, 20).sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(resizing(6, 20) @ np.full(6, 3.0), 3, rtol=1e-5)
+    np.testing.assert_array_equal(resizing(9, 9), np.eye(9))
+
+
+def test_light_ink_on_dark_paper_is_the_same() -> None:
+    picture = pictured(strokes())
+    assert difference(prepare(picture), prepare(255 - picture)) < 2
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (50, 40), (-25, 60)])
+def test_place_and_size_in_the_picture_do_not_matter(shift: tuple[int, int]) -> None:
+    plain = prepare(pictured(strokes(200, 16)))
+    moved = np.roll(strokes(200, 16), shift, (0, 1))
+    assert difference(prepare(pictured(moved)), plain) < 1
+    assert difference(prepare(pictured(np.pad(strokes(200, 16), 60))), plain) < 6
+
+
+def test_uneven_light_and_noise_are_cleared() -> None:
+    drawn = strokes(200, 14)
+    light = np.linspace(1, 0.55, 200)[:, None] * np.linspace(0.8, 1, 200)
+    noise = np.random.default_rng(0).normal(0, 8, drawn.shape)
+    image = prepare(pictured(drawn) * light + noise)
+    assert difference(image, prepare(pictured(drawn))) < 4
+    assert (image == 0).mean() > 0.7
+
+
+def test_speck_beside_the_strokes_is_left_out() -> None:
+    drawn = strokes(200, 16)
+    dirty = drawn.copy()
+    dirty[6:9, 180:183] = 1
+    assert difference(prepare(pictured(dirty)), prepare(pictured(drawn))) < 1
+
+
+def test_dot_that_is_part_of_it_stays() -> None:
+    dotted = np.zeros((200, 200))
+    dotted[70:170, 95:107] = 1
+    dotted[40:54, 94:108] = 1
+    image = prepare(pictured(dotted))
+    rows = image.any(1)
+    assert extent(image)[0] == BOX
+    assert np.diff(np.flatnonzero(rows)).max() > 1
+
+
+@pytest.mark.parametrize("kind", ["even", "noisy", "uneven", "black"])
+def test_blank_picture_is_named(kind: str) -> None:
+    blank = np.full((150, 150), 0.0 if kind == "black" else 220.0)
+    if kind == "noisy":
+        blank += np.random.default_rng(0).normal(0, 10, blank.shape)
+    if kind == "uneven":
+        blank *= np.linspace(1, 0.5, 150)
+    with pytest.raises(UserError, match="nothing on it"):
+        prepare(blank)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 3), (28, 28), (500, 3)])
+def test_odd_shapes_are_prepared_or_named(shape: tuple[int, int]) -> None:
+    with suppress(UserError):
+        assert prepare(np.random.default_rng(0).uniform(0, 255, shape)).max() == 255
+
+
+def test_ink_is_a_share() -> None:
+    found = ink(pictured(strokes()))
+    assert found.dtype == np.float32
+    assert found.min() == 0
+    assert 0.75 < found.max() <= 1
+    np.testing.assert_array_equal(found > 0.5, strokes() > 0.5)
