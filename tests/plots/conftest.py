@@ -1,6 +1,5 @@
 """What the tests of pictures share: a run to draw, and a browser."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.runs.run import Run
-from tests.plots.browser import Page
+from tests.plots.browser import Page, start_browser
 
 
 @pytest.fixture
@@ -18,24 +17,7 @@ def trained(finished_run: Path) -> TrainedRun:
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A headless Chromium; what is logged and asked of the network is checked at the end."""
-    chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver_path):
-        pytest.skip("there is no chromium with chromedriver here")
-    from selenium import webdriver
-    from selenium.common.exceptions import WebDriverException
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"),
-        *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    try:
-        driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
-    except WebDriverException as error:
-        pytest.skip(f"chromium does not start here: {error.msg}")
-    yield Page(driver)
-    driver.quit()
+    """A page in a wide window."""
+    page = start_browser()
+    yield page
+    page.driver.quit()

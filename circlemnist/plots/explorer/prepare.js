@@ -1,6 +1,6 @@
 // A drawing made into an image as those of the run were made.
 window.prepare = (() => {
-  const SIDE = 28, CENTER = 14, FINE = 200, MARGIN = 4, STRONG = 0.9, SMALLEST = 20;
+  const SIDE = 28, CENTER = 14, FINE = 200, MARGIN = 4, STRONG = 0.95, SMALLEST = 20;
 
   // Strokes, of points [x, y], as ink in 0-1: the longer side of all is FINE pixels, and the pen
   // is as wide as it is to be once that side is `box` pixels, whatever the size of the drawing.

@@ -1,0 +1,405 @@
+"""The pad of the explorer: what is drawn on it, and where that is said to lie."""
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from circlemnist.data.prepare import placed, prepare
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.models.embedder import embed
+from circlemnist.plots.explorer.pad import hand
+from circlemnist.plots.style import DARK, LIGHT
+from circlemnist.runs.run import Run
+from tests.conftest import invoke
+from tests.plots.browser import Page, start_browser
+
+SEVEN = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
+CROSS = [(0.35, 0.52), (0.7, 0.5)]
+ONE = [(0.5, 0.15), (0.5, 0.5), (0.48, 0.85)]
+CHECKED = 30  # images
+
+
+@pytest.fixture(scope="module")
+def drawn(watched_run: Path, page: Page) -> tuple[TrainedRun, Page]:
+    """A run with snapshots and its page, of which each test opens a new one."""
+    path = watched_run / "pad.html"
+    result = invoke("explore", watched_run, "--out", path, "--projection", "pca")
+    assert result.exit_code == 0, result.output
+    return TrainedRun(Run(watched_run)), page
+
+
+def opened(drawn: tuple[TrainedRun, Page]) -> tuple[TrainedRun, Page]:
+    trained, page = drawn
+    page.open(trained.run.folder / "pad.html")
+    return trained, page
+
+
+def text(page: Page, name: str) -> str:
+    found: str = page.ask(f"document.getElementById('{name}').textContent")
+    return found
+
+
+def prepared(page: Page) -> np.ndarray:
+    """The (28, 28) image that the network was given."""
+    pixels = page.ask(
+        "[...document.getElementById('prepared').getContext('2d').getImageData(0, 0, 28, 28).data]"
+    )
+    return np.array(pixels, np.uint8).reshape(28, 28, 4)[..., 3]
+
+
+def strip(page: Page) -> list[str]:
+    found: list[str] = page.ask(
+        "[...document.querySelectorAll('#strip span')].map((each) => each.textContent)"
+    )
+    return found
+
+
+def marks(page: Page) -> list[list[float]]:
+    """Where the drawing is marked, on the screen; once for the rim and once for the mark."""
+    found: list[list[float]] = page.ask(
+        """[...document.querySelectorAll('#mark circle')].map((each) => {
+          const box = each.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        })"""
+    )
+    return found
+
+
+def facts_of(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = page.ask("JSON.parse(document.getElementById('pad-facts').textContent)")
+    return found
+
+
+def expected(trained: TrainedRun, images: np.ndarray, threshold: float) -> list[dict[str, Any]]:
+    """What is to be said of images (N, 28, 28) uint8, computed by torch."""
+    config, arrays = trained.config, trained.evaluation.arrays
+    embeddings = embed(trained.embedder, torch.from_numpy(images), config.views)
+    alike = trained.similarity.between(embeddings, torch.from_numpy(arrays.embeddings)).numpy()
+    found = []
+    for row in alike:
+        near = np.argsort(-row, kind="stable")[:20]
+        label = int(np.bincount(arrays.labels[near]).argmax())
+        best = row[trained.evaluation.seen].max()
+        known = best >= threshold and label not in trained.evaluation.unseen
+        found.append({"alike": row, "near": near, "label": label, "best": best, "known": known})
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mouse", "pen", "touch"])
+def test_drawing_lands_where_the_network_puts_it(kind: str, drawn: tuple[TrainedRun, Page]) -> None:
+    trained, page = opened(drawn)
+    page.errors()
+    page.do("document.getElementById('follow').checked = false")
+    page.do(f"{page.model('slider')}.value = 2")
+    assert (text(page, "verdict"), marks(page), strip(page)) == ("", [], [])
+    page.draw(SEVEN, CROSS, kind=kind)
+    image = prepared(page)
+    assert (image > 0).sum() > 50
+    (wanted,) = expected(trained, image[None], facts_of(page)["threshold"])
+    verdict = f"{wanted['label']}, known" if wanted["known"] else "unknown"
+    assert text(page, "verdict") == verdict
+    assert strip(page) == [verdict]
+    votes = int((trained.evaluation.arrays.labels[wanted["near"]] == wanted["label"]).sum())
+    assert text(page, "why").startswith(f"{votes} of the 20 nearest are {wanted['label']}; cosine ")
+    cosine, bound = map(float, re.findall(r"\d\.\d+", text(page, "why")))
+    assert cosine == pytest.approx(wanted["best"], abs=1e-3)
+    assert bound == pytest.approx(facts_of(page)["threshold"], abs=1e-3)
+    names = page.ask("[...document.querySelectorAll('#beside span')].map((one) => one.textContent)")
+    assert names == [str(trained.evaluation.arrays.labels[one]) for one in wanted["near"][:10]]
+    # of all images, not of those of an earlier time
+    assert page.ask(f"{page.model('caption')}.text") == "all images"
+    place = np.mean([page.place(index) for index in wanted["near"][:10]], 0)
+    np.testing.assert_allclose(marks(page), [place, place], atol=1)
+    assert page.errors() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "images_of"),
+    [
+        (("--unseen", "3,0,8"), "seen and unseen classes"),
+        (("--dim", "2", "--views", "3"), "a plane"),
+        (("--dim", "3", "--fold", "8", "--hidden-layers", "1"), "a sphere"),
+        (("--loss", "center", "--dim", "16"), "a space that is no sphere"),
+        (("--net", "article", "--dim", "32", "--loss", "softmax"), "the article's network"),
+    ],
+)
+def test_what_is_said_of_an_image_is_what_torch_says(
+    settings: tuple[str, ...], images_of: str, page: Page, tmp_path: Path
+) -> None:
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 2, *settings, "--quiet")
+    result = invoke("train", *args, "--outputs", tmp_path, "--name", "one")
+    assert result.exit_code == 0, result.output
+    assert invoke("explore", tmp_path / "one", "--projection", "pca").exit_code == 0
+    page.open(tmp_path / "one" / "plots" / "explorer.html")
+    trained = TrainedRun(Run(tmp_path / "one"))
+    images = trained.dataset.test.images[:CHECKED].flip(2).numpy()  # of none of the points
+    facts = facts_of(page)
+    judged = page.driver.execute_script(
+        "return arguments[0].map((image) => [pad.judge(image), [...pad.embed(image)]])",
+        images.reshape(CHECKED, -1).tolist(),
+    )
+    wanted = expected(trained, images, facts["threshold"])
+    embeddings = embed(trained.embedder, torch.from_numpy(images), trained.config.views).numpy()
+    scale = max(1, np.abs(embeddings).max())
+    np.testing.assert_allclose([one for _, one in judged], embeddings, atol=1e-4 * scale)
+    points = page.ask(f"(({{x, y}}) => [[...x], [...y]])({page.model('points')}.data)")
+    for (found, _), one, embedding in zip(judged, wanted, embeddings, strict=True):
+        assert len(found["near"]) == 10
+        # those as near as these, but for the last digit that 16 bits keep
+        np.testing.assert_allclose(
+            one["alike"][found["near"]], one["alike"][one["near"][:10]], atol=2e-3 * scale
+        )
+        if abs(one["best"] - facts["threshold"]) > 2e-3 * scale:
+            assert (found["kind"] == "known") == one["known"], images_of
+        exact = trained.config.dim <= 3 and trained.config.member.on_sphere
+        place = embedding[:2] if exact else np.take(points, found["near"], 1).mean(1)
+        np.testing.assert_allclose(found["place"], place, atol=1e-3 * scale)
+    kinds = {found["kind"] for found, _ in judged}
+    assert kinds <= {"known", "unknown"}
+    assert facts["known"] == [label not in trained.config.unseen_classes for label in range(10)]
+
+
+@pytest.mark.slow
+def test_undo_clear_and_the_strip(drawn: tuple[TrainedRun, Page]) -> None:
+    _, page = opened(drawn)
+    page.do("document.getElementById('undo').click(); document.getElementById('clear').click()")
+    page.draw(SEVEN)
+    seven, said = prepared(page), text(page, "verdict")
+    page.draw(CROSS)
+    assert (prepared(page) != seven).any()
+    page.do("document.getElementById('undo').click()")
+    np.testing.assert_array_equal(prepared(page), seven)
+    assert (text(page, "verdict"), len(strip(page))) == (said, 1)
+    page.do("document.getElementById('clear').click()")
+    assert not prepared(page).any()
+    assert not page.ask(
+        "document.getElementById('paper').getContext('2d').getImageData(0, 0, 560, 560)"
+        ".data.some((value) => value > 0)"
+    )
+    assert (text(page, "verdict"), marks(page), strip(page)) == ("", [], [said])
+    page.draw(ONE)
+    assert len(strip(page)) == 2
+    assert strip(page)[1] == said
+    page.do("document.querySelectorAll('#strip button')[1].click()")
+    np.testing.assert_array_equal(prepared(page), seven)
+    pressed = "[...document.querySelectorAll('#strip button')].map((one) => one.ariaPressed)"
+    assert page.ask(pressed) == ["false", "true"]
+    page.do("document.getElementById('undo').click()")  # its only stroke
+    assert not prepared(page).any()
+    assert len(strip(page)) == 1
+    page.do("document.querySelector('#strip button').click()")
+    assert prepared(page).any()
+    assert page.errors() == []
+
+
+@pytest.mark.slow
+def test_map_moves_to_the_drawing_if_it_is_to(drawn: tuple[TrainedRun, Page]) -> None:
+    _, page = opened(drawn)
+    ranges = (
+        f"(({{x_range: x, y_range: y}}) => [x.start, x.end, y.start, y.end])({page.model('space')})"
+    )
+    whole = page.ask(ranges)
+    page.do("document.getElementById('follow').checked = false")
+    page.draw(SEVEN)
+    assert page.ask(ranges) == whole
+    page.do("document.getElementById('follow').checked = true")
+    page.do("document.querySelector('#strip button').click()")
+    page.until(f"Math.abs({ranges}[1] - {ranges}[0] - {(whole[1] - whole[0]) / 2}) < 1e-3")
+    page.until("Bokeh.documents[0].is_idle")
+    left, top, width, height = page.ask(
+        f"""((view) => {{
+          const box = view.el.getBoundingClientRect(), inner = view.frame.bbox;
+          return [box.x + inner.left, box.y + inner.top, inner.width, inner.height];
+        }})({page.view("space")})"""
+    )
+    np.testing.assert_allclose(marks(page)[0], [left + width / 2, top + height / 2], atol=1.5)
+    page.do("document.getElementById('clear').click()")
+    page.until(f"Math.abs({ranges}[0] - {whole[0]}) < 1e-6")
+
+
+@pytest.mark.slow
+def test_buttons_are_reached_by_the_keyboard(drawn: tuple[TrainedRun, Page]) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    _, page = opened(drawn)
+    page.draw(SEVEN)
+    page.do("document.getElementById('undo').focus()")
+    reached = []
+    for _ in range(3):
+        reached.append(page.ask("document.activeElement.id || document.activeElement.tagName"))
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+    assert reached == ["undo", "clear", "follow"]
+    ActionChains(page.driver).send_keys(Keys.ENTER).perform()  # on the strip
+    assert prepared(page).any()
+    page.do("document.getElementById('clear').focus()")
+    ActionChains(page.driver).send_keys(Keys.ENTER).perform()
+    assert not prepared(page).any()
+
+
+def inks(page: Page, drawings: list[Any], box: int, pen: float) -> tuple[np.ndarray, np.ndarray]:
+    """The ink of drawings, (N, H, H) in 0-1, and what the page makes of it, (N, 28, 28)."""
+    page.driver.get("data:text/html,")
+    script = (files("circlemnist.plots.explorer") / "prepare.js").read_text("utf-8")
+    found = page.driver.execute_script(
+        f"""{script}; const [drawings, box, pen] = arguments;
+        return drawings.map((one) => {{
+          const ink = prepare.ink(one, box, pen);
+          return [[...ink.values], [...prepare.placed(ink, box)]];
+        }})""",
+        drawings,
+        box,
+        pen,
+    )
+    ink, images = (np.array(each) for each in zip(*found, strict=True))
+    side = round(ink.shape[1] ** 0.5)
+    return ink.reshape(-1, side, side), images.reshape(-1, 28, 28)
+
+
+def on_the_pad(*strokes: list[tuple[float, float]], size: float = 280) -> list[Any]:
+    return [[[20 + size * x, 30 + size * y] for x, y in stroke] for stroke in strokes]
+
+
+@pytest.mark.slow
+def test_drawing_is_prepared_as_a_picture_of_it_is(page: Page) -> None:
+    """Strokes of five drawings, a dot and a line; what rounds to the last bit may differ by one."""
+    random = np.random.default_rng(0)
+    scribbles = [on_the_pad([(*place,) for place in random.random((9, 2))]) for _ in range(4)]
+    drawings = [on_the_pad(SEVEN, CROSS), on_the_pad(ONE), on_the_pad([(0.5, 0.5)]), *scribbles]
+    ink, images = inks(page, drawings, 20, 2.6)
+    assert images.max() == 255
+    for one, found in zip(ink, images, strict=True):
+        np.testing.assert_allclose(found, placed(one), atol=1)
+        wanted = prepare((255 * (1 - one)).round().astype(np.uint8)).astype(int)
+        if one.mean() < 0.3:  # more is not a clean drawing, of which the paper is known
+            assert np.abs(found - wanted).mean() < 3
+
+
+@pytest.mark.slow
+def test_pen_is_as_wide_as_it_is_to_be_however_large_the_drawing(page: Page) -> None:
+    drawings = [on_the_pad(SEVEN), on_the_pad(SEVEN, size=60)]
+    for wanted_box, wanted_pen in ((20, 2.6), (28, 6.0)):
+        _, (first, second) = inks(page, drawings, wanted_box, wanted_pen)
+        assert np.abs(first - second).mean() < 2
+        box, pen = hand(first[None].astype(np.uint8))
+        assert box == wanted_box
+        assert pen == pytest.approx(wanted_pen, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def phone() -> Iterator[Page]:
+    page = start_browser(phone=True)
+    yield page
+    page.driver.quit()
+
+
+@pytest.mark.slow
+def test_finger_draws_on_a_phone(drawn: tuple[TrainedRun, Page], phone: Page) -> None:
+    """The page does not scroll under the finger; map, pad and verdict are seen at once."""
+    trained, _ = drawn
+    phone.open(trained.run.folder / "pad.html", width=None)
+    phone.until(f"({phone.view('space')}).frame.bbox.height < 330")
+    phone.do("document.querySelector('#paper').scrollIntoView({block: 'end'})")
+    before = phone.ask("scrollY")
+    phone.draw(SEVEN, CROSS, kind="touch")
+    assert phone.ask("scrollY") == before
+    assert phone.ask("document.documentElement.scrollWidth") <= 390
+    assert (prepared(phone) > 0).sum() > 50
+    assert text(phone, "verdict")
+    boxes = phone.ask(
+        """['mark', 'paper', 'verdict', 'beside'].map((id) => {
+          const box = document.getElementById(id).getBoundingClientRect();
+          return [box.left, box.right, box.top, box.bottom];
+        })"""
+    )
+    for left, right, top, bottom in boxes:
+        assert 0 <= left < right <= 390
+        assert 0 <= top < bottom <= 844 + 1
+    assert phone.errors() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_mark_and_verdict_have_the_colours_of_the_theme(
+    theme: Any, drawn: tuple[TrainedRun, Page]
+) -> None:
+    trained, page = drawn
+    path = trained.run.folder / f"pad-{theme.name}.html"
+    args = ("--theme", theme.name, "--projection", "pca", "--out", path)
+    assert invoke("explore", trained.run.folder, *args).exit_code == 0
+    page.open(path)
+    page.draw(SEVEN)
+    known = "known" in text(page, "verdict").split()
+    wanted = tuple(bytes.fromhex((theme.like if known else theme.unlike)[1:]))
+    for element, style in (("#verdict", "color"), ("#mark circle:not(.rim)", "stroke")):
+        found = page.ask(f"getComputedStyle(document.querySelector('{element}')).{style}")
+        assert tuple(map(int, re.findall(r"\d+", found))) == wanted
+
+
+@pytest.mark.slow
+def test_run_without_its_checkpoint_has_a_page_without_a_pad(
+    watched_run: Path, page: Page, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(watched_run, folder)
+    (folder / "last.pt").unlink()
+    result = invoke("explore", folder, "--projection", "pca")
+    assert result.exit_code == 0, result.output
+    page.errors()
+    page.open(folder / "plots" / "explorer.html")
+    assert page.ask("document.getElementById('pad')") is None
+    assert "There is no pad to draw on: " in page.ask("document.body.innerText")
+    assert page.errors() == []
+
+
+@pytest.mark.slow
+def test_network_that_is_too_large_for_a_page_leaves_the_pad_out(tmp_path: Path) -> None:
+    """As those embeddings are that would make it too large."""
+    for dim, pad in ((4096, False), (1024, True)):
+        args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--dim", dim, "--quiet")
+        if not pad:
+            args = (*args, "--net", "large")
+        name = str(dim)
+        result = invoke("train", *args, "--outputs", tmp_path, "--name", name)
+        assert result.exit_code == 0, result.output
+        result = invoke("explore", tmp_path / name, "--projection", "pca")
+        assert result.exit_code == 0, result.output
+        page = (tmp_path / name / "plots" / "explorer.html").read_text("utf-8")
+        assert len(page) < 15e6
+        assert ('id="pad"' in page) == pad
+        assert ("too large for a page" in page) != pad
+
+
+@pytest.mark.slow
+def test_embeddings_in_the_page_give_cosines_to_a_thousandth(
+    drawn: tuple[TrainedRun, Page],
+) -> None:
+    trained, _ = drawn
+    html = (trained.run.folder / "pad.html").read_text("utf-8")
+    facts = json.loads(re.search(r'id="pad-facts">(.*?)</script>', html)[1])  # type: ignore[index]
+    found = np.frombuffer(base64.b64decode(facts["embeddings"]), "<f2").astype(float)
+    found = found.reshape(len(facts["indices"]), -1) * facts["scale"]
+    wanted = trained.evaluation.arrays.embeddings[facts["indices"]].astype(float)
+    np.testing.assert_allclose(found @ wanted.T, wanted @ wanted.T, atol=1e-3)
+
+
+def test_hand_is_the_box_of_the_ink_and_the_width_of_its_strokes() -> None:
+    images = np.zeros((3, 28, 28), np.uint8)
+    images[0, 4:24, 10:13] = 255
+    images[1, 10:14, 2:24] = 200
+    widths = 2 * 60 / 46, 2 * 88 / 52  # twice the area over the length of the edge
+    assert hand(images[:1]) == pytest.approx((20, widths[0]), abs=0.15)
+    assert hand(images) == pytest.approx((21, sum(widths) / 2), abs=0.2)
+    images[:] = 255
+    assert hand(images) == (28, 7)
