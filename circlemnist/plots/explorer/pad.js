@@ -1,7 +1,7 @@
 // The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
 // marked on the map; what was drawn is kept in a strip.
 window.pad = (() => {
-  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.5, FLIGHT = 300;
+  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.5, FLIGHT = 300, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
   const embedded = network.build(facts.layers, facts.numbers);
@@ -9,7 +9,7 @@ window.pad = (() => {
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
   const [section, paper, prepared, verdict, why, beside, strip, follow] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
-  let models = null, whole = null, current = null, pen = null, waiting = 0, flight = 0;
+  let models = null, whole = null, current = null, pen = null, waiting = 0, flight = 0, rest = 0;
 
   // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not.
   function embed(image) {
@@ -151,10 +151,13 @@ window.pad = (() => {
     return index.find_one ? index.find_one(model) : Object.values(index).find((view) => view.model === model);
   }
 
+  function stay() {
+    clearTimeout(rest);
+    cancelAnimationFrame(flight);
+  }
+
   // Moves the map to where the drawing lies, or back to all of it.
   function fly() {
-    if (!follow.checked) return;
-    cancelAnimationFrame(flight);
     const place = current?.found.place;
     const moves = [models.plot.x_range, models.plot.y_range].map((range, axis) => {
       const [start, end] = whole[axis], half = (VIEW * (end - start)) / 2;
@@ -193,12 +196,14 @@ window.pad = (() => {
     button.setAttribute("aria-pressed", "true");
   }
 
-  function show(drawing) {
+  // Makes a drawing, or none, the current one; the map moves after so many milliseconds.
+  function show(drawing, delay = 0) {
+    stay();
     current?.button?.setAttribute("aria-pressed", "false");
     current = drawing;
     land();
     if (current) keep();
-    fly();
+    if (follow.checked) rest = setTimeout(fly, delay);
   }
 
   function undo() {
@@ -218,6 +223,7 @@ window.pad = (() => {
   function down(event) {
     if (pen !== null || event.button !== 0) return;
     event.preventDefault();
+    stay();
     pen = event.pointerId;
     paper.setPointerCapture(pen);
     current ??= { strokes: [], button: null, found: null };
@@ -235,7 +241,7 @@ window.pad = (() => {
   function up(event) {
     if (event.pointerId !== pen) return;
     pen = null;
-    show(current);
+    show(current, REST); // a map that moves would hold up the next stroke
   }
 
   function start(given) {
