@@ -87,7 +87,7 @@ window.pad = (() => {
   }
 
   function drawPaper() {
-    const context = paper.getContext("2d");
+    const context = paper.getContext("2d", { willReadFrequently: true }); // not on a GPU that may lose it
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, paper.width, paper.height);
     context.scale(paper.width / SIDE, paper.height / SIDE);
