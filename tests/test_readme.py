@@ -4,7 +4,7 @@ import re
 
 from tests.conftest import ROOT, invoke
 
-COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare")
+COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "export")
 README = (ROOT / "README.md").read_text("utf-8")
 
 

@@ -13,6 +13,7 @@ import circlemnist
 from circlemnist.cli.compare import compare
 from circlemnist.cli.evaluate import evaluate
 from circlemnist.cli.explore import explore
+from circlemnist.cli.export import export
 from circlemnist.cli.one_line_errors import OneLineErrors
 from circlemnist.cli.plot import plot
 from circlemnist.cli.sweep import sweep
@@ -39,5 +40,5 @@ def main(ctx: click.Context) -> None:
         raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
 
 
-for command in (train, evaluate, plot, explore, sweep, compare):
+for command in (train, evaluate, plot, explore, sweep, compare, export):
     main.add_command(command)

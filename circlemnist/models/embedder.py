@@ -93,14 +93,14 @@ def embed(embedder: Embedder, images: Tensor, views: int = 1) -> Tensor:
     embedder.eval()
     with torch.inference_mode():
         blocks = [
-            _mean_of_shifted_views(embedder, block[:, None].float() / 255, views)
+            mean_of_shifted_views(embedder, block[:, None].float() / 255, views)
             for block in images.split(BLOCK)
         ]
     embedder.train(training)
     return torch.cat(blocks)
 
 
-def _mean_of_shifted_views(embedder: Embedder, images: Tensor, views: int) -> Tensor:
+def mean_of_shifted_views(embedder: Embedder, images: Tensor, views: int) -> Tensor:
     """Return the embeddings (B, D) of images (B, 1, 28, 28); what a shift leaves open is 0."""
     side = images.shape[-1]
     padded = F.pad(images, (1, 1, 1, 1))

@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, never half of one."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,35 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder whose files are those of the folder `path` at the end.
+
+    Where `path` is there already, they replace those of their names, one by one, and the others
+    stay. Where the block raises, `path` is as it was.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    there = path.is_dir()
+    hidden = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path if there else path.parent))
+    try:
+        yield hidden
+        for file in hidden.iterdir():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+        if there:
+            for file in hidden.iterdir():
+                file.replace(path / file.name)
+        else:
+            hidden.chmod(0o777 & ~umask())
+            hidden.rename(path)
+        flush_folder(path)
+        flush_folder(path.parent)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say in one line, as a UserError, that `path` cannot be written, where the block fails to."""
     try:
@@ -58,8 +88,11 @@ def write_text(path: Path, text: str) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what a process that was killed while it wrote left in a folder and below it."""
-    for path in folder.rglob(f"{UNFINISHED}*"):
-        path.unlink(missing_ok=True)
+    for path in list(folder.rglob(f"{UNFINISHED}*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

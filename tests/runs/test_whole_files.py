@@ -9,6 +9,7 @@ from circlemnist.runs.whole_files import (
     UNFINISHED,
     remove_unfinished,
     replacing,
+    replacing_folder,
     umask,
     write_text,
 )
@@ -34,6 +35,36 @@ def test_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_is_there_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+    """Where it was there, a failure leaves its files, and others than the new ones stay."""
+    path = tmp_path / "space"
+
+    def write(text: str, fail: bool) -> None:
+        with replacing_folder(path) as temporary:
+            (temporary / "a.txt").write_text(text)
+            assert not path.exists() or (path / "a.txt").read_text() == "first"
+            if fail:
+                raise RuntimeError
+            (temporary / "b.txt").write_text(text)
+
+    def content() -> dict[str, str]:
+        return {file.name: file.read_text() for file in path.iterdir()}
+
+    with pytest.raises(RuntimeError):
+        write("first", fail=True)
+    assert list(tmp_path.iterdir()) == []
+    write("first", fail=False)
+    assert content() == {"a.txt": "first", "b.txt": "first"}
+    assert path.stat().st_mode & 0o777 == 0o777 & ~umask()
+    (path / "mine.txt").write_text("mine")
+    with pytest.raises(RuntimeError):
+        write("second", fail=True)
+    assert content() == {"a.txt": "first", "b.txt": "first", "mine.txt": "mine"}
+    write("second", fail=False)
+    assert content() == {"a.txt": "second", "b.txt": "second", "mine.txt": "mine"}
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -67,10 +98,13 @@ def test_what_a_killed_process_left_is_removed(
 ) -> None:
     """Below the folder as well; a file that another process removes meanwhile is no error."""
     kept, left = tmp_path / "plots" / "a.png", tmp_path / "plots" / f"{UNFINISHED}b.png"
-    kept.parent.mkdir()
-    for path in (kept, left):
+    folder = tmp_path / f"{UNFINISHED}space"
+    for place in (kept.parent, folder):
+        place.mkdir()
+    for path in (kept, left, folder / "c.tsv", folder / f"{UNFINISHED}d.tsv"):
         path.touch()
     remove_unfinished(tmp_path)
     assert list(kept.parent.iterdir()) == [kept]
+    assert list(tmp_path.iterdir()) == [kept.parent]
     monkeypatch.setattr(Path, "rglob", lambda *_: [left])
     remove_unfinished(tmp_path)

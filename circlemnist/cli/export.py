@@ -1,0 +1,94 @@
+"""`circlemnist export`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from circlemnist.cli.messages import flag
+from circlemnist.cli.options import NearestChoice, PrintablePath, run_options, typed
+from circlemnist.runs.run import find_run
+
+PROJECTOR = "projector"
+# what changes nothing, by format
+IDLE = {"onnx": ("data_dir", "device"), "torch": ("data_dir", "device"), PROJECTOR: ("pixels",)}
+FLAGS = {"pixels": "--input"}
+
+
+@click.command()
+@run_options
+@click.option(
+    "--format",
+    "kind",
+    type=NearestChoice(tuple(IDLE)),
+    default="onnx",
+    show_default=True,
+    help="what to write",
+)
+@click.option(
+    "--input",
+    "pixels",
+    type=NearestChoice(("uint8", "float32")),
+    default="uint8",
+    show_default=True,
+    help="pixels of the images that an exported network takes: 0-255, or 0-1",
+)
+@click.option(
+    "--out",
+    type=PrintablePath(),
+    help="file, or folder of a projector  "
+    "[default: embedder.onnx, embedder.pt2 or projector, in the run]",
+)
+@click.pass_context
+def export(
+    ctx: click.Context,
+    /,
+    run_name: str | None,
+    outputs: Path,
+    data_dir: str | None,
+    device: str,
+    kind: str,
+    pixels: str,
+    out: Path | None,
+) -> None:
+    """Write a run for other programs: its network, or its embeddings; by default the newest run.
+
+    RUN is the name or the folder of a run. A network takes images (N, 28, 28), any number at once,
+    and gives what `circlemnist eval` compares: embeddings (N, D), of length 1 where they are
+    compared by cosine. It is checked against torch before it is written.
+
+    \b
+    onnx       for onnxruntime and its like: .onnx, with classes and settings as metadata
+    torch      for torch alone: a program of torch.export, .pt2
+    projector  test embeddings, classes and images, for TensorBoard's embedding projector
+
+    \b
+    Examples:
+      circlemnist export
+      circlemnist export --format torch --input float32 --out embedder.pt2
+      circlemnist export --format projector --out space
+    """
+    refuse_idle_flags(ctx, kind, IDLE[kind])
+    run = find_run(outputs, run_name)
+
+    from circlemnist.evaluation.trained_run import TrainedRun
+
+    if kind == PROJECTOR:
+        from circlemnist.plots.projector import write_projector
+
+        click.echo(f"projector: {write_projector(TrainedRun(run, data_dir, device), out)}")
+        return
+
+    from circlemnist.evaluation.export import export_network
+
+    path, difference = export_network(TrainedRun(run, device="cpu"), kind, pixels, out)
+    click.echo(f"network: {path}")
+    click.echo(f"largest difference from torch: {difference:.1e}")
+
+
+def refuse_idle_flags(ctx: click.Context, kind: str, names: Sequence[str]) -> None:
+    """Raise click.UsageError for a flag that the user typed and that changes nothing."""
+    for name in names:
+        if typed(ctx, name):
+            spelling = FLAGS.get(name, flag(name))
+            raise click.UsageError(f"{spelling} has no effect with --format {kind}")

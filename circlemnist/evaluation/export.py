@@ -1,0 +1,85 @@
+"""The network of a run as a file for other programs, with what they need to know of it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from circlemnist import __version__
+from circlemnist.data.classes import CLASS_NAMES, TEN_DIGITS
+from circlemnist.errors import UserError
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.models.export import (
+    Exported,
+    WholeEmbedder,
+    onnx_model,
+    require_onnx,
+    torch_program,
+)
+from circlemnist.runs.whole_files import write_bytes, writing
+
+# of the machine that trained, and not of the network
+OF_THE_MACHINE = ("data_dir", "device")
+
+
+class Kind(NamedTuple):
+    """How a network becomes a file, and how the name of that file ends."""
+
+    export: Callable[[WholeEmbedder, Mapping[str, str]], Exported]
+    suffix: str
+
+
+KINDS = {"onnx": Kind(onnx_model, ".onnx"), "torch": Kind(torch_program, ".pt2")}
+
+
+def export_network(
+    trained: TrainedRun, kind: str, pixels: str = "uint8", out: Path | None = None
+) -> tuple[Path, float]:
+    """Write the network of a run, with its views, as a file that runs without this package.
+
+    Args:
+        kind: a key of `KINDS`.
+        pixels: of the images that it takes: "uint8" of 0-255, or "float32" of 0-1.
+        out: where it goes; None for `embedder.onnx` or `embedder.pt2` in the run.
+
+    Returns:
+        Where it is, and its largest difference from torch.
+
+    Raises:
+        UserError: the run is not usable, a package is not installed, the file gives other
+            embeddings than torch, or it cannot be written; no file is left then.
+    """
+    export, suffix = KINDS[kind]
+    if kind == "onnx":
+        require_onnx()  # ahead of loading the network
+    path = out or trained.run.folder / f"embedder{suffix}"
+    if path.suffix.lower() != suffix:
+        raise UserError(f"cannot export {kind} into {path}: the name must end in {suffix}")
+    network = WholeEmbedder(trained.embedder, trained.config.views, pixels)
+    exported = export(network, facts(trained, pixels))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, exported.content)
+    return path, exported.difference
+
+
+def facts(trained: TrainedRun, pixels: str) -> dict[str, str]:
+    """Return what travels with the network; lists and objects as JSON."""
+    config = trained.config
+    settings = {k: v for k, v in asdict(config).items() if k not in OF_THE_MACHINE}
+    length = "of length 1" if config.member.on_sphere else "of any length"
+    ink = "0 the background and 255 full ink" if pixels == "uint8" else "0 the background and 1 ink"
+    # auto is of digits, whichever it finds
+    classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)
+    return {
+        "circlemnist": __version__,
+        "run": trained.run.name,
+        "checkpoint": trained.checkpoint or "",
+        "dataset": config.dataset,
+        "classes": json.dumps(classes),
+        "settings": json.dumps(settings),
+        "images": f"(N, 28, 28) {pixels}, {ink}",
+        "embeddings": f"(N, {config.dim}) float32, {length}",
+        "similarity": trained.similarity.name,
+    }

@@ -1,0 +1,75 @@
+"""The test embeddings of a run as a folder for TensorBoard's embedding projector."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from circlemnist.config import SIDE
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.style import Array
+from circlemnist.runs.whole_files import replacing_folder, writing
+
+VECTORS, METADATA, SPRITE = "vectors.tsv", "metadata.tsv", "sprite.png"
+CONFIG = f"""embeddings {{
+  tensor_path: "{VECTORS}"
+  metadata_path: "{METADATA}"
+  sprite {{
+    image_path: "{SPRITE}"
+    single_image_dim: {SIDE}
+    single_image_dim: {SIDE}
+  }}
+}}
+"""
+
+
+def write_projector(trained: TrainedRun, out: Path | None = None) -> Path:
+    """Write the embeddings of the test images, their classes and the images, and return where.
+
+    The folder holds `vectors.tsv`, `metadata.tsv` (a header, and of each image its class and that
+    of the nearest training image), `sprite.png` and `projector_config.pbtxt`, which names them.
+
+    Args:
+        out: a folder, made where it is not there; None for `projector` in the run.
+
+    Raises:
+        UserError: the run, the data or the device is not usable, or the folder cannot be written.
+    """
+    evaluation = trained.evaluation
+    arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
+    images = trained.dataset.test.images.numpy()
+    pairs = zip(arrays.labels, arrays.neighbor_labels[:, 0], strict=True)
+    rows = [f"{names[label]}\t{names[nearest]}\n" for label, nearest in pairs]
+    path = out or trained.run.folder / "projector"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing_folder(path) as folder:
+            (folder / VECTORS).write_bytes(tab_separated(arrays.embeddings))
+            (folder / METADATA).write_text("class\tnearest\n" + "".join(rows), "utf-8")
+            (folder / SPRITE).write_bytes(sprite(images))
+            (folder / "projector_config.pbtxt").write_text(CONFIG, "utf-8")
+    return path
+
+
+def tab_separated(embeddings: Array) -> bytes:
+    """Return embeddings (N, D) float32, a line each, in as many digits as give them back."""
+    text = io.BytesIO()
+    np.savetxt(text, embeddings, fmt="%.9g", delimiter="\t")
+    return text.getvalue()
+
+
+def sprite(images: Array) -> bytes:
+    """Return images (N, 28, 28) uint8 as one PNG, row by row in a square, dark ink on white.
+
+    The projector lays the colour of a class over it, which dark ink stands out from.
+    """
+    side = math.ceil(math.sqrt(len(images)))
+    sheet = np.zeros((side * side, SIDE, SIDE), np.uint8)
+    sheet[: len(images)] = images
+    whole = sheet.reshape(side, side, SIDE, SIDE).swapaxes(1, 2).reshape(side * SIDE, side * SIDE)
+    content = io.BytesIO()
+    Image.fromarray(255 - whole).save(content, "png", optimize=True)
+    return content.getvalue()
