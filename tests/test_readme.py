@@ -2,9 +2,12 @@
 
 import re
 
+import yaml
+
+from circlemnist import __version__
 from tests.conftest import ROOT, invoke
 
-COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "export")
+COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "export", "recipes")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -17,6 +20,15 @@ def test_help_in_the_readme_is_the_help_of_the_program() -> None:
 def test_ci_runs_the_readme_test_command() -> None:
     (command,) = re.findall(r"^python3 .* && \.venv/bin/(python -m pytest)$", README, re.MULTILINE)
     assert f'"$bin/{command.replace(" ", chr(34) + " ", 1)}' in (ROOT / ".ci/run").read_text()
+
+
+def test_citation_is_of_this_version_and_of_the_paper_that_the_readme_links() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert (citation["cff-version"], citation["title"]) == ("1.2.0", "circlemnist")
+    assert (citation["version"], citation["license"]) == (__version__, "MIT")
+    (paper,) = citation["references"]
+    assert f"[paper]: {paper['url']}" in README
+    assert paper["title"] in " ".join(README.split())
 
 
 def test_every_file_that_is_linked_is_there() -> None:

@@ -16,6 +16,7 @@ from circlemnist.cli.explore import explore
 from circlemnist.cli.export import export
 from circlemnist.cli.one_line_errors import OneLineErrors
 from circlemnist.cli.plot import plot
+from circlemnist.cli.recipes import recipes
 from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
 from circlemnist.training.launched import place
@@ -40,5 +41,5 @@ def main(ctx: click.Context) -> None:
         raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
 
 
-for command in (train, evaluate, plot, explore, sweep, compare, export):
+for command in (train, evaluate, plot, explore, sweep, compare, export, recipes):
     main.add_command(command)

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from circlemnist.cli.messages import flag, spelled
 from circlemnist.config import Config, read_settings, setting_type
 from circlemnist.limits import Limits
 from circlemnist.plots.kinds import PROJECTIONS, THEME_NAMES
+from circlemnist.recipes import recipe_files, settings_file
 
 OUTPUTS = Path("outputs")
 
@@ -27,6 +29,18 @@ class PrintablePath(click.Path):
         if not str(value).isprintable():
             self.fail(f"{str(value)!r} cannot be a path here: it has characters that do not print")
         return super().convert(value, param, ctx)
+
+
+class SettingsFile(PrintablePath):
+    """A file of settings: a recipe, by its name, or a path."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        return settings_file(str(value)) if isinstance(value, str) else path
+
+    def shell_complete(self, ctx: click.Context, param: Any, incomplete: str) -> Any:
+        names = [CompletionItem(name) for name in recipe_files() if name.startswith(incomplete)]
+        return names or super().shell_complete(ctx, param, incomplete)
 
 
 class NearestChoice(click.Choice[str]):
@@ -80,10 +94,12 @@ def load_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
 
 config_option = click.option(
     "--config",
-    type=PrintablePath(dir_okay=False),
+    type=SettingsFile(dir_okay=False),
+    metavar="RECIPE|FILE",
     is_eager=True,
     callback=load_file,
-    help="TOML file of settings; flags beat it",
+    help="a recipe by its name (see circlemnist recipes), or a TOML file of settings; flags beat "
+    "it",
 )
 
 outputs_option = click.option(

@@ -44,7 +44,7 @@ def train(
     \b
     Examples:
       circlemnist train --gamma 80 --m 0.25
-      circlemnist train --config configs/fast.toml --lr 0.02
+      circlemnist train --config fast --lr 0.02
       circlemnist train --resume 2026-11-23_12-15-02_circle_gamma80_m0.25
     """
     run = None if resume is None else find_run(outputs, resume)

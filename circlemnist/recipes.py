@@ -1,0 +1,89 @@
+"""The recipes that come with the program: files of settings, found by name.
+
+A recipe is headed by a comment: its first sentence, up to a colon if there is one, says what it is
+for, and the paragraph that begins with `Expected:` what it reaches and how long it takes.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from circlemnist.errors import UserError
+
+EXPECTED = "Expected: "
+# in a wheel the recipes lie in the package, in a checkout beside it
+FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe by name, what it is for, what it reaches and how long it takes, in words."""
+
+    name: str
+    purpose: str
+    expected: str
+
+
+def recipe_files() -> dict[str, Path]:
+    """Return the file of each recipe by name, in the order of the names."""
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def recipes() -> list[Recipe]:
+    """Return what there is to know of each recipe, in the order of the names."""
+    return [read_recipe(path) for path in recipe_files().values()]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read the head of a recipe: the comments ahead of its first setting.
+
+    Raises:
+        ValueError: it does not say what it is for, and what to expect.
+    """
+    lines = path.read_text("utf-8").splitlines()
+    head = lines[: next((n for n, line in enumerate(lines) if line[:1] != "#"), None)]
+    text = "\n".join(line[1:].strip() for line in head)
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    sentence = paragraphs[0].split(". ")[0].rstrip(".")
+    expected = [each for each in paragraphs[1:] if each.startswith(EXPECTED)]
+    if not sentence or len(expected) != 1:
+        raise ValueError(f"{path} does not begin with what it is for and what to expect")
+    return Recipe(path.stem, sentence.split(":")[0], expected[0].removeprefix(EXPECTED).rstrip("."))
+
+
+def settings_file(text: str) -> Path:
+    """Return the file that `text` names: of a recipe, or the file of that path.
+
+    What has neither a separator of folders nor a suffix is a recipe's name, whatever files there
+    are; `./plane` and `plane.toml` are files.
+
+    Raises:
+        UserError: there is no such recipe; or no such file, and a recipe of its name.
+    """
+    path = Path(text)
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    if not path.suffix and not any(separator in text for separator in separators):
+        return _recipe(text)
+    if path.stem in recipe_files() and not _is_there(path):
+        raise UserError(f"no file {path}; the recipe of that name is `config` {path.stem}")
+    return path
+
+
+def _recipe(name: str) -> Path:
+    files = recipe_files()
+    if name in files:
+        return files[name]
+    near = difflib.get_close_matches(name.lower(), files, n=1, cutoff=0)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    names = ", ".join(files) or "none"
+    raise UserError(f"no recipe {name!r}{hint} (recipes: {names}; a file: `config` ./{name})")
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file; not for a path that the system finds impossible."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

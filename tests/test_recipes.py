@@ -1,0 +1,154 @@
+"""Recipes: found by name wherever the program is typed, and listed with what to expect."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from circlemnist import recipes as module
+from circlemnist.cli.main import main
+from circlemnist.config import Config, read_settings
+from circlemnist.recipes import read_recipe, recipe_files, recipes
+from tests.conftest import ROOT, assert_one_line_error, invoke
+from tests.process import PROGRAM
+
+NAMES = ["article", "best", "default", "fast", "plane", "sphere"]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_recipe_is_listed_in_a_line_with_what_to_expect() -> None:
+    result = invoke("recipes")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES == list(recipe_files())
+    assert re.split("  +", lines[NAMES.index("plane")]) == [
+        "plane",
+        "An embedding in the plane, drawn as it is",
+        "99.22 ± 0.09 % 1-NN, 90 s on 2 cores",
+    ]
+    for line in lines:
+        assert re.search(r"\w  +\d\d\.\d\d ± 0\.\d\d % 1-NN.*, [\d to]+ (s|min) on 2 cores$", line)
+
+
+def test_figures_of_the_readme_and_of_the_benchmarks_are_those_of_the_recipes() -> None:
+    benchmarks = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    for recipe in recipes():
+        figure = recipe.expected.split(" %")[0]
+        row = re.search(rf"^\| `{recipe.name}` \| .* \| (.*)\|$", README, re.MULTILINE)
+        assert row is not None
+        if recipe.name != "article":  # whose figure is of another program, its author's
+            assert row[1].strip() == figure
+            again = rf"^\| `{recipe.name}.toml`.* \| {figure} \|"
+            assert re.search(again, benchmarks, re.MULTILINE)
+
+
+def test_recipe_is_found_by_its_name_in_any_folder() -> None:
+    for name, path in recipe_files().items():
+        by_name = invoke("train", "--dry-run", "--config", name)
+        assert by_name.exit_code == 0, by_name.output
+        assert by_name.stdout == Config(**read_settings(path)).to_toml()
+        assert by_name.stdout == invoke("train", "--dry-run", "--config", path).stdout
+
+
+def test_name_is_a_recipe_and_a_path_or_suffix_is_a_file(tmp_path: Path) -> None:
+    for file, m in (("fast", 0.11), ("fast.toml", 0.12), ("mine", 0.13)):
+        (tmp_path / file).write_text(f"m = {m}\n")
+    for given, m in (("fast", 0.25), ("./fast", 0.11), ("fast.toml", 0.12), ("./mine", 0.13)):
+        shown = invoke("train", "--dry-run", "--config", given).stdout
+        assert f"\nm = {m}\n" in shown, given
+    assert_one_line_error(invoke("train", "--dry-run", "--config", "mine"), "no recipe 'mine'")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("plan", ["no recipe 'plan'; did you mean 'plane'?", *NAMES, "--config ./plan)"]),
+        ("SPHERE", ["did you mean 'sphere'?"]),
+        ("", ["no recipe ''"]),
+        ("configs/plane.toml", ["no file configs/plane.toml", "--config plane"]),
+        ("plane.toml", ["no file plane.toml", "--config plane"]),
+        ("other.toml", ["cannot read other.toml"]),
+        ("x" * 300 + "/fast.toml", ["no file x", "--config fast"]),
+    ],
+)
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--vary", "m=0,0.1"]], ids=lambda c: c[0])
+def test_unknown_recipe_is_one_line(command: list[str], given: str, words: list[str]) -> None:
+    assert_one_line_error(invoke(*command, "--config", given), *words)
+
+
+def test_sweep_takes_a_recipe_by_its_name() -> None:
+    result = invoke("sweep", "--config", "best", "--dataset", "digits", "--vary", "views=1,9")
+    assert_one_line_error(result, "views")
+
+
+def test_installation_without_recipes_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FOLDERS", (Path("none"), Path("neither")))
+    assert_one_line_error(invoke("train", "--config", "fast"), "no recipe 'fast' (recipes: none")
+    assert invoke("recipes").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["", "# For this.\n", "# Expected: much.\n", "# For this.\n#\n# Expected: a\n#\n# Expected: b"],
+)
+def test_recipe_without_a_head_is_noticed(head: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(f"{head}\nm = 0.25\n# For that.\n#\n# Expected: more.\n")
+    with pytest.raises(ValueError, match=r"a\.toml"):
+        read_recipe(tmp_path / "a.toml")
+
+
+def test_head_of_a_recipe_may_span_lines(tmp_path: Path) -> None:
+    text = "# For this\n# and that: in detail. More.\n#\n# Other.\n#\n# Expected: 9 %,\n#   3 s.\n"
+    (tmp_path / "a.toml").write_text(text + "m = 0.25\n")
+    recipe = read_recipe(tmp_path / "a.toml")
+    assert (recipe.name, recipe.purpose, recipe.expected) == ("a", "For this and that", "9 %, 3 s")
+
+
+def test_listing_and_finding_load_nothing_that_is_slow() -> None:
+    code = (
+        "import sys, click.testing, circlemnist.cli.main as c; "
+        "run = click.testing.CliRunner().invoke; "
+        "codes = [run(c.main, args).exit_code "
+        "for args in (['recipes'], ['train', '--dry-run', '--config', 'plane'])]; "
+        "sys.exit(any(codes) or not {'torch', 'numpy', 'matplotlib'}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("circlemnist exp", ["plain,explore", "plain,export"]),
+        ("circlemnist train --config pl", ["plain,plane"]),
+        ("circlemnist train --config ./", ["file,./"]),
+        ("circlemnist train --config fast --last", ["plain,--last-norm"]),
+        ("circlemnist train --config none --last", ["plain,--last-norm"]),
+        ("circlemnist train --net me", ["plain,medium"]),
+    ],
+)
+def test_shell_completion(typed: str, offered: list[str]) -> None:
+    words = typed.split()
+    environment = {
+        "_CIRCLEMNIST_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    result = CliRunner().invoke(main, [], prog_name="circlemnist", env=environment)
+    assert [line.split("\t")[0] for line in result.stdout.split()] == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_set_up_as_the_readme_says(shell: str) -> None:
+    assert f"_CIRCLEMNIST_COMPLETE={shell}_source circlemnist" in README
+    result = subprocess.run(
+        PROGRAM, capture_output=True, text=True, env={"_CIRCLEMNIST_COMPLETE": f"{shell}_source"}
+    )
+    assert "circlemnist" in result.stdout
