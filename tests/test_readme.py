@@ -38,5 +38,6 @@ def test_every_file_that_is_linked_is_there() -> None:
 
 def test_every_flag_that_is_mentioned_exists() -> None:
     text = "".join(invoke(command, "--help").output for command in COMMANDS)
-    for flag in set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", README)):
+    own = re.sub(r"^tensorboard .*", "", README, flags=re.MULTILINE)
+    for flag in set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", own)):
         assert flag in text, flag

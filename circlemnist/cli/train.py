@@ -16,7 +16,7 @@ from circlemnist.family import CIRCLE
 from circlemnist.runs.run import Run, find_run
 from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
-RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
+RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet", "tensorboard")
 
 
 @click.command()
@@ -26,6 +26,11 @@ RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet")
 @outputs_option
 @click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
 @click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="keep event files for TensorBoard, too",
+)
 @click.option("--quiet", is_flag=True, help="no progress, only the result")
 @click.pass_context
 def train(
@@ -36,6 +41,7 @@ def train(
     outputs: Path,
     resume: str | None,
     dry_run: bool,
+    tensorboard: bool,
     quiet: bool,
     **settings: Any,
 ) -> None:
@@ -55,13 +61,13 @@ def train(
             click.echo(resolved.to_toml(), nl=False)
         return
 
-    from circlemnist.experiments.train import Interrupted
+    from circlemnist.experiments.train import Audience, Interrupted
     from circlemnist.experiments.train import train as train_run
     from circlemnist.training.progress import Mode
 
     mode: Mode = "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
     try:
-        run, evaluation = train_run(resolved, outputs, name, run, mode, say)
+        run, evaluation = train_run(resolved, outputs, name, run, Audience(mode, say, tensorboard))
     except Interrupted as interrupted:
         command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
         let_the_first_speak(COURTESY)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circlemnist import __version__
@@ -11,6 +11,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Lost
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.experiments.board import Board, require_tensorboard
 from circlemnist.models.device import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
@@ -45,13 +46,28 @@ class Interrupted(Exception):
         self.exit_code = exit_code
 
 
+@dataclass(frozen=True)
+class Audience:
+    """Who watches a training.
+
+    Attributes:
+        mode: how progress is shown.
+        say: told, in a line, what the user should know.
+        tensorboard: whether event files are kept in the run, for TensorBoard.
+    """
+
+    mode: Mode
+    say: Callable[[str], object]
+    tensorboard: bool = False
+
+    def progress(self, training: "Training", run: Run) -> Progress:
+        """Return what is told of the steps and epochs of a training."""
+        about = (self.mode, training.config, len(training.split))
+        return Board(*about, run, self.say) if self.tensorboard else Progress(*about, self.say)
+
+
 def train(
-    config: Config,
-    outputs: Path,
-    name: str | None,
-    run: Run | None,
-    mode: Mode,
-    say: Callable[[str], object],
+    config: Config, outputs: Path, name: str | None, run: Run | None, audience: Audience
 ) -> tuple[Run, Evaluation | None]:
     """Train a new run, or continue `run`, to its last epoch, measure it and draw it.
 
@@ -63,8 +79,7 @@ def train(
         config: the settings; those of `run` where it is given.
         outputs: the folder of runs.
         name: of a new run; None for the time, the loss, gamma and m.
-        mode: how progress is shown.
-        say: told, in a line, what the user should know.
+        audience: who watches.
 
     Returns:
         The run, and what was measured; None in processes other than the first.
@@ -78,9 +93,12 @@ def train(
     """
     with together(config.device) as processes, StopSignals(processes.largest) as stop:
         if processes.rank > 0:
-            mode, say = "quiet", _unsaid
+            audience = Audience("quiet", _unsaid)
+        say, quiet = audience.say, audience.mode == "quiet"
         resolve_device(config.device)  # ahead of a download
-        folder, quiet = Path(config.data_dir), mode == "quiet"
+        if audience.tensorboard:
+            processes.first(require_tensorboard)
+        folder = Path(config.data_dir)
         dataset = processes.first(
             lambda: load_dataset(config.dataset, folder, quiet=quiet, say=say)
         )
@@ -91,9 +109,11 @@ def train(
         try:
             with ExitStack() as held:
                 processes.first(lambda: held.enter_context(locked(run)))
-                progress = Progress(mode, training.config, len(training.split), say)
+                progress = audience.progress(training, run)
                 trained = training.to_end(run, progress, stop)
-                return run, _measured_and_drawn(trained) if processes.rank == 0 else None
+                if processes.rank > 0:
+                    return run, None
+                return run, _measured_and_drawn(trained, progress)
         except Stopped as stopped:
             raise Interrupted(run, stopped.exit_code) from None
         except Lost as lost:
@@ -170,7 +190,9 @@ def _unsaid(line: str) -> None:
     """Take what the first process says for all."""
 
 
-def _measured_and_drawn(trained: TrainedRun) -> Evaluation:
+def _measured_and_drawn(trained: TrainedRun, progress: Progress) -> Evaluation:
     evaluation = trained.evaluation = trained.measured()
-    list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
+    pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
+    if isinstance(progress, Board):
+        progress.finish(trained, pictures)
     return evaluation

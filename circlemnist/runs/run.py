@@ -47,6 +47,7 @@ class Run:
     embeddings_file = In("embeddings.npz")
     snapshots_file = In("snapshots.npz")
     plots = In("plots")
+    tensorboard = In("tensorboard")
 
     def config(self) -> Config:
         """Read the settings of the run.

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tensorboard.plugins.base_plugin import TBContext
-from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
-from werkzeug.test import Client
 
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import embed
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
+from tests.projector import Projector
 
 # run in a folder that holds the file, images.npy and embeddings.npy, with nothing else at hand
 ONNX_ALONE = """
@@ -137,24 +135,6 @@ def test_projector_is_what_tensorboard_reads(unseen_run: Path, tmp_path: Path) -
         row, column = divmod(place, 19)
         tile = sprite[row * 28 : row * 28 + 28, column * 28 : column * 28 + 28]
         np.testing.assert_array_equal(255 - tile, images[place])
-
-
-class Projector:
-    """TensorBoard's projector over a folder, asked as its page asks."""
-
-    def __init__(self, folder: Path) -> None:
-        self.apps = ProjectorPlugin(TBContext(logdir=str(folder))).get_plugin_apps()
-        (embedding,) = json.loads(self._ask("/info", run="."))["embeddings"]
-        assert embedding["sprite"]["singleImageDim"] == [28, 28]
-        self.name, self.shape = embedding["tensorName"], embedding["tensorShape"]
-
-    def get(self, what: str) -> bytes:
-        return self._ask(f"/{what}", run=".", name=self.name)
-
-    def _ask(self, route: str, **query: str) -> bytes:
-        response = Client(self.apps[route]).get(query_string=query)
-        assert response.status_code == 200, response.text
-        return response.data
 
 
 def test_projector_takes_the_place_of_an_older_one(finished_run: Path, tmp_path: Path) -> None:

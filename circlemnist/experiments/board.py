@@ -1,0 +1,128 @@
+"""A training as TensorBoard shows it: event files in the run's folder.
+
+    tensorboard --logdir outputs
+
+`step/…` and `epoch/…` are scalars as it trains; at its end come the measures, the settings as
+hyperparameters, the pictures, and the test embeddings for the projector.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from circlemnist.config import Config
+from circlemnist.errors import UserError
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.projector import write_projector
+from circlemnist.runs.history import Epoch
+from circlemnist.runs.run import Run
+from circlemnist.runs.whole_files import writing
+from circlemnist.training.progress import Mode, Progress
+from circlemnist.training.streams import to_stderr
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+OF_STEPS = ("loss", "mean_sp", "mean_sn", "violating")
+OF_EPOCHS = (*OF_STEPS, "lr", "seconds")
+
+
+def require_tensorboard() -> None:
+    """Raise UserError where the package is not installed."""
+    try:
+        import_module("tensorboard")
+    except ImportError as error:
+        raise UserError(
+            "`tensorboard` needs the package tensorboard: pip install 'circlemnist[tensorboard]'"
+        ) from error
+
+
+class Board(Progress):
+    """Progress that is kept in event files, too; they change nothing of the training.
+
+    Where a run is continued, what an earlier process wrote of steps that are done again is hidden.
+
+    Args:
+        mode, config, size, say: as for `Progress`.
+        run: whose folder gets the files, in `tensorboard/`.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        config: Config,
+        size: int,
+        run: Run,
+        say: Callable[[str], object] = to_stderr,
+    ) -> None:
+        super().__init__(mode, config, size, say)
+        self.folder = run.tensorboard
+        self.steps = size // config.batch_size
+        self.pending: list[tuple[int, Tensor, float]] = []
+        self.writer: SummaryWriter | None = None
+
+    def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
+        """Keep the values of a step; they are read, and written, when the epoch ends."""
+        super().step(epoch, step, values, lr)
+        self.pending.append(((epoch - 1) * self.steps + step, values, lr))
+
+    def epoch(self, row: Epoch) -> None:
+        """Write the scalars of an epoch, and of its steps."""
+        super().epoch(row)
+        with writing(self.folder):
+            for name in OF_EPOCHS:
+                value = getattr(row, name)
+                self._opened(row.epoch).add_scalar(f"epoch/{name}", value, row.epoch)
+
+    def close(self) -> None:
+        """Take the bar away, and write what there is of steps."""
+        super().close()
+        if not self.pending:
+            return
+        steps, values, rates = zip(*self.pending, strict=True)
+        self.pending = []
+        with writing(self.folder):
+            writer = self._opened(steps[0])
+            for step, row, lr in zip(steps, torch.stack(values).tolist(), rates, strict=True):
+                for name, value in zip((*OF_STEPS, "lr"), (*row, lr), strict=True):
+                    writer.add_scalar(f"step/{name}", value, step)
+            writer.flush()
+
+    def finish(self, trained: TrainedRun, pictures: Sequence[Path]) -> None:
+        """Write what there is at the end, and close the files.
+
+        Args:
+            trained: measured.
+            pictures: PNG files.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        assert self.epochs is not None
+        last = self.epochs * self.steps
+        metrics = trained.evaluation.metrics
+        settings = {k: v for k, v in asdict(trained.config).items() if v is not None}
+        with writing(self.folder):
+            writer = self._opened(last + 1)
+            measures = {f"measure/{name}": value for name, value in metrics.items()}
+            writer.add_hparams(settings, measures, run_name=".", global_step=last)
+            for path in pictures:
+                picture = np.asarray(Image.open(path).convert("RGB"))
+                writer.add_image(path.stem, picture, last, dataformats="HWC")
+            writer.close()
+        write_projector(trained, self.folder)
+
+    def _opened(self, step: int) -> "SummaryWriter":
+        """Return the writer, which hides what is there of `step` and later when it is opened."""
+        if self.writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(self.folder, purge_step=step)
+        return self.writer
