@@ -69,7 +69,7 @@ def facts(trained: TrainedRun, pixels: str) -> dict[str, str]:
     config = trained.config
     settings = {k: v for k, v in asdict(config).items() if k not in OF_THE_MACHINE}
     length = "of length 1" if config.member.on_sphere else "of any length"
-    ink = "0 the background and 255 full ink" if pixels == "uint8" else "0 the background and 1 ink"
+    most = 255 if pixels == "uint8" else 1
     # auto is of digits, whichever it finds
     classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)
     return {
@@ -79,7 +79,7 @@ def facts(trained: TrainedRun, pixels: str) -> dict[str, str]:
         "dataset": config.dataset,
         "classes": json.dumps(classes),
         "settings": json.dumps(settings),
-        "images": f"(N, 28, 28) {pixels}, {ink}",
+        "images": f"(N, 28, 28) {pixels}, 0 the background and {most} full ink",
         "embeddings": f"(N, {config.dim}) float32, {length}",
         "similarity": trained.similarity.name,
     }
