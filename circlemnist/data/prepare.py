@@ -140,7 +140,8 @@ def _tilt(picture: Array) -> Array:
     for steps in np.indices(picture.shape, np.float32):
         steps -= steps.mean()
         slopes.append(steps * float((steps * picture).sum() / max((steps**2).sum(), 1.0)))
-    return slopes[0] + slopes[1]
+    tilt: Array = slopes[0] + slopes[1]
+    return tilt
 
 
 def _resized(picture: Array, shape: Sequence[int]) -> Array:
