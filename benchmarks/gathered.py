@@ -44,6 +44,7 @@ WORLD = 2
 C, INPUTS, D = 6, 8, 5
 CLOSE = 1e-12
 LIMIT = timedelta(seconds=10)  # for one to wait for the other
+AT_WORK = timedelta(hours=1)  # and for one that computes alone
 LOSSES: dict[str, Callable[[], nn.Module]] = {
     "Circle Loss": partial(LibraryCircleLoss, m=0.25, gamma=80),
     "triplet": partial(build_loss, "triplet", m=0.4),
@@ -174,16 +175,16 @@ def row(*cells: str) -> None:
     print("|", " | ".join(cells), "|", flush=True)
 
 
-def join(rank: int, folder: Path) -> None:
+def join(rank: int, folder: Path, limit: timedelta = LIMIT) -> None:
     """Meet the other process."""
     store = dist.FileStore(str(folder / "store"), WORLD)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=WORLD, timeout=LIMIT)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=WORLD, timeout=limit)
 
 
 def times(rank: int, folder: Path, size: int, rounds: int) -> None:
     """Print seconds of one process with the whole batch, and of two with half of it each."""
     torch.set_num_threads(1)
-    join(rank, folder)
+    join(rank, folder, AT_WORK)
     generator = torch.Generator().manual_seed(size)
     x = torch.randn(size, 64, generator=generator)
     y = torch.randint(min(100, size // 4), (size,), generator=generator)

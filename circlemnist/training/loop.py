@@ -11,7 +11,7 @@ from circlemnist.config import Config
 from circlemnist.data.augment import random_affine
 from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
-from circlemnist.losses import gathered_statistics as pair_statistics
+from circlemnist.losses import gathered_statistics
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
@@ -102,7 +102,7 @@ def train_epoch(
         images = state.processes.own(step_images(state, config, split, indices))
         labels = state.processes.own(split.labels[indices])
         loss, embeddings = train_step(state, images, labels)
-        statistics = pair_statistics(embeddings, labels, config.circle_m)
+        statistics = gathered_statistics(embeddings, labels, config.circle_m)
         cursor.values[cursor.step] = torch.stack([loss, *statistics])
         cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
         done = cursor.step == len(order)

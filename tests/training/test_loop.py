@@ -152,7 +152,7 @@ def test_values_are_of_the_pairs_of_the_batch_whichever_the_loss(
         seen.append((embeddings.clone(), of.clone(), m))
         return pair_statistics(embeddings, of, m)
 
-    monkeypatch.setattr("circlemnist.training.loop.pair_statistics", watched)
+    monkeypatch.setattr("circlemnist.training.loop.gathered_statistics", watched)
     values = train_epoch(build_training(config, split), config, split, Kept(config), StopSignals())
     assert len(seen) == 5
     for row, (embeddings, of, m) in zip(values, seen, strict=True):
