@@ -44,10 +44,9 @@ def test_figures_of_the_readme_and_of_the_benchmarks_are_those_of_the_recipes() 
         figure = recipe.expected.split(" %")[0]
         row = re.search(rf"^\| `{recipe.name}` \| .* \| (.*)\|$", README, re.MULTILINE)
         assert row is not None
-        if recipe.name != "article":  # whose figure is of another program, its author's
-            assert row[1].strip() == figure
-            again = rf"^\| `{recipe.name}.toml`.* \| {figure} \|"
-            assert re.search(again, benchmarks, re.MULTILINE)
+        assert row[1].strip() == figure
+        again = rf"^\| `{recipe.name}.toml`.* \| {figure} \|"
+        assert re.search(again, benchmarks, re.MULTILINE)
 
 
 def test_recipe_is_found_by_its_name_in_any_folder() -> None:
