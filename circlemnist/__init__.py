@@ -1,12 +1,13 @@
 """Deep metric learning with Circle Loss on MNIST.
 
-The public names are the losses, what takes them over many processes, and the statistics of their
-pairs; importing the package alone imports no torch.
+The public names are the losses, what takes them over many processes, the statistics of their pairs,
+and `load`, which opens a trained run; importing the package alone imports no torch.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from circlemnist.evaluation.loaded import load
     from circlemnist.losses import (
         AdaCosLoss,
         CenterLoss,
@@ -30,11 +31,16 @@ __all__ = [
     "References",
     "__version__",
     "gather_references",
+    "load",
     "pair_statistics",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name == "load":
+        from circlemnist.evaluation.loaded import load
+
+        return load
     if name in __all__:
         from circlemnist import losses
 

@@ -7,7 +7,7 @@ import yaml
 from circlemnist import __version__
 from tests.conftest import ROOT, invoke
 
-COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "export", "recipes")
+COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "predict", "export", "recipes")
 README = (ROOT / "README.md").read_text("utf-8")
 
 

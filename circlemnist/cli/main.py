@@ -16,6 +16,7 @@ from circlemnist.cli.explore import explore
 from circlemnist.cli.export import export
 from circlemnist.cli.one_line_errors import OneLineErrors
 from circlemnist.cli.plot import plot
+from circlemnist.cli.predict import predict
 from circlemnist.cli.recipes import recipes
 from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
@@ -35,11 +36,12 @@ def main(ctx: click.Context) -> None:
     circlemnist eval                          measure the newest run
     circlemnist plot                          look at it
     circlemnist sweep --vary m=0,0.25,0.4     turn the knobs
+    circlemnist predict my_digit.png          use it
     """
     job = ctx.invoked_subcommand
     if place().world > 1 and job != train.name:
         raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
 
 
-for command in (train, evaluate, plot, explore, sweep, compare, export, recipes):
+for command in (train, evaluate, plot, explore, sweep, compare, predict, export, recipes):
     main.add_command(command)

@@ -7,7 +7,7 @@ from circlemnist.config import Config
 from circlemnist.training.streams import to_stderr
 
 COMMANDS = ("train", "eval", "sweep")
-OTHERS = ("name", "outputs", "projection", "resume", "format", "config", "tensorboard")
+OTHERS = ("far", "name", "outputs", "projection", "resume", "format", "config", "tensorboard")
 OF_SWEEP = ("vary", "seeds", "trials", "metric", "storage", "jobs")
 FLAGS = (*(setting.name for setting in fields(Config)), *OTHERS, *OF_SWEEP)
 

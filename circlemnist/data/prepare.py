@@ -22,7 +22,7 @@ COARSE = 64  # pixels, the longer side of a picture whose background is looked f
 WIDEST = 0.4  # of the longer side: a stroke as wide is still ink
 FAINTEST = 12 / 255  # least contrast of ink
 DARKEST = 0.1  # share of the light: where there is less, ink is not made more
-LOUDEST = 6.0  # standard deviations of the noise, that ink is above
+LOUDEST = 7.0  # standard deviations of the noise, that ink is above
 SPECK = 0.03  # of the ink of the largest piece: what has less is no stroke
 PALE, FULL = 0.25, 1.2  # of the median contrast of ink: less is paper, more is full ink
 STRONG = 95  # percentile of the ink of a small image, which becomes 255
@@ -61,8 +61,10 @@ def ink(picture: Array) -> NDArray[np.float32]:
     # less light on dark ink and its paper is less by a share; light ink is on what has no light
     shade = 1.0 if light else np.maximum(paper / max(paper.max(), FAINTEST), DARKEST)
     found, smooth = ((one - paper) * (1 if light else -1) / shade for one in (grey, smooth))
-    top, usual = float(smooth.max()), float(np.median(smooth))
-    noise = 1.4826 * float(np.median(np.abs(smooth - usual)))
+    top = float(smooth.max())
+    # of the paper, of which there is a fifth at least: 1.21 deviations lie between these shares
+    low, usual = (float(value) for value in np.percentile(smooth, (2, 20)))
+    noise = (usual - low) / 1.21
     if top - usual < max(FAINTEST, LOUDEST * noise):
         raise UserError("there is nothing on it: it is blank, or too faint")
     cut = _otsu(np.clip(smooth / top, 0, 1))
@@ -140,13 +142,14 @@ def _tilt(picture: Array) -> Array:
     for steps in np.indices(picture.shape, np.float32):
         steps -= steps.mean()
         slopes.append(steps * float((steps * picture).sum() / max((steps**2).sum(), 1.0)))
-    tilt: Array = slopes[0] + slopes[1]
-    return tilt
+    plane: Array = slopes[0] + slopes[1]
+    return plane
 
 
 def _resized(picture: Array, shape: Sequence[int]) -> Array:
     (height, width), (rows, columns) = picture.shape, shape
-    return resizing(height, rows) @ picture @ resizing(width, columns).T
+    found: Array = resizing(height, rows) @ picture @ resizing(width, columns).T
+    return found
 
 
 def _otsu(values: Array) -> float:

@@ -1,39 +1,73 @@
-"""Whether an image is of a known class: how alike it must be to the nearest image of one."""
+"""Is the class of an image in the gallery? Thresholds on how alike the nearest one is.
+
+They are taken on images that the network was not trained on; training images lie closer to their
+class than any other will.
+"""
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from circlemnist.evaluation.gallery import Gallery
 from circlemnist.evaluation.metrics import blocks
-from circlemnist.evaluation.similarity import COSINE, Similarity
+from circlemnist.evaluation.points import OperatingPoint
+from circlemnist.evaluation.results import Arrays
+from circlemnist.evaluation.similarity import Similarity
+
+RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
-def leave_one_class_out(
-    embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
-) -> Tensor:
-    """Return how alike each image is to the nearest of another class, as if its own were unknown.
+def operating_points(
+    gallery: Gallery, arrays: Arrays, unseen: Sequence[int], similarity: Similarity
+) -> tuple[OperatingPoint, ...]:
+    """Return the threshold for each of `RATES`, and what it gets wrong.
+
+    Images whose class the gallery lacks are those of `unseen` classes. Where there are none, each
+    image measured is one in turn: it is compared with the gallery without its own class.
 
     Args:
-        embeddings: (N, D) float, of images that the network was not trained on.
-        labels: (N,) int64, of two classes or more.
-
-    Returns:
-        (N,) float.
+        arrays: of the images measured, compared with the whole gallery.
     """
+    of_unseen = np.isin(arrays.labels, unseen)
+    scores = torch.from_numpy(arrays.neighbor_similarities[:, 0])
+    known, strangers = scores[~of_unseen], scores[of_unseen]
+    if not len(strangers):
+        queries = torch.from_numpy(arrays.embeddings), torch.from_numpy(arrays.labels)
+        others = torch.from_numpy(gallery.embeddings), torch.from_numpy(gallery.labels)
+        strangers = without_own_class(queries, others, similarity)
+    points = []
+    for rate in RATES:
+        bound = threshold(strangers, rate)
+        errors = [(strangers > bound).double().mean(), (known <= bound).double().mean()]
+        points.append(OperatingPoint(rate, bound, *map(float, errors)))
+    return tuple(points)
+
+
+def without_own_class(
+    queries: tuple[Tensor, Tensor], gallery: tuple[Tensor, Tensor], similarity: Similarity
+) -> Tensor:
+    """Return how alike each query is to the nearest image of another class, (N,) float.
+
+    Its own class is then one that the gallery lacks.
+
+    Args:
+        queries: embeddings (N, D) float and labels (N,) int64.
+        gallery: embeddings (G, D) float and labels (G,) int64.
+    """
+    (embeddings, labels), (others, of) = queries, gallery
     found = []
-    for start, block in blocks(embeddings, len(embeddings)):
-        s = similarity.between(block, embeddings)
-        s[labels[start : start + len(block), None] == labels] = -math.inf
-        found.append(s.max(1).values)
+    for start, block in blocks(embeddings, len(others)):
+        similarities = similarity.between(block, others)
+        similarities[labels[start : start + len(block), None] == of] = -math.inf
+        found.append(similarities.max(1).values)
     return torch.cat(found)
 
 
-def threshold(impostors: Tensor, false_accept_rate: float) -> float:
-    """Return the least similarity that accepts no more than that share of the impostors (N,).
-
-    An image is accepted where it is as alike as this, or more.
-    """
-    scores = impostors.double().sort().values
-    refused = scores[len(scores) - 1 - int(false_accept_rate * len(scores) + 1e-9)]
-    return math.nextafter(float(refused), math.inf)
+def threshold(strangers: Tensor, false_accept_rate: float) -> float:
+    """Return the least similarity that no more than that share of the strangers (N,) is above."""
+    scores = strangers.sort().values
+    allowed = min(int(false_accept_rate * len(scores) + 1e-9), len(scores) - 1)
+    return float(scores[len(scores) - 1 - allowed])

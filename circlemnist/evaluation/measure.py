@@ -16,7 +16,11 @@ COSINE_MEASURES = ("precision@0.75", "recall@0.75", "mean_sp", "mean_sn")
 
 
 def measure(
-    embedder: Embedder, dataset: Dataset, views: int = 1, similarity: Similarity = COSINE
+    embedder: Embedder,
+    dataset: Dataset,
+    views: int = 1,
+    similarity: Similarity = COSINE,
+    gallery: Tensor | None = None,
 ) -> tuple[dict[str, float], Arrays]:
     """Measure the test split: against the training split as gallery, and within itself.
 
@@ -27,12 +31,14 @@ def measure(
         embedder: on the device to compute on.
         views: of each image, as for `embed`.
         similarity: how embeddings are compared; `COSINE_MEASURES` are of cosines always.
+        gallery: (G, D), the embeddings of the training split where they are known already.
 
     Returns:
         Name → value, shares as 0-1, and what is kept of each image.
     """
     device = embedder.mean.device
-    gallery = embed(embedder, dataset.train.images.to(device), views)
+    if gallery is None:
+        gallery = embed(embedder, dataset.train.images.to(device), views)
     queries = embed(embedder, dataset.test.images.to(device), views)
     if device.type == "mps":  # which has no float64
         gallery, queries = gallery.cpu(), queries.cpu()

@@ -1,7 +1,7 @@
 """What was measured of a run, and its files: `eval.json` and `embeddings.npz`."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from circlemnist.config import CLASSES
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.errors import UserError
+from circlemnist.evaluation.points import OperatingPoint, read_points
 from circlemnist.evaluation.similarity import SIMILARITIES
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.npz import read_npz
@@ -69,6 +70,7 @@ class Evaluation:
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
         arrays: image by image.
         gallery: how many training images these were compared with; None where that is not known.
+        known: thresholds of "its class is in the gallery", at rates of false accepts.
     """
 
     run: str
@@ -80,6 +82,7 @@ class Evaluation:
     metrics: dict[str, float]
     arrays: Arrays
     gallery: int | None = None
+    known: tuple[OperatingPoint, ...] = ()
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -108,6 +111,7 @@ class Evaluation:
             "unseen": self.unseen,
             "checkpoint": self.checkpoint,
             "gallery": self.gallery,
+            **({"known": [asdict(point) for point in self.known]} if self.known else {}),
             "metrics": self.metrics,
         }
         return json.dumps(content, indent=2)
@@ -159,4 +163,4 @@ def _read(run: Run) -> Evaluation:
     arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
     arrays.check()
     of = (run.name, dataset, measured, similarity, unseen, report["checkpoint"])
-    return Evaluation(*of, metrics, arrays, report.get("gallery"))
+    return Evaluation(*of, metrics, arrays, report.get("gallery"), read_points(report))

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.evaluation.gallery import Gallery, save_gallery
+from circlemnist.evaluation.known import operating_points
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.evaluation.similarity import Similarity, similarity_of
 from circlemnist.models.device import resolve_device
-from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
@@ -80,10 +82,19 @@ class TrainedRun:
             gallery: how many of the training images to compare with, the first ones; None for all.
         """
         dataset = self.dataset.first(gallery)
-        found = measure(self.embedder, dataset, self.config.views, self.similarity)
+        embedder, views = self.embedder, self.config.views
+        gallery_embeddings = embed(embedder, dataset.train.images.to(embedder.mean.device), views)
+        found = measure(embedder, dataset, views, self.similarity, gallery_embeddings)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
         what = (*of, self.config.unseen_classes, self.checkpoint)
-        evaluation = Evaluation(*what, *found, len(dataset.train))
+        kept = Gallery(
+            gallery_embeddings.float().cpu().numpy(),
+            dataset.train.labels.numpy(),
+            dataset.train.images.numpy(),
+        )
+        table = operating_points(kept, found[1], self.config.unseen_classes, self.similarity)
+        evaluation = Evaluation(*what, *found, len(dataset.train), table)
+        save_gallery(self.run, kept, self.checkpoint)
         save_evaluation(self.run, evaluation)
         return evaluation
 

@@ -45,6 +45,7 @@ class Run:
     lock_file = In("lock")
     metrics_file = In("eval.json")
     embeddings_file = In("embeddings.npz")
+    gallery_file = In("gallery.npz")
     snapshots_file = In("snapshots.npz")
     plots = In("plots")
     tensorboard = In("tensorboard")
@@ -88,6 +89,11 @@ def find_run(outputs: Path, name: str | None) -> Run:
     known = sorted(folder.name for folder in _runs(outputs))
     hint = f"its runs: {', '.join(known[-3:])}" if known else "it holds no runs"
     raise UserError(f"no run {name!r}, neither as a folder nor in {outputs} ({hint})")
+
+
+def is_run(outputs: Path, name: str) -> bool:
+    """Tell whether `find_run` finds a run of that folder or name."""
+    return any(_is_file(folder / "config.toml") for folder in (Path(name), outputs / name))
 
 
 def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:

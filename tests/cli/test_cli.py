@@ -100,6 +100,7 @@ def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
         "lock",
         "eval.json",
         "embeddings.npz",
+        "gallery.npz",
         "plots",
     }
     assert {path.name for path in (finished_run / "plots").iterdir()} >= {

@@ -89,7 +89,7 @@ def expected(trained: TrainedRun, images: np.ndarray, threshold: float) -> list[
         near = np.argsort(-row, kind="stable")[:20]
         label = int(np.bincount(arrays.labels[near]).argmax())
         best = row[trained.evaluation.seen].max()
-        known = best >= threshold and label not in trained.evaluation.unseen
+        known = best > threshold and label not in trained.evaluation.unseen
         found.append({"alike": row, "near": near, "label": label, "best": best, "known": known})
     return found
 

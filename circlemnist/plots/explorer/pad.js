@@ -60,9 +60,9 @@ window.pad = (() => {
     facts.indices.forEach((index, row) => {
       if (facts.known[labels[index]]) best = Math.max(best, alike[row]);
     });
-    const known = facts.known[label] && best >= facts.threshold;
+    const known = facts.known[label] && best > facts.threshold;
     const number = (value) => Math.abs(value).toFixed(3);
-    const bound = facts.similarity === "cosine" ? "from" : "up to";
+    const bound = facts.similarity === "cosine" ? "above" : "below";
     const reason = `${votes[label]} of the ${near.length} nearest are ${names[label]}; ${facts.similarity} ${number(best)}`;
     return {
       image,

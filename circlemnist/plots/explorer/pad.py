@@ -8,7 +8,7 @@ import numpy as np
 
 from circlemnist.config import CLASSES
 from circlemnist.errors import UserError
-from circlemnist.evaluation.known import leave_one_class_out, threshold
+from circlemnist.evaluation.known import threshold, without_own_class
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import SHIFTED_VIEWS
 from circlemnist.plots.explorer.network import PlainNetwork, plain_network
@@ -34,7 +34,7 @@ class Pad:
         indices: (G,) int, the images that a drawing is compared with, of those on the page.
         embeddings: (G, D) float, theirs.
         similarity: "cosine", or "distance".
-        threshold: how alike to the nearest image of a known class a known drawing is, at least.
+        threshold: a known drawing is more alike than this to an image of a known class.
         known: (C,) bool, which classes the network was trained on.
         exact: the first two numbers of an embedding are its place on the map.
     """
@@ -87,7 +87,8 @@ def pad_of(trained: TrainedRun) -> Pad | str:
         return f"the network, of {len(network.numbers):,} weights, is too large for a page"
     indices = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     seen = trained.evaluation.seen
-    impostors = leave_one_class_out(*trained.test_points, trained.similarity)
+    points = trained.test_points
+    strangers = without_own_class(points, points, trained.similarity)
     box, pen = hand(trained.dataset.test.images.numpy())
     return Pad(
         network=network,
@@ -98,7 +99,7 @@ def pad_of(trained: TrainedRun) -> Pad | str:
         indices=indices,
         embeddings=arrays.embeddings[indices],
         similarity=trained.similarity.name,
-        threshold=threshold(impostors, FALSE_ACCEPTS),
+        threshold=threshold(strangers, FALSE_ACCEPTS),
         known=np.isin(np.arange(CLASSES), arrays.labels[seen]),
         exact=dim <= native_dimensions(trained.config),
     )

@@ -1,0 +1,112 @@
+"""`circlemnist predict`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from circlemnist.cli.messages import say, visible
+from circlemnist.cli.options import PrintablePath, outputs_option, setting_option, theme_option
+from circlemnist.runs.run import Run, find_run, is_run
+
+if TYPE_CHECKING:
+    from circlemnist.evaluation.batches import Seen
+    from circlemnist.evaluation.loaded import LoadedRun, Prediction
+
+
+@click.command()
+@click.argument("arguments", metavar="[RUN] FILE...", nargs=-1, required=True)
+@outputs_option
+@setting_option("device")
+@click.option(
+    "--far",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="false accepts of the threshold between known and unknown",
+)
+@click.option("--as-is", is_flag=True, help="images are 28 x 28 already, light on dark")
+@click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")
+@click.option(
+    "--out",
+    type=PrintablePath(dir_okay=False),
+    help="draw what was seen, and the nearest training images: .png, .svg or .pdf file",
+)
+@theme_option
+def predict(
+    arguments: tuple[str, ...],
+    outputs: Path,
+    device: str,
+    far: float,
+    as_is: bool,
+    for_machines: bool,
+    out: Path | None,
+    theme: str,
+) -> None:
+    """Say what is on pictures: files, folders of them, or - for standard input.
+
+    The first argument is the RUN where it is the folder or the name of one, as with eval; else
+    the newest run predicts. A picture is prepared as those of MNIST were; with runs on
+    Fashion-MNIST and KMNIST it is taken as it is.
+
+    Each line has the class, how many of the 20 nearest training images have it, how alike the
+    nearest is, and whether the picture is known: nearer than the threshold for --far, which was
+    taken on test images.
+
+    \b
+    Examples:
+      circlemnist predict my_digit.png
+      circlemnist predict default scans/ --json
+      circlemnist predict photo.jpg --out seen.png
+    """
+    run, files = run_and_files(outputs, arguments)
+
+    from circlemnist.evaluation.batches import predict_files
+    from circlemnist.evaluation.loaded import LoadedRun
+    from circlemnist.plots.prediction import ROWS, draw_seen
+
+    loaded = LoadedRun(run, device)
+    point = loaded.point(far)
+    shown: list[Seen] = []
+    rows: list[dict[str, object]] = []
+    failed = False
+    for seen in predict_files(loaded, files, point.threshold, as_is or None):
+        if isinstance(seen, str):
+            failed = True
+            say(f"Error: {visible(seen)}")
+            continue
+        if out is not None and len(shown) < ROWS:
+            shown.append(seen)
+        if for_machines:
+            rows.append({"file": seen.name, **asdict(seen.prediction)})
+        else:
+            click.echo(f"{visible(seen.name)}: {in_words(seen.prediction, loaded)}")
+    if for_machines:
+        about = {"run": run.name, "similarity": loaded.similarity.name, **asdict(point)}
+        click.echo(json.dumps({**about, "images": rows}, indent=2))
+    if out is not None and shown:
+        draw_seen(loaded, shown, point, theme, out)
+        # on standard error, so that standard output is of the predictions alone
+        say(f"picture: {out}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def run_and_files(outputs: Path, arguments: Sequence[str]) -> tuple[Run, list[Path]]:
+    """Part the arguments into the run, the newest where the first is none, and the files."""
+    first_is_run = is_run(outputs, arguments[0])
+    files = [Path(argument) for argument in arguments[first_is_run:]]
+    if not files:
+        raise click.UsageError(f"{arguments[0]} is a run: give it pictures to predict, too")
+    return find_run(outputs, arguments[0] if first_is_run else None), files
+
+
+def in_words(prediction: "Prediction", loaded: "LoadedRun") -> str:
+    """Return what an image is taken for, and how sure."""
+    similarity = loaded.similarity
+    alike = f"{similarity.name} {similarity.sign * prediction.similarity:.3f}"
+    verdict = "known" if prediction.known else "unknown"
+    return f"{prediction.name}  {prediction.agree}/{prediction.of}  {alike}  {verdict}"

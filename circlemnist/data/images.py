@@ -1,0 +1,213 @@
+"""Pictures from files, in any of Pillow's formats: what is too large is refused before decoding."""
+
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from circlemnist.config import SIDE
+from circlemnist.data.prepare import prepare
+from circlemnist.errors import UserError
+
+MOST_PIXELS = 50_000_000
+MOST_BYTES = 200_000_000
+STANDARD_INPUT = Path("-")
+WIDEST = 512  # pixels: a picture with longer sides is made smaller by a whole factor
+TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it smaller"
+# these would start other programs, or are read by libraries that are rarely there
+REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
+
+Read = tuple[Image.Image, NDArray[np.uint8]]
+
+
+def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
+    """Give the files of `paths`, and those in its folders and below that Pillow may read, sorted.
+
+    An error stands in the place of a folder that has none.
+    """
+    Image.init()
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
+        yield from found
+        if not found:
+            yield UserError(f"{path}: there are no pictures in this folder")
+
+
+def _is_picture(file: Path) -> bool:
+    kind = Image.EXTENSION.get(file.suffix.lower())
+    hidden = file.name.startswith(".")
+    return kind in Image.OPEN and kind not in REFUSED and not hidden and file.is_file()
+
+
+def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Image:
+    """Decode a picture from a file, upright as its EXIF says, in the mode it is kept in.
+
+    Args:
+        source: a file, or one that is open.
+        name: what messages call it; None for its path.
+
+    Raises:
+        UserError: it cannot be read, is no picture, has too many pixels, or moves; in one line.
+    """
+    name = str(source) if name is None else name
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                return read_picture(file, name)
+        content = source.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: cannot be read: {_reason(error)}") from error
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{name}: has more than {MOST_BYTES:,} bytes: save it smaller")
+    if not content:
+        raise UserError(f"{name}: is empty")
+    return _decoded(content, name)
+
+
+def _decoded(content: bytes, name: str) -> Image.Image:
+    Image.init()
+    formats = [kind for kind in Image.OPEN if kind not in REFUSED]
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            with named(name):
+                check_size(image)
+            # a phone's several pictures of one moment begin with the one that is shown
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise UserError(f"{name}: has several frames: save the one you mean by itself")
+            image.draft(None, (WIDEST, WIDEST))  # a JPEG is decoded no larger than it is needed
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: {TOO_LARGE}") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name}: is no picture that can be read") from error
+    except Exception as error:
+        # Pillow raises a different exception for each way in which a file can be bad
+        raise UserError(f"{name}: is a damaged picture: {_reason(error)}") from error
+
+
+def check_size(image: Image.Image) -> None:
+    """Raise UserError for a picture of more than `MOST_PIXELS`, or of none."""
+    if image.width * image.height > MOST_PIXELS:
+        raise UserError(TOO_LARGE)
+    if image.width * image.height == 0:
+        raise UserError("has no pixels")
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())[:100]
+
+
+def grey_of(image: Image.Image) -> NDArray[np.float32]:
+    """Return a picture in grey, (H, W) float32 in 0-255, in any mode of Pillow.
+
+    What is transparent is laid on white where what is not is dark, else on black.
+
+    Raises:
+        UserError: its numbers are not finite.
+    """
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        values: NDArray[Any] = np.asarray(image).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise UserError("has pixels that are not finite")
+        most = float(values.max())
+        if image.mode == "F" and most <= 1:
+            values = values * 255
+        elif image.mode.startswith("I;16") or 255 < most <= 65_535:
+            values = values / 257
+        elif most > 65_535:
+            values = values / most * 255
+        return np.asarray(np.clip(values, 0, 255), np.float32)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        grey, alpha = (
+            np.asarray(one, np.float32)
+            for one in (image.convert("RGB").convert("L"), image.getchannel("A"))
+        )
+        share = alpha / 255
+        dark = float((grey * share).sum()) < 127.5 * float(share.sum())
+        laid = grey * share + (255.0 if dark else 0.0) * (1 - share)
+        return np.asarray(laid, np.float32)
+    if image.mode not in ("L", "1"):
+        image = image.convert("RGB")
+    return np.asarray(image.convert("L"), np.float32)
+
+
+def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
+    """Return a picture as the network takes it, (28, 28) uint8, 0 the background.
+
+    Args:
+        as_is: it is 28 × 28 already, light on dark as the images of the data sets are; else it is
+            prepared as those of MNIST were.
+
+    Raises:
+        UserError: it has too many pixels, nothing is on it, or it is not 28 × 28.
+    """
+    check_size(picture)
+    if as_is:
+        if picture.size != (SIDE, SIDE):
+            wide, high = picture.size
+            raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
+        return np.round(grey_of(picture)).astype(np.uint8)
+    return prepare(grey_of(smaller(picture)))
+
+
+def smaller(picture: Image.Image) -> Image.Image:
+    """Return a picture with sides of `WIDEST` or less, up to a factor of two."""
+    factor = max(picture.size) // WIDEST
+    if factor < 2:
+        return picture
+    if picture.mode in ("P", "PA", "1"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray(grey_of(picture))
+    return picture.reduce(factor)
+
+
+def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Iterator[Read | str]:
+    """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
+
+    Returns:
+        Of each the picture, with sides up to twice `WIDEST`, and what `prepared` makes of it.
+    """
+
+    def read(source: Path | UserError) -> Read | str:
+        try:
+            if isinstance(source, UserError):
+                raise source
+            is_file = source != STANDARD_INPUT
+            picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
+            with named(source):
+                pixels = prepared(picture, as_is)
+                return smaller(picture), pixels
+        except UserError as error:
+            return str(error)
+
+    # Pillow warns of what is odd in a file that it reads all the same
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        warnings.simplefilter("ignore")
+        yield from threads.map(read, sources)
+
+
+@contextmanager
+def named(name: object) -> Iterator[None]:
+    """Begin the message of a UserError within by the name of the picture that it is of."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error

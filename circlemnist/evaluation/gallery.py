@@ -1,0 +1,86 @@
+"""The training images as a run compares with them, kept in it as `gallery.npz`."""
+
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circlemnist.config import CLASSES, SIDE
+from circlemnist.errors import UserError
+from circlemnist.runs.checkpoint import checksum
+from circlemnist.runs.npz import read_npz
+from circlemnist.runs.run import Run
+from circlemnist.runs.whole_files import replacing, writing
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images to compare with.
+
+    Attributes:
+        embeddings: (G, D) float32, unit rows if they are compared by cosine.
+        labels: (G,) int64.
+        images: (G, 28, 28) uint8; None where they were not read.
+    """
+
+    embeddings: NDArray[Any]
+    labels: NDArray[Any]
+    images: NDArray[Any] | None = None
+
+    def check(self) -> None:
+        """Raise ValueError where shapes, types or labels are not as promised."""
+        size = len(self.labels)
+        whole = (
+            self.embeddings.dtype == np.float32
+            and self.embeddings.ndim == 2
+            and self.labels.dtype == np.int64
+            and self.labels.shape == (len(self.embeddings),)
+            and size > 0
+            and np.isfinite(self.embeddings).all()
+            and 0 <= self.labels.min() <= self.labels.max() < CLASSES
+        )
+        images = self.images
+        if images is not None:
+            whole &= images.dtype == np.uint8 and images.shape == (size, SIDE, SIDE)
+        if not whole:
+            raise ValueError("not a gallery")
+
+
+def save_gallery(run: Run, gallery: Gallery, checkpoint: str | None) -> None:
+    """Keep a gallery in a run, whole.
+
+    Args:
+        checkpoint: SHA-256 of the checkpoint whose embeddings they are.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with writing(run.gallery_file), replacing(run.gallery_file) as temporary:
+        np.savez_compressed(temporary, checkpoint=np.array(checkpoint or ""), **vars(gallery))
+
+
+def load_gallery(run: Run, images: bool = False) -> Gallery:
+    """Return the gallery kept in a run.
+
+    Args:
+        images: read the images, too, which takes longer.
+
+    Raises:
+        UserError: there is none of its checkpoint, or the file is damaged.
+    """
+    mend = f"`eval {run.folder}` writes it"
+    if not run.gallery_file.exists():
+        raise UserError(f"{run.folder.name} has no gallery to compare with: {mend}")
+    names = ["embeddings", "labels", *(["images"] if images else [])]
+    try:
+        found = read_npz(run.gallery_file, ["checkpoint", *names])
+        of = str(found.pop("checkpoint"))
+        gallery = Gallery(**found)
+        gallery.check()
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{run.gallery_file} is damaged: {mend} again") from error
+    if of != checksum(run.checkpoint_file):
+        raise UserError(f"{run.gallery_file} is of another checkpoint: {mend} again")
+    return gallery

@@ -1,0 +1,256 @@
+"""A trained run to use: pictures in, classes out; it needs no data set.
+
+run = circlemnist.load("outputs/default")
+run.predict("my_digit.png")
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from circlemnist.config import CLASSES, SIDE, Config
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.images import named, prepared, read_picture
+from circlemnist.errors import SettingError, UserError
+from circlemnist.evaluation.gallery import Gallery, load_gallery
+from circlemnist.evaluation.measure import NEIGHBORS
+from circlemnist.evaluation.metrics import nearest
+from circlemnist.evaluation.points import OperatingPoint, read_points
+from circlemnist.evaluation.similarity import similarity_of
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.models.embedder import Embedder, embed
+from circlemnist.runs.checkpoint import checksum
+from circlemnist.runs.run import Run, find_run
+
+AS_IS = ("fashion-mnist", "kmnist")  # their makers did not place an image by its ink as MNIST's did
+FAR = 0.01
+
+OneImage = str | Path | Image.Image
+Images = Tensor | NDArray[Any] | OneImage | Sequence[OneImage]
+
+
+class Nearest(NamedTuple):
+    """The nearest images of the gallery, nearest first.
+
+    Attributes:
+        similarities: (N, K) float32, cosines; minus distances of Center Loss.
+        indices: (N, K) int64, of the training images.
+        labels: (N, K) int64.
+    """
+
+    similarities: Tensor
+    indices: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one image is taken for.
+
+    Attributes:
+        label: 0-9, the class that most of the nearest have; of a tie the smallest.
+        name: of the class.
+        agree: how many of the `of` nearest have it.
+        of: how many nearest were asked, 20 where the gallery has as many.
+        similarity: to the nearest, a cosine; minus a distance of Center Loss.
+        known: it is above the threshold.
+    """
+
+    label: int
+    name: str
+    agree: int
+    of: int
+    similarity: float
+    known: bool
+
+
+class LoadedRun:
+    """A run to predict with.
+
+    Images are given as one or several of:
+
+    - a path, or a Pillow image: prepared as those of MNIST were, or taken as it is, 28 × 28, where
+      `as_is` says so (None: with runs on Fashion-MNIST and KMNIST);
+    - a tensor or an array (28, 28), (N, 28, 28) or (N, 1, 28, 28), 0 the background, uint8 in
+      0-255 or float in 0-1: taken as it is.
+
+    Args:
+        run: its folder.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        UserError: a file of the run is missing or damaged, or was not made from its checkpoint.
+    """
+
+    def __init__(self, run: Run, device: str = "auto") -> None:
+        self.run = run
+        self._trained = TrainedRun(run, device=device)
+        self.config: Config = self._trained.config
+        self.similarity = similarity_of(self.config)
+        self.gallery: Gallery = load_gallery(run)
+        self._report = self._read_report()
+        self.embedder: Embedder = self._trained.embedder
+
+    def _read_report(self) -> dict[str, Any]:
+        path, mend = self.run.metrics_file, f"`eval {self.run.folder}` writes it"
+        try:
+            report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            metrics = {str(name): float(value) for name, value in report["metrics"].items()}
+            points, of = read_points(report), report["checkpoint"]
+            if report["dataset"] not in CLASS_NAMES:
+                raise ValueError("of an unknown data set")
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise UserError(f"{path} cannot be read: {mend} again") from error
+        if not points or of != checksum(self.run.checkpoint_file):
+            raise UserError(f"{path} has no thresholds of this checkpoint: {mend}")
+        return {**report, "metrics": metrics, "known": points}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the run reached by name, shares as 0-1."""
+        found: dict[str, float] = self._report["metrics"]
+        return found
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set that it was trained on."""
+        return str(self._report["dataset"])
+
+    @cached_property
+    def gallery_images(self) -> NDArray[Any]:
+        """The images of the gallery, (G, 28, 28) uint8."""
+        images = load_gallery(self.run, images=True).images
+        assert images is not None
+        return images
+
+    @property
+    def asked(self) -> int:
+        """How many of the nearest are asked for the class."""
+        return min(NEIGHBORS, len(self.gallery.labels))
+
+    @property
+    def as_is(self) -> bool:
+        """Whether pictures are taken as they are where nothing else is asked."""
+        return self.dataset in AS_IS
+
+    def point(self, far: float = FAR) -> OperatingPoint:
+        """Return the threshold for a rate of false accepts, or the next smaller rate that is kept.
+
+        Raises:
+            SettingError: it is not between the least rate that is kept and 1.
+        """
+        points: tuple[OperatingPoint, ...] = self._report["known"]
+        fitting = [point for point in points if point.far <= far < 1]
+        if not fitting:
+            least = min(point.far for point in points)
+            raise SettingError("far", f"must be ≥ {least:g} and < 1, not {far}")
+        return max(fitting, key=lambda point: point.far)
+
+    def embed(self, images: Images, as_is: bool | None = None) -> Tensor:
+        """Embed images; (N, D) float32 on the device, unit rows but of Center Loss.
+
+        Raises:
+            UserError: an image cannot be read or prepared, or has another shape.
+        """
+        pixels = self.pixels(images, as_is).to(self.embedder.mean.device)
+        return embed(self.embedder, pixels, self.config.views)
+
+    def nearest(self, images: Images, k: int = NEIGHBORS, as_is: bool | None = None) -> Nearest:
+        """Return the `k` nearest images of the gallery, on the CPU; raises as `embed` does."""
+        if not 1 <= k <= len(self.gallery.labels):
+            raise UserError(f"k must be from 1 to {len(self.gallery.labels)}, not {k}")
+        found = nearest(self.embed(images, as_is).cpu(), self._embeddings, k, self.similarity)
+        return Nearest(*found, torch.from_numpy(self.gallery.labels)[found[1]])
+
+    @cached_property
+    def _embeddings(self) -> Tensor:
+        return torch.from_numpy(self.gallery.embeddings)
+
+    def predict(
+        self, images: Images, far: float = FAR, as_is: bool | None = None
+    ) -> list[Prediction]:
+        """Return what each image is taken for; raises as `embed` and `point` do.
+
+        Args:
+            far: rate of false accepts of the threshold between known and unknown.
+        """
+        pixels = self.pixels(images, as_is)
+        if not len(pixels):
+            return []
+        found = self.nearest(pixels, self.asked)
+        return self.verdicts(found, self.point(far).threshold)
+
+    def verdicts(self, found: Nearest, threshold: float) -> list[Prediction]:
+        """Return what the nearest say of each image."""
+        votes = F.one_hot(found.labels, CLASSES).sum(1)  # (N, C)
+        names, of = CLASS_NAMES[self.dataset], found.labels.shape[1]
+        return [
+            Prediction(label, names[label], agree, of, similarity, similarity > threshold)
+            for label, agree, similarity in zip(
+                votes.argmax(1).tolist(),
+                votes.max(1).values.tolist(),
+                found.similarities[:, 0].tolist(),
+                strict=True,
+            )
+        ]
+
+    def pixels(self, images: Images, as_is: bool | None = None) -> Tensor:
+        """Return images as the network takes them, (N, 28, 28) uint8; raises as `embed` does."""
+        if isinstance(images, Tensor | np.ndarray):
+            return _as_pixels(torch.as_tensor(images))
+        if isinstance(images, str | Path | Image.Image):
+            images = [images]
+        as_is = self.as_is if as_is is None else as_is
+        rows = [self._one(image, as_is) for image in images]
+        return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, SIDE, SIDE).byte()
+
+    def _one(self, image: OneImage, as_is: bool) -> NDArray[np.uint8]:
+        if isinstance(image, Image.Image):
+            return prepared(image, as_is)
+        picture = read_picture(Path(image))
+        with named(image):
+            return prepared(picture, as_is)
+
+
+def load(run: str | Path, device: str = "auto") -> LoadedRun:
+    """Load a trained run to predict with, by its folder; no data set is needed.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        UserError: there is no such run, or `LoadedRun` cannot be made of it.
+    """
+    return LoadedRun(find_run(Path("outputs"), str(run)), device)
+
+
+def _as_pixels(images: Tensor) -> Tensor:
+    shape = tuple(images.shape)
+    if images.ndim == 2:
+        images = images[None]
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+        raise UserError(f"images must be (N, {SIDE}, {SIDE}), not {shape}: else give Pillow images")
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
+        raise UserError("images must be uint8 in 0-255, or float in 0-1")
+    return (images * 255).round().to(torch.uint8)

@@ -1,0 +1,33 @@
+"""Thresholds of "its class is in the gallery", and what each gets wrong; as kept in eval.json."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold of similarity: an image whose nearest of the gallery is above it is known.
+
+    Attributes:
+        far: the false accepts that were allowed, 0-1, of images whose class the gallery lacks.
+        threshold: cosine, or minus a distance.
+        false_accepts: the share of those images that it takes for known, `far` or less.
+        false_rejects: the share of images of the gallery's classes that it takes for unknown.
+    """
+
+    far: float
+    threshold: float
+    false_accepts: float
+    false_rejects: float
+
+
+def read_points(report: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
+    """Return the points in what eval.json holds; none where it is of an older version.
+
+    Raises:
+        ValueError, LookupError, TypeError: it holds something else.
+    """
+    names = [field.name for field in fields(OperatingPoint)]
+    rows = report.get("known", ())
+    return tuple(OperatingPoint(*(float(row[name]) for name in names)) for row in rows)

@@ -1,0 +1,114 @@
+"""Pictures that were predicted: as given, as the network saw them, and their nearest images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from circlemnist.data.classes import CLASS_NAMES, DISPLAY_NAMES
+from circlemnist.data.images import grey_of
+from circlemnist.errors import UserError
+from circlemnist.evaluation.batches import Seen
+from circlemnist.evaluation.loaded import LoadedRun
+from circlemnist.evaluation.points import OperatingPoint
+from circlemnist.plots.draw import save
+from circlemnist.plots.kinds import VECTOR, WIDTH
+from circlemnist.plots.style import THEMES, Array, Blank, Theme, shades
+
+ROWS, NEIGHBORS = 20, 6
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Images, what they are taken for, and the nearest ones of the gallery.
+
+    Attributes:
+        pictures: (H, W) float each, grey in 0-255, as they were given.
+        images: (N, 28, 28) uint8, as the network saw them.
+        captions: the class of each, and how sure.
+        known: whether each is known.
+        neighbor_images: (N, K, 28, 28) uint8, nearest first.
+        neighbor_captions: K of each, their class and how alike they are.
+    """
+
+    pictures: Sequence[Array]
+    images: Array
+    captions: Sequence[str]
+    known: Sequence[bool]
+    neighbor_images: Array
+    neighbor_captions: Sequence[Sequence[str]]
+
+
+def draw_seen(
+    loaded: LoadedRun, shown: Sequence[Seen], point: OperatingPoint, theme: str, out: Path
+) -> None:
+    """Draw what was seen of pictures into a file, .png, .svg or .pdf.
+
+    Raises:
+        UserError: the file cannot be written, or has another suffix.
+    """
+    if out.suffix.lower() not in (".png", *VECTOR):
+        raise UserError(f"cannot draw into {out}: the name must end in .png, .svg, .pdf")
+    names, similarity = CLASS_NAMES[loaded.dataset], loaded.similarity
+    indices = np.stack([seen.indices[:NEIGHBORS].numpy() for seen in shown])
+    predictions = [seen.prediction for seen in shown]
+    predicted = Predicted(
+        pictures=[grey_of(seen.picture) for seen in shown],
+        images=np.stack([seen.pixels for seen in shown]),
+        captions=[
+            f"{one.name}  {one.agree}/{one.of}\n{'known' if one.known else 'unknown'}"
+            for one in predictions
+        ],
+        known=[one.known for one in predictions],
+        neighbor_images=loaded.gallery_images[indices],
+        neighbor_captions=[
+            [
+                f"{names[label]}\n{similarity.sign * alike:.2f}"
+                for label, alike in zip(
+                    seen.labels.tolist(), seen.similarities.tolist(), strict=True
+                )
+            ]
+            for seen in shown
+        ],
+    )
+    limit = f"{similarity.name} {similarity.sign * point.threshold:.2f}"
+    how = f"known beyond {limit}: {100 * point.false_accepts:.2g} % false accepts"
+    title = f"{DISPLAY_NAMES[loaded.dataset]}, run {loaded.run.name}\n"
+    title += f"{how}, {100 * point.false_rejects:.2g} % false rejects"
+    save(prediction_figure(predicted, Blank(title, THEMES[theme])), out, WIDTH)
+
+
+def prediction_figure(predicted: Predicted, blank: Blank) -> Figure:
+    """Draw a row for each image; the frame of one that is unknown is in dashes."""
+    theme = blank.theme
+    rows, columns = predicted.neighbor_images.shape[:2]
+    ink = shades(theme.paper, theme.ink)
+    with blank.figure(8, 1.2 * rows + 1) as figure:
+        panels = figure.subplots(rows, columns + 2, squeeze=False)
+        for row in range(rows):
+            _show(panels[row, 0], predicted.pictures[row], "gray", "")
+            _show(panels[row, 1], predicted.images[row], ink, predicted.captions[row])
+            _frame(panels[row, 1], predicted.known[row], theme)
+            for column in range(columns):
+                image = predicted.neighbor_images[row, column]
+                caption = predicted.neighbor_captions[row][column]
+                _show(panels[row, column + 2], image, ink, caption)
+        for column, title in enumerate(("as given", "as seen", "nearest")):
+            panels[0, column].set_title(title, fontsize=11)
+    return figure
+
+
+def _show(axes: Axes, image: Array, colors: Any, caption: str) -> None:
+    axes.imshow(image, cmap=colors, vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel(caption, fontsize=9, labelpad=3)
+
+
+def _frame(axes: Axes, known: bool, theme: Theme) -> None:
+    for spine in axes.spines.values():
+        spine.set(visible=True, edgecolor=theme.like if known else theme.unlike)
+        spine.set(linestyle="-" if known else (0, (2, 1.2)), linewidth=1.8 if known else 2.6)

@@ -1,0 +1,128 @@
+"""`circlemnist predict` and `circlemnist.load`: pictures in, classes out, without the data set."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import circlemnist
+from circlemnist.errors import UserError
+from circlemnist.evaluation.loaded import LoadedRun
+from tests.conftest import assert_one_line_error, invoke
+from tests.data.test_images import huge_png
+from tests.data.test_prepare import pictured, strokes
+
+
+@pytest.fixture(scope="module")
+def run(finished_run: Path) -> LoadedRun:
+    return circlemnist.load(finished_run)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.fromarray(pictured(strokes()).astype(np.uint8)).save(tmp_path / "good.png")
+    return tmp_path / "good.png"
+
+
+def test_images_measured_are_predicted_as_eval_did(finished_run: Path, run: LoadedRun) -> None:
+    from circlemnist.data.datasets import load_dataset
+
+    images = load_dataset("digits", Path()).test.images
+    with np.load(finished_run / "embeddings.npz") as kept:
+        found = run.nearest(images, 20)
+        np.testing.assert_allclose(run.embed(images).numpy(), kept["embeddings"], atol=1e-5)
+        assert (found.indices.numpy()[:, 0] == kept["neighbors"][:, 0]).mean() > 0.99
+        predictions = run.predict(images)
+        right = np.mean([one.label for one in predictions] == kept["labels"])
+    assert right == pytest.approx(run.metrics["20nn"], abs=0.005)
+    rejected = np.mean([not one.known for one in predictions])
+    assert rejected == pytest.approx(run.point(0.01).false_rejects, abs=0.005)
+
+
+def test_images_are_given_in_any_form(run: LoadedRun, picture: Path) -> None:
+    (expected,) = run.predict(picture)
+    with Image.open(picture) as image:
+        pixels = run.pixels(image)
+    for given in (str(picture), [picture], pixels, pixels[0].numpy(), pixels[:, None].numpy()):
+        assert run.predict(given) == [expected]
+    assert run.predict(pixels.float() / 255) == [expected]
+    assert run.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2, 3, 28, 28), np.full((28, 28), 2.0), np.zeros((1, 28, 28), int)]
+)
+def test_arrays_that_are_no_images_are_named(run: LoadedRun, images: torch.Tensor) -> None:
+    with pytest.raises(UserError, match="images must be"):
+        run.embed(images)
+
+
+def test_thresholds_accept_no_more_than_they_say(finished_run: Path, run: LoadedRun) -> None:
+    """Each test image against the gallery without its class, one by one."""
+    with np.load(finished_run / "embeddings.npz") as kept:
+        embeddings, labels = kept["embeddings"], kept["labels"]
+    nearest = [
+        float((run.gallery.embeddings[run.gallery.labels != label] @ one).max())
+        for one, label in zip(embeddings, labels, strict=True)
+    ]
+    for far in (0.01, 0.1, 0.2):
+        point = run.point(far)
+        accepted = np.mean(np.array(nearest) > point.threshold + 1e-6)
+        assert accepted <= far
+        assert accepted == pytest.approx(point.false_accepts, abs=1 / len(labels))
+    assert run.point(0.03).far == 0.02
+
+
+def test_one_bad_file_does_not_stop_the_others(
+    finished_run: Path, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "huge.png").write_bytes(huge_png())
+    (tmp_path / "none").mkdir()
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    names = ("bad.png", "huge.png", "none", "blank.png", "good.png", "missing.png")
+    result = invoke("predict", finished_run, *(tmp_path / name for name in names))
+    assert result.exit_code == 1
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(f"{picture}: ")
+    for name, error in zip((*names[:4], names[5]), result.stderr.splitlines(), strict=True):
+        assert error.startswith(f"Error: {tmp_path / name}: ")
+
+
+def test_json_and_picture(finished_run: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen.png"
+    outputs = ("--outputs", finished_run.parent)
+    result = invoke("predict", finished_run.name, picture, "--json", "--out", out, *outputs)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["images"][0]["file"] == str(picture)
+    assert report["far"] == 0.01
+    with Image.open(out) as drawn:
+        assert drawn.width > 400
+
+
+def test_run_alone_and_run_without_gallery_say_what_to_do(
+    finished_run: Path, picture: Path, tmp_path: Path
+) -> None:
+    assert_one_line_error(invoke("predict", finished_run), "give it pictures")
+    older = shutil.copytree(finished_run, tmp_path / "older")
+    (older / "gallery.npz").unlink()
+    assert_one_line_error(invoke("predict", older, picture), "circlemnist eval")
+    (older / "gallery.npz").write_bytes(b"damaged")
+    assert_one_line_error(invoke("predict", older, picture), "damaged", "circlemnist eval")
+
+
+def test_a_fresh_process_needs_no_data_set(finished_run: Path, picture: Path) -> None:
+    code = (
+        "import sys, circlemnist; assert 'torch' not in sys.modules; "
+        "import circlemnist.data.datasets as data; data.load_dataset = None; "
+        f"run = circlemnist.load({str(finished_run)!r}); print(run.predict({str(picture)!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Prediction(" in done.stdout, done.stderr

@@ -1,0 +1,160 @@
+"""Pictures in every mode and of every badness: read right, or named in one line."""
+
+import io
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from circlemnist.data.images import MOST_PIXELS, grey_of, picture_files, prepared, read_picture
+from circlemnist.errors import UserError
+from tests.data.test_prepare import difference, pictured, strokes
+
+PLAIN = Image.fromarray(pictured(strokes()).astype(np.uint8))
+
+
+def saved(image: Image.Image, kind: str, **more: object) -> Image.Image:
+    """Return an image as it comes back from a file of that kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **more)
+    return read_picture(io.BytesIO(file.getvalue()), "it")
+
+
+def transparent() -> Image.Image:
+    """Black ink on nothing, whose hidden colour is black, too."""
+    ink = np.zeros((160, 160, 4), np.uint8)
+    ink[..., 3] = 255 * strokes()
+    return Image.fromarray(ink)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (PLAIN, "PNG"),
+        (PLAIN, "JPEG"),
+        (PLAIN, "WEBP"),
+        (PLAIN, "BMP"),
+        (PLAIN, "TIFF"),
+        (PLAIN, "GIF"),
+        (PLAIN.convert("RGB"), "PNG"),
+        (PLAIN.convert("RGB").convert("CMYK"), "TIFF"),
+        (PLAIN.convert("RGB").convert("CMYK"), "JPEG"),
+        (PLAIN.convert("P"), "PNG"),
+        (PLAIN.point(lambda value: 255 * (value > 128)).convert("1"), "PNG"),
+        (Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257), "PNG"),
+        (Image.fromarray(np.asarray(PLAIN).astype(np.float32) / 255), "TIFF"),
+        (transparent(), "PNG"),
+        (transparent(), "WEBP"),
+    ],
+)
+def test_every_mode_gives_the_same_image(image: Image.Image, kind: str) -> None:
+    assert difference(prepared(saved(image, kind)), prepared(PLAIN)) < 3
+
+
+def test_light_ink_that_is_transparent_elsewhere_is_laid_on_black() -> None:
+    layers = [np.full((160, 160), 255.0)] * 3 + [255 * strokes()]
+    white = Image.fromarray(np.stack(layers, 2).astype(np.uint8))
+    assert difference(prepared(white), prepared(PLAIN)) < 3
+
+
+def test_orientation_of_exif_is_kept() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter to the right
+    turned = saved(PLAIN.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif.tobytes())
+    assert difference(prepared(turned), prepared(PLAIN)) < 3
+
+
+def test_large_picture_is_made_smaller_first() -> None:
+    assert difference(prepared(PLAIN.resize((2400, 2400))), prepared(PLAIN)) < 6
+
+
+def test_as_it_is_keeps_every_pixel() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    np.testing.assert_array_equal(prepared(Image.fromarray(pixels), as_is=True), pixels)
+    sixteen = saved(Image.fromarray(pixels.astype(np.uint16) * 257), "PNG")
+    np.testing.assert_array_equal(prepared(sixteen, as_is=True), pixels)
+    with pytest.raises(UserError, match="160 × 160"):
+        prepared(PLAIN, as_is=True)
+
+
+def test_pixels_that_are_not_finite_are_named() -> None:
+    with pytest.raises(UserError, match="not finite"):
+        grey_of(Image.fromarray(np.full((9, 9), np.nan, np.float32)))
+
+
+def huge_png() -> bytes:
+    """A PNG that says it is 20,000 × 20,000; were it decoded, its data would prove cut off."""
+    file = io.BytesIO()
+    Image.new("L", (1, 1)).save(file, "PNG")
+    content = bytearray(file.getvalue())
+    content[16:24] = (20_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
+    return bytes(content)
+
+
+def animation(kind: str) -> bytes:
+    file = io.BytesIO()
+    frames = [PLAIN, PLAIN.rotate(90)]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"no picture at all", "no picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+        (huge_png(), f"more than {MOST_PIXELS // 1_000_000} megapixels"),
+        (animation("GIF"), "several frames"),
+        (animation("PNG"), "several frames"),
+        (animation("TIFF"), "several frames"),
+    ],
+)
+def test_bad_file_is_named_in_one_line(content: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "it.png"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=says) as error:
+        read_picture(file)
+    assert str(error.value).startswith(f"{file}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        read_picture(tmp_path / "nothing.png")
+
+
+def test_folders_give_their_pictures_sorted(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "deep/c.webp", "notes.txt", ".hidden.png", "d.eps"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    found = list(picture_files([tmp_path / "in", Path("as/given.xyz")]))
+    names = ["in/a.JPG", "in/b.png", "in/deep/c.webp"]
+    assert found == [*(tmp_path / name for name in names), Path("as/given.xyz")]
+    (tmp_path / "none").mkdir()
+    (error,) = picture_files([tmp_path / "none"])
+    assert isinstance(error, UserError)
+    assert "no pictures" in str(error)
+
+
+@pytest.mark.slow
+def test_damaged_files_are_read_or_named(tmp_path: Path) -> None:
+    """600 PNG and JPEG files with bytes changed, cut off or doubled."""
+    random = np.random.default_rng(0)
+    for kind in ("PNG", "JPEG"):
+        file = io.BytesIO()
+        PLAIN.convert("RGB").save(file, kind)
+        for _ in range(300):
+            content = bytearray(file.getvalue())
+            for place in random.integers(0, len(content), random.integers(1, 20)):
+                content[place] = random.integers(256)
+            start, stop = np.sort(random.integers(0, len(content), 2))
+            damage = random.integers(3)
+            content = content[:stop] if damage == 1 else content
+            content = content[:stop] + content[start:] if damage == 2 else content
+            with suppress(UserError):
+                assert prepared(read_picture(io.BytesIO(content), "it")).shape == (28, 28)
