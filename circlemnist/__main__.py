@@ -1,5 +1,6 @@
 """The program: `circlemnist`, or `python -m circlemnist`."""
 
+import os
 import sys
 
 
@@ -12,6 +13,15 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
+    except SystemExit as ended:
+        from circlemnist.training.launched import place
+
+        if place().world == 1:
+            raise
+        # what gloo leaves behind may abort a process that ends in the usual way
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 if __name__ == "__main__":
