@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +23,7 @@ LIMIT = timedelta(minutes=2)  # after which processes that wait for one another 
 def run(work: Callable[[int, int], Any], world: int, folder: Path) -> list[Any]:
     """What `work(rank, world)` returns in each of `world` processes, which know one another.
 
-    It is a function of a module, and returns what JSON holds.
+    It is a function of a module, works in `folder`, and returns what JSON holds.
 
     Raises:
         RuntimeError: with the traceback of the first process that failed.
@@ -45,6 +46,7 @@ def run(work: Callable[[int, int], Any], world: int, folder: Path) -> list[Any]:
 
 def _work(work: Callable[[int, int], Any], rank: int, world: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    os.chdir(folder)
     store = dist.FileStore(str(folder / "store"), world)
     try:
         dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=LIMIT)

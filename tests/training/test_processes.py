@@ -99,9 +99,9 @@ def assert_alike(these: dict[str, Any], those: dict[str, Any], exactly: bool = F
 
 
 def _many(rank: int, world: int) -> dict[str, Any]:
-    """All that needs several processes, in which folders are shared by them."""
+    """All that needs several processes, which share the folder that they work in."""
     here = Processes(rank, world, "gloo")
-    folder = Path(os.environ["FOLDER"])
+    folder = Path.cwd()
     ends = {}
     for name, config in CONFIGS.items():
         own = folder / f"{name} {rank}"  # only the first one's is written into
@@ -138,9 +138,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, 
     """The shared folder, and what each of two processes returned."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "parts").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOLDER", str(folder))
-        return folder, run(_many, 2, tmp_path_factory.mktemp("processes"))
+    return folder, run(_many, 2, folder)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
