@@ -92,12 +92,12 @@ def train(
         Stopped: one of them came before.
     """
     with together(config.device) as processes, StopSignals(processes.largest) as stop:
+        resolve_device(config.device)  # ahead of a download
+        if audience.tensorboard:
+            require_tensorboard()
         if processes.rank > 0:
             audience = Audience("quiet", _unsaid)
         say, quiet = audience.say, audience.mode == "quiet"
-        resolve_device(config.device)  # ahead of a download
-        if audience.tensorboard:
-            processes.first(require_tensorboard)
         folder = Path(config.data_dir)
         dataset = processes.first(
             lambda: load_dataset(config.dataset, folder, quiet=quiet, say=say)

@@ -69,6 +69,14 @@ def test_two_processes_end_as_one_does(tmp_path: Path, launched: None) -> None:
     assert [fact["backend"] for fact in facts] == ["", "gloo"]
 
 
+def test_event_files_are_of_the_first_process(tmp_path: Path, launched: None) -> None:
+    found = run(tmp_path, *CALM, "--name", "run", "--tensorboard", **ONE_THREAD)
+    assert found.returncode == 0, found.stderr
+    folder = tmp_path / "outputs" / "run" / "tensorboard"
+    # events.out.tfevents.TIME.HOST.PROCESS.COUNT
+    assert len({path.name.split(".")[-2] for path in folder.glob("events.*")}) == 1
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("whom", ["the launcher", "the first", "the second"])
 def test_a_signal_stops_all_at_the_same_step(whom: str, tmp_path: Path, launched: None) -> None:
