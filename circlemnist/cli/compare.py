@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from circlemnist.cli.comparison import as_text
-from circlemnist.cli.messages import flag, say, spelled
+from circlemnist.cli.messages import say, spelled
 from circlemnist.cli.options import (
     PrintablePath,
     kind_option,
     place_options,
     projection_option,
+    refuse_idle_flags,
     theme_option,
-    typed,
     width_option,
 )
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
@@ -101,10 +101,7 @@ def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
     idle = [] if chosen else ["theme", "width", "out"]
     if not any("projection" in COMPARED[kind].uses for kind in chosen):
         idle.append("projection")
-    for name in idle:
-        if typed(ctx, name):
-            spelled_kinds = " ".join(f"--kind {kind}" for kind in dict.fromkeys(kinds))
-            raise click.UsageError(f"{flag(name)} has no effect with {spelled_kinds}")
+    refuse_idle_flags(ctx, idle, " ".join(f"--kind {kind}" for kind in dict.fromkeys(kinds)))
     return chosen
 
 

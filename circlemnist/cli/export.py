@@ -1,18 +1,20 @@
 """`circlemnist export`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import flag
-from circlemnist.cli.options import NearestChoice, PrintablePath, run_options, typed
+from circlemnist.cli.options import (
+    NearestChoice,
+    PrintablePath,
+    refuse_idle_flags,
+    run_options,
+)
 from circlemnist.runs.run import find_run
 
 PROJECTOR = "projector"
 # what changes nothing, by format
 IDLE = {"onnx": ("data_dir", "device"), "torch": ("data_dir", "device"), PROJECTOR: ("pixels",)}
-FLAGS = {"pixels": "--input"}
 
 
 @click.command()
@@ -68,7 +70,7 @@ def export(
       circlemnist export --format torch --input float32 --out embedder.pt2
       circlemnist export --format projector --out space
     """
-    refuse_idle_flags(ctx, kind, IDLE[kind])
+    refuse_idle_flags(ctx, IDLE[kind], f"--format {kind}")
     run = find_run(outputs, run_name)
 
     from circlemnist.evaluation.trained_run import TrainedRun
@@ -84,11 +86,3 @@ def export(
     path, difference = export_network(TrainedRun(run, device="cpu"), kind, pixels, out)
     click.echo(f"network: {path}")
     click.echo(f"largest difference from torch: {difference:.1e}")
-
-
-def refuse_idle_flags(ctx: click.Context, kind: str, names: Sequence[str]) -> None:
-    """Raise click.UsageError for a flag that the user typed and that changes nothing."""
-    for name in names:
-        if typed(ctx, name):
-            spelling = FLAGS.get(name, flag(name))
-            raise click.UsageError(f"{spelling} has no effect with --format {kind}")

@@ -1,6 +1,6 @@
 """The flags: one for every setting of `Config`, and those that commands share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +55,19 @@ class NearestChoice(click.Choice[str]):
 def typed(ctx: click.Context, name: str) -> bool:
     """Tell whether the user typed the flag of `name`."""
     return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+
+
+def refuse_idle_flags(ctx: click.Context, names: Iterable[str], beside: str) -> None:
+    """Raise click.UsageError for a typed flag that changes nothing beside another.
+
+    Args:
+        names: of the parameters that change nothing.
+        beside: the other, as it is typed.
+    """
+    spellings = {param.name: param.opts[0] for param in ctx.command.params}
+    for name in names:
+        if typed(ctx, name):
+            raise click.UsageError(f"{spellings[name]} has no effect with {beside}")
 
 
 def setting_option(name: str, **changes: Any) -> Callable[..., Any]:

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import flag, spelled
+from circlemnist.cli.messages import spelled
 from circlemnist.cli.options import (
     NearestChoice,
     PrintablePath,
     kind_option,
     projection_option,
+    refuse_idle_flags,
     run_options,
     theme_option,
-    typed,
     width_option,
 )
 from circlemnist.cli.show import show_in
@@ -84,7 +84,7 @@ def plot(
     if out is not None and (len(kinds) > 1 or "all" in kinds):
         raise click.UsageError("--out takes one picture: give one --kind")
     chosen = list(KINDS if "all" in kinds else dict.fromkeys(kinds))
-    refuse_idle_flags(ctx, chosen, out)
+    refuse_what_no_picture_uses(ctx, chosen, out)
     needs_run = run_name is not None or any(KINDS[kind].needs_run for kind in chosen)
     run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
     if "all" in kinds and run is not None and not run.snapshots_file.exists():
@@ -102,11 +102,10 @@ def plot(
             show_in("window to show", path)
 
 
-def refuse_idle_flags(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:
+def refuse_what_no_picture_uses(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:
     """Raise click.UsageError for a flag that the user typed and that changes no picture."""
-    for name in ("split", "projection", "loss"):
-        if typed(ctx, name) and not any(name in KINDS[kind].uses for kind in kinds):
-            chosen = " ".join(f"--kind {kind}" for kind in kinds)
-            raise click.UsageError(f"{flag(name)} has no effect with {chosen}")
-    if typed(ctx, "width") and out is not None and out.suffix.lower() in VECTOR:
-        raise click.UsageError(f"--width has no effect with --out {out}")
+    used = {name for kind in kinds for name in KINDS[kind].uses}
+    idle = [name for name in ("split", "projection", "loss") if name not in used]
+    refuse_idle_flags(ctx, idle, " ".join(f"--kind {kind}" for kind in kinds))
+    if out is not None and out.suffix.lower() in VECTOR:
+        refuse_idle_flags(ctx, ("width",), f"--out {out}")
