@@ -10,16 +10,14 @@ the sweep's own time under 0.3 s for each further cell, the made-up results unde
 """
 
 import argparse
-import csv
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.swept import circlemnist
 from circlemnist.cli.sweep import as_table
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
@@ -31,6 +29,7 @@ from circlemnist.experiments.sweep.folder import SweepFolder
 from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
 from circlemnist.experiments.sweep.sweep import Reached, draw
 from circlemnist.experiments.sweep.worker import GALLERY
+from circlemnist.runs.run import find_runs
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
@@ -40,19 +39,12 @@ from circlemnist.training.signals import StopSignals
 def swept(flags: Sequence[str], jobs: int) -> tuple[float, float, int]:
     """Run a sweep; return its seconds, those that its epochs took, and its cells."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "circlemnist", "sweep", *flags, "--jobs", str(jobs)]
+        place = ("--quiet", "--outputs", folder, "--name", "sweep")
         begun = time.perf_counter()
-        subprocess.run(
-            [*command, "--quiet", "--outputs", folder, "--name", "sweep"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        circlemnist("sweep", *flags, "--jobs", str(jobs), *place)
         seconds = time.perf_counter() - begun
-        cells = list(Path(folder, "sweep", "cells").iterdir())
-        epochs = 0.0
-        for cell in cells:
-            with (cell / "history.csv").open() as file:
-                epochs += sum(float(row["seconds"]) for row in csv.DictReader(file))
+        cells, _ = find_runs(Path(folder), "sweep")
+        epochs = sum(epoch.seconds for cell in cells for epoch in cell.history())
     return seconds, epochs, len(cells)
 
 
