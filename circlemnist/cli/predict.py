@@ -10,6 +10,7 @@ import click
 
 from circlemnist.cli.messages import say, visible
 from circlemnist.cli.options import PrintablePath, outputs_option, setting_option, theme_option
+from circlemnist.evaluation.points import FAR
 from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--far",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
+    default=FAR,
     show_default=True,
     help="false accepts of the threshold between known and unknown",
 )
@@ -66,8 +67,11 @@ def predict(
 
     from circlemnist.evaluation.batches import predict_files
     from circlemnist.evaluation.loaded import LoadedRun
-    from circlemnist.plots.prediction import ROWS, draw_seen
+    from circlemnist.plots.draw import check_suffix
+    from circlemnist.plots.prediction import ROWS, SUFFIXES, draw_seen
 
+    if out is not None:
+        check_suffix(out, SUFFIXES, "draw")
     loaded = LoadedRun(run, device)
     point = loaded.point(far)
     shown: list[Seen] = []

@@ -110,7 +110,7 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(BOX * side / max(box.shape))) for side in box.shape)
-    small = resizing(box.shape[0], height) @ box @ resizing(box.shape[1], width).T
+    small = _resized(box, (height, width))
     small = np.clip(small / np.percentile(small[small > 0], STRONG), 0, 1)
     total = small.sum()
     y = float(small.sum(1) @ np.arange(height)) / total

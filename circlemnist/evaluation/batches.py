@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from circlemnist.data.images import Read, picture_files, read_all
-from circlemnist.evaluation.loaded import LoadedRun, Nearest, Prediction
+from circlemnist.evaluation.loaded import LoadedRun, Prediction
 
 SEVERAL = 500  # files at a time
 
@@ -55,24 +53,21 @@ def predict_files(
         for start in range(0, len(files), SEVERAL):
             part = files[start : start + SEVERAL]
             read = list(read_all(part, loaded.as_is if as_is is None else as_is))
-            yield from _predicted(loaded, [str(file) for file in part], read, threshold)
+            files_read = [
+                (str(file), one)
+                for file, one in zip(part, read, strict=True)
+                if not isinstance(one, str)
+            ]
+            seen = iter(_seen(loaded, files_read, threshold))
+            yield from (one if isinstance(one, str) else next(seen) for one in read)
             bar.update(len(part))
 
 
-def _predicted(
-    loaded: LoadedRun, names: Sequence[str], read: Sequence[Read | str], threshold: float
-) -> Iterator[Seen | str]:
-    good: list[Any] = [one for one in read if not isinstance(one, str)]
-    found = Nearest(torch.empty(0, 0), torch.empty(0, 0), torch.empty(0, 0))
-    predictions: list[Prediction] = []
-    if good:
-        found = loaded.nearest(np.stack([pixels for _, pixels in good]), loaded.asked)
-        predictions = loaded.verdicts(found, threshold)
-    place = 0
-    for name, one in zip(names, read, strict=True):
-        if isinstance(one, str):
-            yield one
-            continue
-        nearest = (found.indices[place], found.labels[place], found.similarities[place])
-        yield Seen(name, *one, *nearest, predictions[place])
-        place += 1
+def _seen(loaded: LoadedRun, read: Sequence[tuple[str, Read]], threshold: float) -> list[Seen]:
+    """What is seen of pictures that could be read, by the names of their files."""
+    if not read:
+        return []
+    found = loaded.nearest(np.stack([pixels for _, (_, pixels) in read]), loaded.asked)
+    predictions = loaded.verdicts(found, threshold)
+    rows = zip(read, found.indices, found.labels, found.similarities, predictions, strict=True)
+    return [Seen(name, *one, *of) for (name, one), *of in rows]

@@ -4,7 +4,6 @@ run = circlemnist.load("outputs/default")
 run.predict("my_digit.png")
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,15 +24,14 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.measure import NEIGHBORS
 from circlemnist.evaluation.metrics import nearest
-from circlemnist.evaluation.points import OperatingPoint, read_points
+from circlemnist.evaluation.points import FAR, OperatingPoint
+from circlemnist.evaluation.results import Evaluation, load_evaluation
 from circlemnist.evaluation.similarity import similarity_of
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import Embedder, embed
-from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run, find_run
 
 AS_IS = ("fashion-mnist", "kmnist")  # their makers did not place an image by its ink as MNIST's did
-FAR = 0.01
 
 OneImage = str | Path | Image.Image
 Images = Tensor | NDArray[Any] | OneImage | Sequence[OneImage]
@@ -98,40 +96,27 @@ class LoadedRun:
         self.config: Config = self._trained.config
         self.similarity = similarity_of(self.config)
         self.gallery: Gallery = load_gallery(run)
-        self._report = self._read_report()
+        self._evaluation = self._read_evaluation()
         self.embedder: Embedder = self._trained.embedder
 
-    def _read_report(self) -> dict[str, Any]:
-        path, mend = self.run.metrics_file, f"`eval {self.run.folder}` writes it"
-        try:
-            report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            metrics = {str(name): float(value) for name, value in report["metrics"].items()}
-            points, of = read_points(report), report["checkpoint"]
-            if report["dataset"] not in CLASS_NAMES:
-                raise ValueError("of an unknown data set")
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise UserError(f"{path} cannot be read: {mend} again") from error
-        if not points or of != checksum(self.run.checkpoint_file):
-            raise UserError(f"{path} has no thresholds of this checkpoint: {mend}")
-        return {**report, "metrics": metrics, "known": points}
+    def _read_evaluation(self) -> Evaluation:
+        evaluation = load_evaluation(self.run)
+        if evaluation is None or not evaluation.known:
+            raise UserError(
+                f"{self.run.metrics_file} has no thresholds of this checkpoint: "
+                f"`eval {self.run.folder}` writes it"
+            )
+        return evaluation
 
     @property
     def metrics(self) -> dict[str, float]:
         """What the run reached by name, shares as 0-1."""
-        found: dict[str, float] = self._report["metrics"]
-        return found
+        return self._evaluation.metrics
 
     @property
     def dataset(self) -> str:
         """Name of the data set that it was trained on."""
-        return str(self._report["dataset"])
+        return self._evaluation.dataset
 
     @cached_property
     def gallery_images(self) -> NDArray[Any]:
@@ -156,7 +141,7 @@ class LoadedRun:
         Raises:
             SettingError: it is not between the least rate that is kept and 1.
         """
-        points: tuple[OperatingPoint, ...] = self._report["known"]
+        points = self._evaluation.known
         fitting = [point for point in points if point.far <= far < 1]
         if not fitting:
             least = min(point.far for point in points)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+FAR = 0.01  # false accepts, where no other rate is asked for
+
 
 @dataclass(frozen=True)
 class OperatingPoint:

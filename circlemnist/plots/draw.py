@@ -39,11 +39,9 @@ def draw_pictures(
         if out is None:
             stem = _stem(kind, style)
             paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
-        elif out.suffix.lower() in formats:
-            paths = [out]
         else:
-            ends = ", ".join(formats)
-            raise UserError(f"cannot draw {kind} into {out}: the name must end in {ends}")
+            check_suffix(out, formats, f"draw {kind}")
+            paths = [out]
         picture = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
         for path in paths:
             save(picture, path, style.width)
@@ -56,6 +54,12 @@ def _stem(kind: str, style: Style) -> str:
     theme = [style.theme.name] if style.theme.name != "light" else []
     losses = style.losses if "loss" in KINDS[kind].uses else ()
     return "-".join([kind, *losses, *split, *theme])
+
+
+def check_suffix(path: Path, suffixes: Sequence[str], job: str) -> None:
+    """Raise UserError where the name of a file has none of the suffixes: `job` cannot be done."""
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"cannot {job} into {path}: the name must end in {', '.join(suffixes)}")
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:

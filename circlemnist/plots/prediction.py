@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from circlemnist.data.classes import CLASS_NAMES, DISPLAY_NAMES
 from circlemnist.data.images import grey_of
-from circlemnist.errors import UserError
 from circlemnist.evaluation.batches import Seen
 from circlemnist.evaluation.loaded import LoadedRun
 from circlemnist.evaluation.points import OperatingPoint
@@ -20,6 +19,7 @@ from circlemnist.plots.kinds import VECTOR, WIDTH
 from circlemnist.plots.style import THEMES, Array, Blank, Theme, shades
 
 ROWS, NEIGHBORS = 20, 6
+SUFFIXES = (".png", *VECTOR)
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,11 @@ class Predicted:
 def draw_seen(
     loaded: LoadedRun, shown: Sequence[Seen], point: OperatingPoint, theme: str, out: Path
 ) -> None:
-    """Draw what was seen of pictures into a file, .png, .svg or .pdf.
+    """Draw what was seen of pictures into a file, of one of the `SUFFIXES`.
 
     Raises:
-        UserError: the file cannot be written, or has another suffix.
+        UserError: the file cannot be written.
     """
-    if out.suffix.lower() not in (".png", *VECTOR):
-        raise UserError(f"cannot draw into {out}: the name must end in .png, .svg, .pdf")
     names, similarity = CLASS_NAMES[loaded.dataset], loaded.similarity
     indices = np.stack([seen.indices[:NEIGHBORS].numpy() for seen in shown])
     predictions = [seen.prediction for seen in shown]

@@ -83,9 +83,8 @@ def find_run(outputs: Path, name: str | None) -> Run:
             raise UserError(f"no runs in {outputs}: train one first, with `train`")
         newest = max(runs, key=lambda folder: (folder / "config.toml").stat().st_mtime_ns)
         return Run(newest.resolve())
-    for folder in (Path(name), outputs / name):
-        if _is_file(folder / "config.toml"):
-            return Run(folder.resolve())
+    if (named := _named(outputs, name)) is not None:
+        return named
     known = sorted(folder.name for folder in _runs(outputs))
     hint = f"its runs: {', '.join(known[-3:])}" if known else "it holds no runs"
     raise UserError(f"no run {name!r}, neither as a folder nor in {outputs} ({hint})")
@@ -93,7 +92,14 @@ def find_run(outputs: Path, name: str | None) -> Run:
 
 def is_run(outputs: Path, name: str) -> bool:
     """Tell whether `find_run` finds a run of that folder or name."""
-    return any(_is_file(folder / "config.toml") for folder in (Path(name), outputs / name))
+    return _named(outputs, name) is not None
+
+
+def _named(outputs: Path, name: str) -> Run | None:
+    for folder in (Path(name), outputs / name):
+        if _is_file(folder / "config.toml"):
+            return Run(folder.resolve())
+    return None
 
 
 def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:

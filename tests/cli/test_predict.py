@@ -118,6 +118,27 @@ def test_run_alone_and_run_without_gallery_say_what_to_do(
     assert_one_line_error(invoke("predict", older, picture), "damaged", "circlemnist eval")
 
 
+def test_what_is_not_of_the_checkpoint_is_refused(
+    finished_run: Path, picture: Path, tmp_path: Path
+) -> None:
+    older = shutil.copytree(finished_run, tmp_path / "older")
+    report = json.loads((older / "eval.json").read_text())
+    del report["known"]
+    (older / "eval.json").write_text(json.dumps(report))
+    assert_one_line_error(invoke("predict", older, picture), "no thresholds", "circlemnist eval")
+    state = torch.load(older / "last.pt", weights_only=True)
+    torch.save({**state, "step": 0}, older / "last.pt")
+    assert_one_line_error(invoke("predict", older, picture), "another checkpoint")
+
+
+def test_name_of_no_picture_is_refused_ahead_of_predicting(
+    finished_run: Path, picture: Path, tmp_path: Path
+) -> None:
+    result = invoke("predict", finished_run, picture, "--out", tmp_path / "seen.txt")
+    assert_one_line_error(result, "seen.txt", ".png, .svg, .pdf")
+    assert result.stdout == ""
+
+
 def test_a_fresh_process_needs_no_data_set(finished_run: Path, picture: Path) -> None:
     code = (
         "import sys, circlemnist; assert 'torch' not in sys.modules; "

@@ -6,12 +6,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circlemnist.evaluation.known import threshold, without_own_class
+from circlemnist.evaluation.gallery import Gallery
+from circlemnist.evaluation.known import RATES, operating_points, threshold, without_own_class
+from circlemnist.evaluation.results import Arrays
 from circlemnist.evaluation.similarity import COSINE, DISTANCE, Similarity
 
 
 @pytest.mark.parametrize("similarity", [COSINE, DISTANCE])
-def test_image_is_as_alike_as_the_nearest_of_another_class(similarity: Similarity) -> None:
+def test_image_is_as_alike_as_the_nearest_of_another_class(
+    similarity: Similarity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever block of the queries it is in."""
+    monkeypatch.setattr("circlemnist.evaluation.metrics.BLOCK_ELEMENTS", 30 * 7)
     x = torch.nn.functional.normalize(torch.randn(70, 5))
     labels = torch.arange(70) % 4
     (queries, gallery), (of_queries, of) = x.split([40, 30]), labels.split([40, 30])
@@ -39,3 +45,23 @@ def test_threshold_is_the_least_that_accepts_no_more_than_its_share(
     assert (array > found).mean() <= rate + 1e-12
     assert found in array
     assert (array >= found).mean() > rate
+
+
+def test_images_of_unseen_classes_are_the_strangers_where_there_are_some() -> None:
+    """And false rejects are of the other classes alone."""
+    labels = np.array([0] * 100 + [1] * 100 + [7] * 200)
+    alike = np.concatenate([np.linspace(0.5, 0.99, 200), np.linspace(-0.2, 0.8, 200)])
+    two = np.eye(2, dtype=np.float32)
+    arrays = Arrays(
+        two[np.zeros(400, int)],
+        labels,
+        np.zeros((400, 1), np.int32),
+        np.zeros((400, 1), np.int64),
+        alike[:, None].astype(np.float32),
+    )
+    points = operating_points(Gallery(two, np.arange(2)), arrays, (7,), COSINE)
+    assert tuple(point.far for point in points) == RATES
+    for point in points:
+        assert point.false_accepts == (alike[200:] > point.threshold + 1e-6).mean() <= point.far
+        assert point.false_rejects == (alike[:200] <= point.threshold + 1e-6).mean()
+    assert points[-1].threshold == pytest.approx(0.3, abs=0.01)

@@ -9,6 +9,7 @@ import numpy as np
 from circlemnist.config import CLASSES
 from circlemnist.errors import UserError
 from circlemnist.evaluation.known import threshold, without_own_class
+from circlemnist.evaluation.points import FAR
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import SHIFTED_VIEWS
 from circlemnist.plots.explorer.network import PlainNetwork, plain_network
@@ -17,7 +18,6 @@ from circlemnist.plots.style import Array
 
 ROOM = 9e6  # characters of the page, for weights and embeddings
 FEWEST = 100  # images to set a drawing beside
-FALSE_ACCEPTS = 0.01
 WIDEST_PEN = 0.25  # of the box
 
 
@@ -99,7 +99,7 @@ def pad_of(trained: TrainedRun) -> Pad | str:
         indices=indices,
         embeddings=arrays.embeddings[indices],
         similarity=trained.similarity.name,
-        threshold=threshold(strangers, FALSE_ACCEPTS),
+        threshold=threshold(strangers, FAR),
         known=np.isin(np.arange(CLASSES), arrays.labels[seen]),
         exact=dim <= native_dimensions(trained.config),
     )
