@@ -11,6 +11,7 @@ import click
 from circlemnist.cli.messages import say, visible
 from circlemnist.cli.options import PrintablePath, outputs_option, setting_option, theme_option
 from circlemnist.evaluation.points import FAR
+from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
 from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:
@@ -64,14 +65,12 @@ def predict(
       circlemnist predict photo.jpg --out seen.png
     """
     run, files = run_and_files(outputs, arguments)
+    if out is not None:
+        check_suffix(out, STILL, "draw")
 
     from circlemnist.evaluation.batches import predict_files
     from circlemnist.evaluation.loaded import LoadedRun
-    from circlemnist.plots.draw import check_suffix
-    from circlemnist.plots.prediction import ROWS, SUFFIXES, draw_seen
 
-    if out is not None:
-        check_suffix(out, SUFFIXES, "draw")
     loaded = LoadedRun(run, device)
     point = loaded.point(far)
     shown: list[Seen] = []
@@ -82,7 +81,7 @@ def predict(
             failed = True
             say(f"Error: {visible(seen)}")
             continue
-        if out is not None and len(shown) < ROWS:
+        if out is not None and len(shown) < PREDICTED:
             shown.append(seen)
         if for_machines:
             rows.append({"file": seen.name, **asdict(seen.prediction)})
@@ -92,6 +91,8 @@ def predict(
         about = {"run": run.name, "similarity": loaded.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     if out is not None and shown:
+        from circlemnist.plots.prediction import draw_seen
+
         draw_seen(loaded, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
         say(f"picture: {out}")

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from threadpoolctl import threadpool_limits
 
 from circlemnist.config import SIDE
 from circlemnist.data.prepare import prepare
@@ -199,7 +200,9 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Iterator[Read 
             return str(error)
 
     # Pillow warns of what is odd in a file that it reads all the same
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    cores = ThreadPoolExecutor(os.cpu_count())
+    # products of small matrices in each of the threads, whose own threads would wait for each other
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"), cores as threads:
         warnings.simplefilter("ignore")
         yield from threads.map(read, sources)
 

@@ -7,6 +7,7 @@ their scans had: light on dark, even light, no noise.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from circlemnist.errors import UserError
 BOX = 20  # pixels, the longer side of the ink
 CENTER = SIDE // 2  # row and column of its centre of mass
 COARSE = 64  # pixels, the longer side of a picture whose background is looked for
+ROUNDS, FAR = 4, 3.0  # of a fit, and median distances from it that are not of its kind
 WIDEST = 0.4  # of the longer side: a stroke as wide is still ink
-FAINTEST = 12 / 255  # least contrast of ink
+FAINTEST = 20 / 255  # least contrast of ink
 DARKEST = 0.1  # share of the light: where there is less, ink is not made more
-LOUDEST = 7.0  # standard deviations of the noise, that ink is above
+LOUDEST = 10.0  # standard deviations of the noise, that ink is above
 SPECK = 0.03  # of the ink of the largest piece: what has less is no stroke
+BINS = 64  # of a histogram of ink
 PALE, FULL = 0.25, 1.2  # of the median contrast of ink: less is paper, more is full ink
 STRONG = 95  # percentile of the ink of a small image, which becomes 255
 
@@ -70,10 +73,10 @@ def ink(picture: Array) -> NDArray[np.float32]:
     cut = _otsu(np.clip(smooth / top, 0, 1))
     inside = smooth > cut * top
     level = float(np.median(smooth[inside]))
-    pieces, count = ndimage.label(inside, np.ones((3, 3)))
-    sizes = ndimage.sum_labels(smooth, pieces, range(1, count + 1))
-    strokes = np.isin(pieces, 1 + np.flatnonzero(sizes >= SPECK * sizes.max()))
-    near = ndimage.binary_dilation(strokes, np.ones((3, 3)), 1 + max(grey.shape) // 100)
+    pieces, _ = ndimage.label(inside, np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel(), (smooth * inside).ravel())
+    strokes = inside & (sizes >= SPECK * sizes.max())[pieces]
+    near = ndimage.maximum_filter(strokes, 3 + 2 * (max(grey.shape) // 100), mode="nearest")
     return np.where(near, np.clip((found / level - PALE) / (FULL - PALE), 0, 1), 0)
 
 
@@ -85,8 +88,8 @@ def background(picture: Array) -> tuple[Array, bool]:
     """
     scale = min(1.0, COARSE / max(picture.shape))
     coarse = _resized(picture, [max(1, round(scale * side)) for side in picture.shape])
-    tilt = _tilt(coarse)  # which a closing would cut off at the edges
-    coarse = coarse - tilt
+    uneven = _light(coarse)  # which a closing would cut off at the edges
+    coarse = coarse - uneven
     size = 2 * round(WIDEST * max(coarse.shape) / 2) + 1
     lightest = ndimage.grey_dilation(coarse, (size, size), mode="nearest")
     darkest = ndimage.grey_erosion(coarse, (size, size), mode="nearest")
@@ -97,7 +100,7 @@ def background(picture: Array) -> tuple[Array, bool]:
     else:
         paper = ndimage.grey_erosion(lightest, (size, size), mode="nearest")
     paper = ndimage.gaussian_filter(paper, size / 8, mode="nearest")
-    return _resized(paper + tilt, picture.shape), light
+    return _resized(paper + uneven, picture.shape), light
 
 
 def placed(ink: Array) -> NDArray[np.uint8]:
@@ -122,6 +125,7 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     return image
 
 
+@lru_cache(64)  # pictures of a folder often have one size
 def resizing(before: int, after: int) -> NDArray[np.float32]:
     """Return the weights (after, before) that resize a line of pixels, anti-aliased.
 
@@ -136,14 +140,21 @@ def resizing(before: int, after: int) -> NDArray[np.float32]:
     return weights.astype(np.float32)
 
 
-def _tilt(picture: Array) -> Array:
-    """Return the plane through 0 at the middle that is as steep as a picture, by least squares."""
-    slopes = []
-    for steps in np.indices(picture.shape, np.float32):
-        steps -= steps.mean()
-        slopes.append(steps * float((steps * picture).sum() / max((steps**2).sum(), 1.0)))
-    plane: Array = slopes[0] + slopes[1]
-    return plane
+def _light(picture: Array) -> Array:
+    """Return the surface of second degree through most of a picture, 0 at the least of it.
+
+    By least squares, without the pixels that are far from it: the ink.
+    """
+    y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in picture.shape)
+    grid = np.stack(np.broadcast_arrays(1, x, y[:, None], x**2, y[:, None] ** 2, x * y[:, None]), 2)
+    terms, values = grid.reshape(-1, 6).astype(np.float32), picture.ravel()
+    near = np.ones(len(values), bool)
+    for _ in range(ROUNDS):
+        surface = terms @ np.linalg.lstsq(terms[near], values[near])[0]
+        distance = np.abs(values - surface)
+        near = distance <= FAR * np.median(distance)
+    found: Array = (surface - surface.min()).reshape(picture.shape)
+    return found
 
 
 def _resized(picture: Array, shape: Sequence[int]) -> Array:
@@ -154,11 +165,11 @@ def _resized(picture: Array, shape: Sequence[int]) -> Array:
 
 def _otsu(values: Array) -> float:
     """Return the threshold of values in 0-1 that parts them best, by Otsu's method."""
-    counts, edges = np.histogram(values, 64, (0, 1))
-    middles = (edges[:-1] + edges[1:]) / 2
+    counts = np.bincount(np.minimum(values * BINS, BINS - 1).astype(np.int64).ravel(), None, BINS)
+    middles = (np.arange(BINS) + 0.5) / BINS
     below = np.cumsum(counts)[:-1]
     above = counts.sum() - below
     sums = np.cumsum(counts * middles)
     with np.errstate(invalid="ignore", divide="ignore"):
         between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
-    return float(edges[1 + np.nanargmax(between)])
+    return float(1 + np.nanargmax(between)) / BINS

@@ -8,9 +8,8 @@ from matplotlib import rc_context
 from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
-from circlemnist.errors import UserError
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.plots.kinds import KINDS, VECTOR
+from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
 from circlemnist.plots.movie import Movie
 from circlemnist.plots.style import Style
 from circlemnist.runs.whole_files import replacing, writing
@@ -54,12 +53,6 @@ def _stem(kind: str, style: Style) -> str:
     theme = [style.theme.name] if style.theme.name != "light" else []
     losses = style.losses if "loss" in KINDS[kind].uses else ()
     return "-".join([kind, *losses, *split, *theme])
-
-
-def check_suffix(path: Path, suffixes: Sequence[str], job: str) -> None:
-    """Raise UserError where the name of a file has none of the suffixes: `job` cannot be done."""
-    if path.suffix.lower() not in suffixes:
-        raise UserError(f"cannot {job} into {path}: the name must end in {', '.join(suffixes)}")
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:

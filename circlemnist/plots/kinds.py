@@ -3,7 +3,11 @@
 The module of this folder that has the name of a kind draws it: `draw(trained, style)`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from circlemnist.errors import UserError
 
 PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 THEME_NAMES = ("light", "dark")
@@ -12,6 +16,7 @@ WIDTH = 1200  # pixels
 FIG_2 = ("triplet", "cosface", "circle")  # the losses of the paper's figure
 STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
 VECTOR = (".svg", ".pdf")  # of no width in pixels
+PREDICTED = 20  # pictures at most, of those that were predicted, in one
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,9 @@ COMPARED = {
     "circle": Kind("pairs in the (s_n, s_p) plane, with each loss's decision boundary"),
     "history": Kind("similarities and loss over the epochs"),
 }
+
+
+def check_suffix(path: Path, suffixes: Sequence[str], job: str) -> None:
+    """Raise UserError where the name of a file has none of the suffixes: `job` cannot be done."""
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"cannot {job} into {path}: the name must end in {', '.join(suffixes)}")

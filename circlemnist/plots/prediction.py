@@ -15,11 +15,10 @@ from circlemnist.evaluation.batches import Seen
 from circlemnist.evaluation.loaded import LoadedRun
 from circlemnist.evaluation.points import OperatingPoint
 from circlemnist.plots.draw import save
-from circlemnist.plots.kinds import VECTOR, WIDTH
+from circlemnist.plots.kinds import WIDTH
 from circlemnist.plots.style import THEMES, Array, Blank, Theme, shades
 
-ROWS, NEIGHBORS = 20, 6
-SUFFIXES = (".png", *VECTOR)
+NEIGHBORS = 6
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Predicted:
 def draw_seen(
     loaded: LoadedRun, shown: Sequence[Seen], point: OperatingPoint, theme: str, out: Path
 ) -> None:
-    """Draw what was seen of pictures into a file, of one of the `SUFFIXES`.
+    """Draw what was seen of pictures into a file, of a `STILL` suffix.
 
     Raises:
         UserError: the file cannot be written.
