@@ -19,7 +19,7 @@ from tests.plots.browser import start_browser
 
 OUT = Path(__file__).parent.parent / "docs" / "pictures"
 SMALL = ("embedding", "circle", "similarities", "neighbors", "gradients")
-WIDTH, SMALL_WIDTH = 640, 480  # pixels
+WIDTH, SMALL_WIDTH, PAGE_WIDTH = 640, 480, 960  # pixels
 # a seven, drawn on the pad: places from 0 to 1, right and down
 SEVEN = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
 
@@ -57,19 +57,21 @@ def write_explorer(run: str, folder: Path) -> None:
     circlemnist("explore", run, "--out", str(path))
     page = start_browser()
     try:
-        page.open(path, 1280, 960)
+        page.open(path, 1280, 1140)
         page.draw(SEVEN)
         page.until("document.querySelectorAll('#mark circle').length > 0")
         page.driver.save_screenshot(str(folder / "explorer.png"))
     finally:
         page.driver.quit()
-    fewer_colours(folder / "explorer.png", OUT / "explorer.png")
+    fewer_colours(folder / "explorer.png", OUT / "explorer.png", PAGE_WIDTH)
 
 
-def fewer_colours(path: Path, out: Path) -> None:
-    """Write a PNG again with 128 colours."""
+def fewer_colours(path: Path, out: Path, width: int = SMALL_WIDTH) -> None:
+    """Write a PNG again in that width, with 256 colours."""
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
+        size = (width, round(picture.height * width / picture.width))
+        whole = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        whole.quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
 
 
 def main() -> None:
