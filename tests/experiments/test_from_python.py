@@ -1,6 +1,8 @@
 """`circlemnist.train`: what the command does, asked for in Python."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ from circlemnist.experiments.train import Interrupted
 from circlemnist.runs.run import Run
 from circlemnist.training.signals import Stopped
 from tests.conftest import ROOT, invoke
-from tests.process import fingerprint
+from tests.process import ONE_THREAD, fingerprint, wait_for
 
 TINY: dict[str, Any] = {"dataset": "digits", "net": "tiny", "epochs": 1}
 
@@ -109,6 +111,26 @@ def test_stop_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, finished_run: P
     _, _, call = str(stopped.value).partition("; continue with ")
     monkeypatch.undo()
     assert eval(call, {"circlemnist": circlemnist}).run.folder == finished_run.resolve()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_steps_and_the_run_goes_on(tmp_path: Path) -> None:
+    code = "import circlemnist; circlemnist.train(dataset='digits', net='tiny', epochs=20)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(process, "epoch 2/20")
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].splitlines()[-1]
+    assert said.startswith("KeyboardInterrupt: stopped; ")
+    call = said.partition("continue with ")[2]
+    run = eval(call.replace(")", ", quiet=True)"), {"circlemnist": circlemnist})
+    assert len(run.run.history()) == 20
 
 
 def test_bars_outside_of_a_notebook_load_nothing_of_notebooks() -> None:
