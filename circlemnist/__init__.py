@@ -1,13 +1,17 @@
 """Deep metric learning with Circle Loss on MNIST.
 
 The public names are the losses, what takes them over many processes, the statistics of their pairs,
-and `load`, which opens a trained run; importing the package alone imports no torch.
+`train`, which trains a run, and `load`, which opens one; importing the package alone imports no
+torch.
 """
 
 from typing import TYPE_CHECKING
 
+from circlemnist.version import __version__
+
 if TYPE_CHECKING:
     from circlemnist.evaluation.loaded import load
+    from circlemnist.experiments.from_python import train
     from circlemnist.losses import (
         AdaCosLoss,
         CenterLoss,
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
         pair_statistics,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "AdaCosLoss",
     "CenterLoss",
@@ -33,6 +36,7 @@ __all__ = [
     "gather_references",
     "load",
     "pair_statistics",
+    "train",
 ]
 
 
@@ -41,6 +45,10 @@ def __getattr__(name: str) -> object:
         from circlemnist.evaluation.loaded import load
 
         return load
+    if name == "train":
+        from circlemnist.experiments.from_python import train
+
+        return train
     if name in __all__:
         from circlemnist import losses
 

@@ -1,24 +1,58 @@
-"""The README says what the program and the tests do."""
+"""README, in two languages, and the page of the commands say what the program and the tests do."""
 
 import re
+from collections import Counter
 
+import pytest
 import yaml
+from PIL import Image
 
 from circlemnist import __version__
+from circlemnist.plots.kinds import KINDS
 from tests.conftest import ROOT, invoke
 
 COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "predict", "export", "recipes")
-README = (ROOT / "README.md").read_text("utf-8")
+README, JAPANESE, REFERENCE = (
+    (ROOT / name).read_text("utf-8") for name in ("README.md", "README.ja.md", "docs/commands.md")
+)
+# what a reader is sent: nothing that makes the page slow
+LARGEST = {"docs/pictures/space.webp": 1_000_000, "docs/pictures/explorer.png": 150_000}
 
 
-def test_help_in_the_readme_is_the_help_of_the_program() -> None:
-    shown = re.search(r"<!-- circlemnist train --help -->\n```text\n(.*?)```", README, re.DOTALL)
+def blocks(text: str) -> list[str]:
+    """The blocks of code, without what is said beside them."""
+    found = re.findall(r"^```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(r" +# .*", "", block) for block in found]
+
+
+def prose(text: str) -> str:
+    """What is outside of the blocks."""
+    return re.sub(r"^```\w+\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def figures(text: str) -> Counter[str]:
+    """The numbers of the prose, but for single digits outside of tables: they may be words."""
+    words = re.sub(r"\]\([^)]+\)|^\[.*?\]: .*", "", prose(text), flags=re.MULTILINE)
+    rows = re.findall(r"\| \d \| [\d.]+ ± [\d.]+ \|", words)
+    return Counter(rows + re.findall(r"\d[\d,.]*\d", words))
+
+
+def test_help_in_the_docs_is_the_help_of_the_program() -> None:
+    shown = re.search(r"<!-- circlemnist train --help -->\n```text\n(.*?)```", REFERENCE, re.DOTALL)
     assert shown is not None
     assert shown[1] == invoke("train", "--help").output
 
 
-def test_ci_runs_the_readme_test_command() -> None:
-    (command,) = re.findall(r"^python3 .* && \.venv/bin/(python -m pytest)$", README, re.MULTILINE)
+def test_page_of_the_commands_begins_with_all_of_them() -> None:
+    named = re.findall(r"^circlemnist ([a-z]+)", blocks(REFERENCE)[0], re.MULTILINE)
+    assert sorted(named) == sorted(COMMANDS)
+    kinds = " ".join(REFERENCE.split())
+    assert all(f"`{kind}`" in kinds or f"--kind {kind}`" in kinds for kind in KINDS)
+
+
+@pytest.mark.parametrize("text", [README, JAPANESE], ids=["English", "Japanese"])
+def test_ci_runs_the_readme_test_command(text: str) -> None:
+    (command,) = re.findall(r"^python3 .* && \.venv/bin/(python -m pytest)$", text, re.MULTILINE)
     assert f'"$bin/{command.replace(" ", chr(34) + " ", 1)}' in (ROOT / ".ci/run").read_text()
 
 
@@ -31,13 +65,42 @@ def test_citation_is_of_this_version_and_of_the_paper_that_the_readme_links() ->
     assert paper["title"] in " ".join(README.split())
 
 
-def test_every_file_that_is_linked_is_there() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+@pytest.mark.parametrize("text", [README, JAPANESE], ids=["English", "Japanese"])
+def test_every_file_that_is_linked_is_there(text: str) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert (ROOT / target).exists(), target
 
 
-def test_every_flag_that_is_mentioned_exists() -> None:
-    text = "".join(invoke(command, "--help").output for command in COMMANDS)
-    own = re.sub(r"^tensorboard .*", "", README, flags=re.MULTILINE)
+def test_every_page_of_the_docs_is_linked() -> None:
+    linked = set(re.findall(r"\]\((docs/[a-z-]+\.(?:md|ipynb))\)", README))
+    pages = {path for end in ("md", "ipynb") for path in ROOT.glob(f"docs/*.{end}")}
+    assert linked == {f"docs/{page.name}" for page in pages} - {"docs/index.md"}
+
+
+@pytest.mark.parametrize("text", [README, JAPANESE, REFERENCE], ids=["English", "Japanese", "docs"])
+def test_every_flag_that_is_mentioned_exists(text: str) -> None:
+    known = "".join(invoke(command, "--help").output for command in COMMANDS)
+    own = re.sub(r"^tensorboard .*", "", text, flags=re.MULTILINE)
     for flag in set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", own)):
-        assert flag in text, flag
+        assert flag in known, flag
+
+
+def test_both_languages_have_the_same_commands_pictures_links_and_numbers() -> None:
+    assert blocks(JAPANESE) == blocks(README)
+    assert figures(JAPANESE) == figures(README)
+    pictures, links, words = r"!\[[^\]]*\]\(([^)]+)\)", r"\]\((?!README)([^)]+)\)", r"`([^`]+)`"
+    for what in (pictures, links, words):
+        ours, theirs = (re.findall(what, prose(text)) for text in (README, JAPANESE))
+        assert Counter(theirs) == Counter(ours)
+    assert re.findall(pictures, JAPANESE) == re.findall(pictures, README)
+    assert "](README.ja.md)" in README.split("\n## ")[0]
+    assert "](README.md)" in JAPANESE.split("\n## ")[0]
+
+
+def test_pictures_at_the_top_are_small_and_the_first_moves() -> None:
+    first, second = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)[:2]
+    assert [first, second] == list(LARGEST)
+    for path, most in LARGEST.items():
+        assert (ROOT / path).stat().st_size < most
+    with Image.open(ROOT / first) as movie:
+        assert getattr(movie, "n_frames", 1) > 50

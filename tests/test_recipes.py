@@ -16,7 +16,10 @@ from tests.conftest import ROOT, assert_one_line_error, invoke
 from tests.process import PROGRAM
 
 NAMES = ["article", "best", "default", "fast", "plane", "sphere"]
-README = (ROOT / "README.md").read_text("utf-8")
+README, RECIPES, COMMANDS = (
+    (ROOT / name).read_text("utf-8")
+    for name in ("README.md", "docs/recipes.md", "docs/commands.md")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,15 +41,18 @@ def test_every_recipe_is_listed_in_a_line_with_what_to_expect() -> None:
         assert re.search(r"\w  +\d\d\.\d\d ± 0\.\d\d % 1-NN.*, [\d to]+ (s|min) on 2 cores$", line)
 
 
-def test_figures_of_the_readme_and_of_the_benchmarks_are_those_of_the_recipes() -> None:
+def test_figures_of_the_readme_and_of_the_docs_are_those_of_the_recipes() -> None:
     benchmarks = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
     for recipe in recipes():
         figure = recipe.expected.split(" %")[0]
-        row = re.search(rf"^\| `{recipe.name}` \| .* \| (.*)\|$", README, re.MULTILINE)
-        assert row is not None
-        assert row[1].strip() == figure
-        again = rf"^\| `{recipe.name}.toml`.* \| {figure} \|"
-        assert re.search(again, benchmarks, re.MULTILINE)
+        measured = re.search(
+            rf"^\| `{recipe.name}.toml`.* \| (\d+) \| {figure} \|", benchmarks, re.MULTILINE
+        )
+        assert measured is not None
+        seeds = re.escape(f"| {measured[1]} | {figure} |")
+        assert re.search(rf"^\| `{recipe.name}` \| .* {seeds}$", README, re.MULTILINE)
+        again = rf"^\| `{recipe.name}` \| .* \| {re.escape(figure)} \|$"
+        assert re.search(again, RECIPES, re.MULTILINE)
 
 
 def test_recipe_is_found_by_its_name_in_any_folder() -> None:
@@ -145,8 +151,8 @@ def test_shell_completion(typed: str, offered: list[str]) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_set_up_as_the_readme_says(shell: str) -> None:
-    assert f"_CIRCLEMNIST_COMPLETE={shell}_source circlemnist" in README
+def test_completion_is_set_up_as_the_docs_say(shell: str) -> None:
+    assert f"_CIRCLEMNIST_COMPLETE={shell}_source circlemnist" in COMMANDS
     result = subprocess.run(
         PROGRAM, capture_output=True, text=True, env={"_CIRCLEMNIST_COMPLETE": f"{shell}_source"}
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from circlemnist.data.images import Read, picture_files, read_all
 from circlemnist.evaluation.loaded import LoadedRun, Prediction

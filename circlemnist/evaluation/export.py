@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from circlemnist import __version__
 from circlemnist.data.classes import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.trained_run import TrainedRun
@@ -18,6 +17,7 @@ from circlemnist.models.export import (
     torch_program,
 )
 from circlemnist.runs.whole_files import write_bytes, writing
+from circlemnist.version import __version__
 
 # of the machine that trained, and not of the network
 OF_THE_MACHINE = ("data_dir", "device")

@@ -76,6 +76,7 @@ class Board(Progress):
     def epoch(self, row: Epoch) -> None:
         """Write the scalars of an epoch, and of its steps."""
         super().epoch(row)
+        self._write_steps()
         with writing(self.folder):
             for name in OF_EPOCHS:
                 value = getattr(row, name)
@@ -84,6 +85,9 @@ class Board(Progress):
     def close(self) -> None:
         """Take the bar away, and write what there is of steps."""
         super().close()
+        self._write_steps()
+
+    def _write_steps(self) -> None:
         if not self.pending:
             return
         steps, values, rates = zip(*self.pending, strict=True)

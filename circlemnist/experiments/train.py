@@ -5,7 +5,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from circlemnist import __version__
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Lost
@@ -27,6 +26,7 @@ from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder
+from circlemnist.version import __version__
 
 # drawn at the end, with the quickest projection
 FIRST_PICTURES = ("embedding", "history")

@@ -7,7 +7,7 @@ from subprocess import CalledProcessError
 
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 FRAMES_A_SECOND = 12
 HOLD = 18  # frames for which the last picture stays

@@ -6,21 +6,25 @@ from collections.abc import Callable
 from typing import Literal, NoReturn
 
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from circlemnist.config import Config
 from circlemnist.runs.history import Epoch
 from circlemnist.training.streams import to_stderr, unread_is_fine
 
 REFRESH = 0.2
+# what tqdm chose: bars that are widgets, which the lines below them do not wipe out
+IN_NOTEBOOK = any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__)
 Mode = Literal["bar", "lines", "quiet"]
 
 
 class Progress:
     """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
 
+    In a notebook the bar is a widget, one for all epochs.
+
     Args:
-        mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
+        mode: "bar" for a terminal or a notebook, "lines" where output is kept, "quiet" for nothing.
         config: resolved for a data set.
         size: of the training split.
         say: told, in every mode, what the user should know.
@@ -52,6 +56,8 @@ class Progress:
                 self.bar = tqdm(
                     total=self.images, dynamic_ncols=True, leave=False, mininterval=0, position=0
                 )
+            elif self.bar.n == self.images:
+                self.bar.reset()
             loss, mean_sp, mean_sn, _ = values.tolist()
             rate = self.bar.format_dict["rate"] or 0.0
             self.bar.bar_format = (
@@ -63,7 +69,11 @@ class Progress:
 
     def epoch(self, row: Epoch) -> None:
         """Show a finished epoch as a line, which stays."""
-        self.close()
+        if not IN_NOTEBOOK:
+            self.close()
+        elif self.bar is not None:
+            self.bar.n = self.images  # one that is closed before its end would stay, in red
+            self.bar.refresh()
         if self.mode == "quiet":
             return
         with unread_is_fine(sys.stdout):

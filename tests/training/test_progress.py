@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tqdm import tqdm
+from tqdm import notebook, tqdm
 
 from circlemnist.config import Config
 from circlemnist.runs.history import Epoch
@@ -125,3 +125,25 @@ def test_bar_is_as_wide_as_the_terminal_and_goes_away(monkeypatch: pytest.Monkey
     left.close()
     *_, gone, end = terminal.getvalue().split("\r")
     assert (gone.strip(), end) == ("", "")
+
+
+def test_bar_of_a_notebook_is_one_widget_for_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar of tqdm's that is closed before its end would stay, in red."""
+    monkeypatch.setattr("circlemnist.training.progress.REFRESH", 0)
+    monkeypatch.setattr("circlemnist.training.progress.tqdm", notebook.tqdm)
+    monkeypatch.setattr("circlemnist.training.progress.IN_NOTEBOOK", True)
+    progress = Progress("bar", CONFIG, 1050)
+    bars = []
+    for epoch in (1, 2):
+        progress.step(epoch, 4, VALUES, 0.01)
+        bars.append(bar := progress.bar)
+        assert bar is not None
+        words, widget, _ = bar.container.children
+        assert (widget.value, widget.max) == (400, 1000)
+        assert words.value.split("\u2007")[:2] == ["epoch", f"{epoch}/7"]
+        progress.epoch(ROW)
+        assert widget.value == 1000
+    assert bars[0] is bars[1]
+    progress.close()
+    assert widget.bar_style != "danger"
+    assert progress.bar is None

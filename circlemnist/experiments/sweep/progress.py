@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from circlemnist.evaluation.cells import Cell
 from circlemnist.evaluation.measures import MEASURES

@@ -1,0 +1,108 @@
+"""A training that is asked for in Python: `circlemnist.train`.
+
+run = circlemnist.train(gamma=80, m=0.25)
+run.metrics["1nn"]
+"""
+
+import difflib
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from circlemnist.config import Config, read_settings
+from circlemnist.errors import SettingError, UserError
+from circlemnist.evaluation.loaded import LoadedRun
+from circlemnist.experiments.train import Audience, Interrupted
+from circlemnist.experiments.train import train as train_run
+from circlemnist.family import CIRCLE
+from circlemnist.recipes import settings_file
+from circlemnist.runs.run import find_run
+from circlemnist.training.launched import place
+from circlemnist.training.progress import IN_NOTEBOOK, Mode
+from circlemnist.training.signals import Stopped
+from circlemnist.training.streams import to_stderr
+
+WITH_RESUME = ("data_dir", "device")
+
+
+def train(
+    *,
+    config: str | Path | None = None,
+    name: str | None = None,
+    outputs: str | Path = "outputs",
+    resume: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> LoadedRun:
+    """Train an embedder, measure it on the test split, and load it, as `load` does.
+
+    Does what the command `circlemnist train` does, into the same folders. Progress is a bar in a
+    notebook or a terminal, or else a line an epoch.
+
+    Args:
+        config: a recipe by its name, or a file of settings; what is given beside it beats it.
+        name: of the run; by default the time, the loss, gamma and m, and unseen classes.
+        outputs: the folder of runs.
+        resume: a run to continue, by its name or folder.
+        quiet: no progress.
+        settings: the flags of the command, such as `gamma`, `dataset` or `batch_size`; of a run to
+            continue `data_dir` and `device` alone.
+
+    Raises:
+        TypeError: there is no such setting.
+        SettingError: a setting is out of its limits, or changes nothing beside the others.
+        UserError: a file, the data, the device or the folder is not usable, another process trains
+            the run, or the loss is no longer finite.
+        KeyboardInterrupt: it was told to stop; every step that it has done is kept, and the message
+            says how to go on.
+    """
+    _refuse_unknown(settings)
+    if place().world > 1:
+        raise UserError("train is the work of one process: start it without torchrun")
+    folder = Path(outputs)
+    run = None if resume is None else find_run(folder, str(resume))
+    if run is None:
+        resolved = _new(config, settings)
+    else:
+        others = {"config": config, "name": name}
+        given = {key: value for key, value in others.items() if value is not None}
+        resolved = _resumed(run.config(), {**settings, **given})
+    seen = IN_NOTEBOOK or sys.stderr.isatty()
+    mode: Mode = "quiet" if quiet else "bar" if seen else "lines"
+    try:
+        run, _ = train_run(resolved, folder, name, run, Audience(mode, to_stderr))
+    except Interrupted as interrupted:
+        again = f"circlemnist.train(resume={str(interrupted.run.folder)!r})"
+        raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None
+    except Stopped:
+        raise KeyboardInterrupt from None
+    return LoadedRun(run, resolved.device)
+
+
+def _refuse_unknown(settings: dict[str, Any]) -> None:
+    known = [setting.name for setting in fields(Config)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            raise TypeError(f"train() has no setting {name!r}; did you mean {near[0]!r}?")
+
+
+def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:
+    kept = {} if config is None else read_settings(settings_file(str(config)))
+    of_file = kept.get("loss", CIRCLE)
+    if settings.get("loss", of_file) != of_file:
+        # those of the file are for its own loss
+        kept = {k: v for k, v in kept.items() if k not in ("gamma", "m", "lr")}
+    resolved = Config(**{**kept, **settings})
+    for name in settings:
+        if problem := resolved.without_effect(name):
+            raise SettingError(name, problem)
+    return resolved
+
+
+def _resumed(config: Config, settings: dict[str, Any]) -> Config:
+    for name in settings:
+        if name not in WITH_RESUME:
+            raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
+    return replace(config, **settings)
