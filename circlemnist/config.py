@@ -84,6 +84,12 @@ class Config:
     unseen: str | None = _setting(
         None, "classes to leave out of training and to measure by themselves, such as 0,4,5,8"
     )
+    turned: str = _setting(
+        "none",
+        "train on each image in its quarter turns, or mirrored in these as well, as classes of "
+        "their own",
+        choices=("none", "quarters", "mirrored"),
+    )
     epochs: int | None = _setting(
         None,
         f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
@@ -118,7 +124,7 @@ class Config:
         0,
         "P of batches of P classes and K = batch size / P images of each; 0 for a random order",
         least=0,
-        most=CLASSES,
+        most=8 * CLASSES,
     )
     holdout: int = _setting(
         0,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from circlemnist.config import Config
+from circlemnist.config import CLASSES, Config
+from circlemnist.data.turned import trained_classes
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
 
@@ -31,7 +32,9 @@ def crowded(config: Config) -> str | None:
     """
     if config.m is None or config.loss not in CIRCLES:
         return None
-    classes = len(config.seen_classes)
+    classes = len(trained_classes(config))
+    if classes > CLASSES:
+        return None
     cosine = closest_cosine(classes, config.dim)
     if math.sqrt(2) * config.m >= cosine:
         return None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
+from circlemnist.data.turned import trained_classes
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.directions import arranged, spread_directions
 
@@ -38,7 +39,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.loss, self.shaping, self.classes = name, loss, shaping, classes
-        places = torch.full((CLASSES,), -1)
+        places = torch.full((max(classes) + 1,), -1)
         places[list(classes)] = torch.arange(len(classes))
         self.register_buffer("places", places, persistent=False)
 
@@ -68,9 +69,10 @@ def build_objective(config: Config, split: Split) -> Objective:
         split: the training images; fixed class weights are placed by their likeness.
     """
     shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
+    classes = trained_classes(config)
     loss = build_loss(
         config.loss,
-        num_classes=len(config.seen_classes),
+        num_classes=len(classes),
         embedding_dim=config.dim,
         pairs=config.pairs,
         normalize=config.member.of_classes,  # embeddings have unit length, class weights have not
@@ -78,10 +80,9 @@ def build_objective(config: Config, split: Split) -> Objective:
     )
     if config.class_weights == "fixed" and config.member.of_classes:
         # like classes beside each other: what lies between two of them then passes no third
-        classes = config.seen_classes
         spread = spread_directions(len(classes), config.dim)
         fix_class_weights(loss, arranged(spread, class_likeness(split, classes)))
-    return Objective(config.loss, loss, shaping, config.seen_classes)
+    return Objective(config.loss, loss, shaping, classes)
 
 
 def class_likeness(split: Split, classes: Sequence[int] = range(CLASSES)) -> Tensor:

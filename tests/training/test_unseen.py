@@ -8,12 +8,16 @@ from torch.nn.functional import normalize
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.errors import SettingError
+from circlemnist.errors import SettingError, UserError
+from circlemnist.experiments.train import Training
 from circlemnist.family import FAMILY, OF_CLASSES
 from circlemnist.losses import build_loss
 from circlemnist.losses.directions import spread_directions
+from circlemnist.runs.new_run import create_run
 from circlemnist.training.build import build_training
 from circlemnist.training.objective import build_objective
+from circlemnist.training.progress import Progress
+from circlemnist.training.signals import StopSignals
 
 UNSEEN = "0,3,8"
 SEEN = torch.tensor([1, 2, 4, 5, 6, 7, 9])
@@ -64,3 +68,26 @@ def test_too_many_classes_a_batch_are_refused() -> None:
 
     with pytest.raises(SettingError, match="must be ≤ 6"):
         first_step(config, left.train, state.generator)
+
+
+@pytest.mark.parametrize("loss", ["circle", "arcface"])
+def test_turned_images_are_trained_on_as_further_classes_and_measured_as_they_are(
+    loss: str, tmp_path: Path
+) -> None:
+    """And as others than those of a training that turns less."""
+    settings = {"dataset": "digits", "net": "tiny", "epochs": 1, "unseen": "0,4,5,8", "loss": loss}
+    config = Config(**settings, turned="mirrored", classes_per_batch=25)
+    training = Training(config, load_dataset("digits", Path()), print)
+    assert len(training.split) == 8 * len(training.dataset.train)
+    # 1 looks as it does after half a turn
+    assert training.split.labels.unique().numel() == 6 * 8 - 4
+    assert set(training.dataset.train.labels.tolist()) == {1, 2, 3, 6, 7, 9}
+    progress = Progress("quiet", training.config, len(training.split))
+    trained = training.to_end(
+        create_run(tmp_path, "run", training.config, {}), progress, StopSignals()
+    )
+    measured = trained.measured()
+    assert measured.gallery == len(training.dataset.train)
+    less = Training(Config(**settings, turned="quarters"), load_dataset("digits", Path()), print)
+    with pytest.raises(UserError, match="does not fit config"):
+        less.state.restore(trained.run)
