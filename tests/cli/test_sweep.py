@@ -5,10 +5,14 @@ import importlib.util
 import json
 import shutil
 import statistics
+import tomllib
 from pathlib import Path
 
+import optuna
 import pytest
 from click.testing import Result
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from circlemnist.evaluation.cells import Cell, read_cells
 from tests.conftest import assert_one_line_error, invoke
@@ -57,6 +61,9 @@ def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Res
         for g in (16, 80)
         for s in (0, 1)
     ]
+    for cell in (folder / "cells").iterdir():
+        settings = tomllib.loads((cell / "config.toml").read_text())
+        assert cell.name == f"gamma{settings['gamma']:g}_seed{settings['seed']}"
     header = next(csv.reader((folder / "results.csv").read_text().splitlines()))
     assert header[:3] == ["gamma", "seed", "1nn"]
     assert (folder / "plots" / "1nn.png").stat().st_size > 1000
@@ -203,6 +210,10 @@ def test_search_stays_in_its_ranges_and_goes_on_where_it_was(tmp_path: Path) -> 
     means = [statistics.mean(cell.metrics["eer"] for cell in cells[i : i + 2]) for i in (0, 2, 4)]
     (best,) = (line for line in result.stdout.splitlines() if line.endswith("best"))
     assert f"{100 * min(means):.2f} ±" in best
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    study = optuna.load_study(study_name=None, storage=storage)
+    assert study.direction == optuna.study.StudyDirection.MINIMIZE
+    assert [trial.value for trial in study.trials] == pytest.approx(means)
     assert (folder / "plots" / "eer.png").exists()
     again = invoke(*search, "--outputs", tmp_path)
     assert read_cells(folder / "results.csv") == cells
