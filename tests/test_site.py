@@ -1,5 +1,6 @@
 """The documentation site: what is missing or broken in it does not pass."""
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -7,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+import circlemnist.losses
 from tests.conftest import ROOT
 
 BUILD = "python -m sphinx -W --keep-going -n"
@@ -71,3 +74,21 @@ def test_ci_and_contributors_build_it_alike() -> None:
     assert f".venv/bin/{BUILD} docs site" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     ignored = (ROOT / ".gitignore").read_text("utf-8")
     assert re.search(r"^/site/$", ignored, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted({*circlemnist.__all__, *circlemnist.losses.__all__}))
+def test_docstring_of_a_public_name_has_shapes_and_errors(name: str) -> None:
+    module = circlemnist.losses if name in circlemnist.losses.__all__ else circlemnist
+    public = getattr(module, name)
+    if not callable(public):
+        return
+    if isinstance(public, type) and issubclass(public, tuple):  # a result, which raises nothing
+        assert public.__doc__
+        return
+    loss = isinstance(public, type) and issubclass(public, nn.Module)
+    for described in (public, public.forward) if loss else (public,):
+        text = inspect.cleandoc(described.__doc__)
+        assert "\nRaises:\n" in text
+        for parameter in inspect.signature(described).parameters.values():
+            if "Tensor" in str(parameter.annotation):
+                assert re.search(rf"^    {parameter.name}: \(\w", text, re.MULTILINE), parameter
