@@ -1,6 +1,6 @@
 """The documentation site. Building it takes no network:
 
-    python -m sphinx -W --keep-going -n docs site
+    python -m sphinx -W --keep-going -n docs site/html
 
 Expected: under 60 s, no warning. A broken link, also to a file of the repository, a public name
 without docstring or without a place in api.md, and a page that no table of contents has, are

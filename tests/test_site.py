@@ -55,7 +55,7 @@ def test_every_fault_is_named_and_ends_the_build(docs: Path) -> None:
     with (docs / "conf.py").open("a", encoding="utf-8") as settings:
         settings.write(FAULTS)
     (docs / "alone.md").write_text("# A page that no other names\n", "utf-8")
-    arguments = [*BUILD.split()[1:], "-q", str(docs), str(docs.parent / "site")]
+    arguments = [*BUILD.split()[1:], "-q", str(docs), str(docs.parent / "site" / "html")]
     built = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT)
     warnings = [line for line in built.stderr.splitlines() if "WARNING" in line]
     assert built.returncode != 0
@@ -68,10 +68,10 @@ def test_every_fault_is_named_and_ends_the_build(docs: Path) -> None:
 
 
 def test_ci_and_contributors_build_it_alike() -> None:
-    assert f'"$bin/python"{BUILD.removeprefix("python")} -q docs "$folder/site"' in (
+    assert f'"$bin/python"{BUILD.removeprefix("python")} -q docs "$folder/site/html"' in (
         ROOT / ".ci" / "run"
     ).read_text("utf-8")
-    assert f".venv/bin/{BUILD} docs site" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert f".venv/bin/{BUILD} docs site/html" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     ignored = (ROOT / ".gitignore").read_text("utf-8")
     assert re.search(r"^/site/$", ignored, re.MULTILINE)
 
