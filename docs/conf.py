@@ -7,8 +7,8 @@ without docstring or without a place in api.md, and a page that no table of cont
 warnings, and so end the build.
 
 Sphinx, as it reads the Markdown of this folder as it is (MyST), makes pages from click and from
-docstrings, and fails on what does not resolve. MkDocs is no longer released, Material for MkDocs
-is maintained until the end of 2026 only, and Zensical, which follows it, is in its first releases.
+docstrings, and fails on what does not resolve. MkDocs has had no release since 2024, Material for
+MkDocs gets none but repairs, until November 2026, and Zensical, which follows it, is at 0.1.
 """
 
 import posixpath
@@ -37,7 +37,6 @@ release = version = circlemnist.__version__
 language = "en"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
-exclude_patterns: list[str] = []
 html_theme = "furo"
 html_title = f"circlemnist {release}"
 html_show_copyright = False
@@ -60,7 +59,7 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:.*", r"Tensor|(torch|numpy|PIL|pathlib|collections)\..*")]
 
 LINK = re.compile(r"^```.*?^```|`[^`\n]+`|\]\(([^)\s]+)\)", re.DOTALL | re.MULTILINE)
-# not within `--code`, whose two dashes stay two
+# of a help, to be shown as code: in prose its two dashes would become one
 FLAG = re.compile(r"(?<![\w`-])--[a-z][a-z-]*")
 logger = logging.getLogger(__name__)
 

@@ -35,6 +35,16 @@ from circlemnist.config import Config
 from tests.conftest import ROOT, invoke
 from tests.losses.one_and_many import C, D
 from tests.losses.test_gathered_guide import guide_data
+from tests.pages import (
+    BENCHMARK,
+    COMMAND,
+    FENCE,
+    PAGES,
+    arguments_of,
+    blocks_of,
+    commands_in,
+    commands_of,
+)
 
 NOT_RUN = {
     r"python3 -m venv ": "makes a venv; tests/test_wheel.py installs the program in one",
@@ -49,51 +59,11 @@ NOT_RUN = {
 TINY = ("--dataset", "digits", "--net", "tiny", "--epochs", "1", "--device", "cpu", "--quiet")
 PROJECTED = {"embedding", "animation", "all"}
 FEW = {"--seeds": "1", "--trials": "2"}
-COMMAND = re.compile(r"(?:\S*bin/)?circlemnist |torchrun .* -m circlemnist ")
-BENCHMARK = re.compile(r"python -m benchmarks\.(\w+)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# a block without a fence, as far as it is a command
-INDENTED = re.compile(r"^    ((?:circlemnist|python3?|pip|torchrun|tensorboard) .*)$", re.MULTILINE)
-
-# pages of directives are made of other files
-PAGES = [
-    page
-    for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-    if "```{" not in page.read_text("utf-8")
-]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-
-
-def blocks_of(page: Path) -> list[tuple[str, str]]:
-    """Language and text of every block, in order."""
-    text = page.read_text("utf-8")
-    fenced = [(found.start(), found[1], found[2]) for found in FENCE.finditer(text)]
-    outside = FENCE.sub(lambda found: " " * len(found[0]), text)
-    indented = [(line.start(), "sh", line[1]) for line in INDENTED.finditer(outside)]
-    return [(language, block) for _, language, block in sorted(fenced + indented)]
-
-
-def commands_in(block: str) -> list[str]:
-    """The commands of a block of sh, without what is said beside them."""
-    lines = [re.sub(r"(^|\s+)# .*", "", line).strip() for line in block.splitlines()]
-    return [command for line in lines if line for command in line.split(" && ")]
-
-
-def commands_of(page: Path) -> list[str]:
-    sh = [block for language, block in blocks_of(page) if language == "sh"]
-    return [command for block in sh for command in commands_in(block)]
 
 
 def reason_not_to_run(command: str) -> str | None:
     return next((why for line, why in NOT_RUN.items() if re.match(line, command)), None)
-
-
-def arguments_of(command: str) -> tuple[list[str], Path | None]:
-    """What follows `circlemnist`, and the file that the output goes to."""
-    words = shlex.split(COMMAND.sub("", command, count=1))
-    if ">" in words:
-        return words[: words.index(">")], Path(words[-1])
-    return words, None
 
 
 def parse(arguments: list[str]) -> None:
@@ -124,6 +94,9 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @each_page
 def test_every_block_is_run_or_it_is_said_why_not(page: Path) -> None:
+    text = page.read_text("utf-8")
+    fences = re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)
+    assert len(fences) == 2 * len(FENCE.findall(text)), "a fence that is not read"
     assert {language for language, _ in blocks_of(page)} <= {"sh", "python", "text"}
     for command in commands_of(page):
         runs = bool(COMMAND.match(command) or BENCHMARK.match(command))
