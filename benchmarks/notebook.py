@@ -35,7 +35,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 def strip(notebook: NotebookNode) -> None:
     """Take everything out of a notebook that running it has left there, but for pictures."""
     notebook.metadata.pop("widgets", None)
-    notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":

@@ -86,6 +86,12 @@ class LoadedRun:
         run: its folder.
         device: "auto", "cpu", "cuda" or "mps".
 
+    Attributes:
+        run: the folder.
+        config: the settings that it was trained with.
+        embedder: the network, images (N, 1, 28, 28) float32 in 0-1 -> embeddings (N, D).
+        gallery: its `embeddings` (G, D) float32 and `labels` (G,) int64, arrays of numpy.
+
     Raises:
         UserError: a file of the run is missing or damaged, or was not made from its checkpoint.
     """
@@ -215,9 +221,10 @@ class LoadedRun:
 
 
 def load(run: str | Path, device: str = "auto") -> LoadedRun:
-    """Load a trained run to predict with, by its folder; no data set is needed.
+    """Load a trained run to predict with; no data set is needed.
 
     Args:
+        run: its folder, or its name in `outputs/`.
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:

@@ -44,7 +44,6 @@ __all__ = [
     "pair_statistics",
 ]
 
-# where each is; the module is imported when its loss is built
 LOSSES = {
     "circle": "circle.CircleLoss",
     "circle-class": "class_circle.ClassCircleLoss",
@@ -57,6 +56,7 @@ LOSSES = {
     "adacos": "adacos.AdaCosLoss",
     "center": "center.CenterLoss",
 }
+"""The name of each loss, and where in `circlemnist.losses` it is; imported when it is built."""
 SETTINGS = {"num_classes", "embedding_dim", "gamma", "m", "pairs", "reduction", "normalize"}
 
 
@@ -67,8 +67,13 @@ def build_loss(name: str, **settings: Any) -> nn.Module:
         name: a key of `LOSSES`.
         settings: those of `SETTINGS`; one that the loss does not take is left out.
 
+    Returns:
+        A loss(embeddings (B, D), labels (B,)) -> ().
+
     Raises:
+        KeyError: there is no such loss.
         TypeError: a setting is none of these.
+        ValueError: a setting is out of the limits of a loss of ours.
     """
     if unknown := settings.keys() - SETTINGS:
         raise TypeError(f"no setting of a loss: {', '.join(sorted(unknown))}")

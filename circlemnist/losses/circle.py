@@ -45,7 +45,7 @@ class CircleLoss(nn.Module):
     Args:
         gamma: scale, finite and > 0. The paper: 80 (retrieval), 128 (re-identification),
             256 (faces).
-        m: relaxation, -1 < m < 1; the decision circle has radius sqrt(2) * |m|.
+        m: relaxation, -1 < m < 1; the decision circle has radius `sqrt(2) * |m|`.
         pairs: "anchor": one L for each anchor, over its own positives and negatives. "batch": one
             L for all pairs i < j of the batch together. With references, all (anchor, reference)
             pairs; a pair of samples that are both anchors and references counts twice there, which

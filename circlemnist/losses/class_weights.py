@@ -11,6 +11,10 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
     Args:
         loss: one of `LOSSES` that compares with class weights.
         directions: (C, D) float.
+
+    Raises:
+        AttributeError: the loss has no class weights.
+        RuntimeError: they have another shape.
     """
     # pytorch-metric-learning keeps them as (D, C)
     transposed = hasattr(loss, "W")

@@ -87,8 +87,9 @@ class GatheredLoss(nn.Module):
     Raises:
         ValueError: for a loss with reduction="none", which has no value of the global batch.
 
-    Values and gradients: at the top of this file. Without torch.distributed, or with one process,
-    it is the loss itself.
+    Every process has the value of the global batch, and W times its gradient for W processes, so
+    that the mean over them, which DistributedDataParallel takes, is that of one process. Without
+    torch.distributed, or with one process, it is the loss itself.
     """
 
     def __init__(self, loss: nn.Module, group: dist.ProcessGroup | None = None) -> None:
@@ -120,7 +121,18 @@ class GatheredLoss(nn.Module):
 def gathered_loss(
     loss: nn.Module, embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
 ) -> Tensor:
-    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names."""
+    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names.
+
+    Args:
+        embeddings: (B, D) of this process, of any float dtype; B may be 0.
+        labels: (B,) of any integer dtype.
+
+    Returns:
+        () tensor, the same on every process.
+
+    Raises:
+        TypeError, ValueError: as `gather_references` and the loss.
+    """
     _, world = _place(group)
     if world == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
@@ -145,7 +157,9 @@ def gathered_statistics(
     Each computes the pairs of its own embeddings with all of them.
 
     Args:
-        embeddings, labels, m: as `pair_statistics`, the share of this process.
+        embeddings: (B, D) of this process, of any float dtype; B may be 0.
+        labels: (B,) of any integer dtype.
+        m: as for `pair_statistics`.
 
     Raises:
         TypeError, ValueError: as `gather_references`.

@@ -20,15 +20,16 @@ class PairStatistics(NamedTuple):
     """
 
     mean_sp: Tensor
-    """Mean similarity of the within-class pairs, in [-1, 1]; wanted: above Delta_p = 1 - m."""
+    """Mean similarity of the within-class pairs, in [-1, 1], wanted above Delta_p = 1 - m."""
     mean_sn: Tensor
-    """Mean similarity of the between-class pairs, in [-1, 1]; wanted: below Delta_n = m."""
+    """Mean similarity of the between-class pairs, in [-1, 1], wanted below Delta_n = m."""
     violating: Tensor
-    """Share in [0, 1] of violating pairs: s_p < 1 - |m| within a class, s_n > |m| between classes.
+    """Share in [0, 1] of violating pairs.
 
-    That is where the exponent of a pair in Eq. 6 is positive. An anchor's (s_n, s_p) lies outside
-    the decision circle s_n² + (s_p - 1)² = 2m² if both of its pairs are violating, and inside or on
-    it if neither is (s_n < -|m|, where alpha_n is 0, taken as -|m|).
+    Those are s_p < 1 - `|m|` within a class and s_n > `|m|` between classes, which is where the
+    exponent of a pair in Eq. 6 is positive. An anchor's (s_n, s_p) lies outside the decision circle
+    s_n² + (s_p - 1)² = 2m² if both of its pairs are violating, and inside or on it if neither is
+    (s_n < `-|m|`, where alpha_n is 0, taken as `-|m|`).
     """
 
 

@@ -30,12 +30,18 @@ class In:
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run and the files in it."""
+    """The folder of one run and the files in it.
+
+    Attributes:
+        folder: its path; `name` is the last part of it.
+        plots: the path of the folder of its pictures, whether it is there or not.
+    """
 
     folder: Path
 
     @property
     def name(self) -> str:
+        """The name of its folder."""
         return self.folder.name
 
     config_file = In("config.toml")

@@ -1,0 +1,284 @@
+"""Every block of code of README.md and docs/*.md runs as it stands, on digits and small.
+
+The quick tests parse each command as it is typed. The slow ones run a page from top to bottom in a
+folder of its own, each command with what `small` adds: trainings of an epoch of a tiny network. A
+line that cannot run is in `NOT_RUN`, with the reason; one that is in neither fails.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import circlemnist
+from circlemnist.cli.main import main
+from circlemnist.cli.sweep import new_plan
+from circlemnist.config import Config
+from tests.conftest import ROOT, invoke
+from tests.losses.one_and_many import C, D
+from tests.losses.test_gathered_guide import guide_data
+from tests.pages import (
+    BENCHMARK,
+    COMMAND,
+    FENCE,
+    PAGES,
+    arguments_of,
+    blocks_of,
+    commands_in,
+    commands_of,
+)
+
+NOT_RUN = {
+    r"python3 -m venv ": "makes a venv; tests/test_wheel.py installs the program in one",
+    r"(\.venv/bin/)?pip install ": "fetches packages; tests/test_wheel.py installs the program",
+    r"\.venv/bin/python -m pytest$": "starts these tests",
+    r"tensorboard --logdir \w+$": "serves until stopped; tests/experiments/test_board.py reads",
+    r'eval "\$\(_CIRCLEMNIST_COMPLETE=': "for the shell; tests/test_recipes.py has its output",
+    r"_CIRCLEMNIST_COMPLETE=fish_source ": "for the shell; tests/test_recipes.py has its output",
+    r"torchrun ": "many processes; tests/training/test_torchrun.py starts them, parsed here",
+    r"circlemnist predict \[RUN\] FILE\.\.\.$": "says what it takes",
+}
+TINY = ("--dataset", "digits", "--net", "tiny", "--epochs", "1", "--device", "cpu", "--quiet")
+PROJECTED = {"embedding", "animation", "all"}
+FEW = {"--seeds": "1", "--trials": "2"}
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def reason_not_to_run(command: str) -> str | None:
+    return next((why for line, why in NOT_RUN.items() if re.match(line, command)), None)
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse as `circlemnist` does, and plan a sweep; nothing is trained."""
+    name, *rest = arguments
+    group = main.make_context("circlemnist", [name])
+    command = main.get_command(group, name)
+    assert command is not None, name
+    context = command.make_context(name, rest, parent=group)
+    if name == "sweep":
+        settings = {field.name: context.params[field.name] for field in fields(Config)}
+        asked = (context.params[of] for of in ("varied", "seeds", "trials", "metric"))
+        new_plan(context, settings, *asked)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with the files that pages speak of."""
+    digits = load_digits().images[:2] * (255 / 16)
+    (tmp_path / "scans").mkdir()
+    for name in ("my_digit.png", "photo.jpg", "scans/1.png", "scans/2.png"):
+        picture = Image.fromarray(digits[0].astype(np.uint8))
+        picture.resize((64, 64)).save(tmp_path / name)
+    (tmp_path / "mine.toml").write_text("m = 0.1\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@each_page
+def test_every_block_is_run_or_it_is_said_why_not(page: Path) -> None:
+    text = page.read_text("utf-8")
+    fences = re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)
+    assert len(fences) == 2 * len(FENCE.findall(text)), "a fence that is not read"
+    assert {language for language, _ in blocks_of(page)} <= {"sh", "python", "text"}
+    for command in commands_of(page):
+        runs = bool(COMMAND.match(command) or BENCHMARK.match(command))
+        assert runs or reason_not_to_run(command), (
+            f"{page.name}: neither run nor in NOT_RUN: {command}"
+        )
+
+
+def test_every_reason_not_to_run_is_needed() -> None:
+    commands = [command for page in PAGES for command in commands_of(page)]
+    for line in NOT_RUN:
+        assert any(re.match(line, command) for command in commands), line
+
+
+@each_page
+def test_every_command_is_understood(page: Path, inputs: Path) -> None:
+    for command in commands_of(page):
+        if COMMAND.match(command) and "[RUN]" not in command:
+            parse(arguments_of(command)[0])
+
+
+@pytest.mark.parametrize("name", list(main.commands))
+def test_every_help_has_examples_that_are_understood(name: str, inputs: Path) -> None:
+    _, _, after = invoke(name, "--help").output.partition("\n  Examples:\n")
+    examples = [line.strip() for line in after.partition("\n\n")[0].splitlines()]
+    assert any(example.startswith(f"circlemnist {name}") for example in examples)
+    for example in examples:
+        parse(arguments_of(example)[0])
+
+
+@pytest.mark.slow
+@each_page
+def test_every_benchmark_is_understood(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parser takes what is typed, after which it is stopped; the files that are named exist."""
+    for command in commands_of(page):
+        if not (benchmark := BENCHMARK.match(command)):
+            continue
+        words = shlex.split(command)[3:]
+        for file in (word for word in words if word.endswith(".toml")):
+            assert (ROOT / file).is_file(), command
+        parsed = parsed_by(benchmark[1], words, monkeypatch)
+        if more := getattr(parsed, "more", None):
+            parse(["sweep", *more])
+        assert capsys.readouterr().err == "", command
+
+
+class Parsed(Exception):
+    """What a benchmark was told."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+def parsed_by(
+    benchmark: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> argparse.Namespace:
+    """What a benchmark understands; it is stopped as soon as it has."""
+    module = importlib.import_module(f"benchmarks.{benchmark}")
+    assert hasattr(module, "argparse"), f"{benchmark} takes no arguments"
+    with monkeypatch.context() as patched:
+        for name in ("parse_args", "parse_intermixed_args"):
+            original = getattr(argparse.ArgumentParser, name)
+
+            def stop(self: argparse.ArgumentParser, original: Any = original) -> None:
+                raise Parsed(original(self))
+
+            patched.setattr(argparse.ArgumentParser, name, stop)
+        patched.setattr(sys, "argv", [benchmark, *words])
+        with pytest.raises(Parsed) as stopped:
+            module.main()
+    return stopped.value.arguments
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs and a sweep under the names that pages have for them."""
+    outputs = tmp_path_factory.mktemp("trained")
+    kept = ("--outputs", outputs, "--name")
+    loss = ("--vary", "loss=circle,triplet")
+    for name, *arguments in (
+        ("mine", "train", "--m", "0.1"),
+        ("yours", "train", "--m", "0.4"),
+        ("default", "train"),
+        ("losses", "sweep", *loss),
+    ):
+        result = invoke(*arguments, *TINY, *kept, name)
+        assert result.exit_code == 0, result.output
+    for name, source in (
+        ("small-m", "mine"),
+        ("large-m", "yours"),
+        ("RUN", "mine"),
+        ("NAME", "mine"),
+    ):
+        shutil.copytree(outputs / source, outputs / name)
+    return outputs
+
+
+@pytest.mark.slow
+@each_page
+def test_every_block_runs(
+    page: Path, inputs: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(outputs, inputs / "outputs")
+    monkeypatch.setattr(circlemnist, "train", partial(circlemnist.train, net="tiny", epochs=1))
+    for screen in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(screen, raising=False)  # where --open would open a browser
+    names = prepared(page)
+    for language, block in blocks_of(page):
+        if language == "python":
+            with in_a_group_of_one("init_process_group" in block, "Distributed" in block):
+                exec(compile(block, page.name, "exec"), names)
+        elif language == "sh":
+            for command in commands_in(block):
+                if COMMAND.match(command) and not reason_not_to_run(command):
+                    run(command)
+
+
+def run(command: str) -> None:
+    """Run a command of a page, small."""
+    arguments, file = arguments_of(command)
+    words = list(arguments)
+    if "--name" in words:  # trained under that name already, for a page that does not train it
+        shutil.rmtree(Path("outputs", words[words.index("--name") + 1]), ignore_errors=True)
+    # two values of each setting that is varied
+    words = [re.sub(r"^(\w+=[^,]+,[^,]+),.*", r"\1", word) for word in words]
+    few = [word for flag, count in FEW.items() if flag in words for word in (flag, count)]
+    result = invoke(*words, *few, *small(words))
+    assert result.exit_code == 0, f"{command}\n{result.output}"
+    if file is not None:
+        file.write_text(result.stdout)
+    if words[0] == "export":  # the page goes on in the folder of the run
+        for exported in Path("outputs").glob("*/embedder.*"):
+            shutil.copy(exported, ".")
+
+
+def small(words: list[str]) -> tuple[str, ...]:
+    """The flags that make a command quick."""
+    if words[0] in ("train", "sweep"):
+        return TINY
+    kinds = {kind for flag, kind in pairwise(words) if flag == "--kind"}
+    projected = words[0] in ("plot", "compare") and (not kinds or kinds & PROJECTED)
+    if "--projection" not in words and (projected or words[0] == "explore"):
+        return ("--projection", "pca", *(("--width", "300") if "animation" in kinds else ()))
+    return ()
+
+
+def prepared(page: Path) -> dict[str, Any]:
+    """What the program that a block of Python stands in has already."""
+    if page.stem == "circle-loss":
+        embeddings = torch.randn(8, 4, requires_grad=True)
+        labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+        gather = circlemnist.gather_references
+        return {"embeddings": embeddings, "labels": labels, "gather_references": gather}
+    if page.stem == "many-processes":
+        sizes = {"num_classes": C, "embedding_dim": D}
+        return {**guide_data(), **sizes, "ClassCircleLoss": circlemnist.ClassCircleLoss}
+    if page.stem == "export":
+        invoke("export", "mine", "--format", "torch", "--out", "embedder.pt2")
+    return {}
+
+
+@contextmanager
+def in_a_group_of_one(begins: bool, needed: bool) -> Iterator[None]:
+    """What torchrun says to the one process that it starts, and its group if no block begins it."""
+    if not needed:
+        yield
+        return
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    place = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    before = dict(os.environ)
+    os.environ.update(place)
+    try:
+        if not begins:
+            dist.init_process_group("gloo")
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        os.environ.clear()
+        os.environ.update(before)
