@@ -37,7 +37,7 @@ def train(
 ) -> LoadedRun:
     """Train an embedder, measure it on the test split, and load it, as `load` does.
 
-    Does what the command `circlemnist train` does, into the same folders. Progress is a bar in a
+    Does what the command of that name does, into the same folders. Progress is a bar in a
     notebook or a terminal, or else a line an epoch.
 
     Args:
