@@ -67,7 +67,8 @@ def ink(picture: Array) -> NDArray[np.float32]:
     top = float(smooth.max())
     # of the paper, of which there is a fifth at least: 1.21 deviations lie between these shares
     low, usual = (float(value) for value in np.percentile(smooth, (2, 20)))
-    noise = (usual - low) / 1.21
+    # soft strokes that leave less paper are no noise, which is rough
+    noise = min((usual - low) / 1.21, float(np.median(np.abs(found - smooth))) / 0.674)
     if top - usual < max(FAINTEST, LOUDEST * noise):
         raise UserError("there is nothing on it: it is blank, or too faint")
     cut = _otsu(np.clip(smooth / top, 0, 1))

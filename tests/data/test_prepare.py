@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 
+from benchmarks import predict
 from circlemnist.data.prepare import BOX, CENTER, ink, placed, prepare, resizing
 from circlemnist.errors import UserError
 
@@ -145,3 +147,15 @@ def test_ink_is_a_share() -> None:
     assert found.min() == 0
     assert 0.75 < found.max() <= 1
     np.testing.assert_array_equal(found > 0.5, strokes() > 0.5)
+
+
+def test_pages_in_uneven_light_are_blank_and_soft_strokes_are_not() -> None:
+    """A darker corner and noise are no ink; strokes that leave little of the paper are."""
+    found = 0
+    for page in predict.blanks(np.random.default_rng(0), 40):
+        with suppress(UserError):
+            prepare(page)
+            found += 1
+    assert found <= 2
+    for digit in load_digits().images[:100]:
+        assert prepare(predict.drawn(digit)).max() == 255
