@@ -25,7 +25,7 @@ from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.measure import NEIGHBORS
 from circlemnist.evaluation.metrics import nearest
 from circlemnist.evaluation.points import FAR, OperatingPoint
-from circlemnist.evaluation.results import Evaluation, load_evaluation
+from circlemnist.evaluation.results import Report, load_report
 from circlemnist.evaluation.similarity import similarity_of
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import Embedder, embed
@@ -102,27 +102,27 @@ class LoadedRun:
         self.config: Config = self._trained.config
         self.similarity = similarity_of(self.config)
         self.gallery: Gallery = load_gallery(run)
-        self._evaluation = self._read_evaluation()
+        self._report = self._read_report()
         self.embedder: Embedder = self._trained.embedder
 
-    def _read_evaluation(self) -> Evaluation:
-        evaluation = load_evaluation(self.run)
-        if evaluation is None or not evaluation.known:
+    def _read_report(self) -> Report:
+        report = load_report(self.run)
+        if report is None or not report.known:
             raise UserError(
                 f"{self.run.metrics_file} has no thresholds of this checkpoint: "
                 f"`eval {self.run.folder}` writes it"
             )
-        return evaluation
+        return report
 
     @property
     def metrics(self) -> dict[str, float]:
         """What the run reached by name, shares as 0-1."""
-        return self._evaluation.metrics
+        return self._report.metrics
 
     @property
     def dataset(self) -> str:
         """Name of the data set that it was trained on."""
-        return self._evaluation.dataset
+        return self._report.dataset
 
     @cached_property
     def gallery_images(self) -> NDArray[Any]:
@@ -147,7 +147,7 @@ class LoadedRun:
         Raises:
             SettingError: it is not between the least rate that is kept and 1.
         """
-        points = self._evaluation.known
+        points = self._report.known
         fitting = [point for point in points if point.far <= far < 1]
         if not fitting:
             least = min(point.far for point in points)

@@ -1,8 +1,10 @@
 """What was measured of a run, and its files: `eval.json` and `embeddings.npz`."""
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +59,8 @@ class Arrays:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a run's embedder makes of the test split.
+class Report:
+    """What a run's embedder makes of the test split, as in `eval.json`.
 
     Attributes:
         run: name of the run.
@@ -68,7 +70,6 @@ class Evaluation:
         unseen: the classes that were left out of training, ascending.
         checkpoint: SHA-256 of the checkpoint that was measured, hexadecimal.
         metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
-        arrays: image by image.
         gallery: how many training images these were compared with; None where that is not known.
         known: thresholds of "its class is in the gallery", at rates of false accepts.
     """
@@ -80,9 +81,30 @@ class Evaluation:
     unseen: tuple[int, ...]
     checkpoint: str | None
     metrics: dict[str, float]
+    gallery: int | None = field(default=None, kw_only=True)
+    known: tuple[OperatingPoint, ...] = field(default=(), kw_only=True)
+
+    def to_json(self) -> str:
+        """Return what was measured, of what and how, as an object; shares as 0-1."""
+        content = {
+            "run": self.run,
+            "dataset": self.dataset,
+            "images": self.measured,
+            "similarity": self.similarity,
+            "unseen": self.unseen,
+            "checkpoint": self.checkpoint,
+            "gallery": self.gallery,
+            **({"known": [asdict(point) for point in self.known]} if self.known else {}),
+            "metrics": self.metrics,
+        }
+        return json.dumps(content, indent=2)
+
+
+@dataclass(frozen=True)
+class Evaluation(Report):
+    """A report, and what it is of: `arrays`, image by image."""
+
     arrays: Arrays
-    gallery: int | None = None
-    known: tuple[OperatingPoint, ...] = ()
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -101,20 +123,8 @@ class Evaluation:
         unseen = f", {int((~self.seen).sum()):,} of unseen classes" if self.unseen else ""
         return f"{len(self.arrays.labels):,} {self.measured} images{unseen}"
 
-    def to_json(self) -> str:
-        """Return what was measured, of what and how, as an object; shares as 0-1."""
-        content = {
-            "run": self.run,
-            "dataset": self.dataset,
-            "images": self.measured,
-            "similarity": self.similarity,
-            "unseen": self.unseen,
-            "checkpoint": self.checkpoint,
-            "gallery": self.gallery,
-            **({"known": [asdict(point) for point in self.known]} if self.known else {}),
-            "metrics": self.metrics,
-        }
-        return json.dumps(content, indent=2)
+
+ReportT = TypeVar("ReportT", bound=Report)
 
 
 def save_evaluation(run: Run, evaluation: Evaluation) -> None:
@@ -132,6 +142,18 @@ def save_evaluation(run: Run, evaluation: Evaluation) -> None:
         raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
 
 
+def load_report(run: Run) -> Report | None:
+    """Return the report kept in a run, or None where it has none of its checkpoint.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not run.metrics_file.exists():
+        return None
+    with _undamaged(run, run.metrics_file.name):
+        return _of_checkpoint(run, Report(**_read(run)))
+
+
 def load_evaluation(run: Run) -> Evaluation | None:
     """Return the evaluation kept in a run, or None where it has none of its checkpoint.
 
@@ -142,25 +164,46 @@ def load_evaluation(run: Run) -> Evaluation | None:
     """
     if not (run.embeddings_file.exists() and run.metrics_file.exists()):
         return None
-    there = checksum(run.checkpoint_file)
+    with _undamaged(run, f"{run.embeddings_file.name} or {run.metrics_file.name}"):
+        report = _read(run)
+        arrays = Arrays(**read_npz(run.embeddings_file, [each.name for each in fields(Arrays)]))
+        arrays.check()
+        return _of_checkpoint(run, Evaluation(**report, arrays=arrays))
+
+
+def _of_checkpoint(run: Run, found: ReportT) -> ReportT | None:
+    return found if checksum(run.checkpoint_file) in (None, found.checkpoint) else None
+
+
+@contextmanager
+def _undamaged(run: Run, names: str) -> Iterator[None]:
+    """Say of files of the run that cannot be read that they are damaged."""
     try:
-        evaluation = _read(run)
+        yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{run.embeddings_file} or {run.metrics_file.name} is damaged: "
-            f"run `eval {run.folder}` again"
+            f"{run.folder / names} is damaged: run `eval {run.folder}` again"
         ) from error
-    return evaluation if there in (None, evaluation.checkpoint) else None
 
 
-def _read(run: Run) -> Evaluation:
+def _read(run: Run) -> dict[str, Any]:
+    """What `eval.json` holds, by the names of the fields of a report."""
     report = json.loads(run.metrics_file.read_text("utf-8"))
     metrics = {name: float(value) for name, value in report["metrics"].items()}
-    dataset, measured, similarity = report["dataset"], str(report["images"]), report["similarity"]
-    if "1nn" not in metrics or dataset not in CLASS_NAMES or similarity not in SIMILARITIES:
+    if (
+        "1nn" not in metrics
+        or report["dataset"] not in CLASS_NAMES
+        or report["similarity"] not in SIMILARITIES
+    ):
         raise ValueError("measures are missing, or of an unknown data set")
-    unseen = tuple(int(label) for label in report.get("unseen", ()))
-    arrays = Arrays(**read_npz(run.embeddings_file, [field.name for field in fields(Arrays)]))
-    arrays.check()
-    of = (run.name, dataset, measured, similarity, unseen, report["checkpoint"])
-    return Evaluation(*of, metrics, arrays, report.get("gallery"), read_points(report))
+    return {
+        "run": run.name,
+        "dataset": report["dataset"],
+        "measured": str(report["images"]),
+        "similarity": report["similarity"],
+        "unseen": tuple(int(label) for label in report.get("unseen", ())),
+        "checkpoint": report["checkpoint"],
+        "metrics": metrics,
+        "gallery": report.get("gallery"),
+        "known": read_points(report),
+    }

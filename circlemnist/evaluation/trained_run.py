@@ -93,7 +93,7 @@ class TrainedRun:
             dataset.train.images.numpy(),
         )
         table = operating_points(kept, found[1], self.config.unseen_classes, self.similarity)
-        evaluation = Evaluation(*what, *found, len(dataset.train), table)
+        evaluation = Evaluation(*what, *found, gallery=len(dataset.train), known=table)
         save_gallery(self.run, kept, self.checkpoint)
         save_evaluation(self.run, evaluation)
         return evaluation

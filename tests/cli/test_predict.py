@@ -118,6 +118,21 @@ def test_run_alone_and_run_without_gallery_say_what_to_do(
     assert_one_line_error(invoke("predict", older, picture), "damaged", "circlemnist eval")
 
 
+def test_embeddings_of_the_test_images_are_not_needed(
+    finished_run: Path, picture: Path, tmp_path: Path
+) -> None:
+    """What travels is small: settings, weights, report and gallery."""
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("config.toml", "last.pt", "eval.json", "gallery.npz"):
+        shutil.copy(finished_run / name, moved)
+    found, wanted = (invoke("predict", run, picture) for run in (moved, finished_run))
+    assert found.exit_code == 0, found.output
+    assert found.stdout == wanted.stdout
+    (moved / "eval.json").write_text("{}")
+    assert_one_line_error(invoke("predict", moved, picture), "eval.json is damaged")
+
+
 def test_what_is_not_of_the_checkpoint_is_refused(
     finished_run: Path, picture: Path, tmp_path: Path
 ) -> None:

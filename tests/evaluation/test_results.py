@@ -39,7 +39,7 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
     measures = {"1nn": 1.0, "eer": 0.25}
     run = Run(tmp_path)
     of = (run.name, "digits", "held-out training", "distance", (3, 7))
-    save_evaluation(run, Evaluation(*of, None, measures, arrays, 50))
+    save_evaluation(run, Evaluation(*of, None, measures, arrays, gallery=50))
     found = load_evaluation(run)
     assert found is not None
     assert (found.run, found.dataset, found.measured, found.similarity, found.unseen) == of
