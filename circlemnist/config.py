@@ -19,6 +19,8 @@ from circlemnist.limits import Limits, Value, class_list
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
+# how many turns of an image: as it is, three quarter turns, and the mirror images of these four
+TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 
@@ -88,7 +90,7 @@ class Config:
         "none",
         "train on each image in its quarter turns, or mirrored in these as well, as classes of "
         "their own",
-        choices=("none", "quarters", "mirrored"),
+        choices=tuple(TURNS),
     )
     epochs: int | None = _setting(
         None,
@@ -124,7 +126,7 @@ class Config:
         0,
         "P of batches of P classes and K = batch size / P images of each; 0 for a random order",
         least=0,
-        most=8 * CLASSES,
+        most=max(TURNS.values()) * CLASSES,
     )
     holdout: int = _setting(
         0,
@@ -165,6 +167,11 @@ class Config:
         p = self.classes_per_batch
         if p == 1:
             raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
+        most_classes = TURNS[self.turned] * CLASSES
+        if p > most_classes:
+            raise SettingError(
+                "classes_per_batch", f"must be ≤ {most_classes}, the classes there are, not {p}"
+            )
         if p and (self.batch_size % p or self.batch_size == p):
             raise SettingError(
                 "classes_per_batch",

@@ -63,6 +63,7 @@ def test_settings_survive_toml(config: Config) -> None:
         ("augment", 1),
         ("classes_per_batch", 1),
         ("classes_per_batch", 7),
+        ("classes_per_batch", 25),
         ("data_dir", ""),
     ],
 )

@@ -3,11 +3,9 @@
 import torch
 from torch import Tensor
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import CLASSES, TURNS, Config
 from circlemnist.data.datasets import Split
 
-# how many of the turns: as they are, three quarter turns, and the mirror images of these four
-TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 DIGITS = ("mnist", "digits")
 # of digits that look alike in several turns: the first of those that each turn looks like
 ALIKE = {

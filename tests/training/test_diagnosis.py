@@ -278,3 +278,9 @@ def test_weights_that_are_not_finite_are_not_saved(part: str, split: Split, tmp_
     with pytest.raises(UserError, match=rf"of the {part} is not finite in epoch 1 .*no checkpoint"):
         fit(training, config, split, Run(tmp_path), progress, StopSignals())
     assert not (tmp_path / "last.pt").exists()
+
+
+def test_classes_that_are_turns_of_digits_are_not_said_to_be_crowded() -> None:
+    """Of more than ten no arrangement is known."""
+    assert crowded(Config(dim=2, m=0.1)) is not None
+    assert crowded(Config(dim=2, m=0.1, turned="quarters")) is None
