@@ -8,25 +8,18 @@ some minutes, most of them t-SNE's. The page of the explorer needs chromium with
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageSequence
 
+from benchmarks.pad import STROKE
+from benchmarks.swept import circlemnist
 from tests.plots.browser import start_browser
 
 OUT = Path(__file__).parent.parent / "docs" / "pictures"
 SMALL = ("embedding", "circle", "similarities", "neighbors", "gradients")
 WIDTH, SMALL_WIDTH, PAGE_WIDTH = 640, 480, 960  # pixels
-# a seven, drawn on the pad: places from 0 to 1, right and down
-SEVEN = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
-
-
-def circlemnist(*args: str) -> None:
-    """Run the program."""
-    subprocess.run([sys.executable, "-m", "circlemnist", *args], check=True)
 
 
 def write_small(run: str, folder: Path) -> None:
@@ -58,7 +51,7 @@ def write_explorer(run: str, folder: Path) -> None:
     page = start_browser()
     try:
         page.open(path, 1280, 1140)
-        page.draw(SEVEN)
+        page.draw(STROKE)
         page.until("document.querySelectorAll('#mark circle').length > 0")
         page.driver.save_screenshot(str(folder / "explorer.png"))
     finally:

@@ -75,8 +75,9 @@ def ink(picture: Array) -> NDArray[np.float32]:
     inside = smooth > cut * top
     level = float(np.median(smooth[inside]))
     pieces, _ = ndimage.label(inside, np.ones((3, 3)))
+    # of what lies outside of the pieces, too, which is 0
     sizes = np.bincount(pieces.ravel(), (smooth * inside).ravel())
-    strokes = inside & (sizes >= SPECK * sizes.max())[pieces]
+    strokes = (sizes >= SPECK * sizes.max())[pieces]
     near = ndimage.maximum_filter(strokes, 3 + 2 * (max(grey.shape) // 100), mode="nearest")
     return np.where(near, np.clip((found / level - PALE) / (FULL - PALE), 0, 1), 0)
 
@@ -142,7 +143,7 @@ def resizing(before: int, after: int) -> NDArray[np.float32]:
 
 
 def _light(picture: Array) -> Array:
-    """Return the surface of second degree through most of a picture, 0 at the least of it.
+    """Return the surface of second degree through most of a picture.
 
     By least squares, without the pixels that are far from it: the ink.
     """
@@ -154,7 +155,7 @@ def _light(picture: Array) -> Array:
         surface = terms @ np.linalg.lstsq(terms[near], values[near])[0]
         distance = np.abs(values - surface)
         near = distance <= FAR * np.median(distance)
-    found: Array = (surface - surface.min()).reshape(picture.shape)
+    found: Array = surface.reshape(picture.shape)
     return found
 
 
