@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.swept import CORES, ROOT, Outcome, add_arguments, circlemnist, spread, swept
 from circlemnist.config import read_settings
-from circlemnist.family import FAMILY
+from circlemnist.family import BY_LOSS, FAMILY
 
 PLANE = ROOT / "configs" / "plane.toml"
 # gamma, m and lr of the best of 8 trials, in a plane
@@ -41,7 +41,7 @@ UNBOUND = {"class_weights": "learned", "last_norm": False}
 def plane_settings(loss: str) -> dict[str, Any]:
     """Return the settings of a loss in a plane, but for its gamma, m and lr."""
     member, settings = FAMILY[loss], read_settings(PLANE)
-    left_out = ("gamma", "m", "lr", *(() if member.of_classes else ("class_weights",)))
+    left_out = (*BY_LOSS, *(() if member.of_classes else ("class_weights",)))
     rest = {name: settings[name] for name in settings if name not in left_out}
     return {**rest, "loss": loss, **({} if member.on_sphere else UNBOUND)}
 

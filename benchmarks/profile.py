@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.family import FAMILY
+from circlemnist.family import BY_LOSS, FAMILY
 from circlemnist.losses import pair_statistics
 from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder
@@ -150,7 +150,7 @@ def main() -> None:
     # an epoch with augmentation, which costs the most
     settings = read_settings(arguments.config) | {"plain_share": 0.0}
     if arguments.loss:
-        own = ("loss", "gamma", "m", "lr")
+        own = ("loss", *BY_LOSS)
         settings = {name: value for name, value in settings.items() if name not in own}
         settings["loss"] = arguments.loss
     config = Config(**settings).on("mnist")

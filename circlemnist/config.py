@@ -19,6 +19,8 @@ from circlemnist.limits import Limits, Value, class_list
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
+# settings of where a run is trained, which are not of what it learns
+OF_THE_MACHINE = ("data_dir", "device")
 # how many turns of an image: as it is, three quarter turns, and the mirror images of these four
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}

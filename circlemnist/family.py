@@ -84,3 +84,5 @@ FAMILY = {
     "center": Member("Center Loss", _gamma(0.000733), None, 0.101, True, on_sphere=False),
 }
 OF_CLASSES = tuple(name for name, member in FAMILY.items() if member.of_classes)
+# settings of which each loss has its own default
+BY_LOSS = ("gamma", "m", "lr")

@@ -20,6 +20,7 @@ from circlemnist.errors import SettingError
 from circlemnist.evaluation.measures import MEASURES
 from circlemnist.experiments.sweep.axes import parse_axis
 from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
+from circlemnist.family import BY_LOSS
 
 if TYPE_CHECKING:
     from circlemnist.experiments.sweep.sweep import Reached
@@ -33,7 +34,6 @@ HELD_OUT = {
 }
 FIRST_SEED = {"help": "the first of --seeds"}
 TABLE = ("1nn", "map@r", "eer")
-KNOBS = ("gamma", "m", "lr")
 
 
 @click.command()
@@ -113,11 +113,10 @@ def sweep(
 
     from circlemnist.experiments.sweep.sweep import Place, SweepInterrupted
     from circlemnist.experiments.sweep.sweep import sweep as run_sweep
-    from circlemnist.training.progress import Mode
+    from circlemnist.training.progress import mode_for
 
-    mode: Mode = "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
     try:
-        reached = run_sweep(plan, Place(outputs, name, storage), jobs, mode, say)
+        reached = run_sweep(plan, Place(outputs, name, storage), jobs, mode_for(quiet), say)
     except SweepInterrupted as interrupted:
         command = shlex.join(["circlemnist", *sys.argv[1:]])
         say(f"{interrupted}; continue with the same command: {command}")
@@ -156,7 +155,7 @@ def new_plan(
     of_file = ctx.default_map or {}
     if not typed(ctx, "holdout") and not kept.get("holdout"):
         kept.pop("holdout", None)  # a file of all settings has 0, which is not asked for there
-    own = [name for name in KNOBS if name in of_file and name in kept and not typed(ctx, name)]
+    own = [name for name in BY_LOSS if name in of_file and name in kept and not typed(ctx, name)]
     if "loss" in names and own:
         for name in own:
             del kept[name]

@@ -1,7 +1,6 @@
 """`circlemnist train`."""
 
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import click
 from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import OUTPUTS, config_option, outputs_option, setting_options, typed
 from circlemnist.cli.report import SHORT_TABLE, as_table
-from circlemnist.config import Config
-from circlemnist.family import CIRCLE
+from circlemnist.config import OF_THE_MACHINE, Config
+from circlemnist.family import BY_LOSS, CIRCLE
 from circlemnist.runs.run import Run, find_run
 from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
-RESUMABLE = ("data_dir", "device", "outputs", "resume", "dry_run", "quiet", "tensorboard")
+RESUMABLE = (*OF_THE_MACHINE, "outputs", "resume", "dry_run", "quiet", "tensorboard")
 
 
 @click.command()
@@ -63,11 +62,11 @@ def train(
 
     from circlemnist.experiments.train import Audience, Interrupted
     from circlemnist.experiments.train import train as train_run
-    from circlemnist.training.progress import Mode
+    from circlemnist.training.progress import mode_for
 
-    mode: Mode = "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
+    audience = Audience(mode_for(quiet), say, tensorboard)
     try:
-        run, evaluation = train_run(resolved, outputs, name, run, Audience(mode, say, tensorboard))
+        run, evaluation = train_run(resolved, outputs, name, run, audience)
     except Interrupted as interrupted:
         command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
         let_the_first_speak(COURTESY)
@@ -93,7 +92,7 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
     """
     of_file = (ctx.default_map or {}).get("loss", CIRCLE)
     if settings["loss"] != of_file:
-        own = [name for name in ("gamma", "m", "lr") if name in (ctx.default_map or {})]
+        own = [name for name in BY_LOSS if name in (ctx.default_map or {})]
         left = [name for name in own if not typed(ctx, name)]
         settings = {**settings, **dict.fromkeys(left)}
         if left:
@@ -118,7 +117,7 @@ def resumed_config(ctx: click.Context, run: Run) -> Config:
             raise click.UsageError(
                 f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
             )
-    changed = {name: ctx.params[name] for name in given if name in ("data_dir", "device")}
+    changed = {name: ctx.params[name] for name in given if name in OF_THE_MACHINE}
     return replace(run.config(), **changed)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+from circlemnist.config import OF_THE_MACHINE
 from circlemnist.data.classes import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.trained_run import TrainedRun
@@ -18,9 +19,6 @@ from circlemnist.models.export import (
 )
 from circlemnist.runs.whole_files import write_bytes, writing
 from circlemnist.version import __version__
-
-# of the machine that trained, and not of the network
-OF_THE_MACHINE = ("data_dir", "device")
 
 
 class Kind(NamedTuple):

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.config import Config
+from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.evaluation.outcomes import described, written
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.limits import Value
 from circlemnist.runs.run import Run
 
-BESIDE = ("seed", "data_dir", "device")  # settings that make no other group
+BESIDE = ("seed", *OF_THE_MACHINE)  # settings that make no other group
 AT_ONCE = 3  # settings that a name is made of, if so few tell all groups apart
 
 

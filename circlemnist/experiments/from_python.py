@@ -5,25 +5,22 @@ run.metrics["1nn"]
 """
 
 import difflib
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from circlemnist.config import Config, read_settings
+from circlemnist.config import OF_THE_MACHINE, Config, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.loaded import LoadedRun
 from circlemnist.experiments.train import Audience, Interrupted
 from circlemnist.experiments.train import train as train_run
-from circlemnist.family import CIRCLE
+from circlemnist.family import BY_LOSS, CIRCLE
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.launched import place
-from circlemnist.training.progress import IN_NOTEBOOK, Mode
+from circlemnist.training.progress import mode_for
 from circlemnist.training.signals import Stopped
 from circlemnist.training.streams import to_stderr
-
-WITH_RESUME = ("data_dir", "device")
 
 
 def train(
@@ -68,10 +65,8 @@ def train(
         others = {"config": config, "name": name}
         given = {key: value for key, value in others.items() if value is not None}
         resolved = _resumed(run.config(), {**settings, **given})
-    seen = IN_NOTEBOOK or sys.stderr.isatty()
-    mode: Mode = "quiet" if quiet else "bar" if seen else "lines"
     try:
-        run, _ = train_run(resolved, folder, name, run, Audience(mode, to_stderr))
+        run, _ = train_run(resolved, folder, name, run, Audience(mode_for(quiet), to_stderr))
     except Interrupted as interrupted:
         again = f"circlemnist.train(resume={str(interrupted.run.folder)!r})"
         raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None
@@ -93,7 +88,7 @@ def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:
     of_file = kept.get("loss", CIRCLE)
     if settings.get("loss", of_file) != of_file:
         # those of the file are for its own loss
-        kept = {k: v for k, v in kept.items() if k not in ("gamma", "m", "lr")}
+        kept = {k: v for k, v in kept.items() if k not in BY_LOSS}
     resolved = Config(**{**kept, **settings})
     for name in settings:
         if problem := resolved.without_effect(name):
@@ -103,6 +98,6 @@ def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:
 
 def _resumed(config: Config, settings: dict[str, Any]) -> Config:
     for name in settings:
-        if name not in WITH_RESUME:
+        if name not in OF_THE_MACHINE:
             raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
     return replace(config, **settings)

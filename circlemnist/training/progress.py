@@ -18,6 +18,12 @@ IN_NOTEBOOK = any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__)
 Mode = Literal["bar", "lines", "quiet"]
 
 
+def mode_for(quiet: bool) -> Mode:
+    """Return how progress is shown: as a bar where somebody watches, else as lines, or not."""
+    watched = IN_NOTEBOOK or sys.stderr.isatty()
+    return "quiet" if quiet else "bar" if watched else "lines"
+
+
 class Progress:
     """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
 

@@ -9,6 +9,7 @@ import tomli_w
 
 from circlemnist.errors import UserError
 from circlemnist.experiments.sweep.plan import Plan
+from circlemnist.family import BY_LOSS
 from circlemnist.runs.new_run import create_folder
 from circlemnist.runs.run import SWEEP_FILE, In
 from circlemnist.runs.whole_files import write_text
@@ -82,7 +83,7 @@ def _as_toml(plan: Plan, kept_in: str) -> str:
     varied = {"seed", *(axis.name for axis in plan.axes)}
     settings = {k: v for k, v in asdict(first).items() if v is not None and k not in varied}
     if "loss" in varied:  # each loss has its own
-        settings = {k: v for k, v in settings.items() if k not in ("gamma", "m", "lr")}
+        settings = {k: v for k, v in settings.items() if k not in BY_LOSS}
     search = {} if plan.trials is None else {"trials": plan.trials, "metric": plan.metric}
     content: dict[str, Any] = {
         "format": FORMAT,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from circlemnist.config import Config
+from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.measures import OF_UNSEEN
 from circlemnist.experiments.sweep.axes import Axis
@@ -17,7 +17,6 @@ from circlemnist.limits import Value
 # last training images that cells are measured on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
 # where a run computes, and finds its data, makes no other sweep of it
-PLACES = ("data_dir", "device")
 LONGEST_NAME = 80
 Varied = dict[str, Value]
 
@@ -88,7 +87,7 @@ class Plan:
     @property
     def identity(self) -> str:
         """What tells it from another sweep: SHA-256, hexadecimal."""
-        settings = {name: v for name, v in self.settings.items() if name not in PLACES}
+        settings = {name: v for name, v in self.settings.items() if name not in OF_THE_MACHINE}
         axes = [[axis.name, axis.to_toml()] for axis in self.axes]
         search = None if self.trials is None else [self.trials, self.metric]
         content = json.dumps([settings, axes, self.seeds, search], sort_keys=True)
