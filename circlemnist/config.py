@@ -23,6 +23,7 @@ NETS = ("tiny", "small", "medium", "large", "article")
 OF_THE_MACHINE = ("data_dir", "device")
 # how many turns of an image: as it is, three quarter turns, and the mirror images of these four
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
+MOST_INVENTED = 10_000  # 300 MB of images
 EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
 
 
@@ -94,6 +95,16 @@ class Config:
         "their own",
         choices=tuple(TURNS),
     )
+    halves: bool = _setting(
+        False,
+        "train, too, on upper halves of one class above lower halves of another, each pair a class",
+    )
+    invented: int = _setting(
+        0,
+        "train, too, on this many characters that are drawn at random, each a class of 40 images",
+        least=0,
+        most=MOST_INVENTED,
+    )
     epochs: int | None = _setting(
         None,
         f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
@@ -128,7 +139,7 @@ class Config:
         0,
         "P of batches of P classes and K = batch size / P images of each; 0 for a random order",
         least=0,
-        most=max(TURNS.values()) * CLASSES,
+        most=max(TURNS.values()) * CLASSES + CLASSES**2 + MOST_INVENTED,
     )
     holdout: int = _setting(
         0,
@@ -169,7 +180,8 @@ class Config:
         p = self.classes_per_batch
         if p == 1:
             raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
-        most_classes = TURNS[self.turned] * CLASSES
+        pairs = self.halves * CLASSES * (CLASSES - 1)
+        most_classes = TURNS[self.turned] * CLASSES + pairs + self.invented
         if p > most_classes:
             raise SettingError(
                 "classes_per_batch", f"must be ≤ {most_classes}, the classes there are, not {p}"

@@ -20,8 +20,8 @@ def balanced_batches(
 ) -> Tensor:
     """Return one epoch of batches of P classes with K images each, (steps, P·K) int64.
 
-    Each batch draws its classes. The images of a class come in a random order that begins anew when
-    it is used up; so those of a rare class are seen more often than others.
+    Each batch draws its classes, none of them twice, and a class as likely as it has images. Those
+    of a class come in a random order that begins anew when it is used up.
 
     Args:
         labels: (N,) int64.
@@ -32,12 +32,13 @@ def balanced_batches(
     Raises:
         SettingError: there are fewer than P classes.
     """
-    present = labels.unique()
+    present, sizes = labels.unique(return_counts=True)
     if len(present) < classes:
         raise SettingError("classes_per_batch", f"must be ≤ {len(present)}, the classes there are")
     steps, k = len(labels) // batch_size, batch_size // classes
-    drawn = torch.rand(steps, len(present), generator=generator).argsort(1)
-    chosen = drawn[:, :classes].flatten()  # (steps * P,)
+    # the first of exponential waits for each class, the shorter the more images it has
+    waits = -torch.rand(steps, len(present), generator=generator).log() / sizes
+    chosen = waits.topk(classes, largest=False).indices.flatten()  # (steps * P,)
     order = torch.empty(steps * classes, k, dtype=torch.int64)
     for number, label in enumerate(present):
         mine = chosen == number

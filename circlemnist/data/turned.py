@@ -35,10 +35,10 @@ def turned(split: Split, config: Config) -> Split:
     )
 
 
-def trained_classes(config: Config) -> tuple[int, ...]:
-    """Return the labels that `turned` gives the seen classes, ascending."""
+def turned_classes(config: Config) -> set[int]:
+    """Return the labels that `turned` gives the seen classes."""
     seen = list(config.seen_classes)
-    return tuple(sorted({int(label) for of_turn in _labels(config) for label in of_turn[seen]}))
+    return set(_labels(config)[:, seen].flatten().tolist())
 
 
 def _labels(config: Config) -> Tensor:

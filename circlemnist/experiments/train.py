@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.data.turned import turned
+from circlemnist.data.further import with_further_classes
 from circlemnist.errors import Lost
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
@@ -147,7 +147,7 @@ class Training:
         data_dir = str(Path(config.data_dir).resolve())
         self.config = replace(config.on(dataset.name), data_dir=data_dir)
         self.dataset = dataset.used_by(config)
-        self.split = turned(self.dataset.train, self.config).to(self.device)
+        self.split = with_further_classes(self.dataset.train, self.config).to(self.device)
         self.processes = processes
         self.state = build_training(self.config, self.split, processes)
         if config.snapshots and processes.rank == 0:

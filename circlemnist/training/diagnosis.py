@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from circlemnist.config import CLASSES, Config
-from circlemnist.data.turned import trained_classes
+from circlemnist.data.further import trained_classes
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
 

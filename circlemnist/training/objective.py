@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.data.turned import trained_classes
+from circlemnist.data.further import trained_classes
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.directions import arranged, spread_directions
 

@@ -6,7 +6,8 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
-from circlemnist.data.turned import trained_classes, turned
+from circlemnist.data.further import trained_classes
+from circlemnist.data.turned import turned
 
 COUNT = {"none": 1, "quarters": 4, "mirrored": 8}
 
