@@ -24,7 +24,7 @@ from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
 
-CONFIG = Config(dataset="digits", net="article", epochs=3)
+CONFIG = Config(dataset="digits", net="article", epochs=3, precision="float32")
 CONFIGS = {
     "article": CONFIG,
     "article, lr 0.0001": replace(CONFIG, lr=0.0001),

@@ -162,7 +162,8 @@ class Config:
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = _setting(
         "auto",
-        "of the network while it trains; auto takes bfloat16 on GPUs that have it",
+        "of the network while it trains; auto takes bfloat16 on GPUs that have it, and on CPUs "
+        "that are faster in it",
         choices=("auto", "float32", "bfloat16"),
     )
 

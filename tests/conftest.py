@@ -1,8 +1,10 @@
 """What the tests share: the real MNIST archives, and one small finished run."""
 
+import atexit
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from circlemnist.cli.main import main
+from circlemnist.models import bfloat16
 
 ROOT = Path(__file__).parent.parent
 MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))
@@ -32,6 +35,15 @@ settings.load_profile("circlemnist")
 if "PYTEST_XDIST_WORKER" in os.environ:  # teams of threads wait for one another
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+# the user's cache folder stays as it is. In that of the tests, and of the processes they start,
+# bfloat16 is slow: `precision` auto is float32 whatever the processor, and nothing is tried
+os.environ["XDG_CACHE_HOME"] = CACHES = tempfile.mkdtemp(prefix="circlemnist-caches-")
+atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
+SLOW = bfloat16.Probed(gain=0.5)
+if (file := bfloat16.kept_in()) is not None:
+    bfloat16.keep(SLOW, file)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +82,18 @@ def assert_one_line_error(result: Result, *words: str) -> None:
     assert errors[0].startswith("Error: ")
     for word in words:
         assert word in errors[0]
+
+
+@pytest.fixture(scope="session")
+def bfloat16_here(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skip where the processor cannot compute in bfloat16, which is truly tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        bfloat16.probed.cache_clear()
+        found = bfloat16.probed()
+        bfloat16.probed.cache_clear()
+    if not found.usable:
+        pytest.skip(f"no bfloat16: {found.problem}")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded
 from circlemnist.training.loop import fit
+from circlemnist.training.precision import settled
 from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.signals import Stopped, StopSignals
@@ -103,6 +104,7 @@ def train(
         dataset = processes.first(
             lambda: load_dataset(config.dataset, folder, quiet=quiet, say=say)
         )
+        config = settled(config, run, processes)
         training = processes.each(lambda: Training(config, dataset, say, processes))
         run = processes.first(
             lambda: run or create_run(outputs, name, training.config, environment(training))

@@ -49,12 +49,18 @@ class Embedder(nn.Module):
         first = self.layers(pixels)
         if self.head is None:
             return [self.placed(first)]
-        first = F.normalize(first)
+        first = F.normalize(_exact(first))
         return [first, self.placed(self.head(first * first.shape[1] ** 0.5))]
 
     def placed(self, embeddings: Tensor) -> Tensor:
         """Return embeddings (B, D) at unit length, if they are to lie on the sphere."""
+        embeddings = _exact(embeddings)
         return F.normalize(embeddings) if self.on_sphere else embeddings
+
+
+def _exact(embeddings: Tensor) -> Tensor:
+    """Return what autocast left in half precision, too coarse for a loss, in float32."""
+    return embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
 
 
 def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embedder:

@@ -1,15 +1,17 @@
 """Where a network computes, and in which precision: on the GPU that is there, if it is able to."""
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
+from circlemnist.config import Config
 from circlemnist.errors import SettingError
+from circlemnist.models.bfloat16 import Probed
 from circlemnist.models.device import resolve_device
-from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import training_forward
+from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.models.precision import forward_in, training_forward
 
 
 @pytest.mark.parametrize(
@@ -38,24 +40,34 @@ class Elsewhere:
         self.device = torch.device(device)
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        half = torch.is_autocast_enabled("cuda")
-        dtype = torch.get_autocast_dtype("cuda") if half else torch.float32
-        return [images.to(dtype)]
+        kind = self.device.type
+        half = torch.is_autocast_enabled(kind)
+        return [images.to(torch.get_autocast_dtype(kind) if half else torch.float32)]
+
+
+HALF, FULL = torch.bfloat16, torch.float32
+FAST, SLOW, NONE = Probed(gain=1.5), Probed(gain=0.9), Probed("this processor dislikes it")
+OF_GPUS = "of GPUs only some have it, and this one does not"
 
 
 @pytest.mark.parametrize(
-    ("device", "native", "computed"),
+    ("device", "native", "cpu", "auto", "bfloat16"),
     [
-        ("cuda", True, {"auto": torch.bfloat16, "bfloat16": torch.bfloat16}),
-        ("cuda", False, {"auto": torch.float32, "bfloat16": None}),
-        ("cpu", True, {"auto": torch.float32, "bfloat16": None}),
+        ("cuda", True, NONE, HALF, HALF),
+        ("cuda", False, FAST, FULL, OF_GPUS),
+        ("mps", True, FAST, FULL, OF_GPUS),
+        ("cpu", False, FAST, HALF, HALF),
+        ("cpu", True, SLOW, FULL, HALF),
+        ("cpu", True, NONE, FULL, NONE.problem),
     ],
-    ids=["able", "emulates", "cpu"],
+    ids=["able", "emulates", "mps", "fast cpu", "slow cpu", "cpu"],
 )
-def test_bfloat16_is_for_gpus_that_have_it_themselves(
+def test_auto_takes_bfloat16_where_it_is_there_and_faster(
     device: str,
     native: bool,
-    computed: dict[str, torch.dtype | None],
+    cpu: Probed,
+    auto: torch.dtype,
+    bfloat16: torch.dtype | str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -64,10 +76,37 @@ def test_bfloat16_is_for_gpus_that_have_it_themselves(
         "is_bf16_supported",
         lambda including_emulation=True: including_emulation or native,
     )
+    monkeypatch.setattr("circlemnist.models.precision.probed", lambda: cpu)
     embedder = cast(Embedder, Elsewhere(device))
-    for precision, dtype in (computed | {"float32": torch.float32}).items():
-        if dtype is None:
-            with pytest.raises(SettingError, match="`precision` bfloat16: only some GPUs have it"):
+    for precision, expected in (("auto", auto), ("float32", FULL), ("bfloat16", bfloat16)):
+        if isinstance(expected, str):
+            with pytest.raises(SettingError) as refused:
                 training_forward(embedder, precision)
-        else:
-            assert training_forward(embedder, precision)(torch.zeros(1))[0].dtype == dtype
+            mend = "use `precision` auto"
+            assert str(refused.value) == f"`precision` bfloat16: {expected}; {mend}"
+        elif device != "mps" or torch.backends.mps.is_available():
+            assert training_forward(embedder, precision)(torch.zeros(1))[0].dtype == expected
+
+
+@pytest.mark.usefixtures("bfloat16_here")
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"fold": 8, "dim": 2}, {"net": "article"}, {"loss": "center"}],
+    ids=["sphere", "folded", "article", "plain"],
+)
+def test_embeddings_under_autocast_are_float32(settings: dict[str, Any]) -> None:
+    """Bfloat16 has three digits; at unit length to all of float32's."""
+    embedder = build_embedder(Config(**settings))
+    images = torch.rand(8, 1, 28, 28)
+    exact, half = (forward_in(embedder, dtype)(images) for dtype in (FULL, HALF))
+    for one, other in zip(exact, half, strict=True):
+        assert one.dtype == other.dtype == FULL
+        assert not torch.equal(one, other)
+        assert torch.cosine_similarity(one, other).min() > 0.98
+        if embedder.on_sphere:
+            torch.testing.assert_close(other.norm(dim=1), torch.ones(8), atol=1e-6, rtol=0)
+
+
+def test_an_embedder_of_float64_stays_so() -> None:
+    embedder = build_embedder(Config()).double()
+    assert embedder(torch.rand(2, 1, 28, 28, dtype=torch.float64)).dtype == torch.float64

@@ -177,12 +177,15 @@ def test_schedule_ends_low(scheduler: str, last: float, split: Split, tmp_path: 
             "hidden_layers": 1,
             "classes_per_batch": 10,
         },
+        {"precision": "bfloat16"},
     ],
     ids=str,
 )
 def test_interrupted_training_continues_to_the_same_bits(
-    change: dict[str, object], split: Split, tmp_path: Path
+    change: dict[str, object], split: Split, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    if "precision" in change:
+        request.getfixturevalue("bfloat16_here")
     config = replace(CONFIG, epochs=3, **change)  # type: ignore[arg-type]
     whole = trained(config, split, tmp_path / "whole")
 
@@ -238,8 +241,3 @@ def test_fixed_class_weights_stay_where_they_are(split: Split, tmp_path: Path) -
     assert isinstance(training.objective.loss, ClassCircleLoss)
     weight = training.objective.loss.weight
     assert sorted(weight.tolist()) == sorted(spread_directions(10, 3).tolist())
-
-
-def test_bfloat16_is_refused_where_there_is_none(split: Split, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="`precision` bfloat16: only some GPUs have it"):
-        trained(replace(CONFIG, precision="bfloat16"), split, tmp_path / "run")

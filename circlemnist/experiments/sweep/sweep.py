@@ -22,6 +22,7 @@ from circlemnist.experiments.sweep.run import Walk
 from circlemnist.experiments.sweep.storage import Database, Journal
 from circlemnist.experiments.sweep.study import SweepStudy, study_of
 from circlemnist.models.device import resolve_device
+from circlemnist.models.precision import resolve_precision
 from circlemnist.runs.lock import alone
 from circlemnist.runs.new_run import check_name
 from circlemnist.training.progress import Mode
@@ -129,7 +130,8 @@ def on_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, there, and large enough for all cells.
 
     Raises:
-        UserError: the data cannot be had, a setting does not fit it, or the device is not there.
+        UserError: the data cannot be had, a setting does not fit it, or the device or the precision
+            is not there.
     """
     loaded: dict[tuple[str, str], Dataset] = {}
 
@@ -139,8 +141,8 @@ def on_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
             loaded[name, data_dir] = loaded[dataset.name, data_dir] = dataset
         return loaded[name, data_dir]
 
-    for device in sorted({config.device for _, config in plan.configs()}):
-        resolve_device(device)
+    for device, precision in sorted({(c.device, c.precision) for _, c in plan.configs()}):
+        resolve_precision(precision, resolve_device(device))
     first = plan.config(plan.grid[0], plan.seeds[0])
     if first.dataset == "auto":
         plan = plan.on(dataset_of("auto", first.data_dir).name)

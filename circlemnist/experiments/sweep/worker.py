@@ -3,7 +3,7 @@
 import queue
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from circlemnist.experiments.train import Training, environment
 from circlemnist.runs.lock import locked
 from circlemnist.runs.new_run import create_run
 from circlemnist.runs.run import Run
+from circlemnist.training.precision import settled
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import NAMES, Stopped, StopSignals
 from circlemnist.training.state import Diverged
@@ -118,9 +119,12 @@ class Worker:
             return Answer("error", {}, f"{job.name}: {error}")
 
     def _train(self, job: Job) -> dict[str, float]:
-        training = Training(job.config, self._dataset(job.config), self._note)
-        run = Run(job.cells / job.name)
-        if not run.config_file.exists():
+        run, begun = Run(job.cells / job.name), None
+        config = job.config
+        if run.config_file.exists():
+            begun, config = run, replace(config, precision=run.config().precision)
+        training = Training(settled(config, begun), self._dataset(config), self._note)
+        if begun is None:
             run = create_run(job.cells, job.name, training.config, self._environment(training))
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)

@@ -1,0 +1,106 @@
+"""`--precision`: what is taken is written into the run, which stays as it began."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from circlemnist.models.bfloat16 import Probed
+from circlemnist.models.embedder import Embedder
+from circlemnist.models.precision import Forward, forward_in
+from tests.conftest import assert_one_line_error, invoke
+
+FAST, SLOW, NONE = Probed(gain=1.5), Probed(gain=0.9), Probed("this processor dislikes it")
+SMALL = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--quiet", "--device", "cpu")
+
+
+class Machine:
+    """This one, with what is known of bfloat16 on it, and the dtypes that it trained in."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.found, self.dtypes = FAST, list[torch.dtype]()
+        monkeypatch.setattr("circlemnist.models.precision.probed", lambda: self.found)
+        monkeypatch.setattr("circlemnist.models.precision.forward_in", self.forward_in)
+
+    def forward_in(self, embedder: Embedder, dtype: torch.dtype) -> Forward:
+        self.dtypes.append(dtype)
+        return forward_in(embedder, torch.float32)  # it may not be there
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.chdir(tmp_path)
+    return Machine(monkeypatch)
+
+
+def begin(machine: Machine, found: Probed, *args: object) -> Path:
+    """Train a run on a machine of which that is known, and return its file of settings."""
+    machine.found = found
+    result = invoke("train", *SMALL, "--name", "begun", *args)
+    assert result.exit_code == 0, result.output
+    return Path("outputs", "begun", "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("found", "args", "expected"),
+    [
+        (FAST, (), "bfloat16"),
+        (FAST, ("--precision", "float32"), "float32"),
+        (SLOW, (), "float32"),
+        (SLOW, ("--precision", "bfloat16"), "bfloat16"),
+        (NONE, (), "float32"),
+    ],
+)
+def test_a_run_keeps_the_precision_that_it_began_with(
+    found: Probed, args: tuple[str, ...], expected: str, machine: Machine
+) -> None:
+    file = begin(machine, found, *args)
+    assert tomllib.loads(file.read_text())["precision"] == expected
+    for machine.found in (FAST, SLOW):
+        assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
+    assert machine.dtypes == [getattr(torch, expected)] * 3
+
+
+def test_a_run_of_before_is_float32(machine: Machine) -> None:
+    """Its file says auto, which no CPU took for bfloat16."""
+    file = begin(machine, SLOW)
+    file.write_text(file.read_text().replace('"float32"', '"auto"'))
+    machine.found = FAST
+    assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
+    assert machine.dtypes == [torch.float32] * 2
+
+
+def test_bfloat16_is_refused_where_it_does_not_work(machine: Machine) -> None:
+    machine.found = NONE
+    result = invoke("train", *SMALL, "--precision", "bfloat16")
+    assert_one_line_error(result, "--precision bfloat16", NONE.problem, "use --precision auto")
+    assert not Path("outputs").exists()
+    result = invoke("sweep", *SMALL, "--vary", "precision=float32,bfloat16")
+    assert_one_line_error(result, "--precision bfloat16", NONE.problem)
+    assert not Path("outputs").exists()
+
+
+def test_a_run_of_bfloat16_says_how_it_goes_on_where_that_does_not_work(machine: Machine) -> None:
+    file = begin(machine, FAST)
+    machine.found = NONE
+    result = invoke("train", "--resume", "begun")
+    assert_one_line_error(result, NONE.problem, 'write precision = "float32" into', str(file))
+    assert invoke("eval", "begun").exit_code == 0
+    file.write_text(file.read_text().replace('"bfloat16"', '"float32"'))
+    assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
+
+
+def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machine) -> None:
+    from multiprocessing import Pipe
+
+    from circlemnist.config import Config
+    from circlemnist.experiments.sweep.worker import Job, Worker
+    from circlemnist.training.signals import StopSignals
+
+    job = Job(Config(dataset="digits", net="tiny", epochs=1, device="cpu"), Path("cells"), "one")
+    for machine.found in (FAST, SLOW, NONE):
+        answer = Worker(Pipe()[0], StopSignals()).answer(job)
+    assert machine.dtypes == [torch.bfloat16] * 2
+    assert answer.kind == "error"
+    assert "one trains in bfloat16: this processor dislikes it" in answer.words

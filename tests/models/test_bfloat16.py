@@ -1,0 +1,170 @@
+"""What is known of bfloat16 on a processor: tried in a process that may die, kept, tried again."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from circlemnist.models import bfloat16
+from circlemnist.models.bfloat16 import Probed, kept_in, probed
+from tests.conftest import time_limit
+
+WORKS = 'print(\'{"float32": 30.0, "bfloat16": 20.0, "cosine": 0.98}\')'
+KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
+HERE = "a process that tried it here "
+
+
+@pytest.fixture(autouse=True)
+def _announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A processor that announces it, of which nothing is known yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    processor = {"cpu_name": "A", "avx2": True, "avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    probed.cache_clear()
+    yield
+    probed.cache_clear()
+
+
+def try_by(child: str, monkeypatch: pytest.MonkeyPatch) -> Probed:
+    """What is found in a new process of this one where `child` is what tries it."""
+    probed.cache_clear()
+    monkeypatch.setattr(bfloat16, "COMMAND", (sys.executable, "-S", "-c", child))
+    return probed()
+
+
+@pytest.mark.parametrize(
+    ("child", "found", "lasting"),
+    [
+        (WORKS, Probed(gain=1.5), True),
+        (WORKS.replace("20.0", "40.0"), Probed(gain=0.75), True),
+        (WORKS.replace("0.98", "0.5"), Probed(HERE + "found wrong gradients"), True),
+        (WORKS.replace("0.98", "NaN"), Probed(HERE + "found wrong gradients"), True),
+        (KILL.format("SIGILL"), Probed(HERE + "ended with SIGILL"), True),
+        (KILL.format("SIGKILL"), Probed(HERE + "ended with an error"), False),
+        ("raise ImportError", Probed(HERE + "ended with an error"), False),
+        ("print('{}')", Probed(HERE + "gave no answer"), False),
+        ("print('[1]')", Probed(HERE + "gave no answer"), False),
+        ("print('hello')", Probed(HERE + "gave no answer"), False),
+    ],
+    ids=[
+        "works",
+        "slower",
+        "wrong",
+        "not a number",
+        "dies",
+        "killed",
+        "fails",
+        "empty",
+        "other",
+        "babbles",
+    ],
+)
+def test_a_process_of_its_own_tries_it_once(
+    child: str, found: Probed, lasting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What says nothing about the processor is not kept."""
+    assert try_by(child, monkeypatch) == found
+    assert found.worthwhile == (found.gain == 1.5)
+    assert found.usable == (found.problem == "")
+    other = WORKS.replace("20.0", "10.0")
+    assert try_by(other, monkeypatch) == (found if lasting else Probed(gain=3.0))
+
+
+def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bfloat16, "LIMIT", 0.5)
+    with time_limit(20):
+        found = try_by("import time; time.sleep(60)", monkeypatch)
+    assert found == Probed(HERE + "did not end within 0.5 s")
+    assert try_by(WORKS, monkeypatch) == found
+
+
+def test_nothing_is_tried_where_it_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = {"cpu_name": "A", "avx2": True, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: without)
+    assert try_by(WORKS, monkeypatch) == Probed("this processor does not announce it")
+
+
+def test_nothing_is_known_where_no_process_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bfloat16, "COMMAND", (str(tmp_path / "nothing"),))
+    assert probed() == Probed("no process could be started to try it")
+    assert try_by(WORKS, monkeypatch).usable
+
+
+def test_another_processor_or_torch_is_tried_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = try_by(WORKS, monkeypatch)
+    slower = WORKS.replace("20.0", "60.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "3.0")
+        assert try_by(slower, patch) == Probed(gain=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True})
+        assert try_by(slower, patch) == Probed(gain=0.5)
+    assert try_by(slower, monkeypatch) == first
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"problem": "", "gain": 1',
+        b"[]",
+        b'{"problem": ""}',
+        b'{"problem": "", "gain": []}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_file_is_replaced(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = kept_in()
+    assert file is not None
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+    assert try_by("raise ImportError", monkeypatch) == Probed(gain=1.5)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_it_is_tried_each_time_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+    assert try_by(WORKS.replace("20.0", "10.0"), monkeypatch) == Probed(gain=3.0)
+
+
+def test_it_is_kept_at_home_where_no_other_place_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    try_by(WORKS, monkeypatch)
+    file = kept_in()
+    assert file is not None
+    assert file.parent == tmp_path / "home" / ".cache" / "circlemnist"
+    assert file.exists()
+
+
+def test_it_is_tried_where_there_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+
+
+def test_the_real_process_answers_wherever_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bfloat16_here: None
+) -> None:
+    """In a folder with a file that has the name of a module, and with a launcher's words."""
+    (tmp_path / "torch.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    found = probed()
+    assert found.usable
+    assert found.gain > 0
