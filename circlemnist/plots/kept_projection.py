@@ -50,7 +50,7 @@ def _digest(embeddings: Array, method: str, seed: int) -> str:
     """SHA-256 of everything that the points follow from, hexadecimal."""
     how = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}"
     digest = hashlib.sha256(how.encode())
-    digest.update(np.ascontiguousarray(embeddings))
+    digest.update(np.ascontiguousarray(embeddings).data)
     return digest.hexdigest()
 
 
