@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from circlemnist.cli.main import main
+from circlemnist.data.archives import SOURCES
 from circlemnist.models import bfloat16
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +73,12 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def set_mirrors(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
+    """Have every data set come from these folders on the web."""
+    for name, source in SOURCES.items():
+        monkeypatch.setitem(SOURCES, name, replace(source, mirrors=urls))
 
 
 def assert_one_line_error(result: Result, *words: str) -> None:

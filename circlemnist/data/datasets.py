@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from circlemnist.config import CLASSES, SIDE, Config
+from circlemnist.data.archives import SOURCES
 from circlemnist.data.download import DownloadError, download
 from circlemnist.data.idx import read_official_idx
 from circlemnist.errors import SettingError, UserError
@@ -154,23 +155,37 @@ def load_dataset(
         return _load_digits()
 
 
-def _load_idx(name: str, folder: Path, timeout: float, quiet: bool) -> Dataset:
-    from torchvision import datasets
+def load_test_split(name: str, folder: Path) -> Split:
+    """Load the test split of a data set alone, where it lies by itself; raises as `load_dataset`.
 
-    source = {
-        "mnist": datasets.MNIST,
-        "fashion-mnist": datasets.FashionMNIST,
-        "kmnist": datasets.KMNIST,
-    }[name]
-    raw = folder / source.__name__ / "raw"
+    Args:
+        name, folder: as for `load_dataset`.
+    """
+    if name in ("digits", "auto"):
+        return load_dataset(name, folder).test
+    return _split(*_read_idx(name, folder, slice(2, 4)))
+
+
+def _load_idx(name: str, folder: Path, timeout: float, quiet: bool) -> Dataset:
+    train_images, train_labels, test_images, test_labels = _read_idx(
+        name, folder, slice(4), timeout, quiet
+    )
+    return Dataset(name, _split(train_images, train_labels), _split(test_images, test_labels))
+
+
+def _read_idx(
+    name: str, folder: Path, wanted: slice, timeout: float = 15.0, quiet: bool = False
+) -> list[np.ndarray]:
+    """The arrays of some of the four files: images and labels of training, then of the test."""
+    source = SOURCES[name]
+    raw = folder / source.folder / "raw"
     arrays = []
-    for file, md5 in source.resources:
+    for file, md5 in source.resources[wanted]:
         path = raw / file
         if not path.exists():
             _fetch(path, [mirror + file for mirror in source.mirrors], md5, timeout, quiet)
         arrays.append(read_official_idx(path, md5))
-    train_images, train_labels, test_images, test_labels = arrays
-    return Dataset(name, _split(train_images, train_labels), _split(test_images, test_labels))
+    return arrays
 
 
 def _fetch(path: Path, urls: list[str], md5: str, timeout: float, quiet: bool) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from circlemnist.config import CLASSES, SIDE
 from circlemnist.errors import UserError
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.npz import read_npz
+from circlemnist.runs.npz import read_npz, write_npz
 from circlemnist.runs.run import Run
 from circlemnist.runs.whole_files import replacing, writing
 
@@ -58,7 +58,8 @@ def save_gallery(run: Run, gallery: Gallery, checkpoint: str | None) -> None:
         UserError: the folder cannot be written.
     """
     with writing(run.gallery_file), replacing(run.gallery_file) as temporary:
-        np.savez_compressed(temporary, checkpoint=np.array(checkpoint or ""), **vars(gallery))
+        arrays = {"checkpoint": np.array(checkpoint or ""), **vars(gallery)}
+        write_npz(temporary, arrays, packed=("labels", "images"))
 
 
 def load_gallery(run: Run, images: bool = False) -> Gallery:

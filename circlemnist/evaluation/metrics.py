@@ -20,7 +20,7 @@ from circlemnist.evaluation.similarity import COSINE, Similarity
 BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
-ARTICLE_THRESHOLD = 0.75
+ARTICLE_THRESHOLD = np.float32(0.75)
 ROC_POINTS = 300
 
 Similarities = NDArray[np.float32]
@@ -220,7 +220,7 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
     """Where the ROC curve crosses: the rate of either error, and the last threshold before."""
     sp, sn = pairs
 
-    def errors(threshold: float) -> tuple[float, float]:
+    def errors(threshold: np.float32) -> tuple[float, float]:
         false_reject = int(np.searchsorted(sp, threshold, "left")) / len(sp)
         # not as 1 - a share: rounded, that would be less than an equal share of `sp`
         false_accept = (len(sn) - int(np.searchsorted(sn, threshold, "left"))) / len(sn)
@@ -231,22 +231,23 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
         while high - low > 1:
             middle = (low + high) // 2
-            false_reject, false_accept = errors(float(scores[middle]))
+            false_reject, false_accept = errors(scores[middle])
             low, high = (middle, high) if false_reject <= false_accept else (low, middle)
         return low
 
     # the ROC curve has a point at each similarity: take the two on either side of the crossing
-    lenient: list[float] = []
-    strict: list[float] = []
+    # as float32 all along: looking up a float would copy all pairs as float64
+    lenient: list[np.float32] = []
+    strict: list[np.float32] = []
     for scores in (sp, sn):
         last = last_lenient(scores)
-        lenient.append(float(scores[last]))
-        strict += [float(scores[last + 1])] if last + 1 < len(scores) else []
+        lenient.append(scores[last])
+        strict += [scores[last + 1]] if last + 1 < len(scores) else []
     reject_0, accept_0 = errors(max(lenient))
     reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
     share = gap_0 / (gap_0 + gap_1)
-    return reject_0 + share * (reject_1 - reject_0), max(lenient)
+    return reject_0 + share * (reject_1 - reject_0), float(max(lenient))
 
 
 def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.data.datasets import Dataset, load_dataset, load_test_split
 from circlemnist.evaluation.gallery import Gallery, save_gallery
 from circlemnist.evaluation.known import operating_points
 from circlemnist.evaluation.measure import measure
@@ -56,8 +56,21 @@ class TrainedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The images it was trained with and is measured on."""
-        folder = Path(self.data_dir or self.config.data_dir)
-        return load_dataset(self.config.dataset, folder).used_by(self.config)
+        return load_dataset(self.config.dataset, self._data_folder).used_by(self.config)
+
+    @cached_property
+    def test_images(self) -> torch.Tensor:
+        """The images it is measured on, (N, 28, 28) uint8, without the training images, if it can.
+
+        Held-out images are among these.
+        """
+        if "dataset" in vars(self) or self.config.holdout:
+            return self.dataset.test.images
+        return load_test_split(self.config.dataset, self._data_folder).images
+
+    @property
+    def _data_folder(self) -> Path:
+        return Path(self.data_dir or self.config.data_dir)
 
     @cached_property
     def embedder(self) -> Embedder:

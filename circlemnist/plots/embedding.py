@@ -18,7 +18,7 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import embed
 from circlemnist.plots.captions import heading
-from circlemnist.plots.projection import native_dimensions, project
+from circlemnist.plots.kept_projection import project_run
 from circlemnist.plots.style import DOT, Array, Blank, Points, Style, Theme, shades
 
 WORST = 6  # mistakes whose image is shown beside their point
@@ -50,8 +50,8 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     if style.split != "test":
         parts.append(_of_training(trained))
     embeddings, labels, counted = zip(*parts, strict=True)
-    together, native = np.concatenate(embeddings), native_dimensions(trained.config)
-    positions, how = project(together, style.projection, trained.config.seed, native)
+    together = np.concatenate(embeddings)
+    positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
         Points(places, of_these, CLASS_NAMES[test.dataset], test.unseen)
         for of_these, places in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
@@ -80,7 +80,7 @@ def _mistakes(trained: TrainedRun) -> Mistakes:
     wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
-    return Mistakes(wrong, trained.dataset.test.images.numpy()[wrong[:WORST]])
+    return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
 
 
 def embedding_figure(

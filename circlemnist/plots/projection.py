@@ -4,16 +4,22 @@ import logging
 from typing import Any
 
 import numpy as np
+import torch
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
+from circlemnist.evaluation.metrics import nearest_others
+from circlemnist.evaluation.similarity import COSINE, DISTANCE
 from circlemnist.plots.kinds import PROJECTIONS
 from circlemnist.plots.style import Array
 
-NEIGHBORS = 30
-# Fewer than openTSNE's 250 and 500: of the 10 nearest test images of MNIST as many stay near.
-EXAGGERATED_ITERATIONS, ITERATIONS = 150, 250
+NEIGHBORS = 30  # of UMAP
+# Fewer than openTSNE's 30, 250 and 500: of the 10 nearest test images of MNIST as many stay near.
+PERPLEXITY, EXAGGERATED_ITERATIONS, ITERATIONS = 20, 100, 200
 FRAME_ITERATIONS = 100
+LARGE = 5_000  # points from which on a grid repels them faster than a tree does
+UNIT = 1e-4  # by which the length of a unit row may differ from 1
+LAYOUT = 2  # raised where the same embeddings and seed get other points than before
 
 
 def native_dimensions(config: Config) -> int:
@@ -39,7 +45,12 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
     if dim <= native:
         return np.pad(embeddings, ((0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     points = {"tsne": _tsne, "umap": _umap, "pca": _pca}[method](embeddings, seed)
-    return points, f"{PROJECTIONS[method]} of {dim}-D"
+    return points, described(method, dim)
+
+
+def described(method: str, dim: int) -> str:
+    """Return in words how embeddings of `dim` dimensions are projected by `method`."""
+    return f"{PROJECTIONS[method]} of {dim}-D"
 
 
 def project_frames(
@@ -62,22 +73,27 @@ def project_frames(
         return np.pad(embeddings, ((0, 0), (0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     if method == "pca":
         axes = _axes(embeddings[-1])
-        return (embeddings - embeddings[-1].mean(0)) @ axes, f"PCA of {dim}-D"
-    how = f"{PROJECTIONS[method]} of {dim}-D"
+        return (embeddings - embeddings[-1].mean(0)) @ axes, described(method, dim)
     frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1]))
-    return np.stack(frames[::-1]), how
+    return np.stack(frames[::-1]), described(method, dim)
 
 
 def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
     from openTSNE import TSNE
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     # it warns of any start that is not its own
     logging.getLogger("openTSNE").setLevel(logging.ERROR)
+    perplexity = min(PERPLEXITY, (len(embeddings) - 1) / 3)
+    indices, distances = _neighbors(embeddings, min(3 * PERPLEXITY, len(embeddings) - 1))
+    affinities = PerplexityBasedNN(
+        perplexity=perplexity, knn_index=PrecomputedNeighbors(indices, distances), n_jobs=-1
+    )
     options: dict[str, Any] = {
-        "perplexity": min(NEIGHBORS, (len(embeddings) - 1) / 3),
-        "negative_gradient_method": "bh",
+        "negative_gradient_method": "bh" if len(embeddings) < LARGE else "fft",
         "early_exaggeration_iter": EXAGGERATED_ITERATIONS,
         "n_iter": ITERATIONS,
         "random_state": seed,
@@ -89,7 +105,17 @@ def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
             "early_exaggeration_iter": 0,
             "n_iter": FRAME_ITERATIONS,
         }
-    return np.asarray(TSNE(**options).fit(embeddings))
+    return np.asarray(TSNE(**options).fit(embeddings, affinities))
+
+
+def _neighbors(embeddings: Array, k: int) -> tuple[Array, Array]:
+    """Indices (N, k) of the nearest others and the Euclidean distances to them, exactly."""
+    rows = torch.from_numpy(embeddings)
+    # a chord of the sphere follows from the cosine, which is one product of matrices
+    unit = bool(((rows.norm(dim=1) - 1).abs() < UNIT).all())
+    similarities, indices = nearest_others(rows, k, COSINE if unit else DISTANCE)
+    distances = (2 - 2 * similarities).clamp(min=0).sqrt() if unit else -similarities
+    return indices.numpy(), distances.double().numpy()
 
 
 def _umap(embeddings: Array, seed: int) -> Array:

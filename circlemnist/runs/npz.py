@@ -1,8 +1,8 @@
-"""Reading arrays from `.npz` files that may be damaged, or not ours."""
+"""Arrays in `.npz` files: written soon, and read from those that may be damaged, or not ours."""
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +23,18 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         raise ValueError(str(error)) from error
     except zipfile.BadZipFile as error:
         raise ValueError("no archive of arrays") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection[str]) -> None:
+    """Write arrays by their names, those in `packed` compressed, as soon as that can be.
+
+    Numbers with random last digits do not get smaller, and images hardly smaller by more effort.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with zipfile.ZipFile(path, "w", compresslevel=1) as file:
+        for name, array in arrays.items():
+            file.compression = zipfile.ZIP_DEFLATED if name in packed else zipfile.ZIP_STORED
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

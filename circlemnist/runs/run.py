@@ -56,6 +56,10 @@ class Run:
     plots = In("plots")
     tensorboard = In("tensorboard")
 
+    def projection_file(self, of: str) -> Path:
+        """Return the path of the points of a projection, kept by the name of what they are of."""
+        return self.folder / f"projection-{of}.npz"
+
     def config(self) -> Config:
         """Read the settings of the run.
 

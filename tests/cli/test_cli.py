@@ -11,7 +11,6 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from torchvision import datasets
 
 from circlemnist import __version__
 from circlemnist.cli.main import main
@@ -20,14 +19,13 @@ from circlemnist.cli.report import MEANINGS
 from circlemnist.config import Config
 from circlemnist.evaluation.measures import OF_UNSEEN
 from circlemnist.plots.kinds import KINDS
-from tests.conftest import ROOT, assert_one_line_error, invoke
+from tests.conftest import ROOT, assert_one_line_error, invoke, set_mirrors
 
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for source in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
-        monkeypatch.setattr(source, "mirrors", ["http://127.0.0.1:9/"])
+    set_mirrors(monkeypatch, "http://127.0.0.1:9/")
 
 
 def dry_run(*args: object) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import io
+import shutil
 import socket
 import threading
 import time
@@ -18,10 +19,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
+from circlemnist.data.archives import SOURCES
 from circlemnist.data.batches import balanced_batches, batches
-from circlemnist.data.datasets import Dataset, Split, load_dataset
+from circlemnist.data.datasets import Dataset, Split, load_dataset, load_test_split
 from circlemnist.data.download import CHUNK, DownloadError, download
 from circlemnist.errors import SettingError, UserError
+from tests.conftest import set_mirrors
 
 Serve = Callable[..., str]
 
@@ -77,7 +80,7 @@ def files(folder: Path) -> list[Path]:
 def test_download_gives_the_official_images(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist_archives: Path
 ) -> None:
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [serve()])
+    set_mirrors(monkeypatch, serve())
     dataset = load_dataset("mnist", tmp_path, quiet=True)
     assert dataset.train.images.shape == (60_000, 28, 28)
     assert dataset.test.images.shape == (10_000, 28, 28)
@@ -105,7 +108,7 @@ def test_download_gives_the_official_images(
 def test_failed_download_says_why_and_leaves_nothing(
     fault: str, words: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [serve(fault)])
+    set_mirrors(monkeypatch, serve(fault))
     started = time.monotonic()
     with pytest.raises(DownloadError, match=words) as caught:
         load_dataset("mnist", tmp_path, quiet=True, timeout=0.5)
@@ -118,7 +121,7 @@ def test_failed_download_says_why_and_leaves_nothing(
 def test_second_mirror_serves_where_the_first_fails(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [serve("truncated"), serve()])
+    set_mirrors(monkeypatch, serve("truncated"), serve())
     assert len(load_dataset("mnist", tmp_path, quiet=True).train) == 60_000
     assert len(files(tmp_path)) == 4
 
@@ -181,8 +184,7 @@ def test_no_bar_where_quiet_is_wanted_or_nobody_looks(
 @pytest.fixture
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Point every data set at a port of this machine where nothing listens."""
-    for source in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
-        monkeypatch.setattr(source, "mirrors", ["http://127.0.0.1:9/"])
+    set_mirrors(monkeypatch, "http://127.0.0.1:9/")
 
 
 @pytest.mark.usefixtures("no_server")
@@ -420,3 +422,24 @@ def test_batches_are_a_random_order_without_repeats() -> None:
     other = batches(103, 10, torch.Generator().manual_seed(1))
     assert torch.equal(order, again)
     assert not torch.equal(order, other)
+
+
+def test_test_split_alone_needs_no_training_images(mnist_archives: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for archive in mnist_archives.glob("t10k-*.gz"):
+        shutil.copy(archive, raw)
+    split = load_test_split("mnist", tmp_path)
+    assert split.images.shape == (10_000, 28, 28)
+    assert split.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert torch.equal(
+        load_test_split("digits", tmp_path).images, load_dataset("digits", tmp_path).test.images
+    )
+
+
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_archives_are_those_of_torchvision(name: str) -> None:
+    ours = SOURCES[name]
+    theirs = getattr(datasets, ours.folder)
+    assert list(ours.mirrors) == theirs.mirrors
+    assert list(ours.resources) == theirs.resources

@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from torchvision import datasets
 
+from circlemnist.data.archives import SOURCES
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.data.datasets import load_dataset
 from tests.conftest import invoke
@@ -33,7 +35,7 @@ def test_kin_train_by_default_and_are_measured(
         content = gzip.compress(head + array.byte().numpy().tobytes())
         (raw / file).write_bytes(content)
         resources.append((file, hashlib.md5(content, usedforsecurity=False).hexdigest()))
-    monkeypatch.setattr(SETS[name], "resources", resources)
+    monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], resources=resources))
     args = ("--dataset", name, "--data-dir", tmp_path, "--outputs", tmp_path, "--name", "run")
     result = invoke("train", *args, "--epochs", 6, "--quiet")
     assert result.exit_code == 0, result.output

@@ -43,3 +43,15 @@ def test_few_dimensions_are_not_projected(dim: int) -> None:
     points, how = project(embeddings, "tsne", 0)
     np.testing.assert_array_equal(points[:, :dim], embeddings)
     assert how == f"{dim}-D"
+
+
+def test_nearest_are_by_distance_off_the_sphere() -> None:
+    """A ray, whose points differ in length alone, and so in no cosine."""
+    lengths = (
+        np.repeat([1.0, 40.0], 50)[:, None] + np.random.default_rng(0).normal(size=(100, 1)) / 9
+    )
+    embeddings = (lengths * np.eye(8)[0]).astype(np.float32)
+    points, _ = project(embeddings, "tsne", seed=0, native=2)
+    nearest = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(nearest, np.inf)
+    assert ((nearest.argmin(1) < 50) == (np.arange(100) < 50)).mean() > 0.95

@@ -89,7 +89,7 @@ def pad_of(trained: TrainedRun) -> Pad | str:
     seen = trained.evaluation.seen
     points = trained.test_points
     strangers = without_own_class(points, points, trained.similarity)
-    box, pen = hand(trained.dataset.test.images.numpy())
+    box, pen = hand(trained.test_images.numpy())
     return Pad(
         network=network,
         views=SHIFTED_VIEWS[: trained.config.views],

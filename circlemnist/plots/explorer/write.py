@@ -13,7 +13,8 @@ from circlemnist.plots.captions import heading, snapshot_captions
 from circlemnist.plots.explorer.pad import pad_of
 from circlemnist.plots.explorer.page import explorer_html
 from circlemnist.plots.explorer.space import Frames, Space
-from circlemnist.plots.projection import native_dimensions, project, project_frames
+from circlemnist.plots.kept_projection import project_run
+from circlemnist.plots.projection import native_dimensions, project_frames
 from circlemnist.plots.style import Points, Style
 from circlemnist.runs.whole_files import write_text, writing
 
@@ -37,7 +38,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
     ]
     embeddings = torch.from_numpy(arrays.embeddings)
     native = native_dimensions(config)
-    positions, how = project(arrays.embeddings, style.projection, config.seed, native)
+    positions, how = project_run(trained, arrays.embeddings, style.projection)
     frames = None
     if trained.has_snapshots:
         seen = trained.snapshots
@@ -52,7 +53,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
     space = Space(
         points=Points(positions[:, :2], arrays.labels, names),
         predicted=np.where(evaluation.seen, arrays.neighbor_labels[:, 0], arrays.labels),
-        images=trained.dataset.test.images.numpy(),
+        images=trained.test_images.numpy(),
         directions=trained.directions(embeddings).numpy(),
         neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
         boundary=boundary_of(config).lines(),

@@ -1,0 +1,25 @@
+"""Files of arrays."""
+
+from pathlib import Path
+
+import numpy as np
+
+from circlemnist.runs.npz import read_npz, write_npz
+
+
+def test_arrays_come_back_and_those_to_pack_are_smaller(tmp_path: Path) -> None:
+    path, large = tmp_path / "arrays.npz", tmp_path / "large.npz"
+    arrays = {"name": np.array("é"), "plain": np.arange(6.0).reshape(2, 3), "zeros": np.zeros(9999)}
+    write_npz(path, arrays, packed=["zeros"])
+    found = read_npz(path, list(arrays))
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+    write_npz(large, arrays, packed=[])
+    assert path.stat().st_size < 0.1 * large.stat().st_size
+
+
+def test_the_same_arrays_are_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_npz(tmp_path / name, {"a": np.arange(5)}, packed=["a"])
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
