@@ -120,7 +120,7 @@ class Blank:
             figure = Figure(figsize=(width, height), layout="constrained")
             title = figure.suptitle(self.title)
             while (share := title.get_window_extent().width / figure.bbox.width) > TITLE_SHARE:
-                title.set_fontsize(title.get_fontsize() * TITLE_SHARE / share)
+                title.set_fontsize(float(title.get_fontsize()) * TITLE_SHARE / share)
             yield figure
 
 
