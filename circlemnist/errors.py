@@ -26,6 +26,23 @@ class SettingError(UserError, ValueError):
         return type(self), (self.name, self.problem)
 
 
+class Unwritten(UserError):
+    """A checkpoint could not be written; the older one is as it was.
+
+    Args:
+        reason: what could not be written, and why.
+        run: name of the run, which goes on from there.
+    """
+
+    def __init__(self, reason: str, run: str) -> None:
+        super().__init__(f"{reason}; make room, then continue with `resume` {run}")
+        self.reason, self.run = reason, run
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """How it is sent to another process: by what it is made of."""
+        return type(self), (self.reason, self.run)
+
+
 class Lost(UserError):
     """Another process of those that train together has ended, or cannot be reached.
 

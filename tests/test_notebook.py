@@ -39,9 +39,11 @@ def test_what_is_kept_of_the_outputs_are_pictures() -> None:
 
 def test_first_cell_installs_the_program_where_it_is_not() -> None:
     first, *others = code(read())
-    condition, command = first.source.split("\n", 5)[5].splitlines()[:2]
+    condition, source, command = first.source.split("\n", 5)[5].splitlines()[:3]
     assert condition == 'if importlib.util.find_spec("circlemnist") is None:'
-    assert command == "    %pip install --quiet circlemnist"
+    assert source == '    source = ".." if Path("../pyproject.toml").exists() else "circlemnist"'
+    assert command == "    %pip install --quiet {source}"
+    assert (ROOT / "docs" / "../pyproject.toml").exists()
     assert not any("pip install" in cell.source for cell in others)
 
 

@@ -29,6 +29,7 @@ def train(
     name: str | None = None,
     outputs: str | Path = "outputs",
     resume: str | Path | None = None,
+    tensorboard: bool = False,
     quiet: bool = False,
     **settings: Any,
 ) -> LoadedRun:
@@ -42,6 +43,7 @@ def train(
         name: of the run; by default the time, the loss, gamma and m, and unseen classes.
         outputs: the folder of runs.
         resume: a run to continue, by its name or folder.
+        tensorboard: whether event files are kept in the run, too; needs the package tensorboard.
         quiet: no progress.
         settings: the flags of the command, such as `gamma`, `dataset` or `batch_size`; of a run to
             continue `data_dir` and `device` alone.
@@ -50,7 +52,7 @@ def train(
         TypeError: there is no such setting.
         SettingError: a setting is out of its limits, or changes nothing beside the others.
         UserError: a file, the data, the device or the folder is not usable, another process trains
-            the run, or the loss is no longer finite.
+            the run, the loss is no longer finite, or a package that is needed is not there.
         KeyboardInterrupt: it was told to stop; every step that it has done is kept, and the message
             says how to go on.
     """
@@ -66,7 +68,8 @@ def train(
         given = {key: value for key, value in others.items() if value is not None}
         resolved = _resumed(run.config(), {**settings, **given})
     try:
-        run, _ = train_run(resolved, folder, name, run, Audience(mode_for(quiet), to_stderr))
+        audience = Audience(mode_for(quiet), to_stderr, tensorboard)
+        run, _ = train_run(resolved, folder, name, run, audience)
     except Interrupted as interrupted:
         again = f"circlemnist.train(resume={str(interrupted.run.folder)!r})"
         raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None

@@ -162,8 +162,7 @@ def draw_plane(
         places = [1.12 * mean / max(float(np.linalg.norm(mean)), 1e-6) for mean in means]
     else:
         axes.set_axis_off()
-        # above the cluster, whatever its few outliers do
-        places = [np.array([np.median(g[:, 0]), np.quantile(g[:, 1], 0.95)]) for g in groups]
+        places = [above(group) for group in groups]
     width = np.ptp(positions, axis=0).max()
     _write_labels(axes, places, [points.names[label] for label in classes], width, theme)
     if mistakes is not None:
@@ -171,6 +170,14 @@ def draw_plane(
         axes.scatter(*wrong.T, **_ring(theme))
         worst = wrong[: len(mistakes.images)]
         _show_images(axes, worst, mistakes.images, [*positions, *places], width, theme)
+
+
+def above(cluster: Array) -> Array:
+    """Return the place (2,) above a cluster (N, 2), whatever its outliers do."""
+    middle = np.median(cluster, axis=0)
+    away = np.abs(cluster[:, 1] - middle[1])
+    near = cluster[away <= 4 * np.median(away), 1]  # of a Gaussian, nearly all
+    return np.array([middle[0], np.quantile(near, 0.95)])
 
 
 def _ring(theme: Theme) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from circlemnist.plots.kinds import WIDTH
 
 Array = NDArray[Any]
 DOT = 9  # of a legend, in points
+TITLE_SHARE = 0.98  # of the width of a figure, at most
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class Blank:
     def figure(self, width: float, height: float) -> Iterator[Figure]:
         """Give an empty figure of that size in inches, whose text is read at 800 px.
 
+        A title that is wider than the figure is written smaller.
+
         What is drawn within the block has the colours of the theme, and keeps them after it.
         """
         papers = ("figure.facecolor", "axes.facecolor")
@@ -115,7 +118,9 @@ class Blank:
         }
         with rc_context(settings):
             figure = Figure(figsize=(width, height), layout="constrained")
-            figure.suptitle(self.title)
+            title = figure.suptitle(self.title)
+            while (share := title.get_window_extent().width / figure.bbox.width) > TITLE_SHARE:
+                title.set_fontsize(float(title.get_fontsize()) * TITLE_SHARE / share)
             yield figure
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from circlemnist.errors import UserError
+from circlemnist.errors import Unwritten, UserError
 from circlemnist.runs.whole_files import write_bytes
 
 FORMAT = 4
@@ -30,17 +30,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (of tensors, numbers, strings and containers of them) to `path`, atomically.
 
     Raises:
-        UserError: the file cannot be written; an older one of that name is left as it was.
+        Unwritten: the file cannot be written; an older one of that name is left as it was.
     """
     archive = io.BytesIO()
     torch.save(state, archive)
     try:
         write_bytes(path, sealed(archive.getvalue()))
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; make room, then continue "
-            f"with `resume` {path.parent.name}"
-        ) from error
+        reason = f"cannot write {path}: {error.strerror}"
+        raise Unwritten(reason, path.parent.name) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -58,19 +58,25 @@ class Progress:
             return
         self.shown = now
         with unread_is_fine(sys.stderr):
-            if self.bar is None:
-                self.bar = tqdm(
-                    total=self.images, dynamic_ncols=True, leave=False, mininterval=0, position=0
-                )
-            elif self.bar.n == self.images:
+            if self.bar is not None and self.bar.n == self.images:
                 self.bar.reset()
             loss, mean_sp, mean_sn, _ = values.tolist()
-            rate = self.bar.format_dict["rate"] or 0.0
-            self.bar.bar_format = (
+            rate = 0.0 if self.bar is None else self.bar.format_dict["rate"] or 0.0
+            shown = (
                 f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
                 f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
                 f"{rate:,.0f} images/s"
             )
+            if self.bar is None:  # shown as soon as it is made
+                self.bar = tqdm(
+                    total=self.images,
+                    bar_format=shown,
+                    dynamic_ncols=True,
+                    leave=False,
+                    mininterval=0,
+                    position=0,
+                )
+            self.bar.bar_format = shown
             self.bar.update(step * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:

@@ -26,12 +26,13 @@ TINY: dict[str, Any] = {"dataset": "digits", "net": "tiny", "epochs": 1}
 def test_run_is_that_of_the_command_and_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = circlemnist.train(m=0.1, name="here", outputs=tmp_path, **TINY)
+    run = circlemnist.train(m=0.1, name="here", outputs=tmp_path, tensorboard=True, **TINY)
     assert capsys.readouterr().out.startswith("epoch 1/1  loss ")
     flags = [f"--{name}={value}" for name, value in TINY.items()]
     invoke("train", "--m", 0.1, "--name", "there", "--outputs", tmp_path, *flags)
     assert fingerprint(tmp_path / "here") == fingerprint(tmp_path / "there")
     assert run.run.folder == (tmp_path / "here").resolve()
+    assert list(run.run.tensorboard.glob("events.*"))
     assert run.metrics == json.loads((tmp_path / "here" / "eval.json").read_text())["metrics"]
     assert run.predict(run.gallery_images[:2])[0].of == 20
     capsys.readouterr()

@@ -1,5 +1,6 @@
 """A worker of a sweep, in this process."""
 
+import errno
 import json
 from multiprocessing import Pipe
 from pathlib import Path
@@ -34,3 +35,20 @@ def test_test_images_are_compared_with_all_and_held_out_ones_with_some(
         assert worker.answer(Job(config, tmp_path, f"cell{holdout}")).kind == "done"
         report = json.loads((tmp_path / f"cell{holdout}" / "eval.json").read_text())
         assert report["gallery"] == gallery
+
+
+def test_full_disk_asks_for_the_command_of_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run in its cell is not continued by itself."""
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("circlemnist.runs.checkpoint.write_bytes", full)
+    config = Config(dataset="digits", net="tiny", epochs=1)
+    answer = Worker(Pipe()[0], StopSignals()).answer(Job(config, tmp_path, "cell"))
+    path = tmp_path / "cell" / "last.pt"
+    mend = "make room, then give the same command of the sweep again"
+    expected = f"cannot write {path}: No space left on device; {mend}"
+    assert (answer.kind, answer.words) == ("error", expected)

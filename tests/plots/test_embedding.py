@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox
 
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.plots.embedding import Mistakes, draw, embedding_figure
+from circlemnist.plots.embedding import Mistakes, above, draw, embedding_figure
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import Points, Style
 from tests.plots.figures import BLANK, DIGITS, cloud
@@ -96,3 +96,13 @@ def test_nothing_is_clipped_at_the_edges() -> None:
             box = text.get_window_extent()
             assert edge.x0 <= box.x0 <= box.x1 <= edge.x1, text
             assert edge.y0 <= box.y0 <= box.y1 <= edge.y1, text
+
+
+@pytest.mark.parametrize("strays", [0, 3])
+def test_name_is_right_above_its_cluster_though_some_points_are_elsewhere(strays: int) -> None:
+    cluster = np.random.default_rng(0).normal(size=(33, 2))
+    lost = np.tile([[5.0, 40.0]], (strays, 1))
+    x, y = above(np.concatenate([cluster, lost]))
+    assert abs(x) < 0.5
+    assert 1 < y < 2.5
+    assert above(cluster[:1]).tolist() == cluster[0].tolist()

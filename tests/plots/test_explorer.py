@@ -64,6 +64,13 @@ def test_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(invoke("explore", "--outputs", tmp_path), "train one first")
 
 
+def test_page_has_a_name_that_a_browser_opens(finished_run: Path, tmp_path: Path) -> None:
+    """It is refused ahead of the work."""
+    wrong = invoke("explore", finished_run, "--out", tmp_path / "page.txt")
+    assert_one_line_error(wrong, "cannot write the page into", "must end in .html")
+    assert not (tmp_path / "page.txt").exists()
+
+
 def counts(page: Page) -> list[int]:
     """How many points of each class are let through, where the class is shown."""
     found: list[int] = page.ask(

@@ -9,6 +9,7 @@ from PIL import Image
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import THEME_NAMES
 from circlemnist.plots.style import THEMES, Blank
+from tests.plots.figures import boxes_of
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
@@ -22,6 +23,15 @@ def test_themes_colour_paper_and_ink(theme: str, tmp_path: Path) -> None:
     picture = Image.open(tmp_path / "a.png")
     assert picture.size == (400, 300)
     assert "#{:02x}{:02x}{:02x}".format(*picture.convert("RGB").getpixel((0, 0))) == colors.paper
+
+
+@pytest.mark.parametrize(("letters", "size"), [(30, 14), (60, None)])
+def test_title_is_as_large_as_fits(letters: int, size: int | None) -> None:
+    with Blank("digits\n" + "m" * letters, THEMES["light"]).figure(8, 7) as figure:
+        title = figure._suptitle
+    (box,) = boxes_of(figure, [title])
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert title.get_fontsize() == size if size else box.width > 0.9 * figure.bbox.width
 
 
 def test_every_theme_that_is_offered_is_there() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Callable
 
 import pytest
@@ -121,6 +122,7 @@ def test_bar_is_as_wide_as_the_terminal_and_goes_away(monkeypatch: pytest.Monkey
         shown = terminal.getvalue().split("\r")[-1]
         assert f"batch {step}/10" in shown
         assert len(shown) == width
+    assert not re.search(r"\d%|it/s", terminal.getvalue())  # nor is tqdm's own bar seen
     progress.close()
     left.close()
     *_, gone, end = terminal.getvalue().split("\r")

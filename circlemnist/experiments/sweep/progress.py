@@ -80,13 +80,18 @@ class SweepProgress:
         if self._mode != "bar":
             return
         best = "" if self._best is None else f"best {self._metric} {self._written(self._best)}"
+        shown = f"cell {self._done}/{self._total} |{{bar}}| {best} {{elapsed}}<{{remaining}}"
         with unread_is_fine(sys.stderr):
-            if self._bar is None:
+            if self._bar is None:  # shown as soon as it is made
                 self._bar = tqdm(
-                    total=self._total, dynamic_ncols=True, leave=False, position=0, miniters=1
+                    total=self._total,
+                    initial=self._done,
+                    bar_format=shown,
+                    dynamic_ncols=True,
+                    leave=False,
+                    position=0,
+                    miniters=1,
                 )
-            self._bar.bar_format = (
-                f"cell {self._done}/{self._total} |{{bar}}| {best} {{elapsed}}<{{remaining}}"
-            )
+            self._bar.bar_format = shown
             self._bar.update(self._done - self._bar.n)
             self._bar.refresh()

@@ -12,7 +12,7 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.errors import UserError
+from circlemnist.errors import Unwritten, UserError
 from circlemnist.experiments.train import Training, environment
 from circlemnist.runs.lock import locked
 from circlemnist.runs.new_run import create_run
@@ -115,6 +115,9 @@ class Worker:
             return Answer("done", self._train(job))
         except Diverged as error:
             return Answer("failed", {}, str(error))
+        except Unwritten as error:
+            mend = "make room, then give the same command of the sweep again"
+            return Answer("error", {}, f"{error.reason}; {mend}")
         except UserError as error:
             return Answer("error", {}, f"{job.name}: {error}")
 

@@ -59,13 +59,13 @@ class Pad:
         scale = float(np.abs(self.embeddings).max()) or 1.0
         return {
             "layers": self.network.layers,
-            "numbers": _base64(self.network.numbers),
+            "numbers": in_base64(self.network.numbers.tobytes()),
             "views": self.views,
             "unit": self.unit,
             "box": self.box,
             "pen": self.pen,
             "indices": self.indices.tolist(),
-            "embeddings": _base64((self.embeddings / scale).astype("<f2")),
+            "embeddings": in_base64((self.embeddings / scale).astype("<f2").tobytes()),
             "scale": scale,
             "similarity": self.similarity,
             "threshold": self.threshold,
@@ -122,5 +122,6 @@ def hand(images: Array) -> tuple[int, float]:
     return box, min(pen, WIDEST_PEN * box)
 
 
-def _base64(array: Array) -> str:
-    return base64.b64encode(array.tobytes()).decode()
+def in_base64(content: bytes) -> str:
+    """Return bytes as text that a page carries."""
+    return base64.b64encode(content).decode()

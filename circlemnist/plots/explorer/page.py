@@ -1,6 +1,5 @@
 """Bokeh's plots and the page around them, as one HTML file."""
 
-import base64
 import io
 import json
 from importlib.resources import files
@@ -14,7 +13,7 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.plots.explorer.pad import Pad
+from circlemnist.plots.explorer.pad import Pad, in_base64
 from circlemnist.plots.explorer.plots import draw_plots
 from circlemnist.plots.explorer.space import Space
 from circlemnist.plots.style import Array, Theme
@@ -40,7 +39,7 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
         "predicted": space.predicted.tolist(),
         "neighbors": space.neighbors.ravel().tolist(),
         "captions": [] if frames is None else list(frames.captions),
-        "frames": _base64(moving),
+        "frames": in_base64(moving),
     }
     here = files("circlemnist.plots.explorer")
     pad = space.pad if isinstance(space.pad, Pad) else None
@@ -75,7 +74,7 @@ def _sprite(images: Array, theme: Theme) -> str:
     content = io.BytesIO()
     # the most that can be would take nine times as long, for a page smaller by a few hundredths
     picture.save(content, "png", bits=4, compress_level=6)
-    return _base64(content.getvalue())
+    return in_base64(content.getvalue())
 
 
 def _shades(theme: Theme) -> bytes:
@@ -87,7 +86,3 @@ def _shades(theme: Theme) -> bytes:
 def _json(content: dict[str, Any]) -> str:
     """As text for a script of the page, which a closing tag within would end."""
     return json.dumps(content).replace("</", "<\\/")
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()

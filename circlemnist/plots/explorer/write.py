@@ -14,6 +14,7 @@ from circlemnist.plots.explorer.pad import pad_of
 from circlemnist.plots.explorer.page import explorer_html
 from circlemnist.plots.explorer.space import Frames, Space
 from circlemnist.plots.kept_projection import project_run
+from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.projection import native_dimensions, project_frames
 from circlemnist.plots.style import Points, Style
 from circlemnist.runs.whole_files import write_text, writing
@@ -28,8 +29,11 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         out: where it goes; None for `explorer.html` in the run's `plots/`.
 
     Raises:
-        UserError: the run, the data or the device is not usable, or the page cannot be written.
+        UserError: the run, the data or the device is not usable, or the page cannot be written, or
+            not into a file of that name.
     """
+    path = out or trained.run.plots / "explorer.html"
+    check_suffix(path, [".html"], "write the page")
     evaluation, config = trained.evaluation, trained.config
     arrays = evaluation.arrays
     names = [
@@ -61,7 +65,6 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         pad=pad_of(trained),
     )
     title = heading(trained, evaluation.counted_all, f"{how}, ").replace("\n", ", ")
-    path = out or trained.run.plots / "explorer.html"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, explorer_html(space, title, style.theme))
