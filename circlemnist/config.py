@@ -139,7 +139,7 @@ class Config:
         0,
         "P of batches of P classes and K = batch size / P images of each; 0 for a random order",
         least=0,
-        most=max(TURNS.values()) * CLASSES + CLASSES**2 + MOST_INVENTED,
+        most=500_000,
     )
     holdout: int = _setting(
         0,
@@ -181,8 +181,8 @@ class Config:
         p = self.classes_per_batch
         if p == 1:
             raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
-        pairs = self.halves * CLASSES * (CLASSES - 1)
-        most_classes = TURNS[self.turned] * CLASSES + pairs + self.invented
+        of_turns = TURNS[self.turned] * CLASSES
+        most_classes = of_turns + self.halves * of_turns * (of_turns - 1) + self.invented
         if p > most_classes:
             raise SettingError(
                 "classes_per_batch", f"must be ≤ {most_classes}, the classes there are, not {p}"

@@ -1,19 +1,21 @@
 """Halves of two images as one, as classes of their own: shapes to learn that no class has."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
-from circlemnist.config import CLASSES, SIDE
+from circlemnist.config import CLASSES, SIDE, TURNS
 from circlemnist.data.datasets import Split
+
+LABELS = CLASSES * max(TURNS.values())  # of images in all their turns: 0 to this
 
 
 def halves(split: Split, first_label: int, seed: int) -> Split:
     """Return as many images, the upper half of each above the lower half of one of another class.
 
     Args:
-        split: of two classes or more.
-        first_label: the label of class a above class b is this + 10·a + b.
+        split: of two classes or more, labels below `LABELS`.
+        first_label: the label of class a above class b is this + `LABELS`·a + b.
         seed: of which lower half each upper half is given; the same seed gives the same images.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -24,9 +26,10 @@ def halves(split: Split, first_label: int, seed: int) -> Split:
         lower[upper] = others[torch.randint(len(others), (len(upper),), generator=generator)]
     images = split.images.clone()
     images[:, SIDE // 2 :] = split.images[lower, SIDE // 2 :]
-    return Split(images, first_label + CLASSES * split.labels + split.labels[lower])
+    return Split(images, first_label + LABELS * split.labels + split.labels[lower])
 
 
-def pairs_of(classes: Sequence[int], first_label: int) -> set[int]:
+def pairs_of(classes: Iterable[int], first_label: int) -> set[int]:
     """Return the labels that `halves` gives images of these classes."""
-    return {first_label + CLASSES * a + b for a in classes for b in classes if a != b}
+    classes = set(classes)
+    return {first_label + LABELS * a + b for a in classes for b in classes if a != b}
