@@ -16,7 +16,7 @@ from circlemnist.plots.kinds import WIDTH
 
 Array = NDArray[Any]
 DOT = 9  # of a legend, in points
-TITLE_SHARE = 0.98  # of the width of a figure, at most
+TITLE_SHARE = 0.92  # of the width of a figure, at most: letters are wider in small pictures
 
 
 @dataclass(frozen=True)
