@@ -55,8 +55,8 @@ def predict(
     Fashion-MNIST and KMNIST it is taken as it is.
 
     Each line has the class, how many of the 20 nearest training images have it, how alike the
-    nearest is, and whether the picture is known: nearer than the threshold for --far, which was
-    taken on test images.
+    nearest is, how typical it is of any class, and whether that is known: more than the threshold
+    for --far, which was taken on test images.
 
     \b
     Examples:
@@ -114,4 +114,6 @@ def in_words(prediction: "Prediction", loaded: "LoadedRun") -> str:
     similarity = loaded.similarity
     alike = f"{similarity.name} {similarity.sign * prediction.similarity:.3f}"
     verdict = "known" if prediction.known else "unknown"
-    return f"{prediction.name}  {prediction.agree}/{prediction.of}  {alike}  {verdict}"
+    agree = f"{prediction.agree}/{prediction.of}"
+    typical = f"typicality {prediction.typicality:.3f}"
+    return f"{prediction.name}  {agree}  {alike}  {typical}  {verdict}"

@@ -67,7 +67,8 @@ def _seen(loaded: LoadedRun, read: Sequence[tuple[str, Read]], threshold: float)
     """What is seen of pictures that could be read, by the names of their files."""
     if not read:
         return []
-    found = loaded.nearest(np.stack([pixels for _, (_, pixels) in read]), loaded.asked)
-    predictions = loaded.verdicts(found, threshold)
+    images = np.stack([pixels for _, (_, pixels) in read])
+    found = loaded.nearest(images, loaded.asked)
+    predictions = loaded.verdicts(found, loaded.typicality(images), threshold)
     rows = zip(read, found.indices, found.labels, found.similarities, predictions, strict=True)
     return [Seen(name, *one, *of) for (name, one), *of in rows]

@@ -22,11 +22,13 @@ class Gallery:
     Attributes:
         embeddings: (G, D) float32, unit rows if they are compared by cosine.
         labels: (G,) int64.
+        subspaces: (C, K, F) float16, those of the classes in `class_subspaces`.
         images: (G, 28, 28) uint8; None where they were not read.
     """
 
     embeddings: NDArray[Any]
     labels: NDArray[Any]
+    subspaces: NDArray[Any]
     images: NDArray[Any] | None = None
 
     def check(self) -> None:
@@ -40,6 +42,10 @@ class Gallery:
             and size > 0
             and np.isfinite(self.embeddings).all()
             and 0 <= self.labels.min() <= self.labels.max() < CLASSES
+            and self.subspaces.dtype == np.float16
+            and self.subspaces.ndim == 3
+            and len(self.subspaces) == CLASSES
+            and np.isfinite(self.subspaces).all()
         )
         images = self.images
         if images is not None:
@@ -74,14 +80,16 @@ def load_gallery(run: Run, images: bool = False) -> Gallery:
     mend = f"`eval {run.folder}` writes it"
     if not run.gallery_file.exists():
         raise UserError(f"{run.folder.name} has no gallery to compare with: {mend}")
-    names = ["embeddings", "labels", *(["images"] if images else [])]
+    names = ["embeddings", "labels", "subspaces", *(["images"] if images else [])]
     try:
         found = read_npz(run.gallery_file, ["checkpoint", *names])
         of = str(found.pop("checkpoint"))
         gallery = Gallery(**found)
         gallery.check()
     except (ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{run.gallery_file} is damaged: {mend} again") from error
+        raise UserError(
+            f"{run.gallery_file} is damaged or of an older version: {mend} again"
+        ) from error
     if of != checksum(run.checkpoint_file):
         raise UserError(f"{run.gallery_file} is of another checkpoint: {mend} again")
     return gallery

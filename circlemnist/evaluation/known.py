@@ -1,4 +1,4 @@
-"""Is the class of an image in the gallery? Thresholds on how alike the nearest one is.
+"""Is the class of an image in the gallery? Thresholds on how typical of a class it is.
 
 They are taken on images that the network was not trained on; training images lie closer to their
 class than any other will.
@@ -7,38 +7,36 @@ class than any other will.
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from circlemnist.config import CLASSES
-from circlemnist.evaluation.gallery import Gallery
 from circlemnist.evaluation.metrics import blocks
 from circlemnist.evaluation.points import OperatingPoint
-from circlemnist.evaluation.results import Arrays
 from circlemnist.evaluation.similarity import Similarity
 
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def operating_points(
-    gallery: Gallery, arrays: Arrays, unseen: Sequence[int], similarity: Similarity
+    typicality: Tensor, labels: Tensor, unseen: Sequence[int]
 ) -> tuple[OperatingPoint, ...]:
     """Return the threshold for each of `RATES`, and what it gets wrong.
 
     Images whose class the gallery lacks are those of `unseen` classes. Where there are none, each
-    image measured is one in turn: it is compared with the gallery without its own class.
+    image measured is one in turn: its own class is taken for one that the gallery lacks.
 
     Args:
-        arrays: of the images measured, compared with the whole gallery.
+        typicality: (N, C) float, of each class; of those that the gallery lacks 0.
+        labels: (N,) int64.
     """
-    of_unseen = np.isin(arrays.labels, unseen)
-    scores = torch.from_numpy(arrays.neighbor_similarities[:, 0])
+    of_unseen = torch.isin(labels, torch.tensor(unseen, dtype=labels.dtype))
+    scores = typicality.max(1).values
     known, strangers = scores[~of_unseen], scores[of_unseen]
     if not len(strangers):
-        queries = torch.from_numpy(arrays.embeddings), torch.from_numpy(arrays.labels)
-        others = torch.from_numpy(gallery.embeddings), torch.from_numpy(gallery.labels)
-        strangers = without_own_class(queries, others, similarity)
+        own = F.one_hot(labels, typicality.shape[1]).bool()
+        strangers = typicality.masked_fill(own, 0).max(1).values
     points = []
     for rate in RATES:
         bound = threshold(strangers, rate)

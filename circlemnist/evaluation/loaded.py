@@ -27,6 +27,7 @@ from circlemnist.evaluation.metrics import nearest
 from circlemnist.evaluation.points import FAR, OperatingPoint
 from circlemnist.evaluation.results import Report, load_report
 from circlemnist.evaluation.similarity import similarity_of
+from circlemnist.evaluation.subspaces import features, typicality
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import Embedder, embed
 from circlemnist.runs.run import Run, find_run
@@ -61,7 +62,8 @@ class Prediction:
         agree: how many of the `of` nearest have it.
         of: how many nearest were asked, 20 where the gallery has as many.
         similarity: to the nearest, a cosine; minus a distance of Center Loss.
-        known: it is above the threshold.
+        typicality: 0-1, how typical it is of the class that it is most typical of.
+        known: its typicality is above the threshold.
     """
 
     label: int
@@ -69,6 +71,7 @@ class Prediction:
     agree: int
     of: int
     similarity: float
+    typicality: float
     known: bool
 
 
@@ -186,18 +189,27 @@ class LoadedRun:
         if not len(pixels):
             return []
         found = self.nearest(pixels, self.asked)
-        return self.verdicts(found, self.point(far).threshold)
+        return self.verdicts(found, self.typicality(pixels), self.point(far).threshold)
 
-    def verdicts(self, found: Nearest, threshold: float) -> list[Prediction]:
-        """Return what the nearest say of each image."""
+    def typicality(self, images: Images, as_is: bool | None = None) -> Tensor:
+        """Return how typical each image is of the class that it is most typical of.
+
+        (N,) float32 in 0-1, on the CPU; raises as `embed` does.
+        """
+        pixels = self.pixels(images, as_is).to(self.embedder.mean.device)
+        return typicality(features(self.embedder, pixels), self.gallery.subspaces).max(1).values
+
+    def verdicts(self, found: Nearest, typicality: Tensor, threshold: float) -> list[Prediction]:
+        """Return what the nearest say of each image, and by its typicality if it is known."""
         votes = F.one_hot(found.labels, CLASSES).sum(1)  # (N, C)
         names, of = CLASS_NAMES[self.dataset], found.labels.shape[1]
         return [
-            Prediction(label, names[label], agree, of, similarity, similarity > threshold)
-            for label, agree, similarity in zip(
+            Prediction(label, names[label], agree, of, similarity, typical, typical > threshold)
+            for label, agree, similarity, typical in zip(
                 votes.argmax(1).tolist(),
                 votes.max(1).values.tolist(),
                 found.similarities[:, 0].tolist(),
+                typicality.tolist(),
                 strict=True,
             )
         ]

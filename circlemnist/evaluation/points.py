@@ -9,11 +9,11 @@ FAR = 0.01  # false accepts, where no other rate is asked for
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold of similarity: an image whose nearest of the gallery is above it is known.
+    """A threshold of typicality: an image that is more typical of some class is known.
 
     Attributes:
         far: the false accepts that were allowed, 0-1, of images whose class the gallery lacks.
-        threshold: cosine, or minus a distance.
+        threshold: of the typicality, 0-1.
         false_accepts: the share of those images that it takes for known, `far` or less.
         false_rejects: the share of images of the gallery's classes that it takes for unknown.
     """

@@ -16,6 +16,7 @@ from circlemnist.evaluation.known import operating_points
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.evaluation.similarity import Similarity, similarity_of
+from circlemnist.evaluation.subspaces import FITTED_TO, class_subspaces, features, typicality
 from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.runs.checkpoint import checksum, restore_from
@@ -103,13 +104,21 @@ class TrainedRun:
         kept = Gallery(
             gallery_embeddings.float().cpu().numpy(),
             dataset.train.labels.numpy(),
+            self._subspaces(dataset),
             dataset.train.images.numpy(),
         )
-        table = operating_points(kept, found[1], self.config.unseen_classes, self.similarity)
+        of_test = features(embedder, dataset.test.images.to(embedder.mean.device))
+        table = operating_points(
+            typicality(of_test, kept.subspaces), dataset.test.labels, self.config.unseen_classes
+        )
         evaluation = Evaluation(*what, *found, gallery=len(dataset.train), known=table)
         save_gallery(self.run, kept, self.checkpoint)
         save_evaluation(self.run, evaluation)
         return evaluation
+
+    def _subspaces(self, dataset: Dataset) -> NDArray[np.float16]:
+        images = dataset.train.images[:FITTED_TO].to(self.embedder.mean.device)
+        return class_subspaces(features(self.embedder, images), dataset.train.labels[:FITTED_TO])
 
     @cached_property
     def snapshots(self) -> Snapshots:

@@ -63,13 +63,16 @@ def test_arrays_that_are_no_images_are_named(run: LoadedRun, images: torch.Tenso
         run.embed(images)
 
 
-def test_thresholds_accept_no_more_than_they_say(finished_run: Path, run: LoadedRun) -> None:
-    """Each test image against the gallery without its class, one by one."""
-    with np.load(finished_run / "embeddings.npz") as kept:
-        embeddings, labels = kept["embeddings"], kept["labels"]
+def test_thresholds_accept_no_more_than_they_say(run: LoadedRun) -> None:
+    """Each test image by the subspaces of all classes but its own, one by one."""
+    from circlemnist.data.datasets import load_dataset
+    from circlemnist.evaluation.subspaces import features
+
+    test = load_dataset("digits", Path()).test
+    labels, bases = test.labels.tolist(), run.gallery.subspaces.astype(np.float32)
     nearest = [
-        float((run.gallery.embeddings[run.gallery.labels != label] @ one).max())
-        for one, label in zip(embeddings, labels, strict=True)
+        max(float(np.linalg.norm(bases[c] @ one)) for c in range(10) if c != label)
+        for one, label in zip(features(run.embedder, test.images).numpy(), labels, strict=True)
     ]
     for far in (0.01, 0.1, 0.2):
         point = run.point(far)
@@ -103,6 +106,8 @@ def test_json_and_picture(finished_run: Path, picture: Path, tmp_path: Path) -> 
     report = json.loads(result.stdout)
     assert report["images"][0]["file"] == str(picture)
     assert report["far"] == 0.01
+    (one,) = report["images"]
+    assert one["known"] == (one["typicality"] > report["threshold"])
     with Image.open(out) as drawn:
         assert drawn.width > 400
 
@@ -114,6 +119,9 @@ def test_run_alone_and_run_without_gallery_say_what_to_do(
     older = shutil.copytree(finished_run, tmp_path / "older")
     (older / "gallery.npz").unlink()
     assert_one_line_error(invoke("predict", older, picture), "circlemnist eval")
+    with np.load(finished_run / "gallery.npz") as kept:
+        np.savez(older / "gallery.npz", **{k: v for k, v in kept.items() if k != "subspaces"})
+    assert_one_line_error(invoke("predict", older, picture), "older version", "circlemnist eval")
     (older / "gallery.npz").write_bytes(b"damaged")
     assert_one_line_error(invoke("predict", older, picture), "damaged", "circlemnist eval")
 

@@ -6,9 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circlemnist.evaluation.gallery import Gallery
 from circlemnist.evaluation.known import RATES, operating_points, threshold, without_own_class
-from circlemnist.evaluation.results import Arrays
 from circlemnist.evaluation.similarity import COSINE, DISTANCE, Similarity
 
 
@@ -49,19 +47,23 @@ def test_threshold_is_the_least_that_accepts_no_more_than_its_share(
 
 def test_images_of_unseen_classes_are_the_strangers_where_there_are_some() -> None:
     """And false rejects are of the other classes alone."""
-    labels = np.array([0] * 100 + [1] * 100 + [7] * 200)
-    alike = np.concatenate([np.linspace(0.5, 0.99, 200), np.linspace(-0.2, 0.8, 200)])
-    two = np.eye(2, dtype=np.float32)
-    arrays = Arrays(
-        two[np.zeros(400, int)],
-        labels,
-        np.zeros((400, 1), np.int32),
-        np.zeros((400, 1), np.int64),
-        alike[:, None].astype(np.float32),
-    )
-    points = operating_points(Gallery(two, np.arange(2)), arrays, (7,), COSINE)
+    labels = torch.tensor([0] * 100 + [1] * 100 + [7] * 200)
+    alike = np.concatenate([np.linspace(0.5, 0.99, 200), np.linspace(0, 0.8, 200)])
+    typicality = torch.zeros(400, 10)
+    typicality[range(400), torch.arange(400) % 2] = torch.from_numpy(alike).float()
+    points = operating_points(typicality, labels, (7,))
     assert tuple(point.far for point in points) == RATES
     for point in points:
         assert point.false_accepts == (alike[200:] > point.threshold + 1e-6).mean() <= point.far
         assert point.false_rejects == (alike[:200] <= point.threshold + 1e-6).mean()
-    assert points[-1].threshold == pytest.approx(0.3, abs=0.01)
+    assert points[-1].threshold == pytest.approx(0.4, abs=0.01)
+
+
+def test_own_class_is_taken_for_a_stranger_where_none_is_unseen() -> None:
+    """However typical of it an image is, only how typical it is of others is counted."""
+    typicality = torch.full((100, 10), 0.2)
+    typicality[:, 3] = 0.9
+    typicality[:, 5] = torch.linspace(0.3, 0.7, 100)
+    points = operating_points(typicality, torch.full((100,), 3), ())
+    assert points[-1].threshold == pytest.approx(0.5, abs=0.01)
+    assert all(point.false_rejects == 0 for point in points)
