@@ -222,7 +222,9 @@ def test_other_precisions_are_as_on_one_process(
         assert value == pytest.approx(wanted.item(), rel=1e-5)
         gradients += gradient
     halved = torch.tensor(gradients) / 2
-    torch.testing.assert_close(halved.to(dtype), x.grad)
+    # gamma 256 makes 10^-7, the rounding of a cosine in float32, to some 10^-5 of a gradient
+    rtol = 5e-4 if dtype == torch.float32 else 1.6e-2
+    torch.testing.assert_close(halved.to(dtype), x.grad, rtol=rtol, atol=rtol / 10)
 
 
 def _without_gradient(rank: int) -> Any:

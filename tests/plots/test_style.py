@@ -31,7 +31,7 @@ def test_title_is_as_large_as_fits(letters: int, size: int | None) -> None:
         title = figure._suptitle
     (box,) = boxes_of(figure, [title])
     assert 0 <= box.x0 < box.x1 <= figure.bbox.width
-    assert title.get_fontsize() == size if size else box.width > 0.9 * figure.bbox.width
+    assert title.get_fontsize() == size if size else box.width > 0.85 * figure.bbox.width
 
 
 def test_every_theme_that_is_offered_is_there() -> None:
