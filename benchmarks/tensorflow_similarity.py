@@ -6,7 +6,7 @@ Its notebook (tensorflow/similarity, examples/supervised_hello_world.ipynb) trai
 and 6 and shows by pictures what becomes of the others. Here its network, its loss (of
 pytorch-metric-learning), Adam at its learning rate and its 10 × 1,000 batches of six classes with
 six images each are written in torch, and measured as the runs of `benchmarks.unseen` are. Figures
-are in %, mean and standard deviation over the seeds; seconds are of training.
+are in %, mean and standard deviation over the seeds; seconds are the processor's, of training.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def network() -> Embedder:
 
 
 def trained(dataset: Dataset, seed: int, steps: int) -> tuple[Embedder, float]:
-    """Train on the seen classes; return the embedder and the seconds that it took."""
+    """Train on the seen classes; return the embedder and the seconds of the processor."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     embedder, distance = network(), CosineSimilarity()
@@ -67,7 +67,7 @@ def trained(dataset: Dataset, seed: int, steps: int) -> tuple[Embedder, float]:
     optimizer = torch.optim.Adam(embedder.parameters(), LR)
     images, labels = dataset.train.images, dataset.train.labels
     places = [(labels == label).nonzero()[:, 0].numpy() for label in labels.unique()]
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(steps):
         batch = torch.from_numpy(np.concatenate([random.choice(one, IMAGES) for one in places]))
         embeddings, of = embedder(images[batch, None].float() / 255), labels[batch]
@@ -75,7 +75,7 @@ def trained(dataset: Dataset, seed: int, steps: int) -> tuple[Embedder, float]:
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-    return embedder, time.perf_counter() - begun
+    return embedder, time.process_time() - begun
 
 
 def main() -> None:

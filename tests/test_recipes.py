@@ -15,7 +15,7 @@ from circlemnist.recipes import read_recipe, recipe_files, recipes
 from tests.conftest import ROOT, assert_one_line_error, invoke
 from tests.process import PROGRAM
 
-NAMES = ["article", "best", "default", "fast", "plane", "sphere"]
+NAMES = ["article", "best", "default", "fast", "plane", "sphere", "unseen"]
 README, RECIPES, COMMANDS = (
     (ROOT / name).read_text("utf-8")
     for name in ("README.md", "docs/recipes.md", "docs/commands.md")
