@@ -55,11 +55,12 @@ NOT_RUN = {
     r'eval "\$\(_CIRCLEMNIST_COMPLETE=': "for the shell; tests/test_recipes.py has its output",
     r"_CIRCLEMNIST_COMPLETE=fish_source ": "for the shell; tests/test_recipes.py has its output",
     r"torchrun ": "many processes; tests/training/test_torchrun.py starts them, parsed here",
+    r"circlemnist sweep --vary precision=": "not every processor has bfloat16",
     r"circlemnist predict \[RUN\] FILE\.\.\.$": "says what it takes",
 }
 TINY = ("--dataset", "digits", "--net", "tiny", "--epochs", "1", "--device", "cpu", "--quiet")
 PROJECTED = {"embedding", "animation", "all"}
-FEW = {"--seeds": "1", "--trials": "2"}
+FEW = {"--seeds": "1", "--trials": "2", "--holdout": "100"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
