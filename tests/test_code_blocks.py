@@ -240,7 +240,7 @@ def run(command: str) -> None:
 def small(words: list[str]) -> tuple[str, ...]:
     """The flags that make a command quick."""
     if words[0] in ("train", "sweep"):
-        return TINY
+        return (*TINY, *(("--invented", "20") if "unseen" in words else ()))
     kinds = {kind for flag, kind in pairwise(words) if flag == "--kind"}
     projected = words[0] in ("plot", "compare") and (not kinds or kinds & PROJECTED)
     if "--projection" not in words and (projected or words[0] == "explore"):
