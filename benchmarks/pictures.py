@@ -3,8 +3,8 @@
     python -m benchmarks.pictures outputs/RUN         # a run on MNIST with --snapshots
 
 Removes the projection that the run keeps ahead of the first picture of each round. Expected on 2
-cores: a plot again in under 3 s, the page after it in under 7 s, eval in under 7 s, the points of
-t-SNE in under 5 s, with a share of the 10 nearest that stay near of 0.39 or more.
+cores: a plot again in about 4 s, the page after it in about 6 s, and a share of the 10 nearest that
+stay near in t-SNE of 0.39 or more.
 """
 
 import argparse
