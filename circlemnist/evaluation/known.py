@@ -4,17 +4,13 @@ They are taken on images that the network was not trained on; training images li
 class than any other will.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.config import CLASSES
-from circlemnist.evaluation.metrics import blocks
 from circlemnist.evaluation.points import OperatingPoint
-from circlemnist.evaluation.similarity import Similarity
 
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
@@ -45,35 +41,8 @@ def operating_points(
     return tuple(points)
 
 
-def without_own_class(
-    queries: tuple[Tensor, Tensor], gallery: tuple[Tensor, Tensor], similarity: Similarity
-) -> Tensor:
-    """Return how alike each query is to the nearest image of another class, (N,) float.
-
-    Its own class is then one that the gallery lacks.
-
-    Args:
-        queries: embeddings (N, D) float and labels (N,) int64.
-        gallery: embeddings (G, D) float and labels (G,) int64.
-    """
-    (embeddings, labels), (others, of) = queries, gallery
-    # class by class, so that the nearest of each is a maximum over columns that lie side by side
-    counts = torch.bincount(of, minlength=CLASSES)
-    others = others[of.argsort(stable=True)]
-    found = []
-    for start, block in blocks(embeddings, len(others)):
-        of_classes = similarity.between(block, others).split(counts.tolist(), 1)
-        best = [
-            each.amax(1) if each.shape[1] else each.new_full((len(block),), -math.inf)
-            for each in of_classes
-        ]
-        own = labels[start : start + len(block), None]
-        found.append(torch.stack(best, 1).scatter(1, own, -math.inf).amax(1))
-    return torch.cat(found)
-
-
 def threshold(strangers: Tensor, false_accept_rate: float) -> float:
-    """Return the least similarity that no more than that share of the strangers (N,) is above."""
+    """Return the least score that no more than that share of the strangers (N,) is above."""
     scores = strangers.sort().values
     allowed = min(int(false_accept_rate * len(scores) + 1e-9), len(scores) - 1)
     return float(scores[len(scores) - 1 - allowed])

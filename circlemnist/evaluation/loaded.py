@@ -20,11 +20,11 @@ from torch import Tensor
 from circlemnist.config import CLASSES, SIDE, Config
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.data.images import named, prepared, read_picture
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import UserError
 from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.measure import NEIGHBORS
 from circlemnist.evaluation.metrics import nearest
-from circlemnist.evaluation.points import FAR, OperatingPoint
+from circlemnist.evaluation.points import FAR, OperatingPoint, point_at
 from circlemnist.evaluation.results import Report, load_report
 from circlemnist.evaluation.similarity import similarity_of
 from circlemnist.evaluation.subspaces import features, typicality
@@ -150,12 +150,7 @@ class LoadedRun:
         Raises:
             SettingError: it is not between the least rate that is kept and 1.
         """
-        points = self._report.known
-        fitting = [point for point in points if point.far <= far < 1]
-        if not fitting:
-            least = min(point.far for point in points)
-            raise SettingError("far", f"must be ≥ {least:g} and < 1, not {far}")
-        return max(fitting, key=lambda point: point.far)
+        return point_at(self._report.known, far)
 
     def embed(self, images: Images, as_is: bool | None = None) -> Tensor:
         """Embed images; (N, D) float32 on the device, unit rows but of Center Loss.

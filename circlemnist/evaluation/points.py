@@ -1,8 +1,10 @@
 """Thresholds of "its class is in the gallery", and what each gets wrong; as kept in eval.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from circlemnist.errors import SettingError
 
 FAR = 0.01  # false accepts, where no other rate is asked for
 
@@ -22,6 +24,19 @@ class OperatingPoint:
     threshold: float
     false_accepts: float
     false_rejects: float
+
+
+def point_at(points: Sequence[OperatingPoint], far: float = FAR) -> OperatingPoint:
+    """Return the point for a rate of false accepts, or for the next smaller rate that is kept.
+
+    Raises:
+        SettingError: it is not between the least rate that is kept and 1.
+    """
+    fitting = [point for point in points if point.far <= far < 1]
+    if not fitting:
+        least = min(point.far for point in points)
+        raise SettingError("far", f"must be ≥ {least:g} and < 1, not {far}")
+    return max(fitting, key=lambda point: point.far)
 
 
 def read_points(report: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:

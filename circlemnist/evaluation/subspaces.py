@@ -30,7 +30,7 @@ def features(embedder: Embedder, images: Tensor) -> Tensor:
     Returns:
         (N, F) float32, unit rows.
     """
-    layers = _up_to_last_convolution(embedder)
+    layers = up_to_last_convolution(embedder)
     training = embedder.training
     embedder.eval()
     with torch.inference_mode():
@@ -70,7 +70,8 @@ def typicality(features: Tensor, subspaces: NDArray[np.float16]) -> Tensor:
     return found
 
 
-def _up_to_last_convolution(embedder: Embedder) -> nn.Sequential:
+def up_to_last_convolution(embedder: Embedder) -> nn.Sequential:
+    """Return the layers ahead of the ReLU of the last convolution, (B, 1, 28, 28) to (B, F)."""
     layers = list(embedder.layers.children())
     last = max(place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d))
     end = next(

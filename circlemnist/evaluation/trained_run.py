@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset, load_test_split
-from circlemnist.evaluation.gallery import Gallery, save_gallery
+from circlemnist.errors import UserError
+from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
 from circlemnist.evaluation.known import operating_points
 from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.points import OperatingPoint
 from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.evaluation.similarity import Similarity, similarity_of
 from circlemnist.evaluation.subspaces import FITTED_TO, class_subspaces, features, typicality
@@ -23,6 +25,8 @@ from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.snapshots import Snapshots, load_snapshots
+
+Typical = tuple[NDArray[np.float16], tuple[OperatingPoint, ...]]
 
 
 @dataclass
@@ -101,24 +105,40 @@ class TrainedRun:
         found = measure(embedder, dataset, views, self.similarity, gallery_embeddings)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
         what = (*of, self.config.unseen_classes, self.checkpoint)
+        subspaces, points = self._typical(dataset)
         kept = Gallery(
             gallery_embeddings.float().cpu().numpy(),
             dataset.train.labels.numpy(),
-            self._subspaces(dataset),
+            subspaces,
             dataset.train.images.numpy(),
         )
-        of_test = features(embedder, dataset.test.images.to(embedder.mean.device))
-        table = operating_points(
-            typicality(of_test, kept.subspaces), dataset.test.labels, self.config.unseen_classes
-        )
-        evaluation = Evaluation(*what, *found, gallery=len(dataset.train), known=table)
+        evaluation = Evaluation(*what, *found, gallery=len(dataset.train), known=points)
         save_gallery(self.run, kept, self.checkpoint)
         save_evaluation(self.run, evaluation)
         return evaluation
 
-    def _subspaces(self, dataset: Dataset) -> NDArray[np.float16]:
-        images = dataset.train.images[:FITTED_TO].to(self.embedder.mean.device)
-        return class_subspaces(features(self.embedder, images), dataset.train.labels[:FITTED_TO])
+    @cached_property
+    def typical(self) -> Typical:
+        """The subspaces of the classes and the thresholds, as kept in the run.
+
+        Where it has none of its checkpoint they are computed as `measured` does, and not kept.
+        """
+        evaluation = self.evaluation
+        try:
+            subspaces = load_gallery(self.run).subspaces
+        except UserError:
+            return self._typical(self.dataset.first(evaluation.gallery))
+        if not evaluation.known:
+            return self._typical(self.dataset.first(evaluation.gallery))
+        return subspaces, evaluation.known
+
+    def _typical(self, dataset: Dataset) -> Typical:
+        embedder, (train, test) = self.embedder, (dataset.train, dataset.test)
+        device = embedder.mean.device
+        of_train = features(embedder, train.images[:FITTED_TO].to(device))
+        subspaces = class_subspaces(of_train, train.labels[:FITTED_TO])
+        found = typicality(features(embedder, test.images.to(device)), subspaces)
+        return subspaces, operating_points(found, test.labels, self.config.unseen_classes)
 
     @cached_property
     def snapshots(self) -> Snapshots:

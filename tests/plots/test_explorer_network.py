@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from circlemnist.config import Config
-from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.evaluation.subspaces import class_subspaces, features, typicality
+from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.plots.explorer.network import plain_network
 from tests.plots.browser import Page
 
@@ -60,20 +61,30 @@ def in_base64(array: np.ndarray) -> str:
 )
 def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Page) -> None:
     embedder = settled(**settings)
-    images = torch.rand(IMAGES, 1, 28, 28) * (torch.rand(IMAGES, 1, 28, 28) > 0.7)
+    images = torch.randint(0, 256, (IMAGES, 28, 28)) * (torch.rand(IMAGES, 28, 28) > 0.7)
+    images = images.to(torch.uint8)
     images[0] = 0
-    wanted = embedder(images).detach().numpy()
+    wanted = embed(embedder, images).numpy()
+    of_images = features(embedder, images)
+    bases = class_subspaces(of_images[:15] + 0.01, torch.arange(15) % 8)  # none of two classes
     plain = plain_network(embedder)
     found = run_in(
         page,
-        """const embed = network.build(arguments[0], arguments[1]);
-        return arguments[2].map((image) => [...embed(Float32Array.from(image))]);""",
-        plain.layers,
-        in_base64(plain.numbers),
+        """const embed = network.build(arguments[0]), subspaces = network.halves(arguments[1]);
+        return arguments[2].map((image) => {
+          const { embedding, features } = embed(Float32Array.from(image, (each) => each / 255));
+          return [[...embedding], [...features], network.typicality(features, subspaces, 10)];
+        });""",
+        {**vars(plain), "numbers": in_base64(plain.numbers)},
+        in_base64(bases),
         images.flatten(1).tolist(),
     )
+    embeddings, maps, typical = (list(each) for each in zip(*found, strict=True))
     scale = max(1.0, float(np.abs(wanted).max()))  # those that are not of unit length may be long
-    np.testing.assert_allclose(found, wanted, atol=1e-5 * scale)
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-5 * scale)
+    np.testing.assert_allclose(maps, of_images.numpy(), atol=1e-5)
+    most = typicality(of_images, bases).max(1).values.numpy()
+    np.testing.assert_allclose(typical, most, atol=1e-5)
 
 
 @pytest.mark.slow

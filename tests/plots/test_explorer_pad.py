@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from circlemnist.data.prepare import placed, prepare
+from circlemnist.evaluation.loaded import load
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import embed
-from circlemnist.plots.explorer.pad import hand
+from circlemnist.plots.explorer.pad import Pad, hand, pad_of
 from circlemnist.plots.style import DARK, LIGHT
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
@@ -79,18 +80,19 @@ def facts_of(page: Page) -> dict[str, Any]:
     return found
 
 
-def expected(trained: TrainedRun, images: np.ndarray, threshold: float) -> list[dict[str, Any]]:
-    """What is to be said of images (N, 28, 28) uint8, computed by torch."""
+def expected(trained: TrainedRun, images: np.ndarray) -> list[dict[str, Any]]:
+    """What is to be said of images (N, 28, 28) uint8, computed by torch; known as by `predict`."""
     config, arrays = trained.config, trained.evaluation.arrays
     embeddings = embed(trained.embedder, torch.from_numpy(images), config.views)
     alike = trained.similarity.between(embeddings, torch.from_numpy(arrays.embeddings)).numpy()
     found = []
-    for row in alike:
-        near = np.argsort(-row, kind="stable")[:20]
-        label = int(np.bincount(arrays.labels[near]).argmax())
-        best = row[trained.evaluation.seen].max()
-        known = best > threshold and label not in trained.evaluation.unseen
-        found.append({"alike": row, "near": near, "label": label, "best": best, "known": known})
+    for row, said in zip(alike, load(trained.run.folder).predict(images), strict=True):
+        near = np.argsort(-row, kind="stable")
+        asked = near[trained.evaluation.seen[near]][:20]
+        votes = np.bincount(arrays.labels[asked])
+        label = int(votes.argmax())
+        verdict = {"label": label, "votes": int(votes[label]), "known": said.known}
+        found.append({"alike": row, "near": near, **verdict, "typicality": said.typicality})
     return found
 
 
@@ -105,15 +107,15 @@ def test_drawing_lands_where_the_network_puts_it(kind: str, drawn: tuple[Trained
     page.draw(SEVEN, CROSS, kind=kind)
     image = prepared(page)
     assert (image > 0).sum() > 50
-    (wanted,) = expected(trained, image[None], facts_of(page)["threshold"])
+    (wanted,) = expected(trained, image[None])
     verdict = f"{wanted['label']}, known" if wanted["known"] else "unknown"
     assert text(page, "verdict") == verdict
     assert strip(page) == [verdict]
-    votes = int((trained.evaluation.arrays.labels[wanted["near"]] == wanted["label"]).sum())
-    assert text(page, "why").startswith(f"{votes} of the 20 nearest are {wanted['label']}; cosine ")
-    cosine, bound = map(float, re.findall(r"\d\.\d+", text(page, "why")))
-    assert cosine == pytest.approx(wanted["best"], abs=1e-3)
-    assert bound == pytest.approx(facts_of(page)["threshold"], abs=1e-3)
+    reason, number = f"{wanted['votes']} of 20 nearest are {wanted['label']}", r"(\d\.\d{3})"
+    said = re.fullmatch(f"{reason}; typicality {number}, known above {number}", text(page, "why"))
+    assert said is not None
+    assert float(said[1]) == pytest.approx(wanted["typicality"], abs=6e-4)
+    assert float(said[2]) == pytest.approx(load(trained.run.folder).point().threshold, abs=6e-4)
     names = page.ask("[...document.querySelectorAll('#beside span')].map((one) => one.textContent)")
     assert names == [str(trained.evaluation.arrays.labels[one]) for one in wanted["near"][:10]]
     # of all images, not of those of an earlier time
@@ -143,13 +145,15 @@ def test_what_is_said_of_an_image_is_what_torch_says(
     assert invoke("explore", tmp_path / "one", "--projection", "pca").exit_code == 0
     page.open(tmp_path / "one" / "plots" / "explorer.html")
     trained = TrainedRun(Run(tmp_path / "one"))
-    images = trained.dataset.test.images[:CHECKED].flip(2).numpy()  # of none of the points
+    images = trained.dataset.test.images[: CHECKED // 2]
+    images = torch.cat([images, images.flip(2)]).numpy()  # the latter of none of the points
     facts = facts_of(page)
+    assert facts["threshold"] == load(trained.run.folder).point().threshold
     judged = page.driver.execute_script(
-        "return arguments[0].map((image) => [pad.judge(image), [...pad.embed(image)]])",
+        "return arguments[0].map((image) => [pad.judge(image), [...pad.embed(image).embedding]])",
         images.reshape(CHECKED, -1).tolist(),
     )
-    wanted = expected(trained, images, facts["threshold"])
+    wanted = expected(trained, images)
     embeddings = embed(trained.embedder, torch.from_numpy(images), trained.config.views).numpy()
     scale = max(1, np.abs(embeddings).max())
     np.testing.assert_allclose([one for _, one in judged], embeddings, atol=1e-4 * scale)
@@ -160,14 +164,58 @@ def test_what_is_said_of_an_image_is_what_torch_says(
         np.testing.assert_allclose(
             one["alike"][found["near"]], one["alike"][one["near"][:10]], atol=2e-3 * scale
         )
-        if abs(one["best"] - facts["threshold"]) > 2e-3 * scale:
-            assert (found["kind"] == "known") == one["known"], images_of
+        assert found["typicality"] == pytest.approx(one["typicality"], abs=1e-5), images_of
+        assert (found["kind"] == "known") == one["known"], images_of
+        of = " of known classes" if trained.config.unseen_classes else ""
+        said = re.match(rf"(\d+) of 20 nearest{of} are (\d); ", found["reason"])
+        assert said is not None, found["reason"]
+        assert int(said[2]) not in trained.config.unseen_classes
         exact = trained.config.dim <= 3 and trained.config.member.on_sphere
         place = embedding[:2] if exact else np.take(points, found["near"], 1).mean(1)
         np.testing.assert_allclose(found["place"], place, atol=1e-3 * scale)
-    kinds = {found["kind"] for found, _ in judged}
-    assert kinds <= {"known", "unknown"}
+    if trained.config.net != "article":  # whose subspaces tell little
+        assert {found["kind"] for found, _ in judged} == {"known", "unknown"}
     assert facts["known"] == [label not in trained.config.unseen_classes for label in range(10)]
+
+
+def test_subspaces_and_thresholds_are_those_that_are_kept(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished_run, folder)
+    with np.load(folder / "gallery.npz") as file:
+        kept = dict(file)
+    kept["subspaces"] = kept["subspaces"][:, ::-1]
+    np.savez(folder / "gallery.npz", **kept)
+    report = json.loads((folder / "eval.json").read_text("utf-8"))
+    for number, point in enumerate(report["known"]):
+        point["threshold"] = number / 100
+    (folder / "eval.json").write_text(json.dumps(report), "utf-8")
+    pad = pad_of(TrainedRun(Run(folder)))
+    assert isinstance(pad, Pad)
+    np.testing.assert_array_equal(pad.subspaces, kept["subspaces"])
+    assert pad.threshold == load(folder).point().threshold == 0.06
+
+
+@pytest.mark.parametrize("missing", ["gallery.npz", "thresholds"])
+def test_subspaces_and_thresholds_that_are_not_kept_are_as_eval_has_them(
+    missing: str, finished_run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished_run, folder)
+    kept, points = TrainedRun(Run(folder)).typical
+    assert points == load(folder)._report.known
+    np.testing.assert_array_equal(kept, load(folder).gallery.subspaces)
+    report = json.loads((folder / "eval.json").read_text("utf-8"))
+    if missing == "thresholds":
+        del report["known"]
+        (folder / "eval.json").write_text(json.dumps(report), "utf-8")
+    else:
+        (folder / missing).unlink()
+    found, again = TrainedRun(Run(folder)).typical
+    np.testing.assert_allclose(np.abs(found.astype(float)), np.abs(kept.astype(float)), atol=2e-3)
+    for one, other in zip(points, again, strict=True):
+        assert vars(one) == pytest.approx(vars(other), abs=1e-3)
 
 
 @pytest.mark.slow

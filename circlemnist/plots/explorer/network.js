@@ -101,16 +101,38 @@ window.network = (() => {
 
   const KINDS = { convolution, pool, linear, affine, relu, normalise };
 
-  // Returns what embeds an image: 28 × 28 numbers in 0-1 in a row to D numbers.
-  function build(layers, base64) {
+  // How typical features are: the cosine to the nearest of the subspaces of so many classes, each of
+  // as many directions, one after the other.
+  function typicality(features, subspaces, classes) {
+    const size = subspaces.length / classes;
+    let best = 0;
+    for (let label = 0, at = 0; label < classes; label++) {
+      let along = 0;
+      for (const end = at + size; at < end; ) {
+        let sum = 0;
+        for (let i = 0; i < features.length; i++) sum += features[i] * subspaces[at++];
+        along += sum * sum;
+      }
+      best = Math.max(best, along);
+    }
+    return Math.min(Math.sqrt(best), 1);
+  }
+
+  // Returns what embeds an image: 28 × 28 numbers in 0-1 in a row to an embedding of D numbers, and
+  // features of unit length: what the first layers, `featuring` of them, give.
+  function build({ layers, numbers: base64, featuring }) {
     const numbers = new Float32Array(bytes(base64).buffer);
     return (pixels) => {
       let at = 0, state = { data: pixels, channels: 1, side: Math.sqrt(pixels.length) };
       const take = (count) => numbers.subarray(at, (at += count));
-      for (const layer of layers) state = KINDS[layer.kind](state, layer, take);
-      return state.data;
+      let features = null;
+      layers.forEach((layer, place) => {
+        state = KINDS[layer.kind](state, layer, take);
+        if (place === featuring - 1) features = normalise(state, { length: 1 }).data;
+      });
+      return { embedding: state.data, features };
     };
   }
 
-  return { bytes, halves, build };
+  return { bytes, halves, typicality, build };
 })();

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from circlemnist.evaluation.subspaces import up_to_last_convolution
 from circlemnist.models.embedder import Embedder
 from circlemnist.plots.style import Array
 
@@ -15,15 +16,17 @@ Layer = tuple[dict[str, Any], list[Array]]
 
 @dataclass(frozen=True)
 class PlainNetwork:
-    """What `network.js` computes an embedding with.
+    """What `network.js` computes an embedding, and features, with.
 
     Attributes:
         layers: of each its `kind`, and what its kind needs.
         numbers: (P,) float32, those of all layers in their order.
+        featuring: how many of the layers give the features of the last convolution.
     """
 
     layers: list[dict[str, Any]]
     numbers: Array
+    featuring: int
 
 
 def plain_network(embedder: Embedder) -> PlainNetwork:
@@ -33,7 +36,9 @@ def plain_network(embedder: Embedder) -> PlainNetwork:
     """
     found = list(_plain_layers(embedder))
     numbers = [array.ravel() for _, arrays in found for array in arrays]
-    return PlainNetwork([layer for layer, _ in found], np.concatenate(numbers).astype("<f4"))
+    featuring = 1 + sum(1 for _ in _each(up_to_last_convolution(embedder)))  # 1 for the pixels
+    layers = [layer for layer, _ in found]
+    return PlainNetwork(layers, np.concatenate(numbers).astype("<f4"), featuring)
 
 
 def _plain_layers(embedder: Embedder) -> Iterator[Layer]:

@@ -4,25 +4,29 @@ window.pad = (() => {
   const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.5, FLIGHT = 300, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
-  const embedded = network.build(facts.layers, facts.numbers);
+  const embedded = network.build(facts), subspaces = network.halves(facts.subspaces);
   const gallery = network.halves(facts.embeddings).map((each) => each * facts.scale);
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
   const [section, paper, prepared, verdict, why, beside, strip, follow] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
   let models = null, whole = null, current = null, pen = null, waiting = 0, flight = 0, rest = 0;
 
-  // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not.
+  // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not;
+  // and how typical it is of a class, by the first view, which is the image itself.
   function embed(image) {
     const sum = new Float32Array(gallery.length / facts.indices.length);
+    let typicality = null;
     for (const [row, column] of facts.views) {
       const view = Float32Array.from(image, (_, place) => {
         const y = Math.floor(place / 28) + row - 1, x = (place % 28) + column - 1;
         return y < 0 || y > 27 || x < 0 || x > 27 ? 0 : image[28 * y + x] / 255;
       });
-      embedded(view).forEach((value, place) => { sum[place] += value / facts.views.length; });
+      const { embedding, features } = embedded(view);
+      embedding.forEach((value, place) => { sum[place] += value / facts.views.length; });
+      typicality ??= network.typicality(features, subspaces, facts.known.length);
     }
     const norm = facts.unit ? Math.max(Math.hypot(...sum), 1e-12) : 1;
-    return sum.map((value) => value / norm);
+    return { embedding: sum.map((value) => value / norm), typicality };
   }
 
   // How alike each image of the gallery is: a cosine, or minus a distance.
@@ -38,39 +42,35 @@ window.pad = (() => {
     });
   }
 
-  // Rows of the gallery, the most alike first.
-  function nearest(alike) {
+  // Images of the gallery, the most alike first; of classes that were trained on, or of all.
+  function nearest(alike, ofAll) {
     const found = [];
     alike.forEach((value, row) => {
+      if (!ofAll && !facts.known[labels[facts.indices[row]]]) return;
       if (found.length === VOTES && value <= alike[found[VOTES - 1]]) return;
       let place = found.length;
       while (place && alike[found[place - 1]] < value) place -= 1;
       found.splice(place, 0, row);
       found.length = Math.min(found.length, VOTES);
     });
-    return found;
+    return found.map((row) => facts.indices[row]);
   }
 
   function judge(image) {
-    const embedding = embed(image), alike = likeness(embedding), rows = nearest(alike);
-    const near = rows.map((row) => facts.indices[row]);
-    const votes = names.map((_, label) => near.filter((index) => labels[index] === label).length);
-    const label = votes.indexOf(Math.max(...votes));
-    let best = -Infinity;
-    facts.indices.forEach((index, row) => {
-      if (facts.known[labels[index]]) best = Math.max(best, alike[row]);
-    });
-    const known = facts.known[label] && best > facts.threshold;
-    const number = (value) => Math.abs(value).toFixed(3);
-    const bound = facts.similarity === "cosine" ? "above" : "below";
-    const reason = `${votes[label]} of the ${near.length} nearest are ${names[label]}; ${facts.similarity} ${number(best)}`;
+    const { embedding, typicality } = embed(image), alike = likeness(embedding);
+    const near = nearest(alike, true).slice(0, SHOWN), asked = nearest(alike, false);
+    const votes = names.map((_, label) => asked.filter((index) => labels[index] === label).length);
+    const label = votes.indexOf(Math.max(...votes)), known = typicality > facts.threshold;
+    const of = facts.known.every(Boolean) ? "" : " of known classes";
+    const reason = `${votes[label]} of ${asked.length} nearest${of} are ${names[label]}; typicality ${typicality.toFixed(3)}`;
     return {
       image,
-      near: near.slice(0, SHOWN),
-      place: placeOf(embedding, near.slice(0, SHOWN)),
+      typicality,
+      near,
+      place: placeOf(embedding, near),
       kind: known ? "known" : "unknown",
       verdict: known ? `${names[label]}, known` : "unknown",
-      reason: `${reason}, known ${bound} ${number(facts.threshold)}`,
+      reason: `${reason}, known above ${facts.threshold.toFixed(3)}`,
     };
   }
 

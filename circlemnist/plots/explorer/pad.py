@@ -8,15 +8,14 @@ import numpy as np
 
 from circlemnist.config import CLASSES
 from circlemnist.errors import UserError
-from circlemnist.evaluation.known import threshold, without_own_class
-from circlemnist.evaluation.points import FAR
+from circlemnist.evaluation.points import point_at
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import SHIFTED_VIEWS
 from circlemnist.plots.explorer.network import PlainNetwork, plain_network
 from circlemnist.plots.projection import native_dimensions
 from circlemnist.plots.style import Array
 
-ROOM = 9e6  # characters of the page, for weights and embeddings
+ROOM = 9e6  # characters of the page, for weights, subspaces and embeddings
 FEWEST = 100  # images to set a drawing beside
 WIDEST_PEN = 0.25  # of the box
 
@@ -34,7 +33,8 @@ class Pad:
         indices: (G,) int, the images that a drawing is compared with, of those on the page.
         embeddings: (G, D) float, theirs.
         similarity: "cosine", or "distance".
-        threshold: a known drawing is more alike than this to an image of a known class.
+        subspaces: (C, K, F) float16, of the features of the classes.
+        threshold: a known drawing is more typical of a class than this.
         known: (C,) bool, which classes the network was trained on.
         exact: the first two numbers of an embedding are its place on the map.
     """
@@ -47,19 +47,21 @@ class Pad:
     indices: Array
     embeddings: Array
     similarity: str
+    subspaces: Array
     threshold: float
     known: Array
     exact: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `pad.js` reads: numbers of 32 bits of the network, of 16 of the embeddings.
+        """Return what `pad.js` reads: numbers of 32 bits of the network, of 16 of the others.
 
-        The latter are divided by `scale`, which is the largest of them.
+        Embeddings are divided by `scale`, which is the largest number of them.
         """
         scale = float(np.abs(self.embeddings).max()) or 1.0
         return {
             "layers": self.network.layers,
             "numbers": in_base64(self.network.numbers.tobytes()),
+            "featuring": self.network.featuring,
             "views": self.views,
             "unit": self.unit,
             "box": self.box,
@@ -68,6 +70,7 @@ class Pad:
             "embeddings": in_base64((self.embeddings / scale).astype("<f2").tobytes()),
             "scale": scale,
             "similarity": self.similarity,
+            "subspaces": in_base64(self.subspaces.astype("<f2").tobytes()),
             "threshold": self.threshold,
             "known": self.known.tolist(),
             "exact": self.exact,
@@ -78,17 +81,17 @@ def pad_of(trained: TrainedRun) -> Pad | str:
     """Return the pad of a run, or why there is none, in words."""
     try:
         embedder = trained.embedder
+        subspaces, points = trained.typical
     except UserError as error:
         return str(error)
     network, arrays = plain_network(embedder), trained.evaluation.arrays
     count, dim = arrays.embeddings.shape
-    most = int((ROOM - 4 / 3 * network.numbers.nbytes) / (8 / 3 * dim))
+    room = ROOM - 4 / 3 * (network.numbers.nbytes + subspaces.nbytes)
+    most = int(room / (8 / 3 * dim))
     if most < FEWEST:
         return f"the network, of {len(network.numbers):,} weights, is too large for a page"
     indices = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     seen = trained.evaluation.seen
-    points = trained.test_points
-    strangers = without_own_class(points, points, trained.similarity)
     box, pen = hand(trained.test_images.numpy())
     return Pad(
         network=network,
@@ -99,7 +102,8 @@ def pad_of(trained: TrainedRun) -> Pad | str:
         indices=indices,
         embeddings=arrays.embeddings[indices],
         similarity=trained.similarity.name,
-        threshold=threshold(strangers, FAR),
+        subspaces=subspaces,
+        threshold=point_at(points).threshold,
         known=np.isin(np.arange(CLASSES), arrays.labels[seen]),
         exact=dim <= native_dimensions(trained.config),
     )
