@@ -4,8 +4,9 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ MOST_PIXELS = 50_000_000
 MOST_BYTES = 200_000_000
 STANDARD_INPUT = Path("-")
 WIDEST = 512  # pixels: a picture with longer sides is made smaller by a whole factor
+AHEAD = 500  # files that are read ahead
 TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it smaller"
 # these would start other programs, or are read by libraries that are rarely there
 REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
@@ -180,8 +182,10 @@ def smaller(picture: Image.Image) -> Image.Image:
     return picture.reduce(factor)
 
 
-def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Iterator[Read | str]:
+def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read | str, None, None]:
     """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
+
+    Up to `AHEAD` of them are read while those before them are used.
 
     Returns:
         Of each the picture, with sides up to twice `WIDEST`, and what `prepared` makes of it.
@@ -199,12 +203,19 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Iterator[Read 
         except UserError as error:
             return str(error)
 
-    # Pillow warns of what is odd in a file that it reads all the same
-    cores = ThreadPoolExecutor(os.cpu_count())
+    cores, waiting = ThreadPoolExecutor(os.cpu_count()), deque[Future[Read | str]]()
     # products of small matrices in each of the threads, whose own threads would wait for each other
-    with warnings.catch_warnings(), threadpool_limits(1, "blas"), cores as threads:
-        warnings.simplefilter("ignore")
-        yield from threads.map(read, sources)
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
+        warnings.simplefilter("ignore")  # Pillow warns of what is odd in a file that it reads
+        try:
+            for source in sources:
+                waiting.append(cores.submit(read, source))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            cores.shutdown(cancel_futures=True)
 
 
 @contextmanager

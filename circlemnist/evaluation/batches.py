@@ -1,7 +1,9 @@
 """Many picture files predicted in batches: the good ones, and an error for each bad one."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +51,14 @@ def predict_files(
         What was seen of each, or one line of what is wrong with it.
     """
     files = list(picture_files(paths))
-    with tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar:
+    every = read_all(files, loaded.as_is if as_is is None else as_is)
+    with (
+        closing(every),
+        tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar,
+    ):
         for start in range(0, len(files), SEVERAL):
             part = files[start : start + SEVERAL]
-            read = list(read_all(part, loaded.as_is if as_is is None else as_is))
+            read = list(islice(every, len(part)))
             files_read = [
                 (str(file), one)
                 for file, one in zip(part, read, strict=True)

@@ -1,7 +1,9 @@
 """Pictures in every mode and of every badness: read right, or named in one line."""
 
 import io
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from circlemnist.data import images
 from circlemnist.data.images import MOST_PIXELS, grey_of, picture_files, prepared, read_picture
 from circlemnist.errors import UserError
 from tests.data.test_prepare import difference, pictured, strokes
@@ -158,3 +161,40 @@ def test_damaged_files_are_read_or_named(tmp_path: Path) -> None:
             content = content[:stop] + content[start:] if damage == 2 else content
             with suppress(UserError):
                 assert prepared(read_picture(io.BytesIO(content), "it")).shape == (28, 28)
+
+
+def test_pictures_come_in_order_and_few_are_read_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "AHEAD", 3)
+    files = [tmp_path / f"{number}.png" for number in range(12)]
+    for number, file in enumerate(files):
+        Image.new("L", (28, 28), number).save(file)
+    reading = images.read_all(files, as_is=True)
+    first = next(reading)
+    for file in files[5:]:  # too far ahead to have been read
+        file.unlink()
+    rest = list(reading)
+    values = [one[1][0, 0] for one in [first, *rest[:4]] if not isinstance(one, str)]
+    assert values == [0, 1, 2, 3, 4]
+    assert [str(file) in str(line) for file, line in zip(files[5:], rest[4:], strict=True)] == [
+        True
+    ] * 7
+
+
+def test_reading_that_is_given_up_reads_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+    read: list[Path] = []
+
+    def slowly(file: Path) -> Image.Image:
+        read.append(file)
+        time.sleep(0.01)
+        return Image.new("L", (28, 28))
+
+    monkeypatch.setattr(images, "read_picture", slowly)
+    reading = images.read_all([tmp_path / f"{number}.png" for number in range(600)], as_is=True)
+    next(reading)
+    reading.close()
+    assert len(read) < images.AHEAD
