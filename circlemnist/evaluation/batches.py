@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -73,8 +74,9 @@ def _seen(loaded: LoadedRun, read: Sequence[tuple[str, Read]], threshold: float)
     """What is seen of pictures that could be read, by the names of their files."""
     if not read:
         return []
-    images = np.stack([pixels for _, (_, pixels) in read])
-    found = loaded.nearest(images, loaded.asked)
-    predictions = loaded.verdicts(found, loaded.typicality(images), threshold)
+    found, typical = loaded.compared(
+        torch.from_numpy(np.stack([pixels for _, (_, pixels) in read]))
+    )
+    predictions = loaded.verdicts(found, typical, threshold)
     rows = zip(read, found.indices, found.labels, found.similarities, predictions, strict=True)
     return [Seen(name, *one, *of) for (name, one), *of in rows]

@@ -27,7 +27,7 @@ from circlemnist.evaluation.metrics import nearest
 from circlemnist.evaluation.points import FAR, OperatingPoint, point_at
 from circlemnist.evaluation.results import Report, load_report
 from circlemnist.evaluation.similarity import similarity_of
-from circlemnist.evaluation.subspaces import features, typicality
+from circlemnist.evaluation.subspaces import embed_with_features, typicality
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import Embedder, embed
 from circlemnist.runs.run import Run, find_run
@@ -165,7 +165,10 @@ class LoadedRun:
         """Return the `k` nearest images of the gallery, on the CPU; raises as `embed` does."""
         if not 1 <= k <= len(self.gallery.labels):
             raise UserError(f"k must be from 1 to {len(self.gallery.labels)}, not {k}")
-        found = nearest(self.embed(images, as_is).cpu(), self._embeddings, k, self.similarity)
+        return self._nearest(self.embed(images, as_is), k)
+
+    def _nearest(self, embeddings: Tensor, k: int) -> Nearest:
+        found = nearest(embeddings.cpu(), self._embeddings, k, self.similarity)
         return Nearest(*found, torch.from_numpy(self.gallery.labels)[found[1]])
 
     @cached_property
@@ -183,16 +186,22 @@ class LoadedRun:
         pixels = self.pixels(images, as_is)
         if not len(pixels):
             return []
-        found = self.nearest(pixels, self.asked)
-        return self.verdicts(found, self.typicality(pixels), self.point(far).threshold)
+        return self.verdicts(*self.compared(pixels), self.point(far).threshold)
 
-    def typicality(self, images: Images, as_is: bool | None = None) -> Tensor:
-        """Return how typical each image is of the class that it is most typical of.
+    def compared(self, pixels: Tensor) -> tuple[Nearest, Tensor]:
+        """Return the `asked` nearest images of the gallery, and how typical each image is.
 
-        (N,) float32 in 0-1, on the CPU; raises as `embed` does.
+        Args:
+            pixels: (N, 28, 28) uint8, one or more.
+
+        Returns:
+            The second is (N,) float32 in 0-1, of the class that an image is most typical of; both
+            on the CPU.
         """
-        pixels = self.pixels(images, as_is).to(self.embedder.mean.device)
-        return typicality(features(self.embedder, pixels), self.gallery.subspaces).max(1).values
+        pixels = pixels.to(self.embedder.mean.device)
+        embeddings, features = embed_with_features(self.embedder, pixels, self.config.views)
+        typical = typicality(features, self.gallery.subspaces).max(1).values
+        return self._nearest(embeddings, self.asked), typical
 
     def verdicts(self, found: Nearest, typicality: Tensor, threshold: float) -> list[Prediction]:
         """Return what the nearest say of each image, and by its typicality if it is known."""

@@ -1,5 +1,7 @@
 """Embed the splits of a data set and measure the embedding of the test split."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,12 +17,19 @@ NEIGHBORS = 20
 COSINE_MEASURES = ("precision@0.75", "recall@0.75", "mean_sp", "mean_sn")
 
 
+class Embedded(NamedTuple):
+    """Embeddings of the training split, (G, D) float, and of the test split, (Q, D)."""
+
+    gallery: Tensor
+    queries: Tensor
+
+
 def measure(
     embedder: Embedder,
     dataset: Dataset,
     views: int = 1,
     similarity: Similarity = COSINE,
-    gallery: Tensor | None = None,
+    embedded: Embedded | None = None,
 ) -> tuple[dict[str, float], Arrays]:
     """Measure the test split: against the training split as gallery, and within itself.
 
@@ -31,15 +40,15 @@ def measure(
         embedder: on the device to compute on.
         views: of each image, as for `embed`.
         similarity: how embeddings are compared; `COSINE_MEASURES` are of cosines always.
-        gallery: (G, D), the embeddings of the training split where they are known already.
+        embedded: both splits, where they are already.
 
     Returns:
         Name → value, shares as 0-1, and what is kept of each image.
     """
     device = embedder.mean.device
-    if gallery is None:
-        gallery = embed(embedder, dataset.train.images.to(device), views)
-    queries = embed(embedder, dataset.test.images.to(device), views)
+    gallery, queries = embedded or (
+        embed(embedder, split.images.to(device), views) for split in (dataset.train, dataset.test)
+    )
     if device.type == "mps":  # which has no float64
         gallery, queries = gallery.cpu(), queries.cpu()
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
@@ -61,9 +70,9 @@ def measure(
         # of the many images of unseen classes, those alone that an index takes
         taken = drawn(of_pool).unique() - len(train)
         taken = taken[taken >= 0]
-        embedded = gallery.new_zeros(len(others), gallery.shape[1])
-        embedded[taken] = embed(embedder, others.images[taken].to(device), views).to(gallery.device)
-        pool = torch.cat([gallery, embedded]), of_pool
+        beside = gallery.new_zeros(len(others), gallery.shape[1])
+        beside[taken] = embed(embedder, others.images[taken].to(device), views).to(gallery.device)
+        pool = torch.cat([gallery, beside]), of_pool
         within = within_itself(queries[unseen], labels[unseen], similarity)
         beyond = {f"unseen/{name}": value for name, value in within.items()}
         beyond |= few_shot((queries, labels), pool, unseen, similarity)

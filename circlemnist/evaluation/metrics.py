@@ -22,6 +22,7 @@ RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = np.float32(0.75)
 ROC_POINTS = 300
+GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 
 Similarities = NDArray[np.float32]
 
@@ -67,8 +68,28 @@ def nearest(
         (Q, k) float and (Q, k) int64.
     """
     parts = blocks(queries, len(gallery))
-    found = [similarity.between(block, gallery).topk(k) for _, block in parts]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+    found = [_largest(similarity.between(block, gallery), k) for _, block in parts]
+    return torch.cat([values for values, _ in found]), torch.cat([indices for _, indices in found])
+
+
+def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the `k` largest of each row and where they are, as `topk` does, in less time.
+
+    Columns are looked at in `GROUPS`: the k largest are in the k groups that have the largest.
+    """
+    rounds = s.shape[1] // GROUPS
+    if rounds < LEAST_ROUNDS or k > GROUPS:
+        values, indices = s.topk(k)
+        return values, indices
+    whole = (
+        rounds * GROUPS
+    )  # a group is every GROUPS-th column; what is left over is looked at, too
+    groups = s[:, :whole].unflatten(1, (rounds, GROUPS)).amax(1).topk(k).indices  # (rows, k)
+    places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
+    rest = torch.arange(whole, s.shape[1], device=s.device).expand(len(s), -1)
+    places = torch.cat([places.flatten(1), rest], 1)
+    values, of_places = s.gather(1, places).topk(k)
+    return values, places.gather(1, of_places)
 
 
 def nearest_others(

@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, load_dataset, load_test_split
+from circlemnist.data.datasets import Dataset, Split, load_dataset, load_test_split
 from circlemnist.errors import UserError
 from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
 from circlemnist.evaluation.known import operating_points
-from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.measure import Embedded, measure
 from circlemnist.evaluation.points import OperatingPoint
 from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
 from circlemnist.evaluation.similarity import Similarity, similarity_of
-from circlemnist.evaluation.subspaces import FITTED_TO, class_subspaces, features, typicality
+from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
 from circlemnist.models.device import resolve_device
-from circlemnist.models.embedder import Embedder, build_embedder, embed
+from circlemnist.models.embedder import Embedder, build_embedder
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
@@ -101,13 +101,12 @@ class TrainedRun:
         """
         dataset = self.dataset.first(gallery)
         embedder, views = self.embedder, self.config.views
-        gallery_embeddings = embed(embedder, dataset.train.images.to(embedder.mean.device), views)
-        found = measure(embedder, dataset, views, self.similarity, gallery_embeddings)
+        embedded, subspaces, points = self._typical(dataset)
+        found = measure(embedder, dataset, views, self.similarity, embedded)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
         what = (*of, self.config.unseen_classes, self.checkpoint)
-        subspaces, points = self._typical(dataset)
         kept = Gallery(
-            gallery_embeddings.float().cpu().numpy(),
+            embedded.gallery.float().cpu().numpy(),
             dataset.train.labels.numpy(),
             subspaces,
             dataset.train.images.numpy(),
@@ -127,18 +126,26 @@ class TrainedRun:
         try:
             subspaces = load_gallery(self.run).subspaces
         except UserError:
-            return self._typical(self.dataset.first(evaluation.gallery))
+            return self._typical(self.dataset.first(evaluation.gallery))[1:]
         if not evaluation.known:
-            return self._typical(self.dataset.first(evaluation.gallery))
+            return self._typical(self.dataset.first(evaluation.gallery))[1:]
         return subspaces, evaluation.known
 
-    def _typical(self, dataset: Dataset) -> Typical:
-        embedder, (train, test) = self.embedder, (dataset.train, dataset.test)
-        device = embedder.mean.device
-        of_train = features(embedder, train.images[:FITTED_TO].to(device))
-        subspaces = class_subspaces(of_train, train.labels[:FITTED_TO])
-        found = typicality(features(embedder, test.images.to(device)), subspaces)
-        return subspaces, operating_points(found, test.labels, self.config.unseen_classes)
+    def _typical(
+        self, dataset: Dataset
+    ) -> tuple[Embedded, NDArray[np.float16], tuple[OperatingPoint, ...]]:
+        """Embed both splits, and by the features met on the way say what is typical of a class."""
+        gallery, of_gallery = self._embed_with_features(dataset.train)
+        subspaces = class_subspaces(of_gallery, dataset.train.labels)
+        del of_gallery  # hundreds of megabytes
+        queries, of_queries = self._embed_with_features(dataset.test)
+        found = typicality(of_queries, subspaces)
+        points = operating_points(found, dataset.test.labels, self.config.unseen_classes)
+        return Embedded(gallery, queries), subspaces, points
+
+    def _embed_with_features(self, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+        images = split.images.to(self.embedder.mean.device)
+        return embed_with_features(self.embedder, images, self.config.views)
 
     @cached_property
     def snapshots(self) -> Snapshots:

@@ -102,6 +102,16 @@ def test_neighbours_equal_scikit_learns() -> None:
         np.testing.assert_array_equal(found[1], indices)
 
 
+@pytest.mark.parametrize("size", [9_999, 10_000, 23_456])
+def test_nearest_of_a_large_gallery_are_those_of_topk(size: int) -> None:
+    queries, gallery = torch.randn(7, 3), torch.randn(size, 3).round(decimals=1)  # with ties
+    similarities, indices = metrics.nearest(queries, gallery, 20)
+    every = queries @ gallery.T
+    torch.testing.assert_close(similarities, every.topk(20).values, rtol=0, atol=0)
+    torch.testing.assert_close(every.gather(1, indices), similarities, rtol=0, atol=0)
+    assert all(len(row.unique()) == 20 for row in indices)
+
+
 def test_class_that_no_neighbour_has_wins_no_vote() -> None:
     neighbors, labels = torch.tensor([[0, 1, 1], [1, 0, 0]]), torch.tensor([1, 9])
     assert metrics.knn_accuracy(neighbors, labels, 3) == 0.5

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from circlemnist.config import Config
-from circlemnist.evaluation.subspaces import class_subspaces, features, typicality
-from circlemnist.models.embedder import build_embedder
+from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
+from circlemnist.models.embedder import build_embedder, embed
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,11 @@ def test_features_are_what_the_last_relu_of_the_convolutions_is_given(
     images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
         embedder(images[:, None].float() / 255)
-    found = features(embedder.train(), images)
+    embeddings, found = embed_with_features(embedder.train(), images, views=3)
     assert found.shape == (5, width)
     assert embedder.training
+    torch.testing.assert_close(embeddings, embed(embedder, images, views=3))
+    assert not last._forward_hooks
     torch.testing.assert_close(found, F.normalize(given[0].flatten(1)), atol=1e-5, rtol=0)
 
 

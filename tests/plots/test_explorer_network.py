@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from circlemnist.config import Config
-from circlemnist.evaluation.subspaces import class_subspaces, features, typicality
-from circlemnist.models.embedder import Embedder, build_embedder, embed
+from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
+from circlemnist.models.embedder import Embedder, build_embedder
 from circlemnist.plots.explorer.network import plain_network
 from tests.plots.browser import Page
 
@@ -64,8 +64,8 @@ def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Pa
     images = torch.randint(0, 256, (IMAGES, 28, 28)) * (torch.rand(IMAGES, 28, 28) > 0.7)
     images = images.to(torch.uint8)
     images[0] = 0
-    wanted = embed(embedder, images).numpy()
-    of_images = features(embedder, images)
+    embeddings_there, of_images = embed_with_features(embedder, images)
+    wanted = embeddings_there.numpy()
     bases = class_subspaces(of_images[:15] + 0.01, torch.arange(15) % 8)  # none of two classes
     plain = plain_network(embedder)
     found = run_in(
