@@ -66,7 +66,7 @@ def ink(picture: Array) -> NDArray[np.float32]:
     found, smooth = ((one - paper) * (1 if light else -1) / shade for one in (grey, smooth))
     top = float(smooth.max())
     # of the paper, of which there is a fifth at least: 1.21 deviations lie between these shares
-    low, usual = (float(value) for value in np.percentile(smooth, (2, 20)))
+    low, usual = np.quantile(np.sort(smooth, None), (0.02, 0.2)).tolist()  # sorted: in less time
     contrast = top - usual
     faint = contrast < LOUDEST * (usual - low) / 1.21
     if faint:  # soft strokes that leave less paper are no noise, which is rough
@@ -153,20 +153,19 @@ def _light(picture: Array) -> Array:
     of_near = terms
     for _ in range(ROUNDS):
         # the normal equations of a few terms in ±1: a tenth of the time of np.linalg.lstsq
-        products = np.concatenate([terms, values[:, None]], 1).T @ of_near
-        surface = terms @ np.linalg.lstsq(products[:-1], products[-1])[0]
+        surface = np.linalg.lstsq(of_near @ terms.T, of_near @ values)[0] @ terms
         distance = np.abs(values - surface)
-        of_near = terms * (distance <= FAR * np.median(distance))[:, None]
+        of_near = terms * (distance <= FAR * np.median(distance))
     found: Array = surface.reshape(picture.shape)
     return found
 
 
 @lru_cache(64)
 def _terms(height: int, width: int) -> Array:
-    """Return 1, x, y, x², y² and xy of each pixel, (height · width, 6) float32 in ±1."""
+    """Return 1, x, y, x², y² and xy of each pixel, (6, height · width) float32 in ±1."""
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
     terms = np.broadcast_arrays(1, x, y[:, None], x**2, y[:, None] ** 2, x * y[:, None])
-    return np.stack(terms, 2).reshape(-1, 6).astype(np.float32)
+    return np.stack(terms).reshape(6, -1).astype(np.float32)
 
 
 def _resized(picture: Array, shape: Sequence[int]) -> Array:
