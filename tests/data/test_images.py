@@ -1,10 +1,12 @@
 """Pictures in every mode and of every badness: read right, or named in one line."""
 
 import io
+import sys
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -145,9 +147,22 @@ def test_folders_give_their_pictures_sorted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_files_are_read_or_named(tmp_path: Path) -> None:
-    """600 PNG and JPEG files with bytes changed, cut off or doubled."""
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+def test_damaged_files_are_read_or_named_in_bounded_memory() -> None:
+    """A header may say 50 megapixels, of 150 MB; more is refused ahead of decoding."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        assert 0 < fresh.submit(read_damaged_files).result() < 500
+
+
+def read_damaged_files() -> float:
+    """Read 600 PNG and JPEG files with bytes changed, cut off or doubled.
+
+    Returns:
+        By how many megabytes this process has grown at most.
+    """
     random = np.random.default_rng(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of now
+    before = peak_memory()
     for kind in ("PNG", "JPEG"):
         file = io.BytesIO()
         PLAIN.convert("RGB").save(file, kind)
@@ -161,6 +176,13 @@ def test_damaged_files_are_read_or_named(tmp_path: Path) -> None:
             content = content[:stop] + content[start:] if damage == 2 else content
             with suppress(UserError):
                 assert prepared(read_picture(io.BytesIO(content), "it")).shape == (28, 28)
+    return peak_memory() - before
+
+
+def peak_memory() -> float:
+    """The most that this process has held at once, in megabytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def test_pictures_come_in_order_and_few_are_read_ahead(
