@@ -59,6 +59,9 @@ def measure_tables(groups: Sequence["Group"], numbers: list[str]) -> Iterator[st
             continue
         column = []
         for group in groups:
+            if not all(name in run.metrics for run in group.runs):
+                column.append("–")
+                continue
             deviation = group.deviation(name)
             spread = "" if deviation is None else f" ± {measure.number(measure.factor * deviation)}"
             column.append(measure.number(measure.factor * group.mean(name)) + spread)

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from circlemnist.errors import SettingError
-
 
 def batches(size: int, batch_size: int, generator: torch.Generator) -> Tensor:
     """Return one epoch of batches: a random order of `size` indices, (steps, batch_size) int64.
@@ -28,13 +26,8 @@ def balanced_batches(
         classes: P, of which there are as many or more in `labels`.
         batch_size: P·K.
         generator: on the CPU.
-
-    Raises:
-        SettingError: there are fewer than P classes.
     """
     present, sizes = labels.unique(return_counts=True)
-    if len(present) < classes:
-        raise SettingError("classes_per_batch", f"must be ≤ {len(present)}, the classes there are")
     steps, k = len(labels) // batch_size, batch_size // classes
     # the first of exponential waits for each class, the shorter the more images it has
     waits = -torch.rand(steps, len(present), generator=generator).log() / sizes

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from circlemnist.models.embedder import Embedder, build_embedder
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
+from circlemnist.training.objective import check_learned
 from circlemnist.training.snapshots import Snapshots, load_snapshots
 
 Typical = tuple[NDArray[np.float16], tuple[OperatingPoint, ...]]
@@ -83,9 +85,12 @@ class TrainedRun:
         # ahead of loading: should the file change now, the run is measured again later
         self.checkpoint = checksum(self.run.checkpoint_file)
         embedder = build_embedder(self.config)
-        restore_from(
-            self.run.checkpoint_file, lambda state: embedder.load_state_dict(state["embedder"])
-        )
+
+        def restore(state: dict[str, Any]) -> None:
+            check_learned(state["objective"], self.config)
+            embedder.load_state_dict(state["embedder"])
+
+        restore_from(self.run.checkpoint_file, restore)
         return embedder.to(resolve_device(self.device))
 
     @cached_property

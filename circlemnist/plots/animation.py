@@ -1,6 +1,8 @@
 """The embedding space as it forms: one picture moving."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ def draw(trained: TrainedRun, style: Style) -> Movie:
     )
     counted = f"{len(seen.labels):,} {evaluation.measured} images"
     blank = Blank(heading(trained, counted, f"{how}, "), style.theme)
-    points = Points(positions, seen.labels, CLASS_NAMES[evaluation.dataset])
+    points = Points(positions, seen.labels, CLASS_NAMES[evaluation.dataset], evaluation.unseen)
     return animation_movie(points, snapshot_captions(trained), blank)
 
 
@@ -46,13 +48,19 @@ def animation_movie(points: Points, captions: Sequence[str], blank: Blank) -> Mo
         axes.set_axis_off()
         reach = 1.05 * np.abs(points.positions[..., :2]).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        x, y = frames[0].T
-        dots = axes.scatter(x, y, c=points.colors(blank.theme), s=30, linewidths=0, alpha=0.8)
+        clouds = []
+        first = replace(points, positions=frames[0])
+        for marker, part in first.by_marker():
+            given: dict[str, Any] = {"marker": marker, "s": 30, "linewidths": 0, "alpha": 0.8}
+            x, y = part.positions.T
+            clouds.append(axes.scatter(x, y, c=part.colors(blank.theme), **given))
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
         points.write_legend(figure, blank.theme)
 
     def show(frame: int) -> None:
-        dots.set_offsets(frames[frame])
+        parts = replace(points, positions=frames[frame]).by_marker()
+        for cloud, (_, part) in zip(clouds, parts, strict=True):
+            cloud.set_offsets(part.positions)
         caption.set_text(captions[said[frame]])
 
     return Movie(figure, FRAMES, show)

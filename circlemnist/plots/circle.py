@@ -29,16 +29,17 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     clouds = [(f"after {len(trained.history)} epochs", density)]
     counted = f"pairs of {trained.evaluation.counted}"
     if trained.has_snapshots:
-        clouds = [*_earlier_clouds(trained), *clouds]
-        counted += f", at first of {len(trained.snapshots.labels)}"
+        of_seen = ~np.isin(trained.snapshots.labels, trained.config.unseen_classes)
+        clouds = [*_earlier_clouds(trained, of_seen), *clouds]
+        counted += f", at first of {of_seen.sum()}"
     blank = Blank(heading(trained, counted), style.theme)
     return circle_figure(clouds, boundary_of(trained.config), blank)
 
 
-def _earlier_clouds(trained: TrainedRun) -> list[tuple[str, Array]]:
+def _earlier_clouds(trained: TrainedRun, of_seen: Array) -> list[tuple[str, Array]]:
     seen, captions = trained.snapshots, snapshot_captions(trained)
-    embeddings = F.normalize(torch.from_numpy(seen.embeddings).float(), dim=-1)
-    labels = torch.from_numpy(seen.labels)
+    embeddings = F.normalize(torch.from_numpy(seen.embeddings[:, of_seen]).float(), dim=-1)
+    labels = torch.from_numpy(seen.labels[of_seen])
     times = np.linspace(0, len(seen.steps) - 1, PANELS).round().astype(int)[:-1]
     return [(captions[t], pair_density(embeddings[t], labels, COARSE)) for t in times]
 

@@ -33,8 +33,8 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
         processes: that train together, each of which builds the same.
 
     Raises:
-        SettingError: a batch would be larger than the split, or too small for each process to have
-            a share; or the device lacks the precision.
+        SettingError: a batch would be larger than the split, of more classes than there are, or too
+            small for each process to have a share; or the device lacks the precision.
     """
     if config.batch_size < processes.world:
         raise SettingError(
@@ -44,6 +44,12 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
     if config.batch_size > len(split):
         raise SettingError(
             "batch_size", f"must be ≤ {len(split)}, the training images, not {config.batch_size}"
+        )
+    there = len(split.labels.unique())
+    if config.classes_per_batch > there:
+        raise SettingError(
+            "classes_per_batch",
+            f"must be ≤ {there}, the classes there are, not {config.classes_per_batch}",
         )
     device = split.labels.device
     pixels = split.images.float() / 255

@@ -1,6 +1,6 @@
 """What a step of training makes smaller."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
 from circlemnist.data.further import trained_classes
+from circlemnist.errors import SettingError
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.directions import arranged, spread_directions
 
 # of the loss that shapes a first embedding: not the defaults, which may change without it
 SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
+MOST_FIXED = 100  # classes, whose directions take a minute to place
 
 
 class Objective(nn.Module):
@@ -52,9 +54,8 @@ class Objective(nn.Module):
         return value
 
     def get_extra_state(self) -> str:
-        """The name of the loss and, where some are unseen, the classes."""
-        of = "" if len(self.classes) == CLASSES else f" of {','.join(map(str, self.classes))}"
-        return f"{self.name}{of}"
+        """The name of the loss and the classes, where they are not the ten of a data set."""
+        return what_is_learned(self.name, self.classes)
 
     def set_extra_state(self, state: str) -> None:
         """Raise ValueError for the state of another loss, or of other classes."""
@@ -62,14 +63,39 @@ class Objective(nn.Module):
             raise ValueError(f"the state is of the loss {state}, not {self.get_extra_state()}")
 
 
+def what_is_learned(name: str, classes: Sequence[int]) -> str:
+    """Return the name of a loss and its classes, as the state of an `Objective` keeps them."""
+    ten = tuple(classes) == tuple(range(CLASSES))
+    return name if ten else f"{name} of {','.join(map(str, classes))}"
+
+
+def check_learned(state: Mapping[str, object], config: Config) -> None:
+    """Raise ValueError for the state of an `Objective` that `build_objective` would not build.
+
+    Args:
+        state: of the objective, as in a checkpoint.
+    """
+    wanted = what_is_learned(config.loss, trained_classes(config))
+    if state["_extra_state"] != wanted:
+        raise ValueError(f"the state is of the loss {state['_extra_state']}, not {wanted}")
+
+
 def build_objective(config: Config, split: Split) -> Objective:
     """Build the objective that `config` names, for the embeddings that `build_embedder` gives.
 
     Args:
         split: the training images; fixed class weights are placed by their likeness.
+
+    Raises:
+        SettingError: class weights would be fixed for more than `MOST_FIXED` classes.
     """
     shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
     classes = trained_classes(config)
+    fixed = config.class_weights == "fixed" and config.member.of_classes
+    if fixed and len(classes) > MOST_FIXED:
+        raise SettingError(
+            "class_weights", f"must be learned with {len(classes):,} classes, not fixed"
+        )
     loss = build_loss(
         config.loss,
         num_classes=len(classes),
@@ -78,7 +104,7 @@ def build_objective(config: Config, split: Split) -> Objective:
         normalize=config.member.of_classes,  # embeddings have unit length, class weights have not
         **config.knobs,
     )
-    if config.class_weights == "fixed" and config.member.of_classes:
+    if fixed:
         # like classes beside each other: what lies between two of them then passes no third
         spread = spread_directions(len(classes), config.dim)
         fix_class_weights(loss, arranged(spread, class_likeness(split, classes)))

@@ -58,7 +58,23 @@ def test_settings_that_name_other_classes_than_the_checkpoint_are_refused() -> N
     file = Path("outputs/run/config.toml")
     text = file.read_text().replace('"1,4"', '"1,5"').replace("epochs = 1", "epochs = 2")
     file.write_text(text)
-    assert_one_line_error(invoke("train", "--resume", "run"), "last.pt", "does not fit config.toml")
+    for command in (("train", "--resume"), ("eval",)):
+        assert_one_line_error(invoke(*command, "run"), "last.pt", "does not fit config.toml")
+
+
+def test_more_classes_a_batch_than_are_seen_leave_no_folder() -> None:
+    args = ("--dataset", "digits", "--unseen", "0,1,2,3", "--classes-per-batch", 10)
+    assert_one_line_error(invoke("train", *args), "--classes-per-batch", "must be ≤ 6", "not 10")
+    assert not Path("outputs").exists()
+
+
+def test_compare_has_columns_of_seen_and_unseen(unseen_run: Path, finished_run: Path) -> None:
+    table = invoke("compare", unseen_run, finished_run).stdout
+    header = next(line for line in table.splitlines() if "unseen/recall@1 %" in line)
+    assert "nan" not in table
+    rows = table.split(header)[1].splitlines()[1:3]
+    place = header.index("unseen/recall@1 %")
+    assert [row[place:].split()[0] == "–" for row in rows] == [False, True]
 
 
 def test_eval_tells_seen_and_unseen_apart(unseen_run: Path) -> None:

@@ -10,6 +10,7 @@ from matplotlib.collections import PathCollection
 
 from circlemnist.evaluation.groups import Measured, grouped
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots import animation
 from circlemnist.plots.explorer.write import write_page
 from circlemnist.plots.side_by_side import embedding as side_by_side
 from circlemnist.plots.style import LIGHT, Style
@@ -69,6 +70,25 @@ def test_mistakes_are_of_seen_classes(unseen: TrainedRun) -> None:
     assert not set(queries) & set(map(str, UNSEEN))
 
 
+def test_what_moved_is_told_apart_and_pairs_are_of_the_seen_from_the_first(tmp_path: Path) -> None:
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--unseen", "0,3,8")
+    place = ("--snapshots", "--quiet", "--outputs", tmp_path, "--name", "run")
+    assert invoke("train", *args, *place).exit_code == 0
+    trained = TrainedRun(Run(tmp_path / "run"))
+    labels = trained.snapshots.labels
+    of_seen = int((~np.isin(labels, UNSEEN)).sum())
+    assert f"at first of {of_seen}\n" in drawn("circle", trained).get_suptitle()
+    movie = animation.draw(trained, Style(LIGHT, projection="pca"))
+    for frame in (0, movie.frames - 1):
+        movie.show(frame)
+        triangles = [
+            len(part.get_offsets())
+            for part in movie.figure.axes[0].collections
+            if len(part.get_paths()[0].vertices) == 4
+        ]
+        assert triangles == [len(labels) - of_seen]
+
+
 def test_page_names_them_and_takes_none_for_a_mistake(unseen: TrainedRun, tmp_path: Path) -> None:
     page = write_page(unseen, Style(LIGHT, projection="pca"), tmp_path / "page.html").read_text()
     assert "3, unseen" in page
@@ -99,5 +119,7 @@ def test_runs_of_other_unseen_classes_side_by_side(tmp_path: Path) -> None:
     for axes in figure.axes:
         vertices = {len(part.get_paths()[0].vertices) for part in axes.collections}
         assert len(vertices) == 2
+    alone = side_by_side.draw(groups[:1], style)
+    assert alone.get_suptitle().startswith("scikit-learn digits, 360 test images, 105 of unseen")
     (heading,) = boxes_of(figure, [figure._suptitle])
     assert 0 <= heading.x0 < heading.x1 <= figure.bbox.width

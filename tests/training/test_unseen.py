@@ -60,14 +60,28 @@ def test_state_of_other_classes_is_refused(split: Split) -> None:
             build_objective(Config(unseen=other), split).load_state_dict(state)
 
 
+def test_state_of_ten_classes_in_turns_is_not_that_of_the_ten(split: Split) -> None:
+    """1, 2 and 3 in quarter turns are ten classes, since half turns of 1 are kept together."""
+    settings = {"dataset": "digits", "turned": "quarters"}
+    turned = [Config(unseen=unseen, **settings) for unseen in ("0,4,5,6,7,8,9", "0,1,4,5,6,7,9")]
+    one, other = (build_objective(config, split) for config in turned)
+    assert len(one.classes) == len(other.classes) == 10
+    for wrong in (other, build_objective(Config(), split)):
+        with pytest.raises(ValueError, match="of the loss circle of 1,"):
+            wrong.load_state_dict(one.state_dict())
+
+
+def test_directions_of_a_thousand_classes_are_not_fixed(split: Split) -> None:
+    config = Config(loss="arcface", class_weights="fixed", invented=991)
+    with pytest.raises(SettingError, match="with 1,001 classes"):
+        build_objective(config, split)
+
+
 def test_too_many_classes_a_batch_are_refused() -> None:
     config = Config(dataset="digits", epochs=1, unseen="0,1,2,3", classes_per_batch=10)
     left = load_dataset("digits", Path()).leave_out(config.unseen_classes)
-    state = build_training(config, left.train)
-    from circlemnist.training.loop import first_step
-
     with pytest.raises(SettingError, match="must be ≤ 6"):
-        first_step(config, left.train, state.generator)
+        build_training(config, left.train)
 
 
 @pytest.mark.parametrize("loss", ["circle", "arcface"])

@@ -23,12 +23,14 @@ class Space:
 
     Attributes:
         points: in the plane, or on the sphere.
+        images: the data set, and how many images there are, in words.
         how: they were made, in words.
         projected: from more dimensions, so that to turn them changes nothing.
         on_sphere: of unit length, and so of the same size as others that are.
     """
 
     points: Points
+    images: tuple[str, str]
     how: str
     projected: bool
     on_sphere: bool
@@ -42,8 +44,9 @@ def draw(groups: Sequence[Group], style: Style) -> Figure:
     """
     groups, which = drawn(groups)
     grid, spaces = Grid.of(len(groups)), turned([_space(group, style) for group in groups])
+    shown = sampled(groups, [space.images for space in spaces])
     hows = dict.fromkeys(space.how for space in spaces)
-    blank = Blank(f"{sampled(groups)}{which}\n{', '.join(hows)}", style.theme)
+    blank = Blank(f"{shown}{which}\n{', '.join(hows)}", style.theme)
     planes: dict[str, list[Axes]] = {}
     with blank.figure(grid.width, 0.8 + grid.rows * (grid.side + 0.2)) as figure:
         # a panel is two columns wide, since a sphere has two sides
@@ -76,13 +79,14 @@ def draw(groups: Sequence[Group], style: Style) -> Figure:
 
 def _space(group: Group, style: Style) -> Space:
     trained = TrainedRun(group.runs[0].run)
-    arrays, config = trained.evaluation.arrays, trained.config
+    evaluation, config = trained.evaluation, trained.config
+    arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted_all)
     chosen, native = sample(len(arrays.labels)), native_dimensions(config)
     positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
-    names = CLASS_NAMES[trained.evaluation.dataset]
+    names = CLASS_NAMES[evaluation.dataset]
     projected = arrays.embeddings.shape[1] > native
-    points = Points(positions, arrays.labels[chosen], names, trained.evaluation.unseen)
-    return Space(points, how, projected, config.member.on_sphere)
+    points = Points(positions, arrays.labels[chosen], names, evaluation.unseen)
+    return Space(points, images, how, projected, config.member.on_sphere)
 
 
 def turned(spaces: Sequence[Space]) -> list[Space]:

@@ -82,13 +82,16 @@ def sample(count: int) -> Array:
     return np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int)
 
 
-def sampled(groups: Sequence[Group]) -> str:
-    """Return in words what the panels show of what was measured."""
+def sampled(groups: Sequence[Group], images_of: Sequence[tuple[str, str]] | None = None) -> str:
+    """Return in words what the panels show of what was measured.
+
+    Args:
+        images_of: the data set and the images of each group, in words; None for those measured.
+    """
+    if images_of is None:
+        images_of = [group.runs[0].images for group in groups]
     images = "; ".join(
-        dict.fromkeys(
-            f"{DISPLAY_NAMES[dataset]}, {_of(counted)}"
-            for dataset, counted in (group.runs[0].images for group in groups)
-        )
+        dict.fromkeys(f"{DISPLAY_NAMES[dataset]}, {_of(counted)}" for dataset, counted in images_of)
     )
     first = ", the first seed of each" if any(len(group.runs) > 1 for group in groups) else ""
     # two of them fill a line
