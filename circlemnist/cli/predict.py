@@ -30,12 +30,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="false accepts of the threshold between known and unknown",
 )
-@click.option("--as-is", is_flag=True, help="images are 28 x 28 already, light on dark")
+@click.option(
+    "--as-is/--prepare",
+    default=None,
+    help="images are 28 x 28 already, light on dark; or are made so, as those of MNIST were  "
+    "[default: as-is with runs on Fashion-MNIST and KMNIST, else prepare]",
+)
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help="draw what was seen, and the nearest training images: .png, .svg or .pdf file",
+    help="draw what was seen, and the nearest training images: .png, .svg or .pdf file; of many "
+    f"pictures the first {PREDICTED}",
 )
 @theme_option
 def predict(
@@ -43,7 +49,7 @@ def predict(
     outputs: Path,
     device: str,
     far: float,
-    as_is: bool,
+    as_is: bool | None,
     for_machines: bool,
     out: Path | None,
     theme: str,
@@ -75,12 +81,13 @@ def predict(
     point = loaded.point(far)
     shown: list[Seen] = []
     rows: list[dict[str, object]] = []
-    failed = False
-    for seen in predict_files(loaded, files, point.threshold, as_is or None):
+    failed, count = False, 0
+    for seen in predict_files(loaded, files, point.threshold, as_is):
         if isinstance(seen, str):
             failed = True
             say(f"Error: {visible(seen)}")
             continue
+        count += 1
         if out is not None and len(shown) < PREDICTED:
             shown.append(seen)
         if for_machines:
@@ -95,7 +102,10 @@ def predict(
 
         draw_seen(loaded, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
-        say(f"picture: {out}")
+        say(
+            f"picture: {out}"
+            + (f", the first {PREDICTED} of {count:,}" if count > PREDICTED else "")
+        )
     if failed:
         raise click.exceptions.Exit(1)
 

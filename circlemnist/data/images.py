@@ -23,11 +23,13 @@ from circlemnist.errors import UserError
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 200_000_000
 STANDARD_INPUT = Path("-")
+SHOWN = 256  # pixels: longer side of a picture that is kept to be shown
 WIDEST = 512  # pixels: a picture with longer sides is made smaller by a whole factor
-AHEAD = 500  # files that are read ahead
+AHEAD = 200  # files that are read ahead
 TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it smaller"
-# these would start other programs, or are read by libraries that are rarely there
-REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
+# these would start other programs, are read by libraries that are rarely there, or hold a picture
+# whose size is known only when it is decoded
+REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "ICO", "ICNS")
 
 Read = tuple[Image.Image, NDArray[np.uint8]]
 
@@ -39,10 +41,14 @@ def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
     """
     Image.init()
     for path in paths:
-        if not path.is_dir():
-            yield path
+        try:
+            if not path.is_dir():
+                yield path
+                continue
+            found = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
+        except OSError as error:
+            yield UserError(f"{path}: cannot be read: {_reason(error)}")
             continue
-        found = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
         yield from found
         if not found:
             yield UserError(f"{path}: there are no pictures in this folder")
@@ -82,25 +88,40 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Imag
 def _decoded(content: bytes, name: str) -> Image.Image:
     Image.init()
     formats = [kind for kind in Image.OPEN if kind not in REFUSED]
+    with named(name), _decoding(), Image.open(io.BytesIO(content), formats=formats) as image:
+        check_size(image)
+        image.draft(None, (WIDEST, WIDEST))  # a JPEG is decoded no larger than it is needed
+        return upright(image)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as image:
-            with named(name):
-                check_size(image)
-            # a phone's several pictures of one moment begin with the one that is shown
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                raise UserError(f"{name}: has several frames: save the one you mean by itself")
-            image.draft(None, (WIDEST, WIDEST))  # a JPEG is decoded no larger than it is needed
-            image.load()
-            return ImageOps.exif_transpose(image)
+        yield
     except UserError:
         raise
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: {TOO_LARGE}") from error
+        raise UserError(TOO_LARGE) from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{name}: is no picture that can be read") from error
+        raise UserError("is no picture that can be read") from error
     except Exception as error:
         # Pillow raises a different exception for each way in which a file can be bad
-        raise UserError(f"{name}: is a damaged picture: {_reason(error)}") from error
+        raise UserError(f"is a damaged picture: {_reason(error)}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return a picture decoded, and turned as its EXIF says.
+
+    Raises:
+        UserError: it has too many pixels, moves, or is damaged.
+    """
+    with _decoding():
+        check_size(image)
+        # a phone's several pictures of one moment begin with the one that is shown
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise UserError("has several frames: save the one you mean by itself")
+        image.load()
+        return ImageOps.exif_transpose(image)
 
 
 def check_size(image: Image.Image) -> None:
@@ -131,24 +152,42 @@ def grey_of(image: Image.Image) -> NDArray[np.float32]:
         most = float(values.max())
         if image.mode == "F" and most <= 1:
             values = values * 255
-        elif image.mode.startswith("I;16") or 255 < most <= 65_535:
-            values = values / 257
+        elif 255 < most <= 65_535:
+            # scanners keep their 12 bits in files of 16
+            values = values / (4095 if most <= 4095 else 65_535) * 255
         elif most > 65_535:
             values = values / most * 255
         return np.asarray(np.clip(values, 0, 255), np.float32)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        grey, alpha = (
-            np.asarray(one, np.float32)
-            for one in (image.convert("RGB").convert("L"), image.getchannel("A"))
-        )
-        share = alpha / 255
-        dark = float((grey * share).sum()) < 127.5 * float(share.sum())
-        laid = grey * share + (255.0 if dark else 0.0) * (1 - share)
-        return np.asarray(laid, np.float32)
-    if image.mode not in ("L", "1"):
-        image = image.convert("RGB")
-    return np.asarray(image.convert("L"), np.float32)
+    if image.mode in ("L", "1"):
+        return np.asarray(image.convert("L"), np.float32)
+    return np.asarray(_opaque(image).convert("L"), np.float32)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return a picture in RGB, on white or black where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    grey, alpha = (
+        np.asarray(one, np.float32)
+        for one in (image.convert("RGB").convert("L"), image.getchannel("A"))
+    )
+    dark = float((grey * alpha).sum()) < 127.5 * float(alpha.sum())
+    paper = Image.new("RGBA", image.size, "white" if dark else "black")
+    return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def thumbnail(picture: Image.Image) -> Image.Image:
+    """Return a picture to be shown: in RGB, opaque, with sides of `SHOWN` or less.
+
+    Raises:
+        UserError: its numbers are not finite.
+    """
+    if picture.mode in ("F", "I") or picture.mode.startswith("I;16"):
+        picture = Image.fromarray(grey_of(picture).astype(np.uint8))
+    shown = _opaque(picture)
+    shown.thumbnail((SHOWN, SHOWN))
+    return shown
 
 
 def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
@@ -188,7 +227,7 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read
     Up to `AHEAD` of them are read while those before them are used.
 
     Returns:
-        Of each the picture, with sides up to twice `WIDEST`, and what `prepared` makes of it.
+        Of each the picture as it is shown, and what `prepared` makes of it.
     """
 
     def read(source: Path | UserError) -> Read | str:
@@ -199,7 +238,7 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 pixels = prepared(picture, as_is)
-                return smaller(picture), pixels
+                return thumbnail(smaller(picture)), pixels
         except UserError as error:
             return str(error)
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from circlemnist.data.images import Read, picture_files, read_all
 from circlemnist.evaluation.loaded import LoadedRun, Prediction
 
-SEVERAL = 500  # files at a time
+SEVERAL = 100  # files at a time
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Seen:
 
     Attributes:
         name: its file.
-        picture: as it was given, upright; large ones made smaller.
+        picture: as it was given, upright, RGB; large ones made smaller.
         pixels: (28, 28) uint8.
         indices, labels: (K,) int64, the nearest images of the gallery.
         similarities: (K,) float32.
@@ -66,6 +66,7 @@ def predict_files(
                 if not isinstance(one, str)
             ]
             seen = iter(_seen(loaded, files_read, threshold))
+            bar.clear()  # what is made of these is printed where it stands
             yield from (one if isinstance(one, str) else next(seen) for one in read)
             bar.update(len(part))
 

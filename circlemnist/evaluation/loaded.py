@@ -19,7 +19,7 @@ from torch import Tensor
 
 from circlemnist.config import CLASSES, SIDE, Config
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.data.images import named, prepared, read_picture
+from circlemnist.data.images import named, prepared, read_picture, upright
 from circlemnist.errors import UserError
 from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.measure import NEIGHBORS
@@ -34,8 +34,8 @@ from circlemnist.runs.run import Run, find_run
 
 AS_IS = ("fashion-mnist", "kmnist")  # their makers did not place an image by its ink as MNIST's did
 
-OneImage = str | Path | Image.Image
-Images = Tensor | NDArray[Any] | OneImage | Sequence[OneImage]
+OneImage = str | Path | Image.Image | Tensor | NDArray[Any]
+Images = OneImage | Sequence[OneImage]
 
 
 class Nearest(NamedTuple):
@@ -221,7 +221,7 @@ class LoadedRun:
     def pixels(self, images: Images, as_is: bool | None = None) -> Tensor:
         """Return images as the network takes them, (N, 28, 28) uint8; raises as `embed` does."""
         if isinstance(images, Tensor | np.ndarray):
-            return _as_pixels(torch.as_tensor(images))
+            return _as_pixels(images)
         if isinstance(images, str | Path | Image.Image):
             images = [images]
         as_is = self.as_is if as_is is None else as_is
@@ -229,8 +229,14 @@ class LoadedRun:
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, SIDE, SIDE).byte()
 
     def _one(self, image: OneImage, as_is: bool) -> NDArray[np.uint8]:
+        if isinstance(image, Tensor | np.ndarray):
+            found = _as_pixels(image)
+            if len(found) != 1:
+                raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
+            pixels: NDArray[np.uint8] = found[0].cpu().numpy()
+            return pixels
         if isinstance(image, Image.Image):
-            return prepared(image, as_is)
+            return prepared(upright(image), as_is)
         picture = read_picture(Path(image))
         with named(image):
             return prepared(picture, as_is)
@@ -249,8 +255,13 @@ def load(run: str | Path, device: str = "auto") -> LoadedRun:
     return LoadedRun(find_run(Path("outputs"), str(run)), device)
 
 
-def _as_pixels(images: Tensor) -> Tensor:
-    shape = tuple(images.shape)
+def _as_pixels(given: Tensor | NDArray[Any]) -> Tensor:
+    if isinstance(given, np.ndarray):
+        if given.dtype.kind not in "uif":
+            raise UserError(f"images must be uint8 in 0-255, or float in 0-1, not {given.dtype}")
+        # of this machine's byte order, contiguous and writable, as torch wants them
+        given = torch.from_numpy(np.array(given, given.dtype.newbyteorder("="), order="C"))
+    images, shape = given, tuple(given.shape)
     if images.ndim == 2:
         images = images[None]
     if images.ndim == 4 and images.shape[1] == 1:

@@ -281,9 +281,12 @@ def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Ten
 
 
 def blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
-    """Cut `rows` so that a block of rows × `width` has at most `BLOCK_ELEMENTS` elements."""
+    """Cut `rows` so that a block of rows × `width` has at most `BLOCK_ELEMENTS` elements.
+
+    No rows are one block of none.
+    """
     size = max(1, BLOCK_ELEMENTS // max(width, 1))
-    for start in range(0, len(rows), size):
+    for start in range(0, max(len(rows), 1), size):
         yield start, rows[start : start + size]
 
 

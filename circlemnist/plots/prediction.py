@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circlemnist.data.classes import CLASS_NAMES, DISPLAY_NAMES
-from circlemnist.data.images import grey_of
 from circlemnist.evaluation.batches import Seen
 from circlemnist.evaluation.loaded import LoadedRun
 from circlemnist.evaluation.points import OperatingPoint
@@ -26,7 +25,7 @@ class Predicted:
     """Images, what they are taken for, and the nearest ones of the gallery.
 
     Attributes:
-        pictures: (H, W) float each, grey in 0-255, as they were given.
+        pictures: (H, W, 3) uint8 each, as they were given.
         images: (N, 28, 28) uint8, as the network saw them.
         captions: the class of each, and how sure.
         known: whether each is known.
@@ -54,7 +53,7 @@ def draw_seen(
     indices = np.stack([seen.indices[:NEIGHBORS].numpy() for seen in shown])
     predictions = [seen.prediction for seen in shown]
     predicted = Predicted(
-        pictures=[grey_of(seen.picture) for seen in shown],
+        pictures=[np.asarray(seen.picture) for seen in shown],
         images=np.stack([seen.pixels for seen in shown]),
         captions=[
             f"{one.name}  {one.agree}/{one.of}\n{'known' if one.known else 'unknown'}"
@@ -87,7 +86,7 @@ def prediction_figure(predicted: Predicted, blank: Blank) -> Figure:
     with blank.figure(8, 1.2 * rows + 1) as figure:
         panels = figure.subplots(rows, columns + 2, squeeze=False)
         for row in range(rows):
-            _show(panels[row, 0], predicted.pictures[row], "gray", "")
+            _show(panels[row, 0], predicted.pictures[row], None, "")
             _show(panels[row, 1], predicted.images[row], ink, predicted.captions[row])
             _frame(panels[row, 1], predicted.known[row], theme)
             for column in range(columns):

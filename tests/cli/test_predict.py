@@ -1,17 +1,25 @@
 """`circlemnist predict` and `circlemnist.load`: pictures in, classes out, without the data set."""
 
+import fcntl
 import json
+import os
+import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 import circlemnist
+from circlemnist.cli.main import main
 from circlemnist.errors import UserError
 from circlemnist.evaluation.loaded import LoadedRun
 from tests.conftest import assert_one_line_error, invoke
@@ -52,11 +60,43 @@ def test_images_are_given_in_any_form(run: LoadedRun, picture: Path) -> None:
     for given in (str(picture), [picture], pixels, pixels[0].numpy(), pixels[:, None].numpy()):
         assert run.predict(given) == [expected]
     assert run.predict(pixels.float() / 255) == [expected]
+    mirrored, swapped = pixels.numpy()[:, ::-1], pixels.numpy().astype(">f4") / 255
+    assert run.predict(mirrored[:, ::-1]) == run.predict(swapped) == [expected]
+    several = run.predict([pixels[0], pixels.numpy()[0], picture])
+    assert [one.similarity for one in several] == pytest.approx([expected.similarity] * 3, abs=1e-5)
     assert run.predict([]) == []
+    assert run.nearest([], 3).labels.shape == (0, 3)
+    with pytest.raises(UserError, match="each must be one"):
+        run.predict([pixels.expand(2, -1, -1)])
+
+
+def test_pictures_of_pillow_are_as_their_files_are(
+    run: LoadedRun, picture: Path, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter to the right
+    with Image.open(picture) as upright:
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+        upright.save(tmp_path / "moves.gif", save_all=True, append_images=[upright.rotate(9)])
+    with Image.open(tmp_path / "turned.png") as turned:
+        assert run.predict(turned) == run.predict(picture)
+    with Image.open(tmp_path / "moves.gif") as moves, pytest.raises(UserError, match="frames"):
+        run.predict(moves)
+    content = picture.read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    with Image.open(tmp_path / "cut.png") as cut, pytest.raises(UserError, match="damaged"):
+        run.predict(cut)
 
 
 @pytest.mark.parametrize(
-    "images", [torch.zeros(2, 3, 28, 28), np.full((28, 28), 2.0), np.zeros((1, 28, 28), int)]
+    "images",
+    [
+        torch.zeros(2, 3, 28, 28),
+        np.full((28, 28), 2.0),
+        np.zeros((1, 28, 28), int),
+        np.zeros((28, 28), bool),
+        np.full((28, 28), "x"),
+    ],
 )
 def test_arrays_that_are_no_images_are_named(run: LoadedRun, images: torch.Tensor) -> None:
     with pytest.raises(UserError, match="images must be"):
@@ -111,6 +151,65 @@ def test_json_and_picture(finished_run: Path, picture: Path, tmp_path: Path) -> 
     assert one["known"] == (one["typicality"] > report["threshold"])
     with Image.open(out) as drawn:
         assert drawn.width > 400
+
+
+def test_pictures_are_drawn_in_their_colours_the_first_of_many(
+    finished_run: Path, picture: Path, tmp_path: Path
+) -> None:
+    with Image.open(picture) as image:
+        red = Image.merge("RGB", (Image.new("L", image.size, 255), image, image))
+    red.save(tmp_path / "red.png")
+    out = tmp_path / "seen.png"
+    result = invoke("predict", finished_run, *[tmp_path / "red.png"] * 21, "--out", out)
+    assert result.stderr == f"picture: {out}, the first 20 of 21\n"
+    assert len(result.stdout.splitlines()) == 21
+    with Image.open(out) as drawn:
+        r, g, b = np.asarray(drawn.convert("RGB"), int).transpose(2, 0, 1)
+    assert ((r > 200) & (g < 100) & (b < 100)).sum() > 1000
+
+
+def test_standard_input_and_flags(finished_run: Path, picture: Path, tmp_path: Path) -> None:
+    arguments = ["predict", str(finished_run), "-"]
+    given = CliRunner().invoke(main, arguments, input=picture.read_bytes())
+    of_file = invoke("predict", finished_run, picture)
+    assert given.stdout.removeprefix("-") == of_file.stdout.removeprefix(str(picture))
+    strict, lenient = (
+        json.loads(invoke("predict", finished_run, picture, "--json", "--far", far).stdout)
+        for far in (0.001, 0.5)
+    )
+    assert strict["threshold"] > lenient["threshold"]
+    assert_one_line_error(invoke("predict", finished_run, picture, "--far", 1), "--far")
+    result = invoke("predict", finished_run, picture, "--as-is")
+    assert "as it is an image has 28 × 28" in result.stderr
+    assert result.exit_code == 1
+    kin = shutil.copytree(finished_run, tmp_path / "kin")
+    report = json.loads((kin / "eval.json").read_text())
+    (kin / "eval.json").write_text(json.dumps({**report, "dataset": "fashion-mnist"}))
+    assert "as it is an image has 28 × 28" in invoke("predict", kin, picture).stderr
+    assert invoke("predict", kin, picture, "--prepare").exit_code == 0
+
+
+def test_lines_on_a_terminal_are_not_written_into_the_bar(
+    finished_run: Path, picture: Path
+) -> None:
+    written = on_terminal("predict", str(finished_run), *[str(picture)] * 3)
+    lines = [line.rsplit("\r", 1)[-1] for line in written.splitlines()]
+    assert sum(line.startswith(f"{picture}: ") for line in lines) == 3, written
+
+
+def on_terminal(*arguments: str) -> str:
+    """Return what the program writes to a terminal of 200 columns."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+    command = [sys.executable, "-m", "circlemnist", *arguments]
+    with subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave):
+        os.close(slave)
+        written = b""
+        with suppress(OSError):  # of a terminal that nobody writes to any more
+            while part := os.read(master, 4096):
+                written += part
+    os.close(master)
+    return written.decode()
 
 
 def test_run_alone_and_run_without_gallery_say_what_to_do(

@@ -50,6 +50,7 @@ def transparent() -> Image.Image:
         (PLAIN.convert("P"), "PNG"),
         (PLAIN.point(lambda value: 255 * (value > 128)).convert("1"), "PNG"),
         (Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257), "PNG"),
+        (Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 16), "PNG"),  # 12 bits of 16
         (Image.fromarray(np.asarray(PLAIN).astype(np.float32) / 255), "TIFF"),
         (transparent(), "PNG"),
         (transparent(), "WEBP"),
@@ -126,6 +127,26 @@ def test_bad_file_is_named_in_one_line(content: bytes, says: str, tmp_path: Path
         read_picture(file)
     assert str(error.value).startswith(f"{file}: ")
     assert "\n" not in str(error.value)
+
+
+def test_picture_whose_size_a_header_hides_is_not_decoded(tmp_path: Path) -> None:
+    """An icon says 256 × 256 at most, and may hold a PNG of any size."""
+    icon = tmp_path / "it.ico"
+    Image.new("L", (32, 32)).save(icon)
+    with pytest.raises(UserError, match=r"it.ico: is no picture that can be read"):
+        read_picture(icon)
+    assert [str(one) for one in picture_files([tmp_path])] == [
+        f"{tmp_path}: there are no pictures in this folder"
+    ]
+
+
+def test_path_that_cannot_be_asked_for_is_named_and_the_others_are_there(tmp_path: Path) -> None:
+    Image.new("L", (9, 9)).save(tmp_path / "it.png")
+    long, found = picture_files([tmp_path / ("x" * 300), tmp_path / "it.png"])
+    assert found == tmp_path / "it.png"
+    (line,) = images.read_all([long], as_is=False)
+    assert str(line).startswith(f"{tmp_path}/xxx")
+    assert "cannot be read: File name too long" in str(line)
 
 
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
