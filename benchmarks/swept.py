@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circlemnist.config import Config
+from circlemnist.evaluation.points import point_at, read_points
 from circlemnist.runs.run import Run, find_runs
 
 ROOT = Path(__file__).resolve().parent.parent
+REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
 CORES = os.cpu_count() or 1
 
 
@@ -57,7 +59,8 @@ def swept(flags: Sequence[str], arguments: argparse.Namespace) -> list[Outcome]:
 
 def outcome_of(run: Run) -> Outcome:
     """Read what a finished run left in its folder."""
-    metrics = json.loads(run.metrics_file.read_text("utf-8"))["metrics"]
+    report = json.loads(run.metrics_file.read_text("utf-8"))
+    metrics = report["metrics"] | {REFUSED: point_at(read_points(report)).false_rejects}
     return Outcome(run, run.config(), metrics, tuple(epoch.seconds for epoch in run.history()))
 
 
