@@ -409,11 +409,6 @@ def test_batches_are_drawn_from_their_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_more_classes_a_batch_than_there_are_is_an_error() -> None:
-    with pytest.raises(SettingError, match="`classes_per_batch` must be ≤ 3"):
-        balanced_batches(torch.arange(3), 4, 4, torch.Generator())
-
-
 def test_batches_are_a_random_order_without_repeats() -> None:
     order = batches(103, 10, torch.Generator().manual_seed(0))
     assert order.shape == (10, 10)

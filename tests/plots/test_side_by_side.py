@@ -160,7 +160,7 @@ def test_projections_are_turned_and_mirrored_and_nothing_else() -> None:
     positions = positions * (3, 1)  # longer than wide
     turn = np.array([[0.0, 1.0], [1.0, 0.0]])  # a mirror, too
     spaces = [
-        Space(Points(where, of, DIGITS), "t-SNE of 8-D", projected, True)
+        Space(Points(where, of, DIGITS), ("digits", "200 images"), "t-SNE of 8-D", projected, True)
         for where, of, projected in (
             (positions, labels, True),
             (positions @ turn + 5, labels, True),
