@@ -102,10 +102,8 @@ def predict(
 
         draw_seen(loaded, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
-        say(
-            f"picture: {out}"
-            + (f", the first {PREDICTED} of {count:,}" if count > PREDICTED else "")
-        )
+        of = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
+        say(f"picture: {out}{of}")
     if failed:
         raise click.exceptions.Exit(1)
 
