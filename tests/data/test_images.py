@@ -220,9 +220,27 @@ def test_pictures_come_in_order_and_few_are_read_ahead(
     rest = list(reading)
     values = [one[1][0, 0] for one in [first, *rest[:4]] if not isinstance(one, str)]
     assert values == [0, 1, 2, 3, 4]
-    assert [str(file) in str(line) for file, line in zip(files[5:], rest[4:], strict=True)] == [
-        True
-    ] * 7
+    assert all(str(file) in str(line) for file, line in zip(files[5:], rest[4:], strict=True))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "F", "CMYK"])
+def test_what_is_shown_of_a_large_picture_is_small(mode: str, tmp_path: Path) -> None:
+    """Thousands of them are in memory at once."""
+    grey = Image.new("L", (1500, 900), 240)
+    grey.paste(20, (600, 300, 800, 700))
+    deep = {"I;16": (np.uint16, 257), "F": (np.float32, 1)}
+    if mode in deep:
+        dtype, factor = deep[mode]
+        large = Image.fromarray(np.asarray(grey).astype(dtype) * dtype(factor))
+    else:
+        large = grey.convert("RGB").convert(mode)
+    large.save(tmp_path / "it.tif")
+    (one,) = images.read_all([tmp_path / "it.tif"], as_is=False)
+    assert not isinstance(one, str)
+    shown = np.asarray(one[0], int)
+    assert shown.shape == (154, 256, 3)
+    np.testing.assert_allclose(shown[10, 10], 240, atol=4)
+    np.testing.assert_allclose(shown[85, 119], 20, atol=4)
 
 
 def test_reading_that_is_given_up_reads_no_further(

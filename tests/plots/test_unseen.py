@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
+from torch import Tensor
 
 from circlemnist.evaluation.groups import Measured, grouped
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.plots import animation
+from circlemnist.plots import animation, circle
 from circlemnist.plots.explorer.write import write_page
 from circlemnist.plots.side_by_side import embedding as side_by_side
 from circlemnist.plots.style import LIGHT, Style
@@ -70,14 +71,25 @@ def test_mistakes_are_of_seen_classes(unseen: TrainedRun) -> None:
     assert not set(queries) & set(map(str, UNSEEN))
 
 
-def test_what_moved_is_told_apart_and_pairs_are_of_the_seen_from_the_first(tmp_path: Path) -> None:
+def test_what_moved_is_told_apart_and_pairs_are_of_the_seen_from_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--unseen", "0,3,8")
     place = ("--snapshots", "--quiet", "--outputs", tmp_path, "--name", "run")
     assert invoke("train", *args, *place).exit_code == 0
     trained = TrainedRun(Run(tmp_path / "run"))
     labels = trained.snapshots.labels
     of_seen = int((~np.isin(labels, UNSEEN)).sum())
+    paired: set[int] = set()
+    density = circle.pair_density
+
+    def watched(embeddings: Tensor, labels: Tensor, *more: int) -> np.ndarray:
+        paired.update(labels.tolist())
+        return density(embeddings, labels, *more)
+
+    monkeypatch.setattr(circle, "pair_density", watched)
     assert f"at first of {of_seen}\n" in drawn("circle", trained).get_suptitle()
+    assert paired == set(range(10)) - set(UNSEEN)
     movie = animation.draw(trained, Style(LIGHT, projection="pca"))
     for frame in (0, movie.frames - 1):
         movie.show(frame)

@@ -71,9 +71,12 @@ def test_state_of_ten_classes_in_turns_is_not_that_of_the_ten(split: Split) -> N
             wrong.load_state_dict(one.state_dict())
 
 
-def test_directions_of_a_thousand_classes_are_not_fixed(split: Split) -> None:
-    config = Config(loss="arcface", class_weights="fixed", invented=991)
-    with pytest.raises(SettingError, match="with 1,001 classes"):
+@pytest.mark.parametrize(("invented", "classes"), [(91, "101"), (991, "1,001")])
+def test_directions_of_many_classes_are_not_fixed(
+    split: Split, invented: int, classes: str
+) -> None:
+    config = Config(loss="arcface", class_weights="fixed", invented=invented)
+    with pytest.raises(SettingError, match=f"with {classes} classes"):
         build_objective(config, split)
 
 
