@@ -145,7 +145,7 @@ def grey_of(image: Image.Image) -> NDArray[np.float32]:
     Raises:
         UserError: its numbers are not finite.
     """
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+    if _is_deep(image):
         values: NDArray[Any] = np.asarray(image).astype(np.float32)
         if not np.isfinite(values).all():
             raise UserError("has pixels that are not finite")
@@ -161,6 +161,11 @@ def grey_of(image: Image.Image) -> NDArray[np.float32]:
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"), np.float32)
     return np.asarray(_opaque(image).convert("L"), np.float32)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether the numbers of a picture may be others than 0-255."""
+    return image.mode in ("F", "I") or image.mode.startswith("I;16")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -183,7 +188,7 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     Raises:
         UserError: its numbers are not finite.
     """
-    if picture.mode in ("F", "I") or picture.mode.startswith("I;16"):
+    if _is_deep(picture):
         picture = Image.fromarray(grey_of(picture).astype(np.uint8))
     shown = _opaque(picture)
     shown.thumbnail((SHOWN, SHOWN))
@@ -237,8 +242,8 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read
             is_file = source != STANDARD_INPUT
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
-                pixels = prepared(picture, as_is)
-                return thumbnail(smaller(picture)), pixels
+                small = smaller(picture)
+                return thumbnail(small), prepared(picture if as_is else small, as_is)
         except UserError as error:
             return str(error)
 

@@ -81,9 +81,8 @@ def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if rounds < LEAST_ROUNDS or k > GROUPS:
         values, indices = s.topk(k)
         return values, indices
-    whole = (
-        rounds * GROUPS
-    )  # a group is every GROUPS-th column; what is left over is looked at, too
+    # a group is every GROUPS-th column; those that are left over are all looked at
+    whole = rounds * GROUPS
     groups = s[:, :whole].unflatten(1, (rounds, GROUPS)).amax(1).topk(k).indices  # (rows, k)
     places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
     rest = torch.arange(whole, s.shape[1], device=s.device).expand(len(s), -1)

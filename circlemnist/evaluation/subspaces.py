@@ -63,11 +63,9 @@ def class_subspaces(features: Tensor, labels: Tensor) -> NDArray[np.float16]:
     found = torch.zeros(CLASSES, count, width)
     for label in labels.unique().tolist():
         rows = features[labels == label].float().cpu().nan_to_num()  # of a network that diverged
-        # of the many rows and few columns, in a fifth of the time of their singular vectors
-        directions = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[
-            : min(count, len(rows))
-        ]
-        found[label, : len(directions)] = directions
+        known = min(count, len(rows))
+        # of more rows than columns, in less time than their singular vectors
+        found[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
     return found.numpy().astype(np.float16)
 
 

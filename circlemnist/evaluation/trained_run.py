@@ -1,5 +1,6 @@
 """A trained run: its settings, network, data and measures, each loaded when it is first needed."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +107,7 @@ class TrainedRun:
         """
         dataset = self.dataset.first(gallery)
         embedder, views = self.embedder, self.config.views
-        embedded, subspaces, points = self._typical(dataset)
+        embedded, (subspaces, points) = self._embedded(dataset)
         found = measure(embedder, dataset, views, self.similarity, embedded)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
         what = (*of, self.config.unseen_classes, self.checkpoint)
@@ -128,17 +129,12 @@ class TrainedRun:
         Where it has none of its checkpoint they are computed as `measured` does, and not kept.
         """
         evaluation = self.evaluation
-        try:
-            subspaces = load_gallery(self.run).subspaces
-        except UserError:
-            return self._typical(self.dataset.first(evaluation.gallery))[1:]
-        if not evaluation.known:
-            return self._typical(self.dataset.first(evaluation.gallery))[1:]
-        return subspaces, evaluation.known
+        if evaluation.known:
+            with suppress(UserError):  # it has no gallery, or one of an older version
+                return load_gallery(self.run).subspaces, evaluation.known
+        return self._embedded(self.dataset.first(evaluation.gallery))[1]
 
-    def _typical(
-        self, dataset: Dataset
-    ) -> tuple[Embedded, NDArray[np.float16], tuple[OperatingPoint, ...]]:
+    def _embedded(self, dataset: Dataset) -> tuple[Embedded, Typical]:
         """Embed both splits, and by the features met on the way say what is typical of a class."""
         gallery, of_gallery = self._embed_with_features(dataset.train)
         subspaces = class_subspaces(of_gallery, dataset.train.labels)
@@ -146,7 +142,7 @@ class TrainedRun:
         queries, of_queries = self._embed_with_features(dataset.test)
         found = typicality(of_queries, subspaces)
         points = operating_points(found, dataset.test.labels, self.config.unseen_classes)
-        return Embedded(gallery, queries), subspaces, points
+        return Embedded(gallery, queries), (subspaces, points)
 
     def _embed_with_features(self, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
         images = split.images.to(self.embedder.mean.device)

@@ -49,8 +49,7 @@ def animation_movie(points: Points, captions: Sequence[str], blank: Blank) -> Mo
         reach = 1.05 * np.abs(points.positions[..., :2]).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         clouds = []
-        first = replace(points, positions=frames[0])
-        for marker, part in first.by_marker():
+        for marker, part in replace(points, positions=frames[0]).by_marker():
             given: dict[str, Any] = {"marker": marker, "s": 30, "linewidths": 0, "alpha": 0.8}
             x, y = part.positions.T
             clouds.append(axes.scatter(x, y, c=part.colors(blank.theme), **given))

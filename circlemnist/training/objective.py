@@ -59,8 +59,7 @@ class Objective(nn.Module):
 
     def set_extra_state(self, state: str) -> None:
         """Raise ValueError for the state of another loss, or of other classes."""
-        if state != self.get_extra_state():
-            raise ValueError(f"the state is of the loss {state}, not {self.get_extra_state()}")
+        _refuse_other(state, self.get_extra_state())
 
 
 def what_is_learned(name: str, classes: Sequence[int]) -> str:
@@ -75,9 +74,12 @@ def check_learned(state: Mapping[str, object], config: Config) -> None:
     Args:
         state: of the objective, as in a checkpoint.
     """
-    wanted = what_is_learned(config.loss, trained_classes(config))
-    if state["_extra_state"] != wanted:
-        raise ValueError(f"the state is of the loss {state['_extra_state']}, not {wanted}")
+    _refuse_other(state["_extra_state"], what_is_learned(config.loss, trained_classes(config)))
+
+
+def _refuse_other(found: object, wanted: str) -> None:
+    if found != wanted:
+        raise ValueError(f"the state is of the loss {found}, not {wanted}")
 
 
 def build_objective(config: Config, split: Split) -> Objective:
