@@ -154,6 +154,8 @@ def main() -> None:
         settings = {name: value for name, value in settings.items() if name not in own}
         settings["loss"] = arguments.loss
     config = Config(**settings).on("mnist")
+    # one training takes the epochs of all rounds, and one more
+    config = replace(config, epochs=max(config.epochs or 0, arguments.rounds + 1))
     device = resolve_device(config.device)
     split = load_dataset("mnist", arguments.data_dir).train.to(device)
     state, clock = build_training(config, split), Clock(device)
