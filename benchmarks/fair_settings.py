@@ -110,7 +110,9 @@ def tried(loss: str, plane: bool, number: int, settings: dict[str, float], data_
     torch.set_num_threads(1)
     dataset = images(data_dir)
     base = plane_settings(loss) if plane else {}
-    config = Config(**{**base, "dataset": "mnist", "loss": loss, "epochs": 1, **settings})
+    # the share that was the default when the losses' own settings were chosen
+    fixed = {"dataset": "mnist", "loss": loss, "epochs": 1, "plain_share": 0.25}
+    config = Config(**{**base, **fixed, **settings})
     state = build_training(config, dataset.train)
     progress = Progress("quiet", config, len(dataset.train))
     try:

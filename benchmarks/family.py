@@ -1,6 +1,6 @@
 """Train every loss of the family over several seeds and print one table.
 
-    python -m benchmarks.family --data-dir data            # 8 epochs of MNIST, 5 seeds; hours
+    python -m benchmarks.family --data-dir data -- --epochs 8 --plain-share 0.25   # 5 seeds; hours
     python -m benchmarks.family --losses circle arcface --seeds 2 -- --epochs 2
     python -m benchmarks.family --plane --data-dir data    # embeddings of two numbers
 

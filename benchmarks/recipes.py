@@ -4,8 +4,8 @@
 
 Trains each recipe on 4,000 images of MNIST for four epochs, in turn, on one thread, and counts the
 seconds that the processor works, which other programs disturb less than the clock. Times the images
-of the whole training, this is set beside the default's. Expected: plane and sphere 1,
-article 0.8, fast 0.02; times the 87 s of the default in docs/benchmarks.md, the durations that
+of the whole training, this is set beside the default's. Expected: plane and sphere 1.4, article
+1.3, fast 0.04; times the seconds of the default in docs/benchmarks.md, the durations that
 `circlemnist recipes` lists.
 """
 

@@ -24,7 +24,7 @@ OF_THE_MACHINE = ("data_dir", "device")
 # how many turns of an image: as it is, three quarter turns, and the mirror images of these four
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 MOST_INVENTED = 10_000  # 300 MB of images
-EPOCHS = {"mnist": 8, "fashion-mnist": 8, "kmnist": 8, "digits": 100}
+EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
 
 
 def _setting(
@@ -129,7 +129,7 @@ class Config:
         most=SIDE,
     )
     plain_share: float = _setting(
-        0.25,
+        0.34,
         "share of the training, at its end, on the images as they are, with `augment`",
         needs=("augment", (True,)),
         least=0,
