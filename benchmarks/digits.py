@@ -10,7 +10,6 @@ at. Expected: 98 to 99 % for each, no setting above the default by more than cha
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 )
 
 
-def of_fold(settings: dict[str, Any], fold: int, most: int | None) -> float:
-    """Train on all folds but one and return the 1-NN share of that one, in per cent.
-
-    Args:
-        most: epochs; None for those of the settings.
-    """
+def of_fold(settings: dict[str, Any], fold: int) -> float:
+    """Train on all folds but one and return the 1-NN share of that one, in per cent."""
     torch.set_num_threads(1)
     train = load_dataset("digits", Path()).train
     places = torch.arange(len(train)) * FOLDS // len(train)
@@ -55,7 +50,6 @@ def of_fold(settings: dict[str, Any], fold: int, most: int | None) -> float:
         Split(train.images[m], train.labels[m]) for m in (places != fold, places == fold)
     )
     config = Config(**{"dataset": "digits", "seed": fold, **settings}).on("digits")
-    config = replace(config, epochs=min(config.epochs or 1, most or 1_000_000))
     state, progress = build_training(config, here), Progress("quiet", config, len(here))
     for _ in range(config.epochs or 0):
         train_epoch(state, config, here, progress, StopSignals())
@@ -68,12 +62,10 @@ def main() -> None:
     """Parse the arguments, train, print a line a setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=CORES, help="trainings at once")
-    parser.add_argument("--epochs", type=int, help="at most, for a try")
     arguments = parser.parse_args()
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = [
-            [pool.submit(of_fold, settings, fold, arguments.epochs) for fold in range(FOLDS)]
-            for settings in SETTINGS
+            [pool.submit(of_fold, settings, fold) for fold in range(FOLDS)] for settings in SETTINGS
         ]
         for settings, folds in zip(SETTINGS, runs, strict=True):
             shares = [fold.result() for fold in folds]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from circlemnist.config import Config
 from circlemnist.models.networks import PLANS, article, convolutions, hidden
 
-BLOCK = 200
+BLOCK = 200  # images whose activations a processor's cache holds; of more each takes longer
 # corners in an image with a border of one pixel: the image itself, and moved by a pixel each way
 SHIFTED_VIEWS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from circlemnist.config import NETS, Config
-from circlemnist.models.embedder import Embedder, build_embedder, embed
+from circlemnist.models.embedder import BLOCK, Embedder, build_embedder, embed
 
 
 def built(net: str, dim: int, mean: float = 0.0, std: float = 1.0, **settings: object) -> Embedder:
@@ -121,7 +121,7 @@ def test_embedding_an_image_leaves_the_network_and_asks_no_others(training: bool
     embeddings = embed(embedder, images)
     assert embedder.training == training
     torch.testing.assert_close(embedder.state_dict(), before, rtol=0, atol=0)
-    for place in (0, 499, 500, 600):
+    for place in (0, BLOCK - 1, BLOCK, 499, 500, 600):
         alone = embed(embedder, images[place : place + 1])
         torch.testing.assert_close(embeddings[place : place + 1], alone)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from openTSNE import TSNE
+from sklearn.datasets import load_digits
 
 from circlemnist.plots.projection import project, project_frames
 from tests.plots.figures import cloud
@@ -55,3 +57,25 @@ def test_nearest_are_by_distance_off_the_sphere() -> None:
     nearest = np.linalg.norm(points[:, None] - points, axis=2)
     np.fill_diagonal(nearest, np.inf)
     assert ((nearest.argmin(1) < 50) == (np.arange(100) < 50)).mean() > 0.95
+
+
+def test_as_many_neighbours_stay_near_as_in_the_layout_of_the_library() -> None:
+    embeddings = load_digits().data.astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+    def near(points: np.ndarray) -> np.ndarray:
+        apart = np.linalg.norm(points[:, None] - points, axis=2)
+        np.fill_diagonal(apart, np.inf)
+        found = np.zeros(apart.shape, bool)
+        np.put_along_axis(found, apart.argpartition(10, axis=1)[:, :10], True, axis=1)
+        return found
+
+    wanted = near(embeddings)
+    ours, theirs = (
+        (near(points) & wanted).mean()
+        for points in (
+            project(embeddings, "tsne", seed=0)[0],
+            np.asarray(TSNE(random_state=0, neighbors="exact").fit(embeddings)),
+        )
+    )
+    assert ours > 0.98 * theirs
