@@ -175,19 +175,23 @@ def pair_similarities(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> PairSimilarities:
     """Return how alike all N(N − 1)/2 pairs of embeddings (N, D), labels (N,), are, sorted."""
-    labels = labels.cpu()
-    counts = torch.bincount(labels).double()
-    positives = int((counts * (counts - 1) / 2).sum())
+    counts = torch.bincount(labels).tolist()
+    positives = sum(count * (count - 1) // 2 for count in counts)
     pairs = len(labels) * (len(labels) - 1) // 2
     sp, sn = np.empty(positives, np.float32), np.empty(pairs - positives, np.float32)
     p = n = 0
-    for start, block in blocks(embeddings, len(embeddings)):
-        s = similarity.between(block, embeddings[start:]).float().cpu()
-        later = torch.ones(s.shape, dtype=torch.bool).triu(1)
-        like = labels[start : start + len(block), None] == labels[start:]
-        block_sp, block_sn = s[like & later].numpy(), s[~like & later].numpy()
-        sp[p : p + len(block_sp)], sn[n : n + len(block_sn)] = block_sp, block_sn
-        p, n = p + len(block_sp), n + len(block_sn)
+    # class after class: what is left of a class, and then all later classes, are columns in a row
+    embeddings = embeddings[labels.argsort()]
+    end = 0
+    for count in counts:
+        start, end = end, end + count
+        for offset, block in blocks(embeddings[start:end], len(embeddings) - start):
+            first = start + offset
+            s = similarity.between(block, embeddings[first:]).float().cpu().numpy()
+            like, unlike = s[:, : end - first], s[:, end - first :]
+            block_sp = like[np.triu(np.ones(like.shape, bool), 1)]
+            sp[p : p + len(block_sp)], sn[n : n + unlike.size] = block_sp, unlike.ravel()
+            p, n = p + len(block_sp), n + unlike.size
     sp.sort()
     sn.sort()
     return PairSimilarities(sp, sn)
