@@ -190,7 +190,8 @@ def pair_similarities(
             s = similarity.between(block, embeddings[first:]).float().cpu().numpy()
             like, unlike = s[:, : end - first], s[:, end - first :]
             block_sp = like[np.triu(np.ones(like.shape, bool), 1)]
-            sp[p : p + len(block_sp)], sn[n : n + unlike.size] = block_sp, unlike.ravel()
+            sp[p : p + len(block_sp)] = block_sp
+            sn[n : n + unlike.size].reshape(unlike.shape)[:] = unlike
             p, n = p + len(block_sp), n + unlike.size
     sp.sort()
     sn.sort()

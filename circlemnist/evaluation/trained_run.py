@@ -1,5 +1,6 @@
 """A trained run: its settings, network, data and measures, each loaded when it is first needed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -108,7 +109,6 @@ class TrainedRun:
         dataset = self.dataset.first(gallery)
         embedder, views = self.embedder, self.config.views
         embedded, (subspaces, points) = self._embedded(dataset)
-        found = measure(embedder, dataset, views, self.similarity, embedded)
         of = (self.run.name, dataset.name, dataset.measured, self.similarity.name)
         what = (*of, self.config.unseen_classes, self.checkpoint)
         kept = Gallery(
@@ -117,8 +117,11 @@ class TrainedRun:
             subspaces,
             dataset.train.images.numpy(),
         )
+        with ThreadPoolExecutor(1) as writer:  # to pack images is the work of one core
+            saved = writer.submit(save_gallery, self.run, kept, self.checkpoint)
+            found = measure(embedder, dataset, views, self.similarity, embedded)
+        saved.result()
         evaluation = Evaluation(*what, *found, gallery=len(dataset.train), known=points)
-        save_gallery(self.run, kept, self.checkpoint)
         save_evaluation(self.run, evaluation)
         return evaluation
 
