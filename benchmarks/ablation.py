@@ -5,14 +5,14 @@
 
 Short runs over some seeds, each change a `circlemnist sweep` of its own: trained on the first
 55,000 training images, measured on the last 5,000, and compared with the first 10,000. Prints a
-table of `docs/`. What follows `--` goes to every sweep; the same command goes on where it was
-stopped.
+table of `docs/`, and each change beside the first row, seed by seed. What follows `--` goes to
+every sweep; the same command goes on where it was stopped.
 """
 
 import argparse
 from collections.abc import Sequence
 
-from benchmarks.swept import CORES, ROOT, add_arguments, spread, swept
+from benchmarks.swept import CORES, ROOT, add_arguments, paired, spread, swept
 
 CHANGES: dict[str, dict[str, Sequence[str]]] = {
     "default": {
@@ -43,16 +43,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=CHANGES)
     parser.add_argument("--epochs", type=int, default=2)
-    add_arguments(parser, seeds=3)
+    add_arguments(parser, seeds=10)
     arguments = parser.parse_intermixed_args()
     config = ROOT / "configs" / f"{arguments.recipe}.toml"
     common = ("--config", str(config), "--epochs", str(arguments.epochs))
     print(f"{arguments.epochs} epochs, {arguments.seeds} seeds, {CORES} cores\n")
     print("| change | 1-NN, % | 20-NN, % |\n| --- | --- | --- |", flush=True)
+    tests: list[str] = []
+    first: list[list[float]] = []
     for change, flags in CHANGES[arguments.recipe].items():
         outcomes = swept((*common, *flags), arguments)
-        reached = [spread([o.percent(metric) for o in outcomes]) for metric in ("1nn", "20nn")]
-        print(f"| {change} | {' | '.join(reached)} |", flush=True)
+        outcomes.sort(key=lambda outcome: outcome.config.seed)
+        reached = [[o.percent(metric) for o in outcomes] for metric in ("1nn", "20nn")]
+        print(f"| {change} | {' | '.join(map(spread, reached))} |", flush=True)
+        if first and arguments.seeds > 1:
+            tests.append(f"{change}: 1-NN {paired(reached[0], first[0])}")
+            tests.append(f"{change}: 20-NN {paired(reached[1], first[1])}")
+        first = first or reached
+    print("\n".join(["", "beside the first:", *tests]))
 
 
 if __name__ == "__main__":

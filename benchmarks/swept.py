@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scipy.stats import ttest_rel
+
 from circlemnist.config import Config
 from circlemnist.evaluation.points import point_at, read_points
 from circlemnist.runs.run import Run, find_runs
@@ -74,3 +76,9 @@ def spread(values: Sequence[float]) -> str:
     """Return mean ± standard deviation."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Return ours less theirs, one by one, and whether that is more than chance."""
+    gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
+    return f"{spread(gaps)}, paired t-test p = {ttest_rel(ours, theirs).pvalue:.2g}"

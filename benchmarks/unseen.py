@@ -16,9 +16,7 @@ on the unseen is set beside each other one, split by split and seed by seed.
 import argparse
 import statistics
 
-from scipy.stats import ttest_rel
-
-from benchmarks.swept import REFUSED, add_arguments, spread, swept
+from benchmarks.swept import REFUSED, add_arguments, paired, spread, swept
 from circlemnist.family import FAMILY
 
 SPLITS = ("0+4+5+8", "1+2+3+6", "0+1+7+9", "2+5+7+8", "3+4+6+9")
@@ -58,9 +56,7 @@ def main() -> None:
     best = max(tested, key=lambda loss: statistics.mean(tested[loss]))
     for loss in tested:
         if loss != best:
-            gaps = [one - other for one, other in zip(tested[best], tested[loss], strict=True)]
-            p = ttest_rel(tested[best], tested[loss]).pvalue
-            print(f"{TESTED}: {best} over {loss} {spread(gaps)}, paired t-test p = {p:.2g}")
+            print(f"{TESTED}: {best} over {loss} {paired(tested[best], tested[loss])}")
 
 
 if __name__ == "__main__":
