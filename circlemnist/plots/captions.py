@@ -15,8 +15,14 @@ def heading(trained: TrainedRun, shown: str, how: str = "") -> str:
         share += f", unseen recall@1 {100 * evaluation.metrics['unseen/recall@1']:.2f} %"
     return (
         f"{DISPLAY_NAMES[evaluation.dataset]}, {shown}\n"
-        f"{how}{config.described}, {len(trained.history)} epochs, {share}"
+        f"{how}{config.described}, {trained_for(trained)}, {share}"
     )
+
+
+def trained_for(trained: TrainedRun) -> str:
+    """Return how long a run has trained, in words."""
+    epochs = len(trained.history)
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
 
 
 def snapshot_captions(trained: TrainedRun) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from circlemnist.evaluation.boundary import Boundary, boundary_of
 from circlemnist.evaluation.pair_plane import pair_density, share_beyond
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.plots.captions import heading, snapshot_captions
+from circlemnist.plots.captions import heading, snapshot_captions, trained_for
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
 PANELS, COARSE = 6, 80  # over the epochs, and the bins of a sample
@@ -26,7 +26,7 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
     embeddings, labels = trained.test_points
     density = pair_density(trained.directions(embeddings), labels)
-    clouds = [(f"after {len(trained.history)} epochs", density)]
+    clouds = [(f"after {trained_for(trained)}", density)]
     counted = f"pairs of {trained.evaluation.counted}"
     if trained.has_snapshots:
         of_seen = ~np.isin(trained.snapshots.labels, trained.config.unseen_classes)

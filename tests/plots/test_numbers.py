@@ -77,6 +77,8 @@ def made(tmp_path: Path) -> TrainedRun:
 def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(made: TrainedRun) -> None:
     _, facts = drawn("confusion", made).get_suptitle().split("\n")
     assert facts == "Circle Loss, gamma 17, m 0.37, 7 epochs, 1-NN 91.23 %"
+    made.history = made.history[:1]
+    assert ", 1 epoch, " in drawn("confusion", made).get_suptitle()
 
 
 def test_confusion_counts_rows_by_class_and_columns_by_what_is_nearest(made: TrainedRun) -> None:
