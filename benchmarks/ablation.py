@@ -12,7 +12,7 @@ every sweep; the same command goes on where it was stopped.
 import argparse
 from collections.abc import Sequence
 
-from benchmarks.swept import CORES, ROOT, add_arguments, paired, spread, swept
+from benchmarks.swept import CORES, ROOT, add_arguments, print_beside_the_first, spread, swept
 
 CHANGES: dict[str, dict[str, Sequence[str]]] = {
     "default": {
@@ -49,18 +49,13 @@ def main() -> None:
     common = ("--config", str(config), "--epochs", str(arguments.epochs))
     print(f"{arguments.epochs} epochs, {arguments.seeds} seeds, {CORES} cores\n")
     print("| change | 1-NN, % | 20-NN, % |\n| --- | --- | --- |", flush=True)
-    tests: list[str] = []
-    first: list[list[float]] = []
+    reached: dict[str, dict[str, list[float]]] = {}
     for change, flags in CHANGES[arguments.recipe].items():
         outcomes = swept((*common, *flags), arguments)
         outcomes.sort(key=lambda outcome: outcome.config.seed)
-        reached = [[o.percent(metric) for o in outcomes] for metric in ("1nn", "20nn")]
-        print(f"| {change} | {' | '.join(map(spread, reached))} |", flush=True)
-        if first and arguments.seeds > 1:
-            tests.append(f"{change}: 1-NN {paired(reached[0], first[0])}")
-            tests.append(f"{change}: 20-NN {paired(reached[1], first[1])}")
-        first = first or reached
-    print("\n".join(["", "beside the first:", *tests]))
+        reached[change] = {name: [o.percent(name) for o in outcomes] for name in ("1nn", "20nn")}
+        print(f"| {change} | {' | '.join(map(spread, reached[change].values()))} |", flush=True)
+    print_beside_the_first(reached)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,24 @@ images, and Circle Loss the default ones; the rest is the default recipe. With `
 `configs/plane.toml`, and gamma, m and lr are those of `IN_PLANE`, chosen likewise. It is a
 `circlemnist sweep`, or one a loss, each training with one thread, measured on the test images after
 its last epoch; the same command goes on where it was stopped. At the end each loss is set beside
-the first one, seed by seed. `--pictures` draws the embeddings of
-the first seed of each loss, small.
+the first one, seed by seed. `--pictures` draws the embeddings of the first seed of each loss,
+small.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.swept import CORES, ROOT, Outcome, add_arguments, circlemnist, paired, spread, swept
+from benchmarks.swept import (
+    CORES,
+    ROOT,
+    Outcome,
+    add_arguments,
+    circlemnist,
+    print_beside_the_first,
+    spread,
+    swept,
+)
 from circlemnist.config import read_settings
 from circlemnist.family import BY_LOSS, FAMILY
 
@@ -94,10 +103,7 @@ def main() -> None:
             circlemnist(
                 "plot", str(of_loss[0].run.folder), "--data-dir", str(arguments.data_dir), *small
             )
-    first, *others = arguments.losses
-    for loss in others if arguments.seeds > 1 else ():
-        for name, values in reached_by[loss].items():
-            print(f"{name}: {loss} over {first} {paired(values, reached_by[first][name])}")
+    print_beside_the_first(reached_by)
 
 
 if __name__ == "__main__":

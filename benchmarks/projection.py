@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from openTSNE import TSNE
 
 from benchmarks.swept import spread
 from circlemnist.evaluation.metrics import nearest_others
@@ -34,8 +35,6 @@ def ours(embeddings: Array, seed: int) -> Array:
 
 def of_the_library(embeddings: Array, seed: int) -> Array:
     """Return the points (N, 2) of openTSNE as it is: perplexity 30, 250 and 500 iterations."""
-    from openTSNE import TSNE
-
     return np.asarray(TSNE(random_state=seed, n_jobs=-1).fit(embeddings))
 
 

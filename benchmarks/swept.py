@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,19 @@ def spread(values: Sequence[float]) -> str:
     """Return mean ± standard deviation."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
+
+
+def print_beside_the_first(reached: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Print of each row but the first, measure by measure, how it differs from the first.
+
+    Args:
+        reached: row → measure → a value a seed, of the same seeds; of one seed nothing is said.
+    """
+    (first, ours), *others = reached.items()
+    for name, values in others:
+        for measure in values:
+            if len(values[measure]) > 1:
+                print(f"{measure}: {name} over {first} {paired(values[measure], ours[measure])}")
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:

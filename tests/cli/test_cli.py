@@ -183,6 +183,17 @@ def test_plot_names_what_it_shows(finished_run: Path, tmp_path: Path) -> None:
     assert f"gamma 80, m 0.25, 3 epochs, 1-NN {100 * accuracy:.2f} %" in text
 
 
+def test_eval_that_cannot_keep_its_gallery_says_so_and_keeps_no_measures(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    for name in ("gallery.npz", "eval.json"):
+        (run / name).unlink()
+    (run / "gallery.npz").mkdir()
+    assert_one_line_error(invoke("eval", run), f"cannot write {run / 'gallery.npz'}")
+    assert not (run / "eval.json").exists()
+
+
 def test_plot_evaluates_a_run_that_has_no_embeddings(finished_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished_run, tmp_path / "copy")
     (run / "embeddings.npz").unlink()
