@@ -29,7 +29,7 @@ def as_text(found: "SideBySide") -> str:
 
 def about(groups: Sequence["Group"]) -> str:
     """Return what was measured, in how many runs."""
-    images = dict.fromkeys(", ".join(run.images) for group in groups for run in group.runs)
+    images = dict.fromkeys(run.measured_on for group in groups for run in group.runs)
     count = sum(len(group.runs) for group in groups)
     text = f"{count} runs: {'; '.join(images)}"
     if len(images) > 1:

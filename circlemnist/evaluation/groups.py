@@ -26,6 +26,7 @@ class Measured:
         run: the run.
         config: its settings.
         images: the data set, and which of its images were measured, in words.
+        gallery: how many training images these were compared with; None where that is not known.
         labels: (N,) int64, of these images, those of seen classes.
         right: (N,) bool, which of them 1-NN gets right.
         metrics: name → value, as in `eval.json`.
@@ -34,6 +35,7 @@ class Measured:
     run: Run
     config: Config
     images: tuple[str, str]
+    gallery: int | None
     labels: NDArray[Any]
     right: NDArray[Any]
     metrics: dict[str, float]
@@ -43,11 +45,19 @@ class Measured:
         """Keep of an evaluation what a comparison needs."""
         arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted)
         labels, nearest = (of[evaluation.seen] for of in (arrays.labels, arrays.neighbor_labels))
-        return cls(run, config, images, labels, nearest[:, 0] == labels, evaluation.metrics)
+        right = nearest[:, 0] == labels
+        return cls(run, config, images, evaluation.gallery, labels, right, evaluation.metrics)
+
+    @property
+    def measured_on(self) -> str:
+        """Images and gallery, in words."""
+        gallery = "" if self.gallery is None else f", against {self.gallery:,} training images"
+        return ", ".join(self.images) + gallery
 
     def same_images(self, other: "Measured") -> bool:
-        """Tell whether both were measured on the same images."""
-        return self.images == other.images and np.array_equal(self.labels, other.labels)
+        """Tell whether both were measured on the same images, against as many."""
+        alike = self.measured_on == other.measured_on
+        return alike and np.array_equal(self.labels, other.labels)
 
 
 @dataclass(frozen=True)

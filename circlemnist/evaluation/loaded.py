@@ -25,7 +25,7 @@ from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.measure import NEIGHBORS
 from circlemnist.evaluation.metrics import nearest
 from circlemnist.evaluation.points import FAR, OperatingPoint, point_at
-from circlemnist.evaluation.results import Report, load_report
+from circlemnist.evaluation.results import Report, check_unchanged, load_report
 from circlemnist.evaluation.similarity import similarity_of
 from circlemnist.evaluation.subspaces import embed_with_features, typicality
 from circlemnist.evaluation.trained_run import TrainedRun
@@ -107,12 +107,14 @@ class LoadedRun:
         self.gallery: Gallery = load_gallery(run)
         self._report = self._read_report()
         self.embedder: Embedder = self._trained.embedder
+        check_unchanged(run, self._report, self._trained.checkpoint)
 
     def _read_report(self) -> Report:
         report = load_report(self.run)
-        if report is None or not report.known:
+        size = len(self.gallery.labels)
+        if report is None or not report.known or report.gallery not in (None, size):
             raise UserError(
-                f"{self.run.metrics_file} has no thresholds of this checkpoint: "
+                f"{self.run.metrics_file} has no thresholds of this checkpoint and gallery: "
                 f"`eval {self.run.folder}` writes it"
             )
         return report

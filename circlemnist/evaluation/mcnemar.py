@@ -75,7 +75,7 @@ def compared(first: Group, second: Group) -> Comparison | str:
     """
     for measured in (*first.runs, *second.runs):
         if not measured.same_images(first.runs[0]):
-            there, here = (", ".join(each.images) for each in (first.runs[0], measured))
+            there, here = first.runs[0].measured_on, measured.measured_on
             other = "" if here == there else f": {there}, and {here}"
             return f"they were measured on different images{other}"
     pairs = _pairs(first, second)

@@ -171,6 +171,16 @@ def load_evaluation(run: Run) -> Evaluation | None:
         return _of_checkpoint(run, Evaluation(**report, arrays=arrays))
 
 
+def check_unchanged(run: Run, measured: Report, checkpoint: str | None) -> None:
+    """Raise UserError where a run has trained on since what is known of it was measured.
+
+    Args:
+        checkpoint: SHA-256 of the one that its network is taken from.
+    """
+    if measured.checkpoint != checkpoint:
+        raise UserError(f"{run.name} has trained on since it was measured: try again")
+
+
 def _of_checkpoint(run: Run, found: ReportT) -> ReportT | None:
     return found if checksum(run.checkpoint_file) in (None, found.checkpoint) else None
 

@@ -19,7 +19,12 @@ from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
 from circlemnist.evaluation.known import operating_points
 from circlemnist.evaluation.measure import Embedded, measure
 from circlemnist.evaluation.points import OperatingPoint
-from circlemnist.evaluation.results import Evaluation, load_evaluation, save_evaluation
+from circlemnist.evaluation.results import (
+    Evaluation,
+    check_unchanged,
+    load_evaluation,
+    save_evaluation,
+)
 from circlemnist.evaluation.similarity import Similarity, similarity_of
 from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
 from circlemnist.models.device import resolve_device
@@ -83,9 +88,11 @@ class TrainedRun:
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The network of the newest checkpoint, on the device."""
+        """The network of the newest checkpoint, on the device; see `check_unchanged`."""
         # ahead of loading: should the file change now, the run is measured again later
         self.checkpoint = checksum(self.run.checkpoint_file)
+        if "evaluation" in vars(self):
+            check_unchanged(self.run, self.evaluation, self.checkpoint)
         embedder = build_embedder(self.config)
 
         def restore(state: dict[str, Any]) -> None:
@@ -134,7 +141,9 @@ class TrainedRun:
         evaluation = self.evaluation
         if evaluation.known:
             with suppress(UserError):  # it has no gallery, or one of an older version
-                return load_gallery(self.run).subspaces, evaluation.known
+                gallery = load_gallery(self.run)
+                if evaluation.gallery in (None, len(gallery.labels)):
+                    return gallery.subspaces, evaluation.known
         return self._embedded(self.dataset.first(evaluation.gallery))[1]
 
     def _embedded(self, dataset: Dataset) -> tuple[Embedded, Typical]:

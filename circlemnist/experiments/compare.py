@@ -117,7 +117,7 @@ def _as_dict(group: Group) -> dict[str, Any]:
     return {
         "name": group.name,
         "settings": group.settings,
-        "images": ", ".join(group.runs[0].images),
+        "images": group.runs[0].measured_on,
         "metrics": {
             name: {"mean": group.mean(name), "sd": group.deviation(name)} for name in names
         },

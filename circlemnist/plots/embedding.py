@@ -26,6 +26,7 @@ TRAIN_POINTS = 10_000  # of the training split
 VIEW = (20.0, -60.0)  # elevation and azimuth in degrees
 THUMBNAIL = 1.3  # points a pixel of a digit
 DIRECTIONS = 16
+RISE = 0.02  # of the width, from the place of a name to its middle
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,8 @@ def draw_plane(
         wrong = positions[mistakes.indices]
         axes.scatter(*wrong.T, **_ring(theme))
         worst = wrong[: len(mistakes.images)]
-        _show_images(axes, worst, mistakes.images, [*positions, *places], width, theme)
+        names = np.array(places) + np.array([0, RISE * width])
+        _show_images(axes, worst, mistakes.images, (positions, names), width, theme)
 
 
 def above(cluster: Array) -> Array:
@@ -204,18 +206,28 @@ def _write_labels(
 
 
 def _show_images(
-    axes: Axes, points: Array, images: Array, taken: list[Array], width: float, theme: Theme
+    axes: Axes,
+    points: Array,
+    images: Array,
+    beside: tuple[Array, Array],
+    width: float,
+    theme: Theme,
 ) -> None:
-    """Put each image near its point, in the direction where it hides the fewest others."""
-    occupied, shown = np.array(taken), np.empty((0, 2))
+    """Put each image near its point, in the direction where it hides the least.
+
+    Args:
+        beside: all points (N, 2), and the middles of the names (C, 2).
+    """
+    (occupied, names), shown = beside, np.empty((0, 2))
     turns = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
     reach = 0.1 * width
     ink = shades(theme.paper, theme.ink)
     ways = reach * np.stack([np.cos(turns), np.sin(turns)], 1)  # (16, 2)
     for point, image in zip(points, images, strict=True):
-        # another image there would be hidden whole
+        # another image there would be hidden whole, and so would a name
         hidden = [
-            _within(occupied, place, 0.5 * reach) + len(occupied) * _within(shown, place, reach)
+            _within(occupied, place, 0.5 * reach)
+            + len(occupied) * (_within(shown, place, reach) + _within(names, place, 0.7 * reach))
             for place in point + ways
         ]
         place = point + ways[int(np.argmin(hidden))]

@@ -21,7 +21,8 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {name: file[name] for name in names}
     except (OSError, EOFError, KeyError, TypeError, MemoryError, zlib.error) as error:
         raise ValueError(str(error)) from error
-    except zipfile.BadZipFile as error:
+    # RuntimeError where damage makes it seem encrypted, or of a later version
+    except (zipfile.BadZipFile, RuntimeError) as error:
         raise ValueError("no archive of arrays") from error
 
 

@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -48,7 +48,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be written, or the disk is full.
     """
     there = path.is_dir()
-    hidden = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path if there else path.parent))
+    hidden = Path(tempfile.mkdtemp(prefix=_prefix(), dir=path if there else path.parent))
     try:
         yield hidden
         for file in hidden.iterdir():
@@ -87,12 +87,35 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote left in a folder and below it."""
+    """Remove what a process that was killed while it wrote left in a folder and below it.
+
+    What another process of this machine is writing stays.
+    """
     for path in list(folder.rglob(f"{UNFINISHED}*")):
+        if _being_written(path):
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _prefix() -> str:
+    return f"{UNFINISHED}{os.getpid()}-"
+
+
+def _being_written(path: Path) -> bool:
+    """Whether the other process whose number is in the name is there; not known on Windows."""
+    number = path.name.removeprefix(UNFINISHED).partition("-")[0]
+    if os.name == "nt" or not number.isdecimal() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # there, and another user's
+        return True
+    return True
 
 
 def flush_folder(folder: Path) -> None:

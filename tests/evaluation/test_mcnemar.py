@@ -27,7 +27,7 @@ def measured(right: NDArray[Any], seed: int = 0, **settings: Any) -> Measured:
     config = Config(**settings, seed=seed)
     labels, name = np.arange(len(right)) % 10, f"{config.loss}-{seed}"
     accuracy = {"1nn": float(right.mean())}
-    return Measured(Run(Path(name)), config, IMAGES, labels, right, accuracy)
+    return Measured(Run(Path(name)), config, IMAGES, 60, labels, right, accuracy)
 
 
 def by_hand(first: int, second: int) -> Fraction:
@@ -128,6 +128,8 @@ def test_no_seed_in_common_is_no_test() -> None:
         ({"images": ("mnist", "40 test images")}, "mnist, 40 test images"),
         ({"images": ("digits", "40 held-out training images")}, "40 held-out training images"),
         ({"labels": np.zeros(40, int)}, "different images"),
+        ({"gallery": 20}, "against 60 training images, and digits, 40 test images, against 20"),
+        ({"gallery": None}, "against 60 training images, and digits, 40 test images"),
     ],
 )
 def test_different_images_are_no_test(change: dict[str, Any], word: str) -> None:

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from circlemnist.errors import UserError
+from circlemnist.evaluation import loaded
+from circlemnist.evaluation.gallery import Gallery, load_gallery
+from circlemnist.evaluation.loaded import LoadedRun
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.results import Arrays, Evaluation, load_evaluation, save_evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
@@ -103,6 +106,48 @@ def test_another_checkpoint_is_measured_again(run: Run) -> None:
     found = load_evaluation(run)
     assert found is not None
     assert found.metrics == again.metrics
+
+
+def test_network_of_another_checkpoint_than_the_measures_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a training that goes on replaces the checkpoint after the measures were read."""
+    TrainedRun(run).measured()
+    trained = TrainedRun(run)
+    assert trained.evaluation
+
+    def changed() -> None:
+        state = load_checkpoint(run.checkpoint_file)
+        save_checkpoint(run.checkpoint_file, {**state, "step": state["step"] + 1})
+
+    changed()
+    with pytest.raises(UserError, match="has trained on since it was measured: try again"):
+        trained.embedder  # noqa: B018
+    TrainedRun(run).measured()
+
+    def gallery_and_change(of: Run) -> Gallery:
+        found = load_gallery(of)
+        report = loaded.load_report(of)
+        monkeypatch.setattr(loaded, "load_report", lambda _: report)
+        changed()
+        return found
+
+    monkeypatch.setattr(loaded, "load_gallery", gallery_and_change)
+    with pytest.raises(UserError, match="has trained on since it was measured: try again"):
+        LoadedRun(run)
+
+
+def test_thresholds_of_another_gallery_are_not_used(run: Run) -> None:
+    """As where `eval` was stopped between the gallery and the measures."""
+    before = TrainedRun(run).measured()
+    kept = run.gallery_file.read_bytes()
+    fewer = TrainedRun(run).measured(gallery=200)
+    run.gallery_file.write_bytes(kept)
+    with pytest.raises(UserError, match=r"no thresholds of this checkpoint and gallery: `eval"):
+        LoadedRun(run)
+    subspaces, points = TrainedRun(run).typical
+    assert points == fewer.known != before.known
+    assert not np.array_equal(subspaces, load_gallery(run).subspaces)
 
 
 def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:

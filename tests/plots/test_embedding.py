@@ -106,3 +106,23 @@ def test_name_is_right_above_its_cluster_though_some_points_are_elsewhere(strays
     assert abs(x) < 0.5
     assert 1 < y < 2.5
     assert above(cluster[:1]).tolist() == cluster[0].tolist()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
+    """Though the mistakes are where the names are, at the upper edge of the clusters."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(10), 100)
+    middles = np.array([(x, y) for x in range(4) for y in range(3)])[:10]
+    positions = middles[labels] + 0.18 * random.standard_normal((1000, 2))
+    upper = [100 * label + positions[labels == label, 1].argmax() for label in range(6)]
+    mistakes = Mistakes(np.array(upper), np.zeros((6, 28, 28), np.uint8))
+    figure = embedding_figure(Points(positions, labels, DIGITS), BLANK, mistakes)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    axes = figure.axes[0]
+    images = [each.offsetbox for each in axes.artists if isinstance(each, AnnotationBbox)]
+    boxes = [each.get_window_extent(canvas.get_renderer()) for each in (*images, *axes.texts)]
+    assert len(boxes) == 16
+    for place, box in enumerate(boxes[:6]):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])

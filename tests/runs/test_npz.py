@@ -19,6 +19,23 @@ def test_arrays_come_back_and_those_to_pack_are_smaller(tmp_path: Path) -> None:
     assert path.stat().st_size < 0.1 * large.stat().st_size
 
 
+def test_a_flipped_bit_is_damage_or_changes_nothing_else(tmp_path: Path) -> None:
+    """Of the headers, too, by which a member may seem encrypted, or of a later version."""
+    path = tmp_path / "arrays.npz"
+    write_npz(path, {"a": np.arange(5.0)}, packed=["a"])
+    whole = path.read_bytes()
+    damaged = 0
+    for place in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        try:
+            read_npz(path, ["a"])
+        except ValueError:
+            damaged += 1
+    assert damaged > 4 * len(whole)
+
+
 def test_the_same_arrays_are_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_npz(tmp_path / name, {"a": np.arange(5)}, packed=["a"])

@@ -1,6 +1,8 @@
 """Files are the old one or the new one."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,20 @@ def test_what_a_killed_process_left_is_removed(
     assert list(tmp_path.iterdir()) == [kept.parent]
     monkeypatch.setattr(Path, "rglob", lambda *_: [left])
     remove_unfinished(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say whether a process is there")
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from circlemnist.runs.whole_files import replacing\n"
+        "with replacing(Path('a.gif')): print('writing', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes) as writer:  # type: ignore[call-overload]
+        assert writer.stdout.readline() == b"writing\n"
+        (there,) = tmp_path.iterdir()
+        remove_unfinished(tmp_path)
+        assert list(tmp_path.iterdir()) == [there]
+        writer.kill()
+    remove_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -40,6 +40,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         f"{name}, unseen" if label in evaluation.unseen else name
         for label, name in enumerate(CLASS_NAMES[evaluation.dataset])
     ]
+    pad = pad_of(trained)  # ahead of what takes long, in which the run may train on
     embeddings = torch.from_numpy(arrays.embeddings)
     native = native_dimensions(config)
     positions, how = project_run(trained, arrays.embeddings, style.projection)
@@ -62,7 +63,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
         neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
         boundary=boundary_of(config).lines(),
         frames=frames,
-        pad=pad_of(trained),
+        pad=pad,
     )
     title = heading(trained, evaluation.counted_all, f"{how}, ").replace("\n", ", ")
     with writing(path):
