@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -24,6 +23,8 @@ from circlemnist.runs.whole_files import write_text
 # without the folder it is started in, where a file may have the name of a module
 COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.bfloat16_probe")
 LIMIT = 60.0  # seconds, of which it needs a few
+# what keeps a library from some of the processor's instructions
+RESTRAINTS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 WORTHWHILE = 1.1  # times as fast as float32: what is less may be chance
 ALIKE = 0.9  # least cosine of the gradients in both, which rounding leaves at 0.98
 # what ends a process from within, and would again
@@ -77,6 +78,7 @@ def kept_in() -> Path | None:
     It is in `$XDG_CACHE_HOME`, or `~/.cache` where that is not set.
     """
     about = [dict(torch.cpu.get_capabilities()), platform.release(), torch.__version__]
+    about += [[name, os.environ[name]] for name in RESTRAINTS if name in os.environ]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -103,26 +105,35 @@ def _tried() -> tuple[Probed, bool]:
     """What a process that tries it finds, and whether another one would find the same."""
     # what this process imports the other one finds as well, wherever it came from
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     try:
         # in a session of its own: Ctrl-C is for this process alone
-        child = subprocess.run(
+        child = subprocess.Popen(
             COMMAND,
             env={**os.environ, "PYTHONPATH": paths},
-            timeout=LIMIT,
             start_new_session=True,
-            **options,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-    except subprocess.TimeoutExpired:
-        return Probed(f"a process that tried it here did not end within {LIMIT:g} s"), True
     except OSError:
         return Probed("no process could be started to try it"), False
+    with child:
+        try:
+            answer, _ = child.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            if child.poll() is None:
+                child.kill()
+                return Probed(f"a process that tried it here did not end within {LIMIT:g} s"), True
+            answer, _ = child.communicate()  # this process was stopped meanwhile
+        except BaseException:
+            child.kill()
+            raise
     if child.returncode:
         names = {-getattr(signal, name): name for name in FAULTS if hasattr(signal, name)}
         name = names.get(child.returncode)
         return Probed(f"a process that tried it here ended with {name or 'an error'}"), bool(name)
     try:
-        found = json.loads(child.stdout)
+        found = json.loads(answer)
         gain, cosine = found["float32"] / found["bfloat16"], found["cosine"]
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
         return Probed("a process that tried it here gave no answer"), False

@@ -1,5 +1,6 @@
 """What is known of bfloat16 on a processor: tried in a process that may die, kept, tried again."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,11 @@ def try_by(child: str, monkeypatch: pytest.MonkeyPatch) -> Probed:
         ("print('{}')", Probed(HERE + "gave no answer"), False),
         ("print('[1]')", Probed(HERE + "gave no answer"), False),
         ("print('hello')", Probed(HERE + "gave no answer"), False),
+        (
+            "import os; [os.write(to, b'\\xe9') for to in (1, 2)]",
+            Probed(HERE + "gave no answer"),
+            False,
+        ),
     ],
     ids=[
         "works",
@@ -59,6 +65,7 @@ def try_by(child: str, monkeypatch: pytest.MonkeyPatch) -> Probed:
         "empty",
         "other",
         "babbles",
+        "babbles in no letters",
     ],
 )
 def test_a_process_of_its_own_tries_it_once(
@@ -78,6 +85,20 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         found = try_by("import time; time.sleep(60)", monkeypatch)
     assert found == Probed(HERE + "did not end within 0.5 s")
     assert try_by(WORKS, monkeypatch) == found
+
+
+def test_an_answer_that_was_there_in_time_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though this process, stopped meanwhile, looks for it too late."""
+    wait = subprocess.Popen.communicate
+
+    def late(child: subprocess.Popen[bytes], timeout: float | None = None) -> tuple[bytes, bytes]:
+        if timeout is None:
+            return wait(child)
+        child.wait()
+        raise subprocess.TimeoutExpired("", timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", late)
+    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
 
 
 def test_nothing_is_tried_where_it_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +123,9 @@ def test_another_processor_or_torch_is_tried_by_itself(monkeypatch: pytest.Monke
         assert try_by(slower, patch) == Probed(gain=0.5)
     with monkeypatch.context() as patch:
         patch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True})
+        assert try_by(slower, patch) == Probed(gain=0.5)
+    with monkeypatch.context() as patch:
+        patch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
         assert try_by(slower, patch) == Probed(gain=0.5)
     assert try_by(slower, monkeypatch) == first
 
