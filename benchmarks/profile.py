@@ -25,6 +25,7 @@ from circlemnist.family import BY_LOSS, FAMILY
 from circlemnist.losses import pair_statistics
 from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder
+from circlemnist.models.precision import resolve_precision
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import first_step, step_images, train_epoch, train_step
 from circlemnist.training.progress import Progress
@@ -145,6 +146,9 @@ def main() -> None:
     parser.add_argument(
         "--loss", choices=FAMILY, help="another one than the recipe's, at its defaults"
     )
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), help="another one than the recipe's"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     # an epoch with augmentation, which costs the most
@@ -153,6 +157,8 @@ def main() -> None:
         own = ("loss", *BY_LOSS)
         settings = {name: value for name, value in settings.items() if name not in own}
         settings["loss"] = arguments.loss
+    if arguments.precision:
+        settings["precision"] = arguments.precision
     config = Config(**settings).on("mnist")
     # one training takes the epochs of all rounds, and one more
     config = replace(config, epochs=max(config.epochs or 0, arguments.rounds + 1))
@@ -172,7 +178,7 @@ def main() -> None:
     seconds["other"] = whole - sum(seconds.values())
     print(
         f"{arguments.config.name}, {config.described}, {os.cpu_count()} cores, {device}, "
-        f"{arguments.rounds} rounds"
+        f"{resolve_precision(config.precision, device)}, {arguments.rounds} rounds"
     )
     for name, value in seconds.items():
         print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")

@@ -5,8 +5,8 @@
 Trains each recipe on 4,000 images of MNIST for four epochs, in turn, on one thread, and counts the
 seconds that the processor works, which other programs disturb less than the clock. Times the images
 of the whole training, this is set beside the default's. Expected: plane and sphere 1.4, article
-1.3, fast 0.04; times the seconds of the default in docs/benchmarks.md, the durations that
-`circlemnist recipes` lists.
+1.3; times the seconds of the default in docs/benchmarks.md, the durations that
+`circlemnist recipes` lists. That of fast was measured by itself: here most of it is overhead.
 """
 
 import argparse
