@@ -14,11 +14,16 @@ from collections.abc import Sequence
 
 from benchmarks.swept import CORES, ROOT, add_arguments, print_beside_the_first, spread, swept
 
+# of each recipe, which another loss would not take from its file
+OWN = {
+    "default": ("--gamma", "80", "--m", "0.25", "--lr", "0.08"),
+    "plane": ("--gamma", "20", "--m", "0.67", "--lr", "0.08"),
+}
 CHANGES: dict[str, dict[str, Sequence[str]]] = {
     "default": {
         "the default": (),
         "one logsumexp over the whole batch, not one an anchor": ("--pairs", "batch"),
-        "similarities to learned class weights": ("--loss", "circle-class"),
+        "similarities to learned class weights": ("--loss", "circle-class", *OWN["default"]),
         "without the last BatchNorm": ("--no-last-norm",),
         "without augmentation": ("--no-augment",),
         "with augmentation to the end": ("--plain-share", "0"),
@@ -33,7 +38,7 @@ CHANGES: dict[str, dict[str, Sequence[str]]] = {
         "not folded": ("--fold", "0"),
         "nor with hidden layers": ("--fold", "0", "--hidden-layers", "0"),
         "not folded, class weights learned": ("--fold", "0", "--class-weights", "learned"),
-        "not folded, pairs, no class weights": ("--fold", "0", "--loss", "circle"),
+        "not folded, pairs, no class weights": ("--fold", "0", "--loss", "circle", *OWN["plane"]),
     },
 }
 

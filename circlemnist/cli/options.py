@@ -35,8 +35,8 @@ class SettingsFile(PrintablePath):
     """A file of settings: a recipe, by its name, or a path."""
 
     def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
-        return settings_file(str(value)) if isinstance(value, str) else path
+        file = settings_file(value) if isinstance(value, str) else value
+        return super().convert(file, param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: Any, incomplete: str) -> Any:
         names = [CompletionItem(name) for name in recipe_files() if name.startswith(incomplete)]

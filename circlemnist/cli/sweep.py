@@ -20,7 +20,7 @@ from circlemnist.errors import SettingError
 from circlemnist.evaluation.measures import MEASURES
 from circlemnist.experiments.sweep.axes import parse_axis
 from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
-from circlemnist.family import BY_LOSS
+from circlemnist.family import BY_LOSS, CIRCLE
 
 if TYPE_CHECKING:
     from circlemnist.experiments.sweep.sweep import Reached
@@ -156,7 +156,7 @@ def new_plan(
     if not typed(ctx, "holdout") and not kept.get("holdout"):
         kept.pop("holdout", None)  # a file of all settings has 0, which is not asked for there
     own = [name for name in BY_LOSS if name in of_file and name in kept and not typed(ctx, name)]
-    if "loss" in names and own:
+    if own and ("loss" in names or settings["loss"] != of_file.get("loss", CIRCLE)):
         for name in own:
             del kept[name]
         say(f"{', '.join(own)} of the file give way: each loss has its own")
@@ -176,7 +176,8 @@ def as_table(reached: "Reached") -> str:
     from circlemnist.evaluation.outcomes import best_of, outcomes_of, written
 
     plan, cells = reached.plan, reached.cells
-    about = f"{len(cells):,} cells of {plan.cells:,}, measured on {reached.about}"
+    drawn = f" ({reached.repeats:,} repeated)" if reached.repeats else ""
+    about = f"{len(cells):,} cells of {plan.cells:,}{drawn}, measured on {reached.about}"
     lines = [spelled(f"failed: {varied}: {reason}") for varied, reason in reached.failed]
     if not cells:
         return "\n".join([about, *lines])

@@ -68,7 +68,13 @@ def train(
     try:
         run, evaluation = train_run(resolved, outputs, name, run, audience)
     except Interrupted as interrupted:
-        command = shlex.join(["circlemnist", "train", "--resume", reference(interrupted.run)])
+        again = ["circlemnist", "train", "--resume", reference(interrupted.run)]
+        if tensorboard:
+            again.append("--tensorboard")
+        if resume is not None:  # of a new run they are in its settings
+            moved = [name for name in OF_THE_MACHINE if typed(ctx, name)]
+            again += [word for name in moved for word in (flag(name), str(settings[name]))]
+        command = shlex.join(again)
         let_the_first_speak(COURTESY)
         if first:
             say(f"{interrupted}; continue with: {command}")

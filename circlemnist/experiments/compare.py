@@ -11,6 +11,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.groups import Group, Measured, grouped
 from circlemnist.evaluation.mcnemar import Comparison, compared
 from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.results import load_report
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.runs.run import find_runs
 
@@ -91,7 +92,8 @@ def _found(outputs: Path, names: Sequence[str], say: Say) -> list[TrainedRun]:
 
 
 def _finished(name: str, trained: Sequence[TrainedRun], say: Say) -> list[TrainedRun]:
-    done = [each for each in trained if _is_finished(each)]
+    # one that is not measured the sweep measures, against the gallery of the others
+    done = [each for each in trained if _is_finished(each) and load_report(each.run) is not None]
     if len(done) < len(trained):
         rest = len(trained) - len(done)
         say(f"{rest} of {len(trained)} trainings of {name} are not finished, and left out")

@@ -71,7 +71,12 @@ def train(
         audience = Audience(mode_for(quiet), to_stderr, tensorboard)
         run, _ = train_run(resolved, folder, name, run, audience)
     except Interrupted as interrupted:
-        again = f"circlemnist.train(resume={str(interrupted.run.folder)!r})"
+        arguments: dict[str, Any] = {"resume": str(interrupted.run.folder)}
+        if tensorboard:
+            arguments["tensorboard"] = True
+        if resume is not None:  # of a new run they are in its settings
+            arguments |= settings
+        again = f"circlemnist.train({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
         raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None
     except Stopped:
         raise KeyboardInterrupt from None

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import errno
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ from circlemnist.errors import UserError
 from circlemnist.runs.run import Run
 from circlemnist.runs.whole_files import UNFINISHED, flush_folder, umask, write_text
 
+LONGEST = 255  # bytes of a name, for nearly all file systems
 # what a rename says where there is a folder with files in it, or a file
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
@@ -38,21 +40,27 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
         write_text(run.config_file, config.to_toml())
 
-    return Run(create_folder(outputs, name, f"{config.loss}{knobs}{unseen}", fill))
+    words = f"{config.loss}{knobs}{unseen}"
+    return Run(create_folder(outputs, name, words, fill, "or continue it with `resume`"))
 
 
 def create_folder(
-    outputs: Path, name: str | None, words: str, fill: Callable[[Path], object]
+    outputs: Path,
+    name: str | None,
+    words: str,
+    fill: Callable[[Path], object],
+    mend: str = "",
 ) -> Path:
     """Make a folder in `outputs`, with what `fill` writes into it, all at once; return its path.
 
     Args:
         name: the folder's name; by default the time and `words`.
+        mend: what else may be done where a run has the name.
 
     Raises:
         UserError: the name is taken or is no folder name, or `outputs` cannot be written.
     """
-    stem = name or f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{words}"
+    stem = name if name is not None else f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{words}"
     check_name(stem)
     try:
         outputs.mkdir(parents=True, exist_ok=True)
@@ -61,7 +69,7 @@ def create_folder(
         try:
             fill(hidden)
             hidden.chmod(0o777 & ~umask())
-            return _show(hidden, stem, unique=name is None)
+            return _show(hidden, stem, name is None, mend)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
     except OSError as error:
@@ -72,11 +80,13 @@ def create_folder(
 
 def check_name(name: str) -> None:
     """Raise UserError where `name` is no plain name of a folder."""
-    if Path(name).name != name or name.startswith(".") or not name.isprintable():
-        raise UserError(f"{name!r} cannot name a run: give `name` a plain folder name")
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise UserError(f"{name!r} cannot name a folder: give `name` a plain folder name")
+    if len(os.fsencode(name)) > LONGEST:
+        raise UserError(f"{name[:20]!r}… is too long: give `name` at most {LONGEST} bytes")
 
 
-def _show(hidden: Path, stem: str, unique: bool) -> Path:
+def _show(hidden: Path, stem: str, unique: bool, mend: str) -> Path:
     """Rename a finished folder to `stem`, or with `unique` to the first of its numbers free."""
     for count in range(1, 1000):
         folder = hidden.parent.resolve() / (stem if count == 1 else f"{stem}_{count}")
@@ -86,9 +96,9 @@ def _show(hidden: Path, stem: str, unique: bool) -> Path:
             if error.errno not in TAKEN:
                 raise
             if not unique:
+                more = f", {mend} {stem}" if mend and Run(folder).config_file.is_file() else ""
                 raise UserError(
-                    f"the run {stem!r} is already in {hidden.parent}: "
-                    f"choose another `name`, or continue it with `resume` {stem}"
+                    f"{stem!r} is already in {hidden.parent}: choose another `name`{more}"
                 ) from None
         else:
             flush_folder(folder.parent)

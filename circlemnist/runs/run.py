@@ -107,7 +107,7 @@ def is_run(outputs: Path, name: str) -> bool:
 
 def _named(outputs: Path, name: str) -> Run | None:
     for folder in (Path(name), outputs / name):
-        if _is_file(folder / "config.toml"):
+        if is_file(folder / "config.toml"):
             return Run(folder.resolve())
     return None
 
@@ -122,13 +122,13 @@ def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
         UserError: there is neither of that name, or the sweep has no run yet.
     """
     for folder in (Path(name), outputs / name):
-        if _is_file(folder / "config.toml"):
+        if is_file(folder / "config.toml"):
             return [Run(folder.resolve())], False
-        if _is_file(folder / SWEEP_FILE):
+        if is_file(folder / SWEEP_FILE):
             if cells := _runs(folder / "cells"):
                 return [Run(cell.resolve()) for cell in sorted(cells)], True
             raise UserError(f"the sweep {name} has trained nothing yet: run it first")
-    if Path(name).is_dir():
+    if _is_folder(Path(name)):
         raise UserError(f"{name} is neither a run nor a sweep: no config.toml and no {SWEEP_FILE}")
     raise UserError(f"no run or sweep {name!r}, neither as a folder nor in {outputs}")
 
@@ -139,14 +139,30 @@ def has_runs(outputs: Path) -> bool:
 
 
 def _runs(outputs: Path) -> list[Path]:
-    """Folders of runs, without those that are not finished."""
-    folders = [path.parent for path in outputs.glob("*/config.toml")]
-    return [folder for folder in folders if not folder.name.startswith(".")]
+    """Folders of runs."""
+    return [path.parent for path in files_in(outputs, "config.toml")]
 
 
-def _is_file(path: Path) -> bool:
+def files_in(outputs: Path, name: str) -> list[Path]:
+    """Return the files of a name in the folders of `outputs` that are finished: not hidden."""
+    try:
+        files = list(outputs.glob(f"*/{name}"))
+    except OSError:  # a path that the system finds impossible
+        return []
+    return [path for path in files if not path.parent.name.startswith(".")]
+
+
+def is_file(path: Path) -> bool:
     """Tell whether there is a file; not for a path that the system finds impossible."""
     try:
         return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
     except (OSError, ValueError):
         return False

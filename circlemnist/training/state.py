@@ -20,6 +20,12 @@ from circlemnist.training.objective import Objective
 from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.snapshots import Recorder
 
+# of the state of a schedule and of an optimizer, what is not of their settings
+MOVING = (
+    *("last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step"),
+    *("lr", "params"),
+)
+
 
 class Diverged(UserError):
     """The loss, or what it is computed from, is no longer finite."""
@@ -90,7 +96,14 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from what `state_dict` returned.
+
+        Raises:
+            ValueError: it is of another schedule, or of another optimizer, than this one's.
+        """
+        for name in ("optimizer", "scheduler"):
+            if _settings(state[name]) != _settings(getattr(self, name).state_dict()):
+                raise ValueError(f"the {name} is of other settings")
         for name in ("embedder", "objective", "optimizer", "scheduler"):
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
@@ -131,6 +144,12 @@ class TrainState:
         restore_from(run.checkpoint_file, self.load_state_dict)
         if self.recorder is not None:
             self.recorder.restore(run.snapshots_file, self.step)
+
+
+def _settings(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """What no step changes in the state of a schedule, or of the groups of an optimizer."""
+    parts = state.get("param_groups", [state])
+    return [{key: value for key, value in part.items() if key not in MOVING} for part in parts]
 
 
 def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

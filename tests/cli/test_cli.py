@@ -18,7 +18,9 @@ from circlemnist.cli.messages import spelled
 from circlemnist.cli.report import MEANINGS
 from circlemnist.config import Config
 from circlemnist.evaluation.measures import OF_UNSEEN
+from circlemnist.experiments.train import Interrupted
 from circlemnist.plots.kinds import KINDS
+from circlemnist.runs.run import Run
 from tests.conftest import ROOT, assert_one_line_error, invoke, set_mirrors
 
 
@@ -350,3 +352,50 @@ def test_picture_of_an_unknown_format_is_refused_at_once(finished_run: Path) -> 
 
 def test_errors_of_the_group_are_one_line_too() -> None:
     assert_one_line_error(CliRunner().invoke(main, ["trian"]), "trian", "circlemnist --help")
+
+
+def test_what_continues_a_stopped_training_has_its_flags(
+    monkeypatch: pytest.MonkeyPatch, finished_run: Path
+) -> None:
+    def stop(*_: object) -> None:
+        raise Interrupted(Run(finished_run), 130)
+
+    monkeypatch.setattr("circlemnist.experiments.train.train", stop)
+
+    def continued(*args: object) -> str:
+        result = invoke("train", *args)
+        assert result.exit_code == 130
+        return result.stderr.strip().partition("continue with: ")[2]
+
+    again = f"circlemnist train --resume {finished_run}"
+    assert continued("--data-dir", "elsewhere", "--device", "cpu") == again
+    resumed = ("--resume", finished_run, "--data-dir", "else where", "--tensorboard")
+    assert continued(*resumed) == f"{again} --tensorboard --data-dir 'else where'"
+
+
+def test_recipe_is_found_beside_a_folder_of_its_name(tmp_path: Path) -> None:
+    Path("fast").mkdir()
+    result = invoke("train", "--config", "fast", "--dry-run")
+    assert 'net = "tiny"' in result.stdout
+    assert_one_line_error(invoke("train", "--config", "./fast"), "fast", "is a directory")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "old", "new"),
+    [
+        ("onecycle", "epochs = 1", "epochs = 2"),
+        ("cosine", "epochs = 1", "epochs = 2"),
+        ("cosine", 'scheduler = "cosine"', 'scheduler = "onecycle"'),
+        ("none", "lr = 0.08", "lr = 0.5"),
+        ("multistep", "weight_decay = 0.001", "weight_decay = 0.1"),
+    ],
+)
+def test_settings_that_were_changed_after_the_training_began_are_refused(
+    scheduler: str, old: str, new: str
+) -> None:
+    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--scheduler", scheduler)
+    assert invoke("train", *args, "--name", "run", "--quiet").exit_code == 0
+    file = Path("outputs/run/config.toml")
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    assert_one_line_error(invoke("train", "--resume", "run"), "last.pt", "does not fit config.toml")

@@ -156,6 +156,20 @@ def test_a_sweep_is_all_its_finished_trainings(sweep: Path) -> None:
     assert "without a partner, and left out: seeds 1" in result.stdout
 
 
+def test_a_training_of_a_sweep_is_left_for_it_to_measure(sweep: Path) -> None:
+    """Against as many images as the others, which `compare` does not know."""
+    (sweep / "cells" / "arc-1" / "eval.json").unlink()
+    result = invoke("compare", "losses", "--outputs", sweep.parent, "--kind", "none")
+    assert "1 of 4 trainings of losses are not finished" in result.stderr
+    assert not (sweep / "cells" / "arc-1" / "eval.json").exists()
+
+
+@pytest.mark.parametrize("args", [("x" * 300, "b"), ("a", "b", "--outputs", "x" * 300)])
+def test_impossible_names_are_no_run(args: tuple[str, ...]) -> None:
+    assert_one_line_error(invoke("compare", *args), "no run or sweep")
+    assert_one_line_error(invoke("eval", "--outputs", "x" * 300), "no runs in")
+
+
 def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None:
     changed(outputs / "arc-0", "half", "epochs = 1", "epochs = 2")
     args = ("--outputs", outputs, "--kind", "none")

@@ -168,7 +168,7 @@ def test_sweep_of_other_settings_is_refused(swept: tuple[Path, Result]) -> None:
         (("--metric", "2nn"), ("--metric", "did you mean '20nn'?")),
         (("--metric", "unseen/map@r"), ("--metric unseen/map@r is of --unseen classes",)),
         (("--vary", "unseen=3,7"), ("--unseen must name two classes", "3 alone")),
-        (("--name", "a/b"), ("cannot name a run", "--name")),
+        (("--name", "a/b"), ("cannot name a folder", "--name")),
         (("--storage", "sqlite:///x.db"), ("--storage must begin with postgresql://",)),
         (("--storage", "postgresql://127.0.0.1:9/x"), ("--storage does not answer",)),
         (("--storage", "postgresql://127.0.0.1:z/x"), ("--storage is no address",)),

@@ -112,6 +112,11 @@ def test_stop_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, finished_run: P
     _, _, call = str(stopped.value).partition("; continue with ")
     monkeypatch.undo()
     assert eval(call, {"circlemnist": circlemnist}).run.folder == finished_run.resolve()
+    monkeypatch.setattr(from_python, "train_run", stop)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        circlemnist.train(resume=finished_run, tensorboard=True, device="cpu")
+    call = f"circlemnist.train(resume={str(finished_run)!r}, tensorboard=True, device='cpu')"
+    assert str(stopped.value).endswith(f"; continue with {call}")
 
 
 @pytest.mark.slow

@@ -12,7 +12,10 @@ from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.cells import Cell, read_cells, write_cells
 from circlemnist.experiments.sweep.axes import Axis, parse_axis
+from circlemnist.experiments.sweep.folder import JOURNAL, find_sweep, make_sweep
 from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
+from circlemnist.experiments.sweep.storage import Journal
+from circlemnist.experiments.sweep.study import SweepStudy
 
 
 def plan_of(*args: object) -> Plan:
@@ -102,6 +105,17 @@ def test_knobs_of_a_file_give_way_where_the_loss_is_varied(
     assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
 
 
+def test_knobs_of_a_file_give_way_to_those_of_another_loss(tmp_path: Path) -> None:
+    """But for those that are typed."""
+    file = tmp_path / "my.toml"
+    file.write_text('loss = "arcface"\ngamma = 64\nm = 0.4\nlr = 0.01\n')
+    args = ("--vary", "dim=8", "--config", file)
+    ((_, config),) = plan_of(*args, "--loss", "circle", "--m", "0.1").configs()
+    assert config == Config(dim=8, m=0.1, holdout=5000)
+    ((_, config),) = plan_of(*args, "--loss", "arcface").configs()
+    assert (config.gamma, config.m, config.lr) == (64, 0.4, 0.01)
+
+
 def test_flag_that_acts_in_one_cell_is_taken() -> None:
     plan = plan_of("--vary", "loss=circle,arcface", "--pairs", "batch")
     assert plan.config({"loss": "circle"}, 0).pairs == "batch"
@@ -114,6 +128,36 @@ def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
         plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
     search = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off", "--trials", 3)
     assert plan_of(*search).cells == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (("--no-augment", "--vary", "elastic=0.1..2", "--trials", 3), "`vary` elastic"),
+        (("--loss", "triplet", "--vary", "pairs=anchor,batch", "--trials", 3), "`vary` pairs"),
+        (("--vary", "m=0", "--seed", 2**32 - 1, "--seeds", 2), "`seed` must be"),
+    ],
+    ids=str,
+)
+def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
+    args: tuple[object, ...], problem: str
+) -> None:
+    with pytest.raises(SettingError, match=problem):
+        plan_of(*args)
+
+
+def test_a_search_does_not_train_the_same_again(tmp_path: Path) -> None:
+    plan = plan_of("--vary", "dim=2..4", "--trials", 12, "--seeds", 2)
+    study = SweepStudy(Journal(tmp_path / "journal.log"), "some", plan)
+    trained = []
+    while claim := study.claim():
+        for seed in list(claim.seeds):
+            trained.append((claim.varied["dim"], seed))
+            study.record(claim, seed, {"1nn": float(str(claim.varied["dim"])) + seed})
+    assert len(trained) == len(set(trained)) == len(study.cells()) <= 6
+    assert study.finished
+    assert study.repeats == 24 - len(trained)
+    assert [cell.metrics["1nn"] for cell in study.cells()] == [dim + seed for dim, seed in trained]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +177,18 @@ def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
     assert plan_of(*args).identity != plan.identity
     elsewhere = ("--device", "cpu", "--data-dir", "there", "--metric", "map@r")
     assert plan_of("--vary", "gamma=16,32", *elsewhere).identity == plan.identity
+
+
+def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path) -> None:
+    plan = plan_of("--vary", "m=0,0.25")
+    made = make_sweep(tmp_path, None, plan, JOURNAL)
+    found = find_sweep(tmp_path, None, plan, JOURNAL)
+    assert found is not None
+    assert found.folder == made.folder
+    made.folder.rename(tmp_path / ".unfinished-x")
+    assert find_sweep(tmp_path, None, plan, JOURNAL) is None
+    assert find_sweep(tmp_path, 300 * "x", plan, JOURNAL) is None
+    assert find_sweep(tmp_path / (300 * "x"), None, plan, JOURNAL) is None
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:

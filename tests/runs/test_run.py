@@ -14,7 +14,7 @@ from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.runs import new_run
 from circlemnist.runs.history import Epoch, read_history, write_history
-from circlemnist.runs.new_run import create_run
+from circlemnist.runs.new_run import create_folder, create_run
 from circlemnist.runs.run import Run, find_run, has_runs
 from circlemnist.runs.whole_files import UNFINISHED
 
@@ -88,9 +88,15 @@ def test_taken_name_is_refused(tmp_path: Path) -> None:
     create_run(tmp_path, "mine", Config(), {})
     with pytest.raises(UserError, match=r"'mine' is already in .*`resume` mine"):
         create_run(tmp_path, "mine", Config(), {})
+    with pytest.raises(UserError, match=r"choose another `name`$"):  # which is no run's to resume
+        create_folder(tmp_path, "mine", "sweep", lambda _: None)
+    (tmp_path / "swept").mkdir()
+    (tmp_path / "swept" / "sweep.toml").touch()
+    with pytest.raises(UserError, match=r"choose another `name`$"):
+        create_run(tmp_path, "swept", Config(), {})
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "/tmp/x", ".hidden", "a\nb"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", "/tmp/x", ".hidden", "a\nb"])
 def test_name_must_be_a_plain_folder_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`name`"):
         create_run(tmp_path, name, Config(), {})
@@ -105,7 +111,9 @@ def test_outputs_that_is_a_file_is_named(tmp_path: Path) -> None:
 
 def test_name_that_the_system_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write into .*: File name too long; choose"):
-        create_run(tmp_path, "x" * 300, Config(), {})
+        create_run(tmp_path / ("x" * 300), None, Config(), {})
+    with pytest.raises(UserError, match=r"'ア+'… is too long: give `name` at most"):
+        create_run(tmp_path, 86 * "ア", Config(), {})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from circlemnist.errors import UserError
 from circlemnist.experiments.sweep.plan import Plan
 from circlemnist.family import BY_LOSS
 from circlemnist.runs.new_run import create_folder
-from circlemnist.runs.run import SWEEP_FILE, In
+from circlemnist.runs.run import SWEEP_FILE, In, files_in, is_file
 from circlemnist.runs.whole_files import write_text
 
 FORMAT = 1
@@ -48,12 +48,12 @@ def find_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> Swe
     """
     if name is not None:
         found = SweepFolder((outputs / name).resolve())
-        if not found.plan_file.is_file():
+        if not is_file(found.plan_file):
             return None
         _check(found, plan, kept_in)
         return found
     same = []
-    for file in outputs.glob(f"*/{SWEEP_FILE}"):
+    for file in files_in(outputs, SWEEP_FILE):
         found = SweepFolder(file.parent.resolve())
         try:
             _check(found, plan, kept_in)

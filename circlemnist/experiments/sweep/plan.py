@@ -121,6 +121,11 @@ class Plan:
 
                 one, other = described(twin), described(varied)
                 raise UserError(f"two cells are the same training: {one} and {other}; leave one")
+        for axis in self.axes:
+            idle = [config.without_effect(axis.name) for _, config in self.configs()]
+            if all(idle):
+                raise SettingError("vary", f"{axis.name} {idle[0]}")
+        self.config(self.grid[0], self.seeds[-1])
 
     @property
     def measured(self) -> str:

@@ -32,7 +32,7 @@ class SweepProgress:
         say: Callable[[str], object],
     ) -> None:
         self._mode, self._total, self._metric, self._say = mode, total, metric, say
-        self._measure, self._done = MEASURES[metric], len(done)
+        self._measure, self._done, self._repeats = MEASURES[metric], len(done), 0
         self._best: float | None = None
         for cell in done:
             self._better(cell.metrics[metric])
@@ -44,6 +44,12 @@ class SweepProgress:
         self._done += 1
         self._better(value)
         self._line(f"{words}  {self._metric} {self._written(value)}  {seconds:.1f} s")
+
+    def repeats(self, count: int) -> None:
+        """Count cells that need not be trained again, all there are, with those that are done."""
+        if count != self._repeats:
+            self._done, self._repeats = self._done + count - self._repeats, count
+            self._draw()
 
     def failed(self, words: str, reason: str, cells: int) -> None:
         """Tell of cells that cannot be trained."""

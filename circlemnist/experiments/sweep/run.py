@@ -79,6 +79,7 @@ class Walk:
             return self._next.pop()
         while time.monotonic() - self._looked >= SELDOM:
             claim = self._study.claim()
+            self._progress.repeats(self._study.repeats)
             if claim is None:
                 self._looked = time.monotonic()
             elif task := self._begun(claim):

@@ -153,6 +153,11 @@ class SweepStudy:
         order = [(*v.values(), seed) for v in self._plan.grid for seed in self._plan.seeds]
         return [found[key] for key in order if key in found]
 
+    @property
+    def repeats(self) -> int:
+        """How many cells a search has drawn again, and not trained."""
+        return sum(len(self._reached(trial)) for trial in self._trials()) - len(self.cells())
+
     def _check_kind(self) -> None:
         """Mark a new study as of this plan; raise UserError where it is of another."""
         attributes = self._study.user_attrs
@@ -193,12 +198,21 @@ class SweepStudy:
         self._kept.beat(trial_id)
         trial.set_user_attr(OWNER, f"{platform.node()} {os.getpid()}")
         frozen = self._kept.storage.get_trial(trial_id)
-        done = self._reached(frozen)
+        done = self._reached(frozen) or self._repeated(trial, frozen)
         seeds = self._plan.seeds if self._plan.trials is not None else (frozen.params["seed"],)
         left = [seed for seed in seeds if seed not in done]
         claim = Claim(frozen.number, trial_id, self._varied(frozen), left)
         self._claims[claim.number] = claim
         return claim
+
+    def _repeated(self, trial: Trial, frozen: FrozenTrial) -> dict[int, dict[str, float]]:
+        """Give a trial what an earlier one of its settings reached, and it would reach again."""
+        for other in self._trials():
+            if other.state == TrialState.COMPLETE and other.params == frozen.params:
+                for seed, metrics in self._reached(other).items():
+                    trial.set_user_attr(str(seed), metrics)
+                return self._reached(other)
+        return {}
 
     def _orphans(self, trials: list[FrozenTrial]) -> Iterator[FrozenTrial]:
         """Trials whose process died, also while it claimed them."""

@@ -53,12 +53,14 @@ class Reached:
         plan: with the data set known.
         cells: those that are measured.
         failures: combinations that cannot be trained, and why.
+        repeats: how many cells a search has drawn again, and not trained.
     """
 
     folder: SweepFolder
     plan: Plan
     cells: list[Cell]
     failures: list[tuple[Varied, str]]
+    repeats: int = 0
 
     @property
     def about(self) -> str:
@@ -111,7 +113,7 @@ def sweep(plan: Plan, place: Place, jobs: int, mode: Mode, say: Callable[[str], 
         with _opened(plan, place, database) as (folder, study):
 
             def reached() -> Reached:
-                return Reached(folder, plan, study.cells(), study.failures)
+                return Reached(folder, plan, study.cells(), study.failures, study.repeats)
 
             progress = SweepProgress(mode, plan.cells, study.cells(), plan.metric, say)
             try:
