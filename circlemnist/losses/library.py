@@ -7,7 +7,7 @@ what "mean" divides.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import (
@@ -19,9 +19,10 @@ from pytorch_metric_learning.losses import (
     TripletMarginLoss,
 )
 from pytorch_metric_learning.reducers import SumReducer
-from torch import Tensor
+from torch import Tensor, nn
 
 Sum = Literal["mean", "sum"]
+Pairs = TypeVar("Pairs", TripletMarginLoss, ContrastiveLoss)
 
 # the arc cosine is infinitely steep at 1, where float32 puts an embedding on its class weight
 STEEP = 1e-6
@@ -36,7 +37,7 @@ def triplet(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> Tri
     Args:
         m: margin, 0 < m <= 2.
     """
-    return TripletMarginLoss(m, **_options(reduction, normalize))
+    return _watched(TripletMarginLoss(m, **_options(reduction, normalize)))
 
 
 def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> ContrastiveLoss:
@@ -48,7 +49,8 @@ def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) ->
     Args:
         m: similarity from which a negative pair is far enough, -1 < m < 1.
     """
-    return ContrastiveLoss(pos_margin=1.0, neg_margin=m, **_options(reduction, normalize))
+    options = _options(reduction, normalize)
+    return _watched(ContrastiveLoss(pos_margin=1.0, neg_margin=m, **options))
 
 
 def softmax(
@@ -147,6 +149,19 @@ class _ArcFace(ArcFaceLoss):  # type: ignore[misc]
         inside = cosine_of_target_classes.clamp(STEEP - 1, 1 - STEEP)
         angles: Tensor = super().get_angles(inside)
         return angles
+
+
+def _watched(loss: Pairs) -> Pairs:
+    """Make the loss NaN where an embedding is not finite: its mean leaves out what is NaN."""
+    loss.register_forward_hook(_not_finite, with_kwargs=True)
+    return loss
+
+
+def _not_finite(_: nn.Module, args: tuple[Any, ...], more: dict[str, Any], value: Tensor) -> Tensor:
+    for each in (*args, *more.values()):
+        if isinstance(each, Tensor) and each.is_floating_point():
+            value = value + (0 * each.detach()).sum()
+    return value
 
 
 def _options(reduction: Sum, normalize: bool) -> dict[str, Any]:

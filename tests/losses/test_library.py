@@ -56,6 +56,19 @@ def test_triplet_is_the_mean_over_triplets_that_are_not_zero(batch: tuple[Tensor
     assert total.item() == pytest.approx(sum(terms), rel=1e-12)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", OF_LIBRARY)
+def test_an_embedding_that_is_not_finite_makes_the_loss_nan(
+    name: str, value: float, batch: tuple[Tensor, Tensor]
+) -> None:
+    x, labels = batch
+    assert built(name)(x, labels).isfinite()
+    broken = x.index_fill(0, torch.tensor(4), value)
+    assert built(name)(broken, labels).isnan()
+    if name in ("triplet", "contrastive"):  # beside those of other batches
+        assert built(name)(x, labels, ref_emb=broken, ref_labels=labels).isnan()
+
+
 def test_contrastive_is_torchs_over_all_pairs(batch: tuple[Tensor, Tensor]) -> None:
     """torch.nn.functional.cosine_embedding_loss, its means over the pairs that are not 0."""
     x, labels = batch
