@@ -40,8 +40,8 @@ def confusion_figure(counts: Array, names: Sequence[str], blank: Blank) -> Figur
         axes.imshow(mistakes, cmap=shades(theme.paper, theme.unlike), vmin=0, vmax=most)
         for row, of_class in enumerate(counts):
             for column, count in enumerate(of_class):
-                if row == column:
-                    share = 100 * count / max(of_class.sum(), 1)
+                if row == column and of_class.any():
+                    share = 100 * count / of_class.sum()
                     axes.text(column, row, f"{count:,}\n{share:.1f} %", **_centred(10, theme.like))
                 elif count:
                     color = theme.ink if count < SWITCH * most else theme.paper

@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
+from circlemnist.errors import UserError
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
 from circlemnist.plots.movie import Movie
@@ -39,6 +40,8 @@ def draw_pictures(
             stem = _stem(kind, style)
             paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
         else:
+            if out.suffix.lower() in set(KINDS[kind].formats) - set(formats):
+                raise UserError(f"cannot draw {kind} into {out}: ffmpeg is not here; give a .gif")
             check_suffix(out, formats, f"draw {kind}")
             paths = [out]
         picture = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
@@ -70,4 +73,5 @@ def save(picture: Figure | Movie, path: Path, width: int) -> None:
             if isinstance(picture, Movie):
                 picture.write(temporary, width)
             else:
+                picture.draw_without_rendering()  # one pass leaves no room for all of a tick's name
                 picture.savefig(temporary, dpi=width / picture.get_figwidth())

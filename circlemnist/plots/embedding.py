@@ -24,6 +24,7 @@ from circlemnist.plots.style import DOT, Array, Blank, Points, Style, Theme, sha
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
 VIEW = (20.0, -60.0)  # elevation and azimuth in degrees
+REACH = 1.1  # of an axis beside the sphere, whose halves may be empty
 THUMBNAIL = 1.3  # points a pixel of a digit
 DIRECTIONS = 16
 RISE = 0.02  # of the width, from the place of a name to its middle
@@ -300,5 +301,6 @@ def _draw_hemisphere(axes: Axes3D, points: Points, view: tuple[float, float], th
             depthshade=False,
         )
     axes.view_init(*view)
+    axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), zlim=(-REACH, REACH))
     axes.set_box_aspect((1, 1, 1), zoom=1.5)
     axes.set_axis_off()

@@ -78,7 +78,7 @@ def history_figure(
             axes.grid(axis="y", linewidth=0.6)
             axes.set_axisbelow(True)
         panels[-1].set_xlabel("epoch")
-        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.align_ylabels()
     return figure
 

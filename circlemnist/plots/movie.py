@@ -35,6 +35,8 @@ class Movie:
         """
         kind = FFMpegWriter if path.suffix.lower() == ".mp4" else PillowWriter
         writer: AbstractMovieWriter = kind(fps=FRAMES_A_SECOND)
+        self.show(0)
+        self.figure.draw_without_rendering()  # as `save` does
         order = [*range(self.frames), *[self.frames - 1] * HOLD]
         try:
             with writer.saving(self.figure, str(path), dpi=width / self.figure.get_figwidth()):

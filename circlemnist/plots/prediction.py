@@ -73,7 +73,8 @@ def draw_seen(
     )
     how = f"known above a typicality of {point.threshold:.2f}"
     how += f": {100 * point.false_accepts:.2g} % false accepts"
-    title = f"{DISPLAY_NAMES[loaded.dataset]}, run {loaded.run.name}\n"
+    name = loaded.run.name.replace("$", r"\$")  # which would begin a formula
+    title = f"{DISPLAY_NAMES[loaded.dataset]}, run {name}\n"
     title += f"{how}, {100 * point.false_rejects:.2g} % false rejects"
     save(prediction_figure(predicted, Blank(title, THEMES[theme])), out, WIDTH)
 

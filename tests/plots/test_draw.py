@@ -98,6 +98,9 @@ def test_film_is_offered_where_ffmpeg_is(
     result = invoke("plot", finished_run, "--kind", "animation", "--out", "a.avi")
     assert_one_line_error(result, "animation")
     assert result.stderr.endswith(formats)
+    if not here:
+        film = invoke("plot", finished_run, "--kind", "animation", "--out", "a.mp4")
+        assert_one_line_error(film, "ffmpeg is not here; give a .gif")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from circlemnist.plots.explorer.page import explorer_html
 from circlemnist.plots.explorer.space import Frames, Space, pair_places
 from circlemnist.plots.style import LIGHT, Points
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.browser import Page
+from tests.plots.browser import Page, start_browser
 from tests.plots.figures import CLOTHES
 
 PAPER, INK = 255, 26  # the red of the light theme
@@ -148,6 +148,14 @@ def test_hover_shows_the_digit(watched: Path, page: Page) -> None:
 
 
 MADE, MOVING, TIMES = 250, 30, 4
+SPACE = Page(None).view("space")
+LEGEND = f"""(() => {{
+  const root = {SPACE}, legend = root.model.right[0];
+  const walk = (view) => view.model === legend ? view
+    : [...view.children()].map(walk).find(Boolean);
+  const {{ left, top, right, bottom }} = walk(root).el.getBoundingClientRect();
+  return [left, top, right, bottom];
+}})()"""
 
 
 def made_space() -> Space:
@@ -164,7 +172,8 @@ def made_space() -> Space:
         boundary=[np.array([[0, 0], [1, 1]])],
         frames=Frames(
             [f"time {number}" for number in range(TIMES)],
-            Points(random.normal(size=(TIMES, MOVING, 2)), labels[:MOVING], CLOTHES),
+            Points(random.normal(size=(TIMES, MOVING, 2)), labels[5 : MOVING + 5], CLOTHES),
+            np.arange(5, MOVING + 5),
         ),
     )
 
@@ -288,11 +297,15 @@ def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None
                 found = page.ask(f"{filters}[{label}].operands[0].indices")
                 assert found == np.flatnonzero(kept & (labels == label)).tolist()
             assert page.ask(f"{filters}[10].indices") == np.flatnonzero(kept & wrong).tolist()
+            moved = np.flatnonzero(kept[5 : MOVING + 5]).tolist()  # of an earlier time
+            assert page.ask(f"{filters}[11].indices") == moved
     page.do(f"{page.model('search')}.value_input = ''")
     page.do(f"{page.model('mistakes')}.active = false")
     page.do(f"{page.model('space')}.renderers[4].visible = false")
     rings = np.flatnonzero(wrong & (labels != 4)).tolist()
     assert page.ask(f"{filters}[10].indices") == rings
+    moved = np.flatnonzero(labels[5 : MOVING + 5] != 4).tolist()
+    assert page.ask(f"{filters}[11].indices") == moved
     page.do(f"{page.model('space')}.renderers[4].visible = true")
     assert page.ask(f"{filters}[10].indices") == np.flatnonzero(wrong).tolist()
 
@@ -318,6 +331,51 @@ def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
 
 
 @pytest.mark.slow
+def test_legend_has_the_colours_of_the_classes_at_every_time(made: tuple[Space, Page]) -> None:
+    _, page = made
+    for step in (TIMES, 1):
+        page.do(f"{page.model('slider')}.value = {step}")
+        time.sleep(0.5)
+        picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
+        left, top, right, bottom = map(int, page.ask(LEGEND))
+        colors = picture.crop((left, top, right, bottom)).getcolors(99_999)
+        assert colors is not None
+        seen = {color for _, color in colors}
+        for color in LIGHT.classes:
+            wanted = np.array(list(bytes.fromhex(color[1:])))
+            assert min(np.abs(np.array(each) - wanted).max() for each in seen) < 70, (step, color)
+    page.do(f"{page.model('slider')}.value = {TIMES}")
+
+
+@pytest.mark.slow
+def test_a_tap_shows_the_image(watched: Path) -> None:
+    """Within the window of a phone; a tap elsewhere takes it away."""
+    phone = start_browser(phone=True)
+    try:
+        phone.open(watched / "plots" / "explorer.html", width=None)
+        time.sleep(1)
+        for index in (7, 100, 200, 300):
+            for _ in range(10):  # a page that is still settling does not feel the finger
+                x, y = phone.place(index)
+                phone.pointer(("click", x, y), kind="touch")
+                time.sleep(0.5)
+                if not phone.ask("document.getElementById('card').hidden"):
+                    break
+            said = phone.ask("document.querySelector('#card p').textContent")
+            shown = phone.place(int(said.rsplit(" ", 1)[1]))
+            assert np.hypot(shown[0] - x, shown[1] - y) < 2
+        left, right = phone.ask(
+            "(({left, right}) => [left, right])"
+            "(document.getElementById('card').getBoundingClientRect())"
+        )
+        assert 0 <= left < right <= 390
+        phone.pointer(("click", 20, 20), kind="touch")
+        phone.until("document.getElementById('card').hidden")
+    finally:
+        phone.driver.quit()
+
+
+@pytest.mark.slow
 def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
     _, page = made
     slider, play = page.model("slider"), page.model("play")
@@ -335,20 +393,13 @@ def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
 def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     time.sleep(1)
-    x, y = page.ask(
-        f"""(() => {{
-          const root = {page.view("space")}, legend = root.model.right[0];
-          const walk = (view) => view.model === legend ? view
-            : [...view.children()].map(walk).find(Boolean);
-          const box = walk(root).el.getBoundingClientRect();
-          return [box.x + box.width / 2, box.y + box.height * 0.15];
-        }})()"""
-    )
+    left, top, right, bottom = page.ask(LEGEND)
+    x, y = (left + right) / 2, top + (bottom - top) * 0.15
     before = counts(page)
     page.pointer(("click", x, y))
     page.until(
-        f"{page.model('space')}.renderers.filter((each) => !each.visible).length === 2"
-    )  # the points that move are hidden as well
+        f"{page.model('space')}.renderers.filter((each) => !each.visible).length === 3"
+    )  # its key in the legend, and the points that move, are hidden as well
     assert len(counts(page)) == len(before) - 1
     assert (
         page.ask(f"{page.model('pair_plane')}.renderers.filter((each) => !each.visible).length")

@@ -378,6 +378,31 @@ def test_finger_draws_on_a_phone(drawn: tuple[TrainedRun, Page], phone: Page) ->
 
 
 @pytest.mark.slow
+def test_ink_is_on_the_paper_alone(drawn: tuple[TrainedRun, Page]) -> None:
+    """A stroke that leaves it goes on along its edge."""
+    _, page = opened(drawn)
+    bar = [(0.5, 0.2), (0.5, 0.6), (0.5, 1.0)]
+    page.draw([*bar, (0.5, 1.3), (0.2, 1.4)])
+    away = prepared(page)
+    page.do("document.getElementById('clear').click()")
+    page.draw([*bar, (0.2, 1.0)])
+    np.testing.assert_allclose(away.astype(int), prepared(page).astype(int), atol=12)
+
+
+@pytest.mark.slow
+def test_a_drawing_has_no_mark_among_points_of_an_earlier_time(
+    drawn: tuple[TrainedRun, Page],
+) -> None:
+    _, page = opened(drawn)
+    page.draw(SEVEN)
+    assert len(marks(page)) == 2
+    page.do(f"{page.model('slider')}.value = 2")
+    assert marks(page) == []
+    page.do(f"{page.model('slider')}.value = {page.model('slider')}.end")
+    assert len(marks(page)) == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_mark_and_verdict_have_the_colours_of_the_theme(
     theme: Any, drawn: tuple[TrainedRun, Page]

@@ -116,8 +116,8 @@ window.pad = (() => {
     if (found) paint(prepared, found.image);
     else prepared.getContext("2d").clearRect(0, 0, 28, 28);
     if (current) current.found = found;
-    mark();
     if (current && models.slider) models.slider.value = models.slider.end;
+    mark();
   }
 
   // Marks on the map where the current drawing lies, with lines to its nearest images. It is not
@@ -127,7 +127,8 @@ window.pad = (() => {
     for (const [name, value] of Object.entries({ left: box.left, top: box.top, width: box.width, height: box.height }))
       svg.style[name] = `${value}px`;
     svg.replaceChildren();
-    if (!current?.found) return;
+    const early = models.slider && models.slider.value !== models.slider.end; // when its nearest are elsewhere
+    if (!current?.found || early) return;
     const at = ([x, y]) => [frame.x_scale.compute(x) - box.left, frame.y_scale.compute(y) - box.top];
     const { kind, near, place } = current.found, [x, y] = at(place), { data } = models.points;
     for (const index of near) {
@@ -217,7 +218,8 @@ window.pad = (() => {
 
   function point(event) {
     const box = paper.getBoundingClientRect();
-    return [((event.clientX - box.left) / box.width) * SIDE, ((event.clientY - box.top) / box.height) * SIDE];
+    const places = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return places.map((place) => Math.min(Math.max(place, 0), 1) * SIDE); // a stroke ends at the edge of the paper
   }
 
   function down(event) {
@@ -260,5 +262,5 @@ window.pad = (() => {
     land();
   }
 
-  return { start, embed, judge };
+  return { start, embed, judge, mark };
 })();

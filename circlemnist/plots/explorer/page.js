@@ -1,15 +1,16 @@
 // The page around the Bokeh plots: filters, the card beside the pointer, the sheet, the movie.
 window.explorer = (() => {
-  const SIDE = 28, COLUMNS = 100, SHOWN = 200;
+  const SIDE = 28, COLUMNS = 100, SHOWN = 200, FINGER = 16;
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const sprite = document.getElementById("sprite");
-  const pointer = { x: 0, y: 0 };
+  const pointer = { x: 0, y: 0, kind: "mouse" };
   let models = null, playing = null;
 
-  document.addEventListener("pointermove", (event) => {
-    pointer.x = event.clientX;
-    pointer.y = event.clientY;
-  });
+  for (const kind of ["pointermove", "pointerdown"])
+    document.addEventListener(kind, (event) => {
+      Object.assign(pointer, { x: event.clientX, y: event.clientY, kind: event.pointerType });
+      if (kind === "pointerdown") card(null);
+    }, true);
 
   function draw(context, index, x, y, size) {
     const row = Math.floor(index / COLUMNS), column = index % COLUMNS;
@@ -41,8 +42,30 @@ window.explorer = (() => {
     // beside the pointer, not under it, and within the window
     const { offsetWidth: width, offsetHeight: height } = element;
     const right = pointer.x + width + 22 > window.innerWidth;
-    element.style.left = `${pointer.x + (right ? -width - 10 : 18)}px`;
+    element.style.left = `${Math.max(4, pointer.x + (right ? -width - 10 : 18))}px`;
     element.style.top = `${Math.max(4, Math.min(pointer.y + 18, window.innerHeight - height - 4))}px`;
+  }
+
+  // Shows the image of a point that is pointed at, or none; a finger that has tapped leaves at once.
+  function point(index) {
+    if (index !== undefined) card(index);
+    else if (pointer.kind !== "touch") card(null);
+  }
+
+  // Shows the image whose point is nearest to a tap on a plot, a finger's width away at most.
+  function tap(plot, xs, ys, place) {
+    const { x_range: x, y_range: y, inner_width: width, inner_height: height } = plot;
+    const across = width / (x.end - x.start), up = height / (y.end - y.start);
+    const early = plot.name === "space" && !models.gate.indices.length;
+    let best = FINGER ** 2, found = null;
+    models.filters.forEach(({ indices }, label) => {
+      if (early || !models.classes[label].visible) return;
+      for (const index of indices) {
+        const away = (across * (xs[index] - place.x)) ** 2 + (up * (ys[index] - place.y)) ** 2;
+        if (away < best) [best, found] = [away, index];
+      }
+    });
+    card(found);
   }
 
   function sheet(indices) {
@@ -70,6 +93,9 @@ window.explorer = (() => {
     });
     models.filters.forEach((each, label) => { each.indices = kept[label]; });
     models.wrong.indices = wrong;
+    if (!models.moved) return;
+    const shown = new Set(kept.filter((_, label) => models.classes[label].visible).flat());
+    models.moved.indices = [...facts.moving.keys()].filter((place) => shown.has(facts.moving[place]));
   }
 
   function time(step) {
@@ -78,6 +104,7 @@ window.explorer = (() => {
     models.moving.visible = !last;
     models.rings.visible = last;
     models.gate.indices = last ? [...facts.labels.keys()] : [];
+    if (window.pad) pad.mark();
     if (last) return;
     const count = models.frames.length / facts.captions.length / 2;
     const at = models.frames.subarray(2 * count * step, 2 * count * (step + 1));
@@ -106,5 +133,5 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  return { facts, start, draw, card, sheet, filter, time, play };
+  return { facts, start, draw, card, point, tap, sheet, filter, time, play };
 })();

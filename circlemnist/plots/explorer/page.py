@@ -40,6 +40,7 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
         "neighbors": space.neighbors.ravel().tolist(),
         "captions": [] if frames is None else list(frames.captions),
         "frames": in_base64(moving),
+        "moving": [] if frames is None else frames.indices.tolist(),
     }
     here = files("circlemnist.plots.explorer")
     pad = space.pad if isinstance(space.pad, Pad) else None

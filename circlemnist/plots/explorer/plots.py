@@ -29,7 +29,7 @@ TOOLS = "pan,wheel_zoom,box_zoom,lasso_select,box_select,reset"
 DOTS: dict[str, Any] = {"size": 5, "alpha": 0.75, "nonselection_alpha": 0.08, "line_color": None}
 RINGS: dict[str, Any] = {"size": 10, "fill_color": None, "nonselection_line_alpha": 0.1}
 
-CARD = "explorer.card(cb_data.index.indices.length ? cb_data.index.indices[0] : null)"
+CARD = "explorer.point(cb_data.index.indices[0])"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ def draw_plots(space: Space, theme: Theme) -> Plots:
     scatter = _plot("space", *_ranges(np.concatenate(everything)), theme, height=520)
     scatter.axis.visible = scatter.grid.visible = False
     shown, rings = _draw_images(scatter, ("x", "y"), data, both, wrong, theme)
-    scatter.add_layout(_legend(points.names, shown, theme), "right")
 
     square = Range1d(start=-1, end=1), Range1d(start=-1, end=1.05)
     pair_plane = _plot("pair_plane", *square, theme, height=360)
@@ -77,6 +76,7 @@ def draw_plots(space: Space, theme: Theme) -> Plots:
     if frames is not None:
         time, more = _movie(scatter, frames, theme)
         roots, given = [*roots, time], given | more
+    scatter.add_layout(_legend(scatter, points.names, shown, theme), "right")
     if isinstance(space.pad, Pad):
         given |= {"plot": scatter, "points": data}
     return Plots(roots, CustomJS(args=given, code=f"explorer.start({{{', '.join(given)}}})"))
@@ -109,7 +109,10 @@ def _draw_images(
     ringed = CDSView(filter=wrong)
     rings = plot.scatter(x, y, source=source, view=ringed, line_color=theme.ink, **RINGS)
     plot.add_tools(HoverTool(renderers=dots, tooltips=None, callback=CustomJS(code=CARD)))
-    plot.js_on_event("mouseleave", CustomJS(code="explorer.card(null)"))
+    given = {"plot": plot, "source": source}
+    tapped = "explorer.tap(plot, source.data.{}, source.data.{}, cb_obj)".format(*columns)
+    plot.js_on_event("tap", CustomJS(args=given, code=tapped))
+    plot.js_on_event("mouseleave", CustomJS(code="explorer.point()"))
     return dots, rings
 
 
@@ -166,11 +169,19 @@ def _boundary(plot: Any, lines: Sequence[Array], theme: Theme) -> None:
     plot.scatter([0], [1], marker="star", size=14, color=theme.ink)
 
 
-def _legend(names: Sequence[str], classes: list[GlyphRenderer[Any]], theme: Theme) -> Legend:
-    pairs = zip(names, classes, strict=True)
+def _legend(
+    plot: Any, names: Sequence[str], classes: list[GlyphRenderer[Any]], theme: Theme
+) -> Legend:
+    # of a point that is nowhere: dots of which none is let through have no key
+    keys = [
+        plot.scatter([np.nan], [np.nan], color=color, **DOTS)
+        for _, color in zip(names, theme.classes, strict=False)
+    ]
+    rows = zip(names, classes, keys, strict=True)
     return Legend(
-        items=[LegendItem(label=name, renderers=[dots]) for name, dots in pairs],
+        items=[LegendItem(label=name, renderers=[dots, key]) for name, dots, key in rows],
         click_policy="hide",
+        inactive_fill_color=theme.paper,
         background_fill_color=theme.paper,
         background_fill_alpha=0.7,
         border_line_color=None,
@@ -187,7 +198,9 @@ def _movie(plot: Any, frames: Frames, theme: Theme) -> tuple[UIElement, dict[str
     x, y = frames.points.positions[-1].astype(np.float32).T
     colors = frames.points.colors(theme).tolist()
     source = ColumnDataSource({"x": x, "y": y, "color": colors}, name="moving")
-    moving = plot.scatter("x", "y", color="color", source=source, size=8, visible=False)
+    moved = IndexFilter(indices=list(range(len(x))))
+    dots: dict[str, Any] = {"color": "color", "source": source, "view": CDSView(filter=moved)}
+    moving = plot.scatter("x", "y", size=8, visible=False, **dots)
     slider = Slider(
         start=0,
         end=last,
@@ -204,5 +217,5 @@ def _movie(plot: Any, frames: Frames, theme: Theme) -> tuple[UIElement, dict[str
     slider.js_on_change("value", CustomJS(code="explorer.time(cb_obj.value)"))
     play.js_on_change("active", CustomJS(code="explorer.play(cb_obj.active)"))
     models: dict[str, Any] = {"slider": slider, "play": play, "caption": caption}
-    models |= {"moving": moving, "source": source}
+    models |= {"moving": moving, "moved": moved, "source": source}
     return row(play, slider, caption, name="time"), models

@@ -16,10 +16,12 @@ class Frames:
     Attributes:
         captions: T words, of the times.
         points: (T, S, 2) float, those that move.
+        indices: (S,) int, the images that they are of.
     """
 
     captions: Sequence[str]
     points: Points
+    indices: Array
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
             native,
             last=positions[seen.indices, :2],
         )
-        frames = Frames(snapshot_captions(trained), Points(moving[..., :2], seen.labels, names))
+        moved = Points(moving[..., :2], seen.labels, names)
+        frames = Frames(snapshot_captions(trained), moved, seen.indices)
     space = Space(
         points=Points(positions[:, :2], arrays.labels, names),
         predicted=np.where(evaluation.seen, arrays.neighbor_labels[:, 0], arrays.labels),

@@ -67,7 +67,7 @@ def _draw_loss(axes: Axes, group: Group, theme: Theme, named: bool) -> None:
     if named:
         axes.set_ylabel("loss")
     axes.tick_params(axis="y", labelsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
 
