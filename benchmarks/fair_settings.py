@@ -78,6 +78,11 @@ class Trial:
     one_nn: float
     map_at_r: float
 
+    @property
+    def what(self) -> tuple[str, bool, int, dict[str, float]]:
+        """What was tried."""
+        return self.loss, self.plane, self.number, self.settings
+
 
 def settings_of(loss: str, plane: bool) -> Iterator[dict[str, float]]:
     """Give the settings of each trial."""
@@ -141,13 +146,15 @@ def main() -> None:
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
     trials = [Trial(**json.loads(line)) for line in lines]
     plane = arguments.plane
-    known = {(trial.loss, trial.plane, trial.number) for trial in trials}
-    todo = [
-        (loss, plane, number, settings, arguments.data_dir)
+    wanted = [
+        (loss, plane, number, settings)
         for loss in arguments.losses
         for number, settings in enumerate(settings_of(loss, plane))
-        if (loss, plane, number) not in known
     ]
+    # those of a box as it was before are others
+    trials = [trial for trial in trials if trial.what in wanted]
+    known = [trial.what for trial in trials]
+    todo = [(*what, arguments.data_dir) for what in wanted if what not in known]
     with ProcessPoolExecutor(arguments.jobs) as pool, kept.open("a", encoding="utf-8") as file:
         for trial in pool.map(tried, *zip(*todo, strict=True)) if todo else ():
             trials.append(trial)
@@ -155,7 +162,7 @@ def main() -> None:
     print("| loss | settings | wrong of 5,000 by 1-NN | MAP@R | median of the trials |")
     print("| --- | --- | --- | --- | --- |")
     for loss in arguments.losses:
-        of_loss = [trial for trial in trials if (trial.loss, trial.plane) == (loss, plane)]
+        of_loss = [trial for trial in trials if trial.loss == loss]
         of_loss.sort(key=lambda trial: (-trial.one_nn, -trial.map_at_r))
         best, median = of_loss[0], of_loss[len(of_loss) // 2]
         settings = ", ".join(f"{name} {value:g}" for name, value in best.settings.items())

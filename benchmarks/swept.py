@@ -18,6 +18,7 @@ from circlemnist.runs.run import Run, find_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
+ROUNDING = 1e-9  # of percentages that are the same
 CORES = os.cpu_count() or 1
 
 
@@ -94,4 +95,6 @@ def print_beside_the_first(reached: Mapping[str, Mapping[str, Sequence[float]]])
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
     """Return ours less theirs, one by one, and whether that is more than chance."""
     gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
+    if max(gaps) - min(gaps) < ROUNDING:
+        return f"{spread(gaps)}, the same each time: no test"
     return f"{spread(gaps)}, paired t-test p = {ttest_rel(ours, theirs).pvalue:.2g}"

@@ -9,14 +9,22 @@ is that of TensorFlow Similarity's notebook. Settings are those of the losses, o
 It is one `circlemnist sweep`, each training with one thread, measured on the test images after its
 last epoch; the same command goes on where it was stopped. Figures are in %, mean and standard
 deviation over all splits and seeds. "refused" are images of seen digits that `predict` calls
-unknown where it takes 1 % of the unseen ones for known. At the end the loss that is best by MAP@R
-on the unseen is set beside each other one, split by split and seed by seed.
+unknown where it takes 1 % of the unseen ones for known. At the end each loss is set beside the
+first, by MAP@R on the unseen, split by split: the seeds of a split, which are alike, are one mean.
 """
 
 import argparse
 import statistics
+from collections.abc import Sequence
 
-from benchmarks.swept import REFUSED, add_arguments, paired, spread, swept
+from benchmarks.swept import (
+    REFUSED,
+    Outcome,
+    add_arguments,
+    print_beside_the_first,
+    spread,
+    swept,
+)
 from circlemnist.family import FAMILY
 
 SPLITS = ("0+4+5+8", "1+2+3+6", "0+1+7+9", "2+5+7+8", "3+4+6+9")
@@ -46,17 +54,19 @@ def main() -> None:
     outcomes = swept((*axes, "--holdout", "0"), arguments)
     print(f"{len(arguments.splits)} splits, {arguments.seeds} seeds, {' '.join(arguments.more)}")
     print(f"| loss | {' | '.join(COLUMNS)} |\n| --- |{' --- |' * len(COLUMNS)}")
-    tested: dict[str, list[float]] = {}
+    by_split: dict[str, dict[str, list[float]]] = {}
     for loss in arguments.losses:
         of_loss = [outcome for outcome in outcomes if outcome.config.loss == loss]
-        of_loss.sort(key=lambda outcome: (outcome.config.unseen or "", outcome.config.seed))
         reached = [spread([o.percent(metric) for o in of_loss]) for metric in COLUMNS.values()]
         print(f"| {loss} | {' | '.join(reached)} |")
-        tested[loss] = [outcome.percent(TESTED) for outcome in of_loss]
-    best = max(tested, key=lambda loss: statistics.mean(tested[loss]))
-    for loss in tested:
-        if loss != best:
-            print(f"{TESTED}: {best} over {loss} {paired(tested[best], tested[loss])}")
+        by_split[loss] = {TESTED: [mean_of(of_loss, split) for split in arguments.splits]}
+    print_beside_the_first(by_split)
+
+
+def mean_of(outcomes: Sequence[Outcome], split: str) -> float:
+    """Return the mean over the seeds of a split."""
+    of_split = [each for each in outcomes if each.config.unseen == split.replace("+", ",")]
+    return statistics.mean(each.percent(TESTED) for each in of_split)
 
 
 if __name__ == "__main__":

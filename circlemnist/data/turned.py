@@ -1,4 +1,7 @@
-"""Images turned and mirrored, as classes of their own: shapes to learn that no class has."""
+"""Images turned and mirrored, as classes of their own: shapes to learn beside the classes'.
+
+Some look like another digit: a 6 half turned like a 9, a 2 mirrored much like a 5.
+"""
 
 import torch
 from torch import Tensor
