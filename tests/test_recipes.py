@@ -144,9 +144,22 @@ def test_listing_and_finding_load_nothing_that_is_slow() -> None:
         ("circlemnist train --config fast --last", ["plain,--last-norm"]),
         ("circlemnist train --config none --last", ["plain,--last-norm"]),
         ("circlemnist train --net me", ["plain,medium"]),
+        ("circlemnist train --data-dir da", ["dir,da"]),
+        ("circlemnist train --resume mi", ["plain,mine"]),
+        ("circlemnist plot --outputs elsewhere m", ["dir,m"]),
+        ("circlemnist eval --outputs outputs swe", ["plain,swept"]),
+        ("circlemnist compare mine ./so", ["dir,./so"]),
+        ("circlemnist predict my_d", ["file,my_d"]),
     ],
 )
 def test_shell_completion(typed: str, offered: list[str]) -> None:
+    for name, file in (
+        ("mine", "config.toml"),
+        ("swept", "sweep.toml"),
+        (".hidden", "config.toml"),
+    ):
+        (Path("outputs") / name).mkdir(parents=True)
+        (Path("outputs") / name / file).touch()
     words = typed.split()
     environment = {
         "_CIRCLEMNIST_COMPLETE": "bash_complete",

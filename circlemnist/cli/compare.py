@@ -15,6 +15,7 @@ from circlemnist.cli.options import (
     place_options,
     projection_option,
     refuse_idle_flags,
+    runs,
     theme_option,
     width_option,
 )
@@ -40,7 +41,7 @@ Examples:
 
 
 @click.command(help=HELP)
-@click.argument("names", metavar="RUN|SWEEP...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN|SWEEP...", nargs=-1, required=True, shell_complete=runs)
 @place_options
 @kind_option([*COMPARED, "all", "none"], "all")
 @projection_option

@@ -15,6 +15,7 @@ from circlemnist.config import Config, read_settings, setting_type
 from circlemnist.limits import Limits
 from circlemnist.plots.kinds import PROJECTIONS, THEME_NAMES
 from circlemnist.recipes import recipe_files, settings_file
+from circlemnist.runs.run import names_in
 
 OUTPUTS = Path("outputs")
 
@@ -52,6 +53,23 @@ class NearestChoice(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
+def folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Let the shell complete the names of folders, for a text that may be something else."""
+    return [CompletionItem(text, type="dir")]
+
+
+def files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Let the shell complete the names of files and folders, likewise."""
+    return [CompletionItem(text, type="file")]
+
+
+def runs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Complete the names of runs and sweeps in `outputs`, and else those of folders."""
+    names = names_in(Path(ctx.params.get("outputs") or OUTPUTS))
+    found = [CompletionItem(name) for name in names if name.startswith(text)]
+    return found or folders(ctx, _param, text)
+
+
 def typed(ctx: click.Context, name: str) -> bool:
     """Tell whether the user typed the flag of `name`."""
     return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
@@ -85,6 +103,7 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
         "default": setting.default,
         "show_default": setting.default is not None,
         "help": spelled(setting.metadata["help"]),
+        "shell_complete": folders if name == "data_dir" else None,
     }
     return click.option(spelling, name, **{**attributes, **changes})
 
@@ -179,5 +198,5 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what names a run, its data and where to compute."""
-    argument = click.argument("run_name", metavar="[RUN]", required=False)
+    argument = click.argument("run_name", metavar="[RUN]", required=False, shell_complete=runs)
     return argument(place_options(command))

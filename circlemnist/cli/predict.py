@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from circlemnist.cli.messages import say, visible
-from circlemnist.cli.options import PrintablePath, outputs_option, setting_option, theme_option
+from circlemnist.cli.options import (
+    PrintablePath,
+    files,
+    outputs_option,
+    setting_option,
+    theme_option,
+)
 from circlemnist.evaluation.points import FAR
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
 from circlemnist.runs.run import Run, find_run, is_run
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("arguments", metavar="[RUN] FILE...", nargs=-1, required=True)
+@click.argument("arguments", metavar="[RUN] FILE...", nargs=-1, required=True, shell_complete=files)
 @outputs_option
 @setting_option("device")
 @click.option(

@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from circlemnist.cli.messages import flag, say
-from circlemnist.cli.options import OUTPUTS, config_option, outputs_option, setting_options, typed
+from circlemnist.cli.options import (
+    OUTPUTS,
+    config_option,
+    outputs_option,
+    runs,
+    setting_options,
+    typed,
+)
 from circlemnist.cli.report import SHORT_TABLE, as_table
 from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.family import BY_LOSS, CIRCLE
@@ -23,7 +30,12 @@ RESUMABLE = (*OF_THE_MACHINE, "outputs", "resume", "dry_run", "quiet", "tensorbo
 @config_option
 @click.option("--name", help="name of the run  [default: the time, the loss, gamma and m, unseen]")
 @outputs_option
-@click.option("--resume", metavar="RUN", help="continue a run, by its name or folder")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=runs,
+    help="continue a run, by its name or folder",
+)
 @click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
 @click.option(
     "--tensorboard",

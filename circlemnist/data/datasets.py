@@ -182,7 +182,13 @@ def _read_idx(
     arrays = []
     for file, md5 in source.resources[wanted]:
         path = raw / file
-        if not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise UserError(
+                f"cannot read {path}: {error.strerror}; choose another `data_dir`"
+            ) from error
+        if not there:
             _fetch(path, [mirror + file for mirror in source.mirrors], md5, timeout, quiet)
         arrays.append(read_official_idx(path, md5))
     return arrays

@@ -57,6 +57,7 @@ def train(
             says how to go on.
     """
     _refuse_unknown(settings)
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
     if place().world > 1:
         raise UserError("train is the work of one process: start it without torchrun")
     folder = Path(outputs)

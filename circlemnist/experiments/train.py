@@ -1,5 +1,6 @@
 """The training of one run: from settings to a run folder that is measured and drawn."""
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -146,7 +147,8 @@ class Training:
     ) -> None:
         self.device = resolve_device(config.device)
         # a run finds its data again, wherever the next command is typed
-        data_dir = str(Path(config.data_dir).resolve())
+        # pathlib's resolve raises for a link to itself, on some versions of Python
+        data_dir = os.path.realpath(config.data_dir)
         self.config = replace(config.on(dataset.name), data_dir=data_dir)
         self.dataset = dataset.used_by(config)
         self.split = with_further_classes(self.dataset.train, self.config).to(self.device)

@@ -143,6 +143,12 @@ def _runs(outputs: Path) -> list[Path]:
     return [path.parent for path in files_in(outputs, "config.toml")]
 
 
+def names_in(outputs: Path) -> list[str]:
+    """Return the names of the runs and sweeps in `outputs`, sorted."""
+    found = [*files_in(outputs, "config.toml"), *files_in(outputs, SWEEP_FILE)]
+    return sorted(path.parent.name for path in found)
+
+
 def files_in(outputs: Path, name: str) -> list[Path]:
     """Return the files of a name in the folders of `outputs` that are finished: not hidden."""
     try:

@@ -110,9 +110,9 @@ def train_epoch(
             _check_finite(cursor.values[: cursor.step, 0])
         if state.recorder is not None:
             state.recorder.record(state.step, state.embedder)
+        progress.step(number, cursor.step, cursor.values[cursor.step - 1], state.lr)
         if not done:
             stop.check()
-        progress.step(number, cursor.step, cursor.values[cursor.step - 1], state.lr)
     # a batch may lack positive or negative pairs: their mean is NaN there
     mean_sp, mean_sn, violating = cursor.values[:, 1:].nanmean(0).tolist()
     mean_loss, seconds = cursor.values[:, 0].mean().item(), round(cursor.seconds, 3)

@@ -399,3 +399,13 @@ def test_settings_that_were_changed_after_the_training_began_are_refused(
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
     assert_one_line_error(invoke("train", "--resume", "run"), "last.pt", "does not fit config.toml")
+
+
+def test_data_folder_that_cannot_be_is_one_line() -> None:
+    long = invoke("train", "--data-dir", "a" * 300, "--dataset", "mnist", "--quiet")
+    assert_one_line_error(long, "File name too long; choose another --data-dir")
+    Path("loop").symlink_to("loop")
+    loop = invoke("train", "--data-dir", "loop", "--dataset", "mnist", "--quiet")
+    assert_one_line_error(loop, "loop", "choose another --data-dir")
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--quiet")  # which needs none
+    assert invoke("train", *args, "--data-dir", "loop").exit_code == 0

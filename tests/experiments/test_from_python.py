@@ -26,7 +26,8 @@ TINY: dict[str, Any] = {"dataset": "digits", "net": "tiny", "epochs": 1}
 def test_run_is_that_of_the_command_and_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = circlemnist.train(m=0.1, name="here", outputs=tmp_path, tensorboard=True, **TINY)
+    here: dict[str, Any] = {"outputs": tmp_path, "data_dir": Path("data")}
+    run = circlemnist.train(m=0.1, name="here", tensorboard=True, **here, **TINY)
     assert capsys.readouterr().out.startswith("epoch 1/1  loss ")
     flags = [f"--{name}={value}" for name, value in TINY.items()]
     invoke("train", "--m", 0.1, "--name", "there", "--outputs", tmp_path, *flags)

@@ -84,7 +84,7 @@ def test_batches_hold_as_many_classes_as_are_asked_for(split: Split) -> None:
 
 
 class StopAfter(Kept):
-    """Lets a signal come once so many steps have been shown: the next one is the last."""
+    """Lets a signal come when so many steps have been shown: that was the last."""
 
     def __init__(self, config: Config, steps: int) -> None:
         super().__init__(config)
@@ -102,7 +102,7 @@ def test_seconds_of_an_epoch_are_those_of_its_steps(
     """Not those between an interruption and the rest of it."""
     now = [1000.0]
     monkeypatch.setattr("circlemnist.training.loop.time.perf_counter", lambda: now[0])
-    state, progress = build_training(CONFIG, split), StopAfter(CONFIG, 2)
+    state, progress = build_training(CONFIG, split), StopAfter(CONFIG, 3)
     forward = state.forward
 
     def slow(images: Tensor) -> list[Tensor]:
@@ -117,10 +117,11 @@ def test_seconds_of_an_epoch_are_those_of_its_steps(
     now[0] += 500
     train_epoch(state, CONFIG, split, progress, StopSignals())
     assert state.history[0].seconds == 10.0  # to the millisecond
+    assert [step for _, step, *_ in progress.steps] == [1, 2, 3, 4, 5]
 
 
 def test_signal_amid_the_last_step_lets_the_epoch_end(split: Split, tmp_path: Path) -> None:
-    state, progress = build_training(CONFIG, split), StopAfter(CONFIG, 4)
+    state, progress = build_training(CONFIG, split), StopAfter(CONFIG, 5)
     with pytest.raises(Stopped):
         fit(state, CONFIG, split, Run(tmp_path), progress, progress.stop)
     assert [row.epoch for row in Run(tmp_path).history()] == [1]
@@ -130,7 +131,7 @@ def test_signal_amid_the_last_step_lets_the_epoch_end(split: Split, tmp_path: Pa
 def test_batches_without_pairs_are_no_reason_not_to_save(split: Split, tmp_path: Path) -> None:
     """The mean cosines of those steps of an interrupted epoch are NaN, which is as it should be."""
     config = replace(CONFIG, batch_size=4, lr=1e-4)
-    state, progress = build_training(config, split), StopAfter(config, 20)
+    state, progress = build_training(config, split), StopAfter(config, 21)
     with pytest.raises(Stopped):
         fit(state, config, split, Run(tmp_path), progress, progress.stop)
     again = build_training(config, split)

@@ -51,12 +51,12 @@ def built(config: Config, together: Processes) -> TrainState:
     return state
 
 
-class StopAfter(Progress):
-    """A signal comes to this process after so many steps, amid the next one."""
+class StopAt(Progress):
+    """A signal comes to this process amid the step of that number."""
 
-    def __init__(self, config: Config, steps: int, largest: Any) -> None:
+    def __init__(self, config: Config, step: int, largest: Any) -> None:
         super().__init__("quiet", config, IMAGES)
-        self.stop, self.left = StopSignals(largest), steps
+        self.stop, self.left = StopSignals(largest), step
 
     def step(self, *_: object) -> None:
         self.left -= 1
@@ -109,7 +109,7 @@ def _many(rank: int, world: int) -> dict[str, Any]:
         ends[name]["files"] = sorted(path.name for path in own.iterdir())
     state = built(CONFIG, here)
     # the signal comes to the last process alone
-    progress = StopAfter(CONFIG, STOP - 1 if rank == world - 1 else 0, here.largest)
+    progress = StopAt(CONFIG, STOP if rank == world - 1 else 0, here.largest)
     try:
         fit(state, CONFIG, images(), Run(folder / "parts"), progress, progress.stop)
     except Stopped as stopped:

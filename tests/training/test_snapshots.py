@@ -79,16 +79,16 @@ def test_resumed_training_has_seen_the_same(split: Split, tmp_path: Path) -> Non
 
     stop = StopSignals()
 
-    class StopAfterTwo(Progress):
+    class StopAtThree(Progress):
         def step(self, epoch: int, step: int, values: torch.Tensor, lr: float) -> None:
-            stop.received = signal.SIGTERM if step == 2 else None
+            stop.received = signal.SIGTERM if step == 3 else None
 
     parts.folder.mkdir()
     whole.folder.mkdir()
     quiet = Progress("quiet", config, len(split))
     part = training()
     with pytest.raises(Stopped):
-        fit(part, config, split, parts, StopAfterTwo("quiet", config, len(split)), stop)
+        fit(part, config, split, parts, StopAtThree("quiet", config, len(split)), stop)
     assert part.recorder is not None
     assert (part.step, max(part.recorder.seen)) == (3, 3)
     part.recorder.record(5, part.embedder)
