@@ -1,5 +1,6 @@
 """Pictures that were predicted: as given, as the network saw them, and their nearest images."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,10 @@ def draw_seen(
     name = loaded.run.name.replace("$", r"\$")  # which would begin a formula
     title = f"{DISPLAY_NAMES[loaded.dataset]}, run {name}\n"
     title += f"{how}, {100 * point.false_rejects:.2g} % false rejects"
-    save(prediction_figure(predicted, Blank(title, THEMES[theme])), out, WIDTH)
+    with warnings.catch_warnings():
+        # a run may have any name: a box stands for each letter that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        save(prediction_figure(predicted, Blank(title, THEMES[theme])), out, WIDTH)
 
 
 def prediction_figure(predicted: Predicted, blank: Blank) -> Figure:

@@ -270,3 +270,16 @@ def test_a_fresh_process_needs_no_data_set(finished_run: Path, picture: Path) ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "Prediction(" in done.stdout, done.stderr
+
+
+def test_run_of_any_name_is_drawn(
+    finished_run: Path, picture: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A formula begins with $ there, and a font has not all letters: neither is told."""
+    for number, name in enumerate(("a$\\q$b", "数字")):
+        run = shutil.copytree(finished_run, tmp_path / name)
+        out = tmp_path / f"{number}.png"
+        result = invoke("predict", run, picture, "--out", out)
+        assert result.exit_code == 0, result.stderr
+        assert out.exists()
+    assert not [each for each in recwarn if "Glyph" in str(each.message)]
