@@ -111,8 +111,7 @@ class LoadedRun:
 
     def _read_report(self) -> Report:
         report = load_report(self.run)
-        size = len(self.gallery.labels)
-        if report is None or not report.known or report.gallery not in (None, size):
+        if report is None or not report.known or not report.fits(self.gallery.labels):
             raise UserError(
                 f"{self.run.metrics_file} has no thresholds of this checkpoint and gallery: "
                 f"`eval {self.run.folder}` writes it"

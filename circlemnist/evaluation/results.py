@@ -84,6 +84,10 @@ class Report:
     gallery: int | None = field(default=None, kw_only=True)
     known: tuple[OperatingPoint, ...] = field(default=(), kw_only=True)
 
+    def fits(self, labels: NDArray[Any]) -> bool:
+        """Tell whether a gallery of labels (G,) has as many images as were compared with."""
+        return self.gallery in (None, len(labels))
+
     def to_json(self) -> str:
         """Return what was measured, of what and how, as an object; shares as 0-1."""
         content = {

@@ -142,7 +142,7 @@ class TrainedRun:
         if evaluation.known:
             with suppress(UserError):  # it has no gallery, or one of an older version
                 gallery = load_gallery(self.run)
-                if evaluation.gallery in (None, len(gallery.labels)):
+                if evaluation.fits(gallery.labels):
                     return gallery.subspaces, evaluation.known
         return self._embedded(self.dataset.first(evaluation.gallery))[1]
 

@@ -35,6 +35,17 @@ def test_bar_is_of_the_cells_from_its_first_frame_on(monkeypatch: pytest.MonkeyP
     assert terminal.getvalue().split("\r")[-1].strip() == ""
 
 
+def test_cells_that_need_not_be_trained_again_count_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Told how many there are in all, as often as it may be."""
+    progress = SweepProgress("lines", 6, [], "eer", print)
+    for count in (0, 2, 2, 3):
+        progress.repeats(count)
+    progress.cell("m=0.1 seed=0", 0.0123, 2.0)
+    assert capsys.readouterr().out.startswith("4/6  m=0.1")
+
+
 def test_time_that_is_left_is_told_by_the_cells_that_it_has_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

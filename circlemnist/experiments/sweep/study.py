@@ -155,7 +155,9 @@ class SweepStudy:
 
     @property
     def repeats(self) -> int:
-        """How many cells a search has drawn again, and not trained."""
+        """How many cells a search has drawn again, and not trained; a grid has each once."""
+        if self._plan.trials is None:
+            return 0
         return sum(len(self._reached(trial)) for trial in self._trials()) - len(self.cells())
 
     def _check_kind(self) -> None:
@@ -207,7 +209,7 @@ class SweepStudy:
 
     def _repeated(self, trial: Trial, frozen: FrozenTrial) -> dict[int, dict[str, float]]:
         """Give a trial what an earlier one of its settings reached, and it would reach again."""
-        for other in self._trials():
+        for other in self._trials() if self._plan.trials is not None else ():
             if other.state == TrialState.COMPLETE and other.params == frozen.params:
                 for seed, metrics in self._reached(other).items():
                     trial.set_user_attr(str(seed), metrics)
