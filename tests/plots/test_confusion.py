@@ -27,3 +27,9 @@ def test_confusion_has_room_for_long_names() -> None:
     assert len(boxes) == 10
     assert min(box.x0 for box in boxes) >= 0
     assert {"T-shirt", "sneaker"} <= words(figure)
+
+
+def test_a_class_without_images_has_no_share() -> None:
+    counts = np.diag([0, *[900] * 9])
+    assert words(confusion_figure(counts, CLOTHES, BLANK)) >= {"900\n100.0 %"}
+    assert not any(word.startswith("0") for word in words(confusion_figure(counts, CLOTHES, BLANK)))

@@ -1,13 +1,17 @@
 """The scatter plot: a map, the plane with its circle, both sides of the sphere."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox
+from PIL import Image
 
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.plots.draw import save
 from circlemnist.plots.embedding import Mistakes, above, draw, embedding_figure
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import Points, Style
@@ -126,3 +130,20 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
     assert len(boxes) == 16
     for place, box in enumerate(boxes[:6]):
         assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+
+
+def test_both_halves_of_a_sphere_are_of_one_size() -> None:
+    """Though all points lie on one of them."""
+    positions = np.tile([[0.0, 0.0, 1.0]], (20, 1))
+    figure = embedding_figure(Points(positions, np.arange(20) % 10, DIGITS), BLANK)
+    limits = [(axes.get_xlim(), axes.get_ylim(), axes.get_zlim()) for axes in figure.axes]  # type: ignore[attr-defined]
+    assert len({limit for half in limits for limit in half}) == 1
+
+
+def test_no_tick_is_cut_at_the_edge_of_the_unit_circle(tmp_path: Path) -> None:
+    figure = map_of(2, mistakes=Mistakes(np.arange(30), np.zeros((0, 28, 28), np.uint8)))
+    save(figure, tmp_path / "circle.png", 800)
+    with Image.open(tmp_path / "circle.png") as picture:
+        inked = np.flatnonzero((np.asarray(picture.convert("L")) < 128).any(0))
+    assert inked[0] > 2
+    assert inked[-1] < 797

@@ -54,3 +54,10 @@ def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> Non
     boxes = boxes_of(figure, figure.axes[1].texts)
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])
+
+
+def test_one_epoch_has_a_tick_of_its_own() -> None:
+    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, BLANK)
+    axes = figure.axes[-1]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
