@@ -13,17 +13,21 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks.swept import CORES, ROOT, add_arguments, print_beside_the_first, spread, swept
+from circlemnist.config import read_settings
+from circlemnist.family import BY_LOSS
 
-# of each recipe, which another loss would not take from its file
-OWN = {
-    "default": ("--gamma", "80", "--m", "0.25", "--lr", "0.08"),
-    "plane": ("--gamma", "20", "--m", "0.67", "--lr", "0.08"),
-}
+
+def knobs_of(recipe: str) -> tuple[str, ...]:
+    """Return gamma, m and lr of a recipe as flags: another loss takes none from a file."""
+    settings = read_settings(ROOT / "configs" / f"{recipe}.toml")
+    return tuple(word for name in BY_LOSS for word in (f"--{name}", str(settings[name])))
+
+
 CHANGES: dict[str, dict[str, Sequence[str]]] = {
     "default": {
         "the default": (),
         "one logsumexp over the whole batch, not one an anchor": ("--pairs", "batch"),
-        "similarities to learned class weights": ("--loss", "circle-class", *OWN["default"]),
+        "similarities to learned class weights": ("--loss", "circle-class", *knobs_of("default")),
         "without the last BatchNorm": ("--no-last-norm",),
         "without augmentation": ("--no-augment",),
         "with augmentation to the end": ("--plain-share", "0"),
@@ -38,7 +42,13 @@ CHANGES: dict[str, dict[str, Sequence[str]]] = {
         "not folded": ("--fold", "0"),
         "nor with hidden layers": ("--fold", "0", "--hidden-layers", "0"),
         "not folded, class weights learned": ("--fold", "0", "--class-weights", "learned"),
-        "not folded, pairs, no class weights": ("--fold", "0", "--loss", "circle", *OWN["plane"]),
+        "not folded, pairs, no class weights": (
+            "--fold",
+            "0",
+            "--loss",
+            "circle",
+            *knobs_of("plane"),
+        ),
     },
 }
 
