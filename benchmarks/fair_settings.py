@@ -3,12 +3,14 @@
     python -m benchmarks.fair_settings                   # about 20 minutes on 2 cores
     python -m benchmarks.fair_settings --losses triplet  # one loss
     python -m benchmarks.fair_settings --plane           # embeddings of two numbers, 8 trials each
+    python -m benchmarks.fair_settings --losses adacos --longer 8  # class weights 8 times as long
 
 A trial trains the default network for one epoch on the first 55,000 training images of MNIST, with
 one thread, and is measured on the last 5,000: 1-NN against the first 20,000 and MAP@R among
 themselves. The 20 settings of a loss are points of a Sobol sequence in the box `BOXES` has for it.
 With `--plane` it is the network of `configs/plane.toml`, and the box is of `IN_PLANE`: what ten
-classes in a plane leave room for.
+classes in a plane leave room for. With `--longer` the class weights begin that many times as long
+as the loss has them, which says whether their length matters.
 Prints the best of each, by 1-NN, then MAP@R. The test images are never looked at. What was tried is
 kept in a file, a line a trial, and is not tried again.
 """
@@ -31,6 +33,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.metrics import knn_accuracy, nearest, retrieval
 from circlemnist.evaluation.similarity import similarity_of
 from circlemnist.family import FAMILY
+from circlemnist.losses.class_weights import class_weights
 from circlemnist.models.embedder import embed
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
@@ -77,11 +80,12 @@ class Trial:
     settings: dict[str, float]
     one_nn: float
     map_at_r: float
+    longer: float = 1.0
 
     @property
-    def what(self) -> tuple[str, bool, int, dict[str, float]]:
+    def what(self) -> tuple[str, bool, float, int, dict[str, float]]:
         """What was tried."""
-        return self.loss, self.plane, self.number, self.settings
+        return self.loss, self.plane, self.longer, self.number, self.settings
 
 
 def settings_of(loss: str, plane: bool) -> Iterator[dict[str, float]]:
@@ -110,7 +114,14 @@ def images(data_dir: Path) -> Dataset:
     return load_dataset("mnist", data_dir).hold_out(HELD_OUT)
 
 
-def tried(loss: str, plane: bool, number: int, settings: dict[str, float], data_dir: Path) -> Trial:
+def tried(
+    loss: str,
+    plane: bool,
+    longer: float,
+    number: int,
+    settings: dict[str, float],
+    data_dir: Path,
+) -> Trial:
     """Train with one setting and measure it."""
     torch.set_num_threads(1)
     dataset = images(data_dir)
@@ -119,18 +130,21 @@ def tried(loss: str, plane: bool, number: int, settings: dict[str, float], data_
     fixed = {"dataset": "mnist", "loss": loss, "epochs": 1, "plain_share": 0.25}
     config = Config(**{**base, **fixed, **settings})
     state = build_training(config, dataset.train)
+    if longer != 1:
+        with torch.no_grad():
+            class_weights(state.objective.loss).mul_(longer)
     progress = Progress("quiet", config, len(dataset.train))
     try:
         train_epoch(state, config, dataset.train, progress, StopSignals())
     except Diverged:
-        return Trial(loss, plane, number, settings, 0.0, 0.0)
+        return Trial(loss, plane, number, settings, 0.0, 0.0, longer)
     test, similarity = dataset.test, similarity_of(config)
     queries = embed(state.embedder, test.images)
     gallery = embed(state.embedder, dataset.train.images[:GALLERY])
     _, neighbors = nearest(queries, gallery, 1, similarity)
     one_nn = knn_accuracy(dataset.train.labels[neighbors], test.labels, 1)
     map_at_r = retrieval(queries, test.labels, similarity)["map@r"]
-    return Trial(loss, plane, number, settings, one_nn, map_at_r)
+    return Trial(loss, plane, number, settings, one_nn, map_at_r, longer)
 
 
 def main() -> None:
@@ -138,16 +152,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", choices=FAMILY, default=list(FAMILY))
     parser.add_argument("--plane", action="store_true", help="embeddings of two numbers")
+    parser.add_argument("--longer", type=float, default=1.0, help="times the length of the weights")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of MNIST")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trials at once")
     parser.add_argument("--kept", type=Path, default=Path("fair_settings.jsonl"))
     arguments = parser.parse_args()
+    if arguments.longer != 1 and not all(FAMILY[loss].of_classes for loss in arguments.losses):
+        parser.error("--longer is for losses with class weights: name them with --losses")
     kept = arguments.kept
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
     trials = [Trial(**json.loads(line)) for line in lines]
     plane = arguments.plane
     wanted = [
-        (loss, plane, number, settings)
+        (loss, plane, arguments.longer, number, settings)
         for loss in arguments.losses
         for number, settings in enumerate(settings_of(loss, plane))
     ]

@@ -4,6 +4,16 @@ import torch
 from torch import Tensor, nn
 
 
+def class_weights(loss: nn.Module) -> nn.Parameter:
+    """Return the class weights of a loss, (C, D), or (D, C) where it keeps them so: as `W`.
+
+    Raises:
+        AttributeError: the loss has none.
+    """
+    # pytorch-metric-learning has the name W
+    return loss.get_parameter("W" if hasattr(loss, "W") else "weight")
+
+
 @torch.no_grad()
 def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
     """Give the classes of a loss fixed weights, which no optimizer moves.
@@ -16,7 +26,7 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
         AttributeError: the loss has no class weights.
         RuntimeError: they have another shape.
     """
+    weight = class_weights(loss)
     # pytorch-metric-learning keeps them as (D, C)
     transposed = hasattr(loss, "W")
-    weight = loss.get_parameter("W" if transposed else "weight")
     weight.requires_grad_(False).copy_(directions.T if transposed else directions)
