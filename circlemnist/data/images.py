@@ -210,7 +210,10 @@ def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
         if picture.size != (SIDE, SIDE):
             wide, high = picture.size
             raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
-        return np.round(grey_of(picture)).astype(np.uint8)
+        pixels = np.round(grey_of(picture)).astype(np.uint8)
+        if pixels.min() == pixels.max():
+            raise UserError("there is nothing on it: it is blank")
+        return pixels
     return prepare(grey_of(smaller(picture)))
 
 

@@ -86,6 +86,12 @@ def test_as_it_is_keeps_every_pixel() -> None:
         prepared(PLAIN, as_is=True)
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+def test_what_is_blank_is_no_image_as_it_is(colour: int) -> None:
+    with pytest.raises(UserError, match="nothing on it"):
+        prepared(Image.new("L", (28, 28), colour), as_is=True)
+
+
 def test_pixels_that_are_not_finite_are_named() -> None:
     with pytest.raises(UserError, match="not finite"):
         grey_of(Image.fromarray(np.full((9, 9), np.nan, np.float32)))
@@ -212,7 +218,9 @@ def test_pictures_come_in_order_and_few_are_read_ahead(
     monkeypatch.setattr(images, "AHEAD", 3)
     files = [tmp_path / f"{number}.png" for number in range(12)]
     for number, file in enumerate(files):
-        Image.new("L", (28, 28), number).save(file)
+        image = Image.new("L", (28, 28), number)
+        image.putpixel((1, 1), 255)
+        image.save(file)
     reading = images.read_all(files, as_is=True)
     first = next(reading)
     for file in files[5:]:  # too far ahead to have been read
