@@ -26,8 +26,9 @@ LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.
 HELP = f"""Set runs side by side: settings, measures, whether two differ, pictures.
 
 RUN and SWEEP are names or folders; of a sweep, all its finished trainings are taken. Runs that
-differ by their seed alone are a row of mean ± standard deviation. Two rows are tested by McNemar's
-exact test, on the images that each gets right.
+differ by their seed alone are a row of mean ± standard deviation. Two rows are tested: two
+trainings by McNemar's exact test, on the images that each gets right, several seeds by a paired
+t-test of their 1-NN.
 
 \b
 {LINES}
