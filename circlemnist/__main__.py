@@ -1,11 +1,18 @@
 """The program: `circlemnist`, or `python -m circlemnist`."""
 
+import io
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
     """Run the command line; Ctrl-C while its modules still load ends it in one line, too."""
+    if sys.stderr is None:  # closed, or of a program without a console
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # into a file it may not have all letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from circlemnist.cli.main import main as commands
 

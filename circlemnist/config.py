@@ -4,6 +4,7 @@ The command line builds its flags from this table, so a setting is declared once
 its type and default here in `Config`, its help and its limits beside them.
 """
 
+import codecs
 import difflib
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -311,7 +312,10 @@ def read_settings(path: Path) -> dict[str, Any]:
             wrong type or outside its limits; whether values fit together is for `Config` to say.
     """
     try:
-        settings = tomllib.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+        # what a shell or an editor on Windows may write
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        settings = tomllib.loads(content.decode("utf-16" if wide else "utf-8-sig"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -31,7 +31,7 @@ class Unwritten(UserError):
 
     Args:
         reason: what could not be written, and why.
-        run: name of the run, which goes on from there.
+        run: folder of the run, which goes on from there.
     """
 
     def __init__(self, reason: str, run: str) -> None:

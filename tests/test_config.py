@@ -127,3 +127,10 @@ def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_data_set_decides_the_epochs_that_are_left_out() -> None:
     assert Config().on("digits").epochs == EPOCHS["digits"]
     assert Config(epochs=3).on("digits").epochs == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_file_is_read_as_windows_writes_it(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes("loss = 'arcface'\r\nm = 0.4\r\n".encode(encoding))
+    assert read_settings(file) == {"loss": "arcface", "m": 0.4}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from circlemnist.cli.options import (
 )
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 
+LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of one before a number
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
 HELP = f"""Set runs side by side: settings, measures, whether two differ, pictures.
@@ -110,7 +112,8 @@ def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
 def folder_name(names: Sequence[str]) -> str:
     """Return what names the pictures of a comparison: what is compared, if that is not too much."""
     stems = [Path(name).resolve().name for name in names]
-    if len(stems) <= NAMED and sum(map(len, stems)) <= 150:
-        return "_".join(stems)
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return f"{stems[0][:100]}_and_{len(stems) - 1}_more_{digest[:8]}"
+    joined, digest = "_".join(stems), hashlib.sha256("\n".join(names).encode()).hexdigest()
+    if len(stems) <= NAMED and len(os.fsencode(joined)) <= LONGEST:
+        return joined
+    first = os.fsencode(stems[0])[:LONGEST_FIRST].decode(errors="ignore")
+    return f"{first}_and_{len(stems) - 1}_more_{digest[:8]}"

@@ -1,5 +1,7 @@
 """Errors of the command line as one line each, without click's usage lines above it."""
 
+import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,7 @@ from circlemnist.cli.messages import spelled, visible
 from circlemnist.errors import Lost, UserError
 from circlemnist.training.launched import PATIENCE, let_the_first_speak, place
 from circlemnist.training.signals import Stopped
+from circlemnist.training.streams import unread_is_fine
 
 
 class WrongUsage(click.ClickException):
@@ -50,6 +53,12 @@ def one_line() -> Iterator[None]:
         else:
             let_the_first_speak(PATIENCE)
         raise click.ClickException(visible(spelled(str(error)))) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        with unread_is_fine(sys.stdout):  # what was not written of the results is given up
+            sys.stdout.flush()
+        raise click.ClickException(f"cannot write: {error.strerror}; make room") from error
     except (KeyboardInterrupt, Stopped) as error:
         if place().rank == 0:
             click.echo("stopped", err=True)

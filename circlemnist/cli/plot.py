@@ -19,7 +19,7 @@ from circlemnist.cli.options import (
 from circlemnist.cli.show import show_in
 from circlemnist.family import FAMILY
 from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, VECTOR, WIDTH
-from circlemnist.runs.run import find_run, has_runs
+from circlemnist.runs.run import Run, find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
 HELP = f"""Draw a run; by default the test embeddings of the newest run as a scatter plot.
@@ -87,8 +87,8 @@ def plot(
     refuse_what_no_picture_uses(ctx, chosen, out)
     needs_run = run_name is not None or any(KINDS[kind].needs_run for kind in chosen)
     run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
-    if "all" in kinds and run is not None and not run.snapshots_file.exists():
-        chosen = [kind for kind in chosen if not KINDS[kind].needs_snapshots]
+    if "all" in kinds and run is not None:
+        chosen = [kind for kind in chosen if can_be_drawn(kind, run)]
 
     from circlemnist.evaluation.trained_run import TrainedRun
     from circlemnist.plots.draw import draw_pictures
@@ -100,6 +100,14 @@ def plot(
         click.echo(f"picture: {path}")
         if show:
             show_in("window to show", path)
+
+
+def can_be_drawn(name: str, run: Run) -> bool:
+    """Whether a run has what a kind of picture needs."""
+    kind = KINDS[name]
+    if kind.needs_snapshots and not run.snapshots_file.exists():
+        return False
+    return not kind.needs_epochs or bool(run.history())
 
 
 def refuse_what_no_picture_uses(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:

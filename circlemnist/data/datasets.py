@@ -204,7 +204,8 @@ def _fetch(path: Path, urls: list[str], md5: str, timeout: float, quiet: bool) -
         ) from error
     except DownloadError as error:
         raise DownloadError(
-            f"{error}; put it into {path.parent}, or use `dataset` digits"
+            f"{error}; put it into {path.parent}, name another `data_dir`, or train on "
+            "`dataset` digits"
         ) from error
 
 

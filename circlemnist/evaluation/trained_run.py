@@ -170,6 +170,21 @@ class TrainedRun:
         """Whether anything was."""
         return self.run.snapshots_file.exists()
 
+    @cached_property
+    def steps_an_epoch(self) -> float:
+        """How many steps of training an epoch has, by the newest checkpoint."""
+        found: list[float] = []
+
+        def read(state: dict[str, Any]) -> None:
+            cursor, epochs = state["cursor"], len(state["history"])
+            if cursor is not None:
+                found.append(len(cursor["order"]))
+            else:
+                found.append(state["step"] / max(epochs, 1))
+
+        restore_from(self.run.checkpoint_file, read)
+        return max(found[0], 1.0)
+
     @property
     def similarity(self) -> Similarity:
         """How its embeddings are compared."""

@@ -121,7 +121,7 @@ def train(
         except Stopped as stopped:
             raise Interrupted(run, stopped.exit_code) from None
         except Lost as lost:
-            mend = f"{lost}; go on from its last checkpoint with `resume` {run.name}"
+            mend = f"{lost}; go on from its last checkpoint with `resume` {run.folder}"
             raise Lost(mend, lost.speaks) from lost
 
 

@@ -23,6 +23,7 @@ from circlemnist.runs.whole_files import write_text
 # without the folder it is started in, where a file may have the name of a module
 COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.bfloat16_probe")
 LIMIT = 60.0  # seconds, of which it needs a few
+LOADED = b"loaded\n"  # what it prints ahead of its answer
 # what keeps a library from some of the processor's instructions
 RESTRAINTS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 WORTHWHILE = 1.1  # times as fast as float32: what is less may be chance
@@ -104,7 +105,8 @@ def _read(file: Path) -> Probed | None:
 def _tried() -> tuple[Probed, bool]:
     """What a process that tries it finds, and whether another one would find the same."""
     # what this process imports the other one finds as well, wherever it came from
-    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    # (by texts: Python passes over what else is among them)
+    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path if isinstance(path, str))
     try:
         # in a session of its own: Ctrl-C is for this process alone
         child = subprocess.Popen(
@@ -119,12 +121,11 @@ def _tried() -> tuple[Probed, bool]:
         return Probed("no process could be started to try it"), False
     with child:
         try:
-            answer, _ = child.communicate(timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            if child.poll() is None:
-                child.kill()
-                return Probed(f"a process that tried it here did not end within {LIMIT:g} s"), True
-            answer, _ = child.communicate()  # this process was stopped meanwhile
+            answer = _answer(child)
+        except subprocess.TimeoutExpired as late:
+            child.kill()
+            begun = LOADED in (late.output or b"")  # torch itself may come slowly, from a far disk
+            return Probed(f"a process that tried it here did not end within {LIMIT:g} s"), begun
         except BaseException:
             child.kill()
             raise
@@ -133,10 +134,26 @@ def _tried() -> tuple[Probed, bool]:
         name = names.get(child.returncode)
         return Probed(f"a process that tried it here ended with {name or 'an error'}"), bool(name)
     try:
-        found = json.loads(answer)
+        found = json.loads(answer.removeprefix(LOADED))
         gain, cosine = found["float32"] / found["bfloat16"], found["cosine"]
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
         return Probed("a process that tried it here gave no answer"), False
     if not cosine >= ALIKE:  # nor where it is not a number
         return Probed("a process that tried it here found wrong gradients"), True
     return Probed(gain=round(gain, 2)), True
+
+
+def _answer(child: subprocess.Popen[bytes]) -> bytes:
+    """What the process printed until its end.
+
+    Raises:
+        TimeoutExpired: it did not end within `LIMIT`, or within twice that once torch was loaded.
+    """
+    try:
+        return child.communicate(timeout=LIMIT)[0]
+    except subprocess.TimeoutExpired as late:
+        if child.poll() is not None:
+            return child.communicate()[0]  # this process was stopped meanwhile
+        if LOADED not in (late.output or b""):
+            raise
+        return child.communicate(timeout=LIMIT)[0]

@@ -27,9 +27,7 @@ def trained_for(trained: TrainedRun) -> str:
 
 def snapshot_captions(trained: TrainedRun) -> list[str]:
     """Return the time of each snapshot, in words."""
-    steps, last = trained.snapshots.steps, max(int(trained.snapshots.steps[-1]), 1)
-    epochs = len(trained.history)
     return [
-        "before training" if step == 0 else f"epoch {epochs * step / last:.2f}"
-        for step in steps.tolist()
+        "before training" if step == 0 else f"epoch {step / trained.steps_an_epoch:.2f}"
+        for step in trained.snapshots.steps.tolist()
     ]

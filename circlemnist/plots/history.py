@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from circlemnist.errors import UserError
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading
@@ -20,6 +21,11 @@ NEAR = 0.4  # cosines whose names would overlap
 def draw(trained: TrainedRun, style: Style) -> Figure:
     """Draw the history of a run, and the 1-NN of its snapshots where it has any."""
     rows, one_nn = trained.history, None
+    if not rows:
+        raise UserError(
+            f"{trained.run.name} has ended no epoch, which a history is of: go on with `resume` "
+            f"{trained.run.folder}"
+        )
     if trained.has_snapshots:
         seen = trained.snapshots
         labels = torch.from_numpy(seen.labels)
@@ -27,7 +33,7 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
             knn_accuracy(labels[nearest_others(embeddings, 1, trained.similarity)[1]], labels, 1)
             for embeddings in torch.from_numpy(seen.embeddings).float()
         ]
-        one_nn = (len(rows) * seen.steps / max(seen.steps[-1], 1), np.array(shares))
+        one_nn = (seen.steps / trained.steps_an_epoch, np.array(shares))
     return history_figure(rows, one_nn, Blank(heading(trained, "training"), style.theme))
 
 

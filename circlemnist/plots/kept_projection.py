@@ -22,8 +22,8 @@ def project_run(
     """Return points (N, 2) for embeddings (N, D) of a run, and how, in words, as `project` does.
 
     Those of t-SNE and UMAP are kept as `projection-METHOD.npz`, with what they are of: other
-    embeddings, as of a training that went on, another seed or another version of the method make
-    others in their place. Where the run cannot be written, they are computed each time.
+    embeddings, as of a training that went on, another seed or another `LAYOUT` make others in
+    their place. Where the run cannot be written, they are computed each time.
 
     Args:
         method: a key of `kinds.PROJECTIONS`.

@@ -30,6 +30,7 @@ class Kind:
             where no file is asked for.
         needs_run: whether there is nothing to draw without a run.
         needs_snapshots: whether the run must have been trained with `snapshots`.
+        needs_epochs: whether it must have ended an epoch.
     """
 
     shows: str
@@ -37,12 +38,13 @@ class Kind:
     formats: tuple[str, ...] = STILL
     needs_run: bool = True
     needs_snapshots: bool = False
+    needs_epochs: bool = False
 
 
 KINDS = {
     "embedding": Kind("the embedding space, with the mistakes", uses=("projection", "split")),
     "circle": Kind("all pairs in the (s_n, s_p) plane, and the loss's decision boundary"),
-    "history": Kind("loss, similarities and learning rate over the epochs"),
+    "history": Kind("loss, similarities and learning rate over the epochs", needs_epochs=True),
     "gradients": Kind("what losses pull at", uses=("loss",), needs_run=False),
     "similarities": Kind("how alike pairs within and between classes are, and the ROC curve"),
     "neighbors": Kind("the hardest images and their nearest ones"),

@@ -125,6 +125,11 @@ def _umap(embeddings: Array, seed: int) -> Array:
         raise UserError(
             "`projection` umap needs the package umap-learn: pip install 'circlemnist[umap]'"
         ) from error
+    except RuntimeError as error:  # of numba, which keeps what it compiles
+        raise UserError(
+            f"`projection` umap cannot be loaded: {error}; "
+            "set NUMBA_CACHE_DIR to a folder that can be written"
+        ) from error
     neighbors = min(NEIGHBORS, len(embeddings) - 1)
     return np.asarray(
         UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embeddings)

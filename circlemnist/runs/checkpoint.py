@@ -38,7 +38,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         write_bytes(path, sealed(archive.getvalue()))
     except OSError as error:
         reason = f"cannot write {path}: {error.strerror}"
-        raise Unwritten(reason, path.parent.name) from error
+        raise Unwritten(reason, str(path.parent)) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             content = file.read()
     except FileNotFoundError:
         raise UserError(
-            f"{path.parent} has no checkpoint yet: train it, with `resume` {path.parent.name}"
+            f"{path.parent} has no checkpoint yet: train it, with `resume` {path.parent}"
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

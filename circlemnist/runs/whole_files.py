@@ -1,15 +1,17 @@
 """Files that are either the old one or the new one, never half of one."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from circlemnist.errors import UserError
 
 UNFINISHED = ".unfinished-"
+NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system without it
 
 
 @contextmanager
@@ -97,7 +99,8 @@ def remove_unfinished(folder: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # another user's, or open in another process on Windows
+                path.unlink()
 
 
 def _prefix() -> str:
@@ -119,12 +122,18 @@ def _being_written(path: Path) -> bool:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power cut; Windows opens no folders."""
+    """Make renames in a folder last through a power cut, where its file system can.
+
+    Windows opens no folders, and some that are shared over a network or with a guest flush none.
+    """
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FLUSH:
+            raise
     finally:
         os.close(handle)
 

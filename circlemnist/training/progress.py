@@ -20,7 +20,7 @@ Mode = Literal["bar", "lines", "quiet"]
 
 def mode_for(quiet: bool) -> Mode:
     """Return how progress is shown: as a bar where somebody watches, else as lines, or not."""
-    watched = IN_NOTEBOOK or sys.stderr.isatty()
+    watched = IN_NOTEBOOK or (sys.stderr is not None and sys.stderr.isatty())
     return "quiet" if quiet else "bar" if watched else "lines"
 
 

@@ -26,5 +26,7 @@ def unread_is_fine(stream: TextIO) -> Iterator[None]:
 
 def to_stderr(line: str) -> None:
     """Print a line on standard error, whether or not somebody reads it."""
+    if sys.stderr is None:  # print would take standard output
+        return
     with unread_is_fine(sys.stderr):
         print(line, file=sys.stderr, flush=True)

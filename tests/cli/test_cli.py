@@ -248,7 +248,7 @@ def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: 
             ["--holdout must be 0, or from 100 to 1337"],
         ),
         (["--dataset", "cifar"], ["--dataset", "'cifar'", "kmnist"]),
-        (["--dataset", "mnist"], ["cannot download", "--dataset digits"]),
+        (["--dataset", "mnist"], ["cannot download", "another --data-dir", "--dataset digits"]),
         (["--pairs", "all"], ["--pairs", "anchor, batch"]),
         (["--epochs", "0"], ["--epochs must be ≥ 1"]),
         (["--device", "cuda"], ["--device cuda", "--device auto"]),

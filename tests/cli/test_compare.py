@@ -284,6 +284,7 @@ def test_flags_without_effect_are_refused(tmp_path: Path) -> None:
         (["a", "runs/b/"], "a_b"),
         (list("abcd"), "a_and_3_more_"),
         (["x" * 200, "y"], f"{'x' * 100}_and_1_more_"),
+        (["数" * 60, "数" * 59], f"{'数' * 33}_and_1_more_"),
     ],
 )
 def test_a_folder_of_pictures_is_named_after_what_is_compared(

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import shlex
 import shutil
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.process import ONE_THREAD, PROGRAM, run, start
 
@@ -156,3 +158,49 @@ def test_run_on_a_read_only_disk(finished_run: Path, tmp_path: Path) -> None:
         assert drawn.returncode == 0, drawn.stderr
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("letters", ["latin-1", "cp932"])
+def test_output_without_all_letters(letters: str, finished_run: Path, tmp_path: Path) -> None:
+    """What a file has no letter for is written as an escape."""
+    shutil.copytree(finished_run, tmp_path / "outputs" / "one")
+    picture = tmp_path / "숫자.png"
+    paper = Image.new("L", (60, 60), 255)
+    paper.paste(0, (26, 10, 33, 50))
+    paper.save(picture)
+    for args in (("sweep", "--help"), ("predict", "one", str(picture))):
+        result = subprocess.run(
+            [*PROGRAM, *args],
+            cwd=tmp_path,
+            env={**os.environ, **ONE_THREAD, "PYTHONIOENCODING": letters},
+            capture_output=True,
+        )
+        assert (result.returncode, result.stderr) == (0, b"")
+    assert rb"\uc22b\uc790.png" in result.stdout
+
+
+@pytest.mark.slow
+def test_errors_that_nobody_can_be_told(tmp_path: Path) -> None:
+    """Standard error is closed, as in some services: the work is done."""
+    command = shlex.join([*PROGRAM, *TRAIN, "--name", "alone"])
+    result = subprocess.run(
+        ["sh", "-c", f"{command} 2>&-"],
+        cwd=tmp_path,
+        env={**os.environ, **ONE_THREAD},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert result.returncode == 0
+    assert "run: " in result.stdout
+    assert (tmp_path / "outputs" / "alone" / "eval.json").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_results_that_a_full_disk_does_not_take(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*PROGRAM, "recipes"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert one_line(result)
+    assert "No space left on device; make room" in result.stderr

@@ -104,3 +104,24 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
     assert machine.dtypes == [torch.bfloat16] * 2
     assert answer.kind == "error"
     assert "one trains in bfloat16: this processor dislikes it" in answer.words
+
+
+@pytest.mark.parametrize(("found", "expected"), [(FAST, "bfloat16"), (SLOW, "float32")])
+def test_all_workers_of_a_sweep_are_told_one_precision(
+    found: Probed, expected: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each for itself might find another."""
+    from circlemnist.errors import UserError
+    from circlemnist.experiments.sweep.worker import Job
+    from circlemnist.experiments.sweep.workers import Workers
+
+    given = list[Job]()
+
+    def give(_: object, task: object, job: Job) -> None:
+        given.append(job)
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(Workers, "give", give)
+    machine.found = found
+    assert_one_line_error(invoke("sweep", *SMALL, "--vary", "m=0.1,0.2"), "that is enough")
+    assert [job.config.precision for job in given] == [expected]

@@ -52,3 +52,17 @@ def test_full_disk_asks_for_the_command_of_the_sweep(
     mend = "make room, then give the same command of the sweep again"
     expected = f"cannot write {path}: No space left on device; {mend}"
     assert (answer.kind, answer.words) == ("error", expected)
+
+
+def test_a_folder_that_fails_ends_the_sweep_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as a worker that died."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "plots/a.png")
+
+    monkeypatch.setattr("circlemnist.runs.lock.remove_unfinished", refuse)
+    config = Config(dataset="digits", net="tiny", epochs=1)
+    answer = Worker(Pipe()[0], StopSignals()).answer(Job(config, tmp_path, "cell"))
+    assert (answer.kind, "Permission denied: 'plots/a.png'" in answer.words) == ("error", True)

@@ -82,9 +82,31 @@ def test_a_process_of_its_own_tries_it_once(
 def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bfloat16, "LIMIT", 0.5)
     with time_limit(20):
-        found = try_by("import time; time.sleep(60)", monkeypatch)
+        found = try_by("import time; print('loaded', flush=True); time.sleep(60)", monkeypatch)
     assert found == Probed(HERE + "did not end within 0.5 s")
     assert try_by(WORKS, monkeypatch) == found
+
+
+def test_a_process_that_is_slow_to_begin_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not come to bfloat16."""
+    with monkeypatch.context() as patch, time_limit(20):
+        patch.setattr(bfloat16, "LIMIT", 0.5)
+        assert not try_by("import time; time.sleep(60)", patch).usable
+    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+
+
+def test_time_that_a_slow_beginning_took_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bfloat16, "LIMIT", 1.0)
+    slow = f"import time; print('loaded', flush=True); time.sleep(1.3); {WORKS}"
+    assert try_by(slow, monkeypatch) == Probed(gain=1.5)
+
+
+def test_paths_that_are_no_texts_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python does with those that a notebook adds."""
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
 
 
 def test_an_answer_that_was_there_in_time_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,20 @@
 """The history: every epoch, and lines that can be told apart."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from circlemnist.cli.plot import can_be_drawn
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.history import history_figure
+from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
+from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import BLANK, boxes_of, drawn
 
 
@@ -61,3 +66,28 @@ def test_one_epoch_has_a_tick_of_its_own() -> None:
     axes = figure.axes[-1]
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
+def test_a_run_without_an_epoch_has_no_history(finished_run: Path, tmp_path: Path) -> None:
+    """A training that was stopped in its first."""
+    run = Run(shutil.copytree(finished_run, tmp_path / "begun"))
+    header, *_ = run.history_file.read_text("utf-8").splitlines()
+    run.history_file.write_text(f"{header}\n")
+    assert_one_line_error(
+        invoke("plot", run.folder, "--kind", "history"), "no epoch", f"--resume {run.folder}"
+    )
+    assert not can_be_drawn("history", run)
+    assert can_be_drawn("history", Run(finished_run))
+    assert not can_be_drawn("animation", Run(finished_run))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "step", "cursor"), [(0, 3, 3), (2, 28, None), (2, 30, 2)], ids=str
+)
+def test_an_epoch_has_as_many_steps_wherever_it_was_stopped(
+    epochs: int, step: int, cursor: int | None, tmp_path: Path
+) -> None:
+    begun = None if cursor is None else {"order": torch.zeros(14, 25).long(), "step": cursor}
+    state = {"step": step, "history": [{}] * epochs, "cursor": begun}
+    save_checkpoint(Run(tmp_path).checkpoint_file, state)
+    assert TrainedRun(Run(tmp_path)).steps_an_epoch == 14

@@ -70,7 +70,7 @@ def made(tmp_path: Path) -> TrainedRun:
         arrays.labels[indices],
         unit(random, TIMES, SAMPLE, 8).astype(np.float16),
     )
-    made.has_snapshots = False
+    made.has_snapshots, made.steps_an_epoch = False, 160 / 7
     return made
 
 

@@ -1,10 +1,14 @@
 """Embeddings as points in the plane or in space."""
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 from openTSNE import TSNE
 from sklearn.datasets import load_digits
 
+from circlemnist.errors import UserError
 from circlemnist.plots.projection import project, project_frames
 from tests.plots.figures import cloud
 
@@ -79,3 +83,15 @@ def test_as_many_neighbours_stay_near_as_in_the_layout_of_the_library() -> None:
         )
     )
     assert ours > 0.98 * theirs
+
+
+def test_umap_that_cannot_keep_what_it_compiles_says_where_it_could(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Locked(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError("cannot cache function 'rdist': no locator available")
+
+    monkeypatch.setitem(sys.modules, "umap", Locked("umap"))
+    with pytest.raises(UserError, match="no locator available; set NUMBA_CACHE_DIR"):
+        project(np.eye(20, dtype=np.float32), "umap", 0)

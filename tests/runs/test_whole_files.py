@@ -1,8 +1,11 @@
 """Files are the old one or the new one."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -127,3 +130,35 @@ def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
         writer.kill()
     remove_unfinished(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("number", "fatal"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_flushed_is_written(
+    number: int, fatal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems flush files alone; a disk that fails is another thing."""
+    flush = os.fsync
+
+    def of_files(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match="error") if fatal else nullcontext():
+        write_text(path, "x")
+    assert path.read_text() == "x"
+
+
+def test_what_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file of another user, or one that is open on Windows."""
+    left = tmp_path / f"{UNFINISHED}b.png"
+    left.touch()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    remove_unfinished(tmp_path)
+    assert left.exists()

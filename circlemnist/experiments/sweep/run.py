@@ -15,6 +15,7 @@ from circlemnist.experiments.sweep.progress import SweepProgress
 from circlemnist.experiments.sweep.study import Claim, SweepStudy
 from circlemnist.experiments.sweep.worker import Answer, Job
 from circlemnist.experiments.sweep.workers import Workers
+from circlemnist.training.precision import settled
 from circlemnist.training.signals import StopSignals
 
 GLANCE = 0.2  # seconds from one look for a signal to the next
@@ -93,7 +94,8 @@ class Walk:
         except SettingError as error:
             self._fail(claim, str(error))
             return None
-        return Task(claim, claim.seeds[0], config)
+        # here, once for all workers: each for itself might find another gain
+        return Task(claim, claim.seeds[0], settled(config))
 
     def _take(self, task: Task, answer: Answer | None) -> None:
         """Do what an answer asks for."""

@@ -120,6 +120,10 @@ class Worker:
             return Answer("error", {}, f"{error.reason}; {mend}")
         except UserError as error:
             return Answer("error", {}, f"{job.name}: {error}")
+        except ConnectionError:  # of a note, that nobody waits for
+            raise
+        except OSError as error:
+            return Answer("error", {}, f"{job.name}: {error}")
 
     def _train(self, job: Job) -> dict[str, float]:
         run, begun = Run(job.cells / job.name), None
