@@ -18,8 +18,10 @@ def balanced_batches(
 ) -> Tensor:
     """Return one epoch of batches of P classes with K images each, (steps, P·K) int64.
 
-    Each batch draws its classes, none of them twice, and a class as likely as it has images. Those
-    of a class come in a random order that begins anew when it is used up.
+    Each batch draws its classes, none of them twice: the first as likely as it has images, and
+    each next one likewise among those left, so that the images of a very large class are seen less
+    often than others. Those of a class come in a random order that begins anew when it is used up,
+    which may be within a batch.
 
     Args:
         labels: (N,) int64.

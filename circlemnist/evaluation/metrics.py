@@ -199,7 +199,7 @@ def pair_similarities(
 
 
 def verification(pairs: PairSimilarities) -> dict[str, float]:
-    """Measure "same class?" by how alike a pair is, exactly, over all pairs.
+    """Measure "same class?" by how alike a pair is, exactly, over all pairs, some of each kind.
 
     A threshold t accepts the pairs with s ≥ t. `roc_auc` and `eer` are those of `roc_curve`;
     `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x; precision and recall
@@ -221,7 +221,11 @@ def verification(pairs: PairSimilarities) -> dict[str, float]:
 
 
 def roc_curve(pairs: PairSimilarities) -> RocCurve:
-    """Return what every threshold accepts of the pairs, at `ROC_POINTS` rates of false accepts."""
+    """Return what every threshold accepts of the pairs, at `ROC_POINTS` rates of false accepts.
+
+    Args:
+        pairs: at least one of each kind.
+    """
     sp, sn = pairs
     false_accepts = np.geomspace(1 / len(sn), 1, ROC_POINTS)
     true_accepts = np.array([_true_accept_rate(sp, sn, rate) for rate in false_accepts])

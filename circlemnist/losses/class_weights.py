@@ -24,9 +24,14 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
 
     Raises:
         AttributeError: the loss has no class weights.
-        RuntimeError: they have another shape.
+        ValueError: they have another shape.
     """
     weight = class_weights(loss)
     # pytorch-metric-learning keeps them as (D, C)
     transposed = hasattr(loss, "W")
+    wanted = weight.T if transposed else weight
+    if directions.shape != wanted.shape:
+        raise ValueError(
+            f"the class weights are {tuple(wanted.shape)}, not {tuple(directions.shape)}"
+        )
     weight.requires_grad_(False).copy_(directions.T if transposed else directions)

@@ -94,11 +94,7 @@ class GatheredLoss(nn.Module):
 
     def __init__(self, loss: nn.Module, group: dist.ProcessGroup | None = None) -> None:
         super().__init__()
-        if getattr(loss, "reduction", None) == "none":
-            raise ValueError(
-                "a gathered loss has one value, which reduction='none' has not: "
-                "take 'mean' or 'sum'"
-            )
+        _check_reduction(loss)
         self.loss, self.group = loss, group
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -131,8 +127,9 @@ def gathered_loss(
         () tensor, the same on every process.
 
     Raises:
-        TypeError, ValueError: as `gather_references` and the loss.
+        TypeError, ValueError: as `GatheredLoss`, `gather_references` and the loss.
     """
+    _check_reduction(loss)
     _, world = _place(group)
     if world == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
@@ -173,6 +170,13 @@ def gathered_statistics(
     sums = pair_sums(everyone, of_all, m, start, start + len(own))
     dist.all_reduce(sums, group=group)
     return as_statistics(sums)
+
+
+def _check_reduction(loss: nn.Module) -> None:
+    if getattr(loss, "reduction", None) == "none":
+        raise ValueError(
+            "a gathered loss has one value, which reduction='none' has not: take 'mean' or 'sum'"
+        )
 
 
 def _place(group: dist.ProcessGroup | None) -> tuple[int, int]:

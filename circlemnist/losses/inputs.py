@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Literal
 
 import torch
@@ -33,7 +33,7 @@ def check_number(name: str, value: object) -> None:
 def check_sizes(num_classes: int, embedding_dim: int) -> None:
     """TypeError or ValueError unless both are integers of at least 1."""
     for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
         if value < 1:
             raise ValueError(f"{name} is at least 1, not {value}")
@@ -111,8 +111,15 @@ def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[T
         TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
     """
     check_embeddings(embeddings, labels)
-    classes = torch.arange(len(weight), device=weight.device)
-    check_references(embeddings, labels, weight, classes, None)
+    if embeddings.device != weight.device:
+        raise ValueError(
+            f"the class weights are on {weight.device}, the embeddings are on {embeddings.device}"
+        )
+    if embeddings.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"embeddings {tuple(embeddings.shape)} and class weights {tuple(weight.shape)} "
+            "differ in their dimension"
+        )
     labels = labels.long()  # unsigned ones have no order
     if labels.is_cpu and not torch.compiler.is_compiling():
         check_class_labels(labels, len(weight))

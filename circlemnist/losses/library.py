@@ -3,12 +3,14 @@
 Each function returns a module, loss(embeddings (B, D), labels (B,) int64) -> (), on cosines. A
 gamma is a scale and an m a margin, as the papers write them. `normalize=False` takes embeddings as
 they are, for those that have unit length already, and class weights too; `reduction="sum"` adds
-what "mean" divides.
+what "mean" divides; another one is a ValueError.
 """
 
 import math
-from typing import Any, Literal, TypeVar
+from functools import reduce
+from typing import Any, Literal
 
+import torch
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import (
     ArcFaceLoss,
@@ -21,8 +23,9 @@ from pytorch_metric_learning.losses import (
 from pytorch_metric_learning.reducers import SumReducer
 from torch import Tensor, nn
 
+from circlemnist.losses.inputs import check_embeddings, known_classes
+
 Sum = Literal["mean", "sum"]
-Pairs = TypeVar("Pairs", TripletMarginLoss, ContrastiveLoss)
 
 # the arc cosine is infinitely steep at 1, where float32 puts an embedding on its class weight
 STEEP = 1e-6
@@ -37,7 +40,7 @@ def triplet(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> Tri
     Args:
         m: margin, 0 < m <= 2.
     """
-    return _watched(TripletMarginLoss(m, **_options(reduction, normalize)))
+    return _Triplet(m, **_options(reduction, normalize))
 
 
 def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> ContrastiveLoss:
@@ -49,8 +52,7 @@ def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) ->
     Args:
         m: similarity from which a negative pair is far enough, -1 < m < 1.
     """
-    options = _options(reduction, normalize)
-    return _watched(ContrastiveLoss(pos_margin=1.0, neg_margin=m, **options))
+    return _Contrastive(pos_margin=1.0, neg_margin=m, **_options(reduction, normalize))
 
 
 def softmax(
@@ -69,7 +71,7 @@ def softmax(
         gamma: scale, > 0; the inverse of a temperature.
     """
     options = _options(reduction, normalize)
-    return NormalizedSoftmaxLoss(num_classes, embedding_dim, 1 / gamma, **options)
+    return _Softmax(num_classes, embedding_dim, 1 / gamma, **options)
 
 
 def sphereface(
@@ -89,7 +91,12 @@ def sphereface(
     Args:
         gamma: scale, > 0.
         m: the factor of the angle, a whole number >= 1.
+
+    Raises:
+        ValueError: m is none.
     """
+    if m != int(m) or m < 1:
+        raise ValueError(f"m is a whole number of at least 1, not {m}")
     options = _options(reduction, normalize)
     return _SphereFace(num_classes, embedding_dim, int(m), scale=gamma, **options)
 
@@ -112,7 +119,7 @@ def cosface(
         m: margin of the cosine, >= 0.
     """
     options = _options(reduction, normalize)
-    return CosFaceLoss(num_classes, embedding_dim, margin=m, scale=gamma, **options)
+    return _CosFace(num_classes, embedding_dim, margin=m, scale=gamma, **options)
 
 
 def arcface(
@@ -134,16 +141,68 @@ def arcface(
     return _ArcFace(num_classes, embedding_dim, math.degrees(m), scale=gamma, **options)
 
 
-class _SphereFace(SphereFaceLoss):  # type: ignore[misc]
-    """The library's, with no other scale than its own."""
+class _Careful(nn.Module):
+    """What every loss of the family promises, over one of the library's, which comes after it."""
+
+    def forward(self, embeddings: Tensor, labels: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss of a batch, and more where the library's takes more.
+
+        Args:
+            embeddings: (B, D) of any float dtype, computed in float32, or float64 where they or the
+                class weights are, also under autocast; B may be 0, which gives 0.
+            labels: (B,) of any integer dtype; of a loss with class weights a class.
+
+        Returns:
+            () tensor, NaN where an embedding is not finite.
+
+        Raises:
+            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+        """
+        check_embeddings(embeddings, labels)
+        weights = list(self.parameters())
+        dtypes = [embeddings.dtype, torch.float32, *(weight.dtype for weight in weights)]
+        embeddings, labels = embeddings.to(reduce(torch.promote_types, dtypes)), labels.long()
+        for weight in weights:
+            embeddings, labels = known_classes(embeddings, labels, weight.T)
+        if len(embeddings) == 0:
+            return 0 * sum((weight.sum() for weight in weights), embeddings.sum())
+        with torch.autocast(embeddings.device.type, enabled=False):
+            value: Tensor = super().forward(embeddings, labels, *args, **kwargs)
+        for each in (embeddings, *args, *kwargs.values()):
+            # a mean over pairs leaves out what is NaN
+            if isinstance(each, Tensor) and each.is_floating_point():
+                value = value + (0 * each.detach()).sum()
+        return value
+
+
+class _Triplet(_Careful, TripletMarginLoss):  # type: ignore[misc]
+    pass
+
+
+class _Contrastive(_Careful, ContrastiveLoss):  # type: ignore[misc]
+    pass
+
+
+class _Softmax(_Careful, NormalizedSoftmaxLoss):  # type: ignore[misc]
+    pass
+
+
+class _CosFace(_Careful, CosFaceLoss):  # type: ignore[misc]
+    pass
+
+
+class _SphereFace(_Careful, SphereFaceLoss):  # type: ignore[misc]
+    """With no other scale than its own."""
+
+    scale: float
 
     def scale_logits(self, logits: Tensor, embeddings: Tensor) -> Tensor:
         scaled: Tensor = logits * self.scale
         return scaled
 
 
-class _ArcFace(ArcFaceLoss):  # type: ignore[misc]
-    """The library's, with a finite gradient where an embedding lies on its class weight."""
+class _ArcFace(_Careful, ArcFaceLoss):  # type: ignore[misc]
+    """With a finite gradient where an embedding lies on its class weight."""
 
     def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
         inside = cosine_of_target_classes.clamp(STEEP - 1, 1 - STEEP)
@@ -151,21 +210,10 @@ class _ArcFace(ArcFaceLoss):  # type: ignore[misc]
         return angles
 
 
-def _watched(loss: Pairs) -> Pairs:
-    """Make the loss NaN where an embedding is not finite: its mean leaves out what is NaN."""
-    loss.register_forward_hook(_not_finite, with_kwargs=True)
-    return loss
-
-
-def _not_finite(_: nn.Module, args: tuple[Any, ...], more: dict[str, Any], value: Tensor) -> Tensor:
-    for each in (*args, *more.values()):
-        if isinstance(each, Tensor) and each.is_floating_point():
-            value = value + (0 * each.detach()).sum()
-    return value
-
-
 def _options(reduction: Sum, normalize: bool) -> dict[str, Any]:
     """What all losses of the library take: cosines, and the sum where it is not to be the mean."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}")
     distance = CosineSimilarity()
     distance.normalize_embeddings = normalize
     return {"distance": distance, "reducer": SumReducer() if reduction == "sum" else None}

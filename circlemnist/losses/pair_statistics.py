@@ -15,7 +15,8 @@ BLOCK_ELEMENTS = 1 << 20
 class PairStatistics(NamedTuple):
     """How far the pairs of a batch have come: detached 0-dim tensors on its device.
 
-    They are over all ordered pairs of different rows, NaN where there is no such pair; float32, or
+    They are over all ordered pairs of different rows, NaN where there is no such pair or an
+    embedding is not finite; float32, or
     float64 for float64 embeddings. Reading one (`.item()`) is what waits for the device.
     """
 
@@ -84,4 +85,5 @@ def _sums(unit: Tensor, labels: Tensor, start: int, rows: int, m: float) -> Tens
     sum_p, count_p, sum_n = sp.sum(), same.sum(), sn.sum()
     distance = sn.sub_(sp).add_(same)  # s_n, or 1 - s_p
     count_n = s.numel() - len(s) - count_p
-    return torch.stack([sum_p, count_p, sum_n, count_n, distance.gt_(abs(m)).sum()])
+    violating = distance.gt_(abs(m)).sum() + 0 * (sum_p + sum_n)  # NaN is greater than nothing
+    return torch.stack([sum_p, count_p, sum_n, count_n, violating])

@@ -28,7 +28,8 @@ COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 def crowded(config: Config) -> str | None:
     """Say so where the classes cannot meet Circle Loss's margin in the embedding's dimensions.
 
-    On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m.
+    On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m. For
+    m < 0, where alpha_n is 0 up to s_n = -m, that is what is asked for.
     """
     if config.m is None or config.loss not in CIRCLES:
         return None
@@ -36,14 +37,16 @@ def crowded(config: Config) -> str | None:
     if classes > CLASSES:
         return None
     cosine = closest_cosine(classes, config.dim)
-    if math.sqrt(2) * config.m >= cosine:
+    asked, words = math.sqrt(2) * config.m, "√2·m"
+    if config.m < 0:
+        asked, words = -config.m, "-m"
+    if asked >= cosine:
         return None
     least = math.ceil(100 * cosine / math.sqrt(2)) / 100
-    larger = ", or a larger `dim`" if config.dim < classes - 1 else ""
     return (
         f"{classes} classes in {config.dim} dimensions have neighbours with a cosine of "
-        f"{cosine:.2f} at best, above the √2·m = {math.sqrt(2) * config.m:.2f} that `m` "
-        f"{config.m:g} asks for: take `m` {least:g} or more{larger}"
+        f"{cosine:.2f} at best, above the {words} = {asked:.2f} that `m` "
+        f"{config.m:g} asks for: take `m` {least:g} or more, or a larger `dim`"
     )
 
 

@@ -396,6 +396,12 @@ class TestErrors:
 
     def test_numbers_of_numpy_are_settings_too(self):
         assert CircleLoss(np.float32(64), np.float64(0.5)).gamma == 64
+        assert ClassCircleLoss(np.int64(3), np.int32(8)).weight.shape == (3, 8)
+
+    def test_embeddings_of_another_dimension_than_the_class_weights(self):
+        wanted = r"embeddings \(12, 16\) and class weights \(3, 8\) differ"
+        with pytest.raises(ValueError, match=wanted):
+            ClassCircleLoss(3, 8)(torch.randn(12, 16), torch.arange(12) % 3)
 
     @pytest.mark.parametrize("size", ["10", 10.5, True])
     def test_sizes_of_other_types(self, size):

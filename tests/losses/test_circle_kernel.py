@@ -394,12 +394,19 @@ class TestTraced:
 
 @pytest.mark.parametrize("size", [20, 400])
 @pytest.mark.parametrize("references", [True, False])
-def test_operator_for_torch_compile_keeps_the_rules(size, references):
+@pytest.mark.parametrize("strided", [True, False])
+def test_operator_for_torch_compile_keeps_the_rules(size, references, strided):
     x, y = batch(size, 5, torch.float64)
     r, z = batch(size + 1, 5, torch.float64)
+    if strided:
+        x, r = (rows.T.contiguous().T for rows in (x, r))
     own = torch.full((size,), -1)
     sets = (x, r, y, z, own) if references else (x, None, y, None, None)
     torch.library.opcheck(operators.log_sums_operator, (*sets, 80.0, 0.25))
+    slopes = torch.rand(2, size, dtype=torch.float64)
+    inputs = (*sets, 80.0, 0.25, *slopes.unbind())
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(operators._gradient_operator, inputs, test_utils=checks)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from circlemnist import CircleLoss, GatheredLoss, gather_references
-from circlemnist.losses import gathered_statistics, pair_statistics
+from circlemnist.losses import gathered_loss, gathered_statistics, pair_statistics
 from tests.losses.one_and_many import (
     ODDEST,
     VARIANTS,
@@ -319,3 +319,5 @@ def test_without_other_processes_references_are_the_batch() -> None:
 def test_a_value_for_each_anchor_is_refused() -> None:
     with pytest.raises(ValueError, match="reduction='none'"):
         GatheredLoss(CircleLoss(reduction="none"))
+    with pytest.raises(ValueError, match="reduction='none'"):
+        gathered_loss(CircleLoss(reduction="none"), torch.randn(4, 3), torch.arange(4) % 2)

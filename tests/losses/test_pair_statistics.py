@@ -203,3 +203,11 @@ def test_wrong_inputs():
         pair_statistics(x, y[:14], 0.25)
     with pytest.raises(TypeError, match="int64"):
         pair_statistics(y[:, None], y, 0.25)
+
+
+@pytest.mark.parametrize("rows", [1, 15])
+def test_what_is_not_finite_is_in_all_three(rows):
+    """No share of violating pairs looks better for it."""
+    x, y = batch()
+    x[:rows] = math.nan
+    assert all(math.isnan(value) for value in pair_statistics(x, y, 0.25))

@@ -191,26 +191,40 @@ def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
         ((cosines.flatten(1) * sharpness).logsumexp(1).sum() / sharpness).backward()
         optimizer.step()
         schedule.step()
-    bound = cosines.amax((1, 2)).min().item() / math.sqrt(2)
-    assert crowded(Config(dim=dim, m=bound + 0.002)) is None
-    assert crowded(Config(dim=dim, m=bound - 0.002)) is not None
+    cosine = cosines.amax((1, 2)).min().item()
+    for m, met in (
+        (max(cosine, 0) / math.sqrt(2) + 0.002, True),
+        (cosine / math.sqrt(2) - 0.002, False),
+        (-cosine - 0.002, True),
+        (-cosine + 0.002, False),
+    ):
+        if -1 < m < 1 and (met or cosine > 0.1):
+            assert (crowded(Config(dim=dim, m=m)) is None) == met
 
 
-@pytest.mark.parametrize("dim", range(1, 12))
+@pytest.mark.parametrize("dim", range(1, 5))
 def test_margin_that_is_advised_is_the_least_of_two_decimals(dim: int) -> None:
-    line = crowded(Config(dim=dim, m=-0.5))
+    line = crowded(Config(dim=dim, m=0.01))
     assert line is not None
     advised, _, other = line.partition("take `m` ")[2].partition(" or more")
     least = float(advised)
     assert crowded(Config(dim=dim, m=least)) is None
     assert crowded(Config(dim=dim, m=least - 0.01)) is not None
-    assert other == (", or a larger `dim`" if dim < 9 else "")
+    assert other == ", or a larger `dim`"
 
 
-def test_ten_directions_are_all_at_obtuse_angles_from_nine_dimensions_on() -> None:
-    for dim in range(5, 12):
-        assert (crowded(Config(dim=dim, m=-1e-3)) is None) == (dim >= 9)
-        assert crowded(Config(dim=dim, m=1e-3)) is None
+@pytest.mark.parametrize("dim", range(5, 12))
+def test_ten_directions_are_at_right_angles_or_more_from_five_dimensions_on(dim: int) -> None:
+    for m in (-0.5, -1e-3, 0, 1e-3):
+        assert crowded(Config(dim=dim, m=m)) is None
+
+
+def test_margin_below_zero_asks_for_its_size() -> None:
+    """alpha_n is 0 up to s_n = -m."""
+    assert crowded(Config(dim=64, m=-0.25)) is None
+    line = crowded(Config(dim=2, m=-0.25))
+    assert line is not None
+    assert "0.81 at best, above the -m = 0.25 that `m` -0.25 asks for" in line
 
 
 def test_margin_is_said_when_training_starts(tmp_path: Path) -> None:

@@ -68,8 +68,13 @@ def _(
     grad_p: Tensor,
     grad_n: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    d_references = anchors.new_empty(0) if references is None else torch.empty_like(references)
-    return torch.empty_like(anchors), d_references
+    # contiguous as those of the tiles, whatever the embeddings are
+    d_anchors, *d_references = (
+        torch.empty_like(rows, memory_format=torch.contiguous_format)
+        for rows in (anchors, references)
+        if rows is not None
+    )
+    return d_anchors, d_references[0] if d_references else anchors.new_empty(0)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
