@@ -94,7 +94,7 @@ def draw_alpha() -> Figure:
         minus = "" if sign > 0 else "−"
         axes.set(
             xlabel=f"$s_{name}$",
-            ylim=(-1.2, 2.4),
+            ylim=(-2.2, 4.2),
             title=f"push on a {'negative' if sign > 0 else 'positive'} pair",
         )
         axes.set_ylabel(rf"{minus}slope of its exponent / $\gamma$")

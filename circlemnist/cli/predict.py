@@ -13,6 +13,7 @@ from circlemnist.cli.options import (
     PrintablePath,
     files,
     outputs_option,
+    refuse_idle_flags,
     setting_option,
     theme_option,
 )
@@ -50,7 +51,10 @@ if TYPE_CHECKING:
     f"pictures the first {PREDICTED}",
 )
 @theme_option
+@click.pass_context
 def predict(
+    ctx: click.Context,
+    /,
     arguments: tuple[str, ...],
     outputs: Path,
     device: str,
@@ -77,7 +81,9 @@ def predict(
       circlemnist predict photo.jpg --out seen.png
     """
     run, files = run_and_files(outputs, arguments)
-    if out is not None:
+    if out is None:
+        refuse_idle_flags(ctx, ["theme"], "no --out")
+    else:
         check_suffix(out, STILL, "draw")
 
     from circlemnist.evaluation.batches import predict_files

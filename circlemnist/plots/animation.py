@@ -27,6 +27,8 @@ def draw(trained: TrainedRun, style: Style) -> Movie:
     positions, how = project_frames(
         embeddings, style.projection, trained.config.seed, native_dimensions(trained.config)
     )
+    if positions.shape[2] > 2:
+        how += ", seen from one side"
     counted = f"{len(seen.labels):,} {evaluation.measured} images"
     blank = Blank(heading(trained, counted, f"{how}, "), style.theme)
     points = Points(positions, seen.labels, CLASS_NAMES[evaluation.dataset], evaluation.unseen)

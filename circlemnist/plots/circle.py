@@ -40,7 +40,7 @@ def _earlier_clouds(trained: TrainedRun, of_seen: Array) -> list[tuple[str, Arra
     seen, captions = trained.snapshots, snapshot_captions(trained)
     embeddings = F.normalize(torch.from_numpy(seen.embeddings[:, of_seen]).float(), dim=-1)
     labels = torch.from_numpy(seen.labels[of_seen])
-    times = np.linspace(0, len(seen.steps) - 1, PANELS).round().astype(int)[:-1]
+    times = np.unique(np.linspace(0, len(seen.steps) - 1, PANELS).round().astype(int))[:-1]
     return [(captions[t], pair_density(embeddings[t], labels, COARSE)) for t in times]
 
 

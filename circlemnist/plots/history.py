@@ -28,10 +28,11 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
         )
     if trained.has_snapshots:
         seen = trained.snapshots
-        labels = torch.from_numpy(seen.labels)
+        of_seen = ~np.isin(seen.labels, trained.config.unseen_classes)
+        labels = torch.from_numpy(seen.labels[of_seen])
         shares = [
             knn_accuracy(labels[nearest_others(embeddings, 1, trained.similarity)[1]], labels, 1)
-            for embeddings in torch.from_numpy(seen.embeddings).float()
+            for embeddings in torch.from_numpy(seen.embeddings[:, of_seen]).float()
         ]
         one_nn = (seen.steps / trained.steps_an_epoch, np.array(shares))
     return history_figure(rows, one_nn, Blank(heading(trained, "training"), style.theme))

@@ -75,8 +75,9 @@ def project_frames(
         axes = _axes(embeddings[-1])
         return (embeddings - embeddings[-1].mean(0)) @ axes, described(method, dim)
     frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
+    middle = frames[0].mean(0)  # t-SNE's own is 0, and UMAP's is not
     for earlier in embeddings[-2::-1]:
-        frames.append(_tsne(earlier, seed, start=frames[-1]))
+        frames.append(_tsne(earlier, seed, start=frames[-1] - middle) + middle)
     return np.stack(frames[::-1]), described(method, dim)
 
 

@@ -64,7 +64,7 @@ DARK = Theme(
     unlike="#ee8866",
     classes=(
         *("#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00"),
-        *("#eedd88", "#ee8866", "#ffaabb", "#cc88ee", "#ffffff"),
+        *("#eedd88", "#ee8866", "#ffaabb", "#8844ee", "#ffffff"),
     ),
 )
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}

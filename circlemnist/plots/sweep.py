@@ -1,6 +1,7 @@
 """What a sweep found: a heat map of two numbers, a line over one, or sorted dots."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from circlemnist.plots.scales import geometric, make_log
 from circlemnist.plots.style import Blank, Style
 
 DOT_ROWS = 40  # combinations that have a row each
+NAME_WIDTH = 44  # characters of a line of the name of a row
 FULL = 0.5  # of a grid: where less of it was tried, as in a search, values are drawn to scale
 
 
@@ -88,18 +90,19 @@ def dots(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure:
     left_out = f", the best {DOT_ROWS} of {len(ordered):,}" if len(ordered) > DOT_ROWS else ""
     rows = np.arange(len(shown))
     means, spread = (np.array(of) for of in zip(*map(_spread, shown), strict=True))
-    with blank.figure(8, 2 + 0.34 * max(len(shown), 4)) as figure:
+    only = len(keys) == 1
+    names = [
+        written(outcome.varied[keys[0]]) if only else fill(described(outcome.varied), NAME_WIDTH)
+        for outcome in shown
+    ]
+    lines = max(name.count("\n") for name in names) + 1
+    with blank.figure(8, 2 + max(0.34, 0.22 * lines) * max(len(shown), 4)) as figure:
         axes = figure.add_subplot()
         seeds = np.concatenate([outcome.values for outcome in shown])
         of = np.repeat(rows, [len(outcome.values) for outcome in shown])
         bars: dict[str, Any] = {"color": theme.ink, "elinewidth": 1.5, "capsize": 3, "zorder": 2}
         axes.errorbar(means, rows, xerr=spread, fmt="D", markersize=7, **bars)
         axes.scatter(seeds, of, s=22, color=theme.like, edgecolors=theme.paper, lw=0.6, zorder=3)
-        only = len(keys) == 1
-        names = [
-            written(outcome.varied[keys[0]]) if only else described(outcome.varied)
-            for outcome in shown
-        ]
         axes.set_yticks(rows, names)
         axes.set(ylim=(len(shown) - 0.4, -0.6), xlabel=f"{measure.title}{measure.unit}{left_out}")
         axes.ticklabel_format(axis="x", useOffset=False)

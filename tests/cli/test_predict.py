@@ -283,3 +283,8 @@ def test_run_of_any_name_is_drawn(
         assert result.exit_code == 0, result.stderr
         assert out.exists()
     assert not [each for each in recwarn if "Glyph" in str(each.message)]
+
+
+def test_colours_of_no_picture_are_refused(finished_run: Path, picture: Path) -> None:
+    result = invoke("predict", finished_run, picture, "--theme", "dark")
+    assert_one_line_error(result, "--theme has no effect with no --out")

@@ -282,6 +282,28 @@ def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> 
 
 
 @pytest.mark.slow
+def test_selection_is_of_what_is_shown(made: tuple[Space, Page]) -> None:
+    """A lasso over the points of an earlier time selects none of those that are hidden."""
+    space, page = made
+    assert space.frames is not None
+    said = "document.getElementById('count').textContent"
+    page.do(f"{page.model('slider')}.value = 1")
+    page.do(f"{page.model('moving')}.selected.indices = [7, 2]")
+    page.do(f"{page.model('points')}.selected.indices = [1]")
+    page.do(f"{page.model('points')}.selected.indices = []")
+    page.do(f"{page.model('moving')}.selected.indices = [7, 2, 3]")
+    assert page.ask(said) == "3 selected"
+    found = shown(page, "#sheet", 2, 2, 28)
+    np.testing.assert_array_equal(found, space.images[space.frames.indices[7]] // 16)
+    page.do(f"{page.model('slider')}.value = {TIMES}")
+    assert page.ask(f"{page.model('moving')}.selected.indices") == []
+    page.do(f"{page.model('points')}.selected.indices = [1, 5]")
+    assert page.ask(said) == "2 selected"
+    page.do(f"{page.model('points')}.selected.indices = []")
+    assert page.ask(said) == "Nothing selected"
+
+
+@pytest.mark.slow
 def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
     """A search for the beginning of names in any case; rings are about the mistakes among it."""
     space, page = made

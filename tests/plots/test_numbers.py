@@ -74,6 +74,16 @@ def made(tmp_path: Path) -> TrainedRun:
     return made
 
 
+def one_nn_of(snapshots: Snapshots, kept: np.ndarray) -> np.ndarray:
+    """The 1-NN of some of the images among themselves, at each time."""
+    labels, found = snapshots.labels[kept], []
+    for embeddings in snapshots.embeddings[:, kept].astype(np.float32):
+        s = embeddings @ embeddings.T
+        np.fill_diagonal(s, -2)
+        found.append((labels[s.argmax(1)] == labels).mean())
+    return np.array(found)
+
+
 def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(made: TrainedRun) -> None:
     _, facts = drawn("confusion", made).get_suptitle().split("\n")
     assert facts == "Circle Loss, gamma 17, m 0.37, 7 epochs, 1-NN 91.23 %"
@@ -108,11 +118,14 @@ def test_history_has_each_column_in_its_panel(made: TrainedRun) -> None:
     assert named == {"mean $s_p$": 0.7, "mean $s_n$": -0.35}
     epochs, shares = one_nn.lines[0].get_data()
     np.testing.assert_allclose(epochs, 7 * made.snapshots.steps / 160)
-    labels = made.snapshots.labels
-    for share, embeddings in zip(shares, made.snapshots.embeddings.astype(np.float32), strict=True):
-        s = embeddings @ embeddings.T
-        np.fill_diagonal(s, -2)
-        assert share == pytest.approx(100 * (labels[s.argmax(1)] == labels).mean())
+    np.testing.assert_allclose(shares, 100 * one_nn_of(made.snapshots, np.full(SAMPLE, True)))
+
+
+def test_history_is_of_the_seen_classes(made: TrainedRun) -> None:
+    made.has_snapshots, made.config = True, replace(made.config, unseen="0,4,5,8")
+    of_seen = ~np.isin(made.snapshots.labels, [0, 4, 5, 8])
+    shares = drawn("history", made).axes[3].lines[0].get_ydata()
+    np.testing.assert_allclose(shares, 100 * one_nn_of(made.snapshots, of_seen))
 
 
 def test_neighbors_are_of_the_hardest_with_their_own_images(made: TrainedRun) -> None:
@@ -158,13 +171,14 @@ def test_circle_is_of_the_run(made: TrainedRun) -> None:
     panels = drawn("circle", made).axes
     embeddings = torch.from_numpy(made.evaluation.arrays.embeddings)
     density = pair_density(embeddings, torch.from_numpy(made.evaluation.arrays.labels))
-    np.testing.assert_array_equal(panels[-1].images[0].get_array(), density)
+    *_, last = (axes for axes in panels if axes.images)
+    np.testing.assert_array_equal(last.images[0].get_array(), density)
     # of the middle of each bin, rows by s_p from the lower edge
     centres = (np.arange(200) + 0.5) / 100 - 1
     beyond = boundary_of(made.config).excess(centres, centres[:, None]) > 0
     share = f"{100 * density[beyond].sum():.1f} % outside the circle"
-    assert panels[-1].get_title() == f"after 7 epochs\n{share}"
-    assert panels[-1].images[0].origin == "lower"
+    assert last.get_title() == f"after 7 epochs\n{share}"
+    assert last.images[0].origin == "lower"
     first = pair_density(
         torch.from_numpy(made.snapshots.embeddings[0]).float(),
         torch.from_numpy(made.snapshots.labels),
@@ -172,7 +186,15 @@ def test_circle_is_of_the_run(made: TrainedRun) -> None:
     )
     np.testing.assert_allclose(panels[0].images[0].get_array(), first, atol=1e-3)
     assert panels[0].get_title().startswith("before training\n")
-    assert panels[4].get_title().startswith("epoch 3.94\n")  # 90 of 160 steps
+    assert panels[3].get_title().startswith("epoch 3.94\n")  # 90 of 160 steps
+
+
+def test_circle_has_each_of_few_snapshots_once(made: TrainedRun) -> None:
+    made.has_snapshots = True
+    some = {name: getattr(made.snapshots, name)[:3] for name in ("steps", "embeddings")}
+    made.snapshots = replace(made.snapshots, **some)
+    titles = [axes.get_title().split("\n")[0] for axes in drawn("circle", made).axes]
+    assert titles == ["before training", "epoch 0.44", "after 7 epochs"]
 
 
 def test_embedding_rings_the_mistakes_and_shows_the_surest(

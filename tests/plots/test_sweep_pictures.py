@@ -249,3 +249,19 @@ def test_every_measure_that_is_reported_can_be_drawn() -> None:
 @given(st.tuples(*[st.floats(0, 1)] * 3))
 def test_black_or_white_reads_on_every_colour(color: tuple[float, float, float]) -> None:
     assert contrast(legible(color), color) >= math.sqrt(21) - 1e-9
+
+
+def test_rows_of_a_search_of_many_settings_have_their_whole_names() -> None:
+    varied = {"gamma": (80.5, 17.25), "m": (0.4107, 0.1), "lr": (0.0823, 0.1), "loss": LOSSES[:2]}
+    figure = draw_cells(
+        cells_of(plain_share=(0.25, 0.5), elastic=(0.2, 0.4), **varied), "1nn", Style()
+    )
+    axes = axes_of(figure)
+    for box in boxes_of(figure, axes.get_yticklabels()):
+        assert box.x0 >= 0
+    assert axes.get_window_extent().width > 0.4 * figure.bbox.width
+    names = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+    assert all(name.count(",") == 5 for name in names)
+    heights = [box.height for box in boxes_of(figure, axes.get_yticklabels())]
+    rows = axes.get_window_extent().height / len(names)
+    assert max(heights) < rows

@@ -80,6 +80,15 @@ window.explorer = (() => {
       indices.length ? `${indices.length.toLocaleString("en")} selected${more}` : "Nothing selected";
   }
 
+  // Shows what is selected of all images: none where it is done among those of an earlier time.
+  function chosen(indices) {
+    if (indices.length || models.gate.indices.length) sheet(indices);
+  }
+
+  function chosenEarly(places) {
+    if (!models.gate.indices.length) sheet(places.map((place) => facts.moving[place]));
+  }
+
   function filter() {
     const text = models.search.value_input.trim().toLowerCase();
     const wanted = facts.names.map((each) => each.toLowerCase().startsWith(text));
@@ -105,6 +114,7 @@ window.explorer = (() => {
     models.rings.visible = last;
     models.gate.indices = last ? [...facts.labels.keys()] : [];
     if (window.pad) pad.mark();
+    if (last) models.source.selected.indices = [];
     if (last) return;
     const count = models.frames.length / facts.captions.length / 2;
     const at = models.frames.subarray(2 * count * step, 2 * count * (step + 1));
@@ -133,5 +143,5 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  return { facts, start, draw, card, point, tap, sheet, filter, time, play };
+  return { facts, start, draw, card, point, tap, sheet, chosen, chosenEarly, filter, time, play };
 })();

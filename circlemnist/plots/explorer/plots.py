@@ -88,7 +88,7 @@ def _source(space: Space) -> ColumnDataSource:
     columns = {"x": x, "y": y, "sn": sn, "sp": sp}
     single = {name: column.astype(np.float32) for name, column in columns.items()}
     source = ColumnDataSource(single, name="points")
-    source.selected.js_on_change("indices", CustomJS(code="explorer.sheet(cb_obj.indices)"))
+    source.selected.js_on_change("indices", CustomJS(code="explorer.chosen(cb_obj.indices)"))
     return source
 
 
@@ -121,7 +121,7 @@ def _controls(example: str, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
     search = TextInput(
         placeholder=f"class, e.g. {example}",
         title="Show only",
-        width=160,
+        width=200,
         name="search",
         stylesheets=[InlineStyleSheet(css=f":host {{ color: {theme.ink}; }}")],
     )
@@ -198,6 +198,8 @@ def _movie(plot: Any, frames: Frames, theme: Theme) -> tuple[UIElement, dict[str
     x, y = frames.points.positions[-1].astype(np.float32).T
     colors = frames.points.colors(theme).tolist()
     source = ColumnDataSource({"x": x, "y": y, "color": colors}, name="moving")
+    chosen = CustomJS(code="explorer.chosenEarly(cb_obj.indices)")
+    source.selected.js_on_change("indices", chosen)
     moved = IndexFilter(indices=list(range(len(x))))
     dots: dict[str, Any] = {"color": "color", "source": source, "view": CDSView(filter=moved)}
     moving = plot.scatter("x", "y", size=8, visible=False, **dots)

@@ -44,6 +44,8 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
     embeddings = torch.from_numpy(arrays.embeddings)
     native = native_dimensions(config)
     positions, how = project_run(trained, arrays.embeddings, style.projection)
+    if positions.shape[1] > 2:
+        how += ", seen from one side"
     frames = None
     if trained.has_snapshots:
         seen = trained.snapshots
