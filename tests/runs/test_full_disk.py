@@ -25,7 +25,7 @@ def test_checkpoint_that_does_not_fit_leaves_the_last_good_one(tmp_path: Path) -
     assert process.returncode == 1
     assert error.count("\n") == 1
     assert f"cannot write {folder / 'last.pt'}: File too large; make room, then" in error
-    assert "--resume full" in error
+    assert f"--resume {folder}" in error
     assert len(load_checkpoint(folder / "last.pt")["history"]) >= 3
     assert not list(folder.glob(".unfinished-*"))
 
@@ -47,5 +47,6 @@ def test_small_disk_ends_in_one_line(small_disk: Path, tmp_path: Path) -> None:
     result = run(tmp_path, *TRAIN, "--outputs", str(small_disk), **ONE_THREAD)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
-    assert "No space left on device; make room, then continue with --resume full" in result.stderr
+    mend = f"make room, then continue with --resume {small_disk / 'full'}"
+    assert f"No space left on device; {mend}" in result.stderr
     assert load_checkpoint(small_disk / "full" / "last.pt")["history"]
