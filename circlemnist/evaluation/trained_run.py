@@ -172,7 +172,9 @@ class TrainedRun:
 
     @cached_property
     def steps_an_epoch(self) -> float:
-        """How many steps of training an epoch has, by the newest checkpoint."""
+        """How many steps of training an epoch has, by the checkpoint, else by the snapshots."""
+        if not self.run.checkpoint_file.exists():
+            return max(int(self.snapshots.steps[-1]) / max(len(self.history), 1), 1.0)
         found: list[float] = []
 
         def read(state: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from circlemnist.plots.history import history_figure
 from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
+from circlemnist.training.snapshots import Snapshots
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import BLANK, boxes_of, drawn
 
@@ -91,3 +92,14 @@ def test_an_epoch_has_as_many_steps_wherever_it_was_stopped(
     state = {"step": step, "history": [{}] * epochs, "cursor": begun}
     save_checkpoint(Run(tmp_path).checkpoint_file, state)
     assert TrainedRun(Run(tmp_path)).steps_an_epoch == 14
+
+
+def test_steps_of_a_run_without_its_checkpoint_are_those_of_its_snapshots(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    run = Run(shutil.copytree(finished_run, tmp_path / "kept"))
+    run.checkpoint_file.unlink()
+    trained = TrainedRun(run)
+    nothing = np.zeros(0)
+    trained.snapshots = Snapshots(np.array([0, 9, 28]), nothing, nothing, nothing)
+    assert trained.steps_an_epoch == 28 / len(trained.history)

@@ -131,7 +131,7 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes_exactly(
     said = own_words(error)
     assert len(said) == 1, error
     assert "another process of this training has ended" in said[0]
-    assert "--resume run" in said[0]
+    assert f"--resume {tmp_path / 'outputs' / 'run'}" in said[0]
     resumed = run(tmp_path, "train", "--resume", "run", **ONE_THREAD)
     assert resumed.returncode == 0, resumed.stderr
     assert fingerprint(tmp_path / "outputs" / "run") == fingerprint(
