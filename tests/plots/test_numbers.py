@@ -189,6 +189,14 @@ def test_circle_is_of_the_run(made: TrainedRun) -> None:
     assert panels[3].get_title().startswith("epoch 3.94\n")  # 90 of 160 steps
 
 
+def test_animation_of_a_sphere_says_from_where_it_is_seen(made: TrainedRun) -> None:
+    assert "seen from" not in animation.draw(made, Style(projection="pca")).figure.get_suptitle()
+    rows = unit(np.random.default_rng(0), TIMES, SAMPLE, 3).astype(np.float16)
+    made.config = replace(made.config, dim=3)
+    made.snapshots = replace(made.snapshots, embeddings=rows)
+    assert "3-D, seen from one side, " in animation.draw(made, Style()).figure.get_suptitle()
+
+
 def test_circle_has_each_of_few_snapshots_once(made: TrainedRun) -> None:
     made.has_snapshots = True
     some = {name: getattr(made.snapshots, name)[:3] for name in ("steps", "embeddings")}

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,8 @@ from tqdm import notebook, tqdm
 
 from circlemnist.config import Config
 from circlemnist.runs.history import Epoch
-from circlemnist.training.progress import Mode, Progress
+from circlemnist.training.progress import Mode, Progress, mode_for
+from circlemnist.training.streams import to_stderr
 
 CONFIG = Config(epochs=7, batch_size=100)
 ROW = Epoch(3, 2.34567, 0.91234, -0.12345, 0.5, 0.0123456, 4.26)
@@ -149,3 +151,14 @@ def test_bar_of_a_notebook_is_one_widget_for_all_epochs(monkeypatch: pytest.Monk
     progress.close()
     assert widget.bar_style != "danger"
     assert progress.bar is None
+
+
+def test_nothing_is_shown_where_standard_error_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it does not get among the results, as what print is given for no file does."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", None)
+        assert (mode_for(quiet=False), mode_for(quiet=True)) == ("lines", "quiet")
+        to_stderr("a line")
+    assert capsys.readouterr().out == ""

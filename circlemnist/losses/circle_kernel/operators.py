@@ -69,12 +69,10 @@ def _(
     grad_n: Tensor,
 ) -> tuple[Tensor, Tensor]:
     # contiguous as those of the tiles, whatever the embeddings are
-    d_anchors, *d_references = (
-        torch.empty_like(rows, memory_format=torch.contiguous_format)
-        for rows in (anchors, references)
-        if rows is not None
-    )
-    return d_anchors, d_references[0] if d_references else anchors.new_empty(0)
+    d_anchors = torch.empty_like(anchors, memory_format=torch.contiguous_format)
+    if references is None:
+        return d_anchors, anchors.new_empty(0)
+    return d_anchors, torch.empty_like(references, memory_format=torch.contiguous_format)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
