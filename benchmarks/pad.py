@@ -1,6 +1,6 @@
 """From the end of a stroke to its landing on the pad of the explorer, in a headless Chromium.
 
-    python -m benchmarks.pad RUN/plots/explorer.html
+    python -m benchmarks.pad RUN/explorer.html
 
 Needs chromium, chromedriver and selenium, and a page that `circlemnist explore` has written. Prints
 the size of the page, how long it takes to open, the milliseconds of the network by itself, and
@@ -13,7 +13,7 @@ import statistics
 import time
 from pathlib import Path
 
-from tests.plots.browser import Page, start_browser
+from tests.explorer.browser import Page, start_browser
 
 STROKES = 20
 STROKE = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]

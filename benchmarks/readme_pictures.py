@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from benchmarks.pad import STROKE
 from benchmarks.swept import circlemnist
-from tests.plots.browser import start_browser
+from tests.explorer.browser import start_browser
 
 OUT = Path(__file__).parent.parent / "docs" / "pictures"
 SMALL = ("embedding", "circle", "similarities", "neighbors", "gradients")

@@ -24,12 +24,12 @@ from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.cells import Cell, read_cells, write_cells
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.measures import MEASURES
-from circlemnist.experiments.sweep.axes import Axis
-from circlemnist.experiments.sweep.folder import SweepFolder
-from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
-from circlemnist.experiments.sweep.sweep import Reached, draw
-from circlemnist.experiments.sweep.worker import GALLERY
 from circlemnist.runs.run import find_runs
+from circlemnist.sweep.axes import Axis
+from circlemnist.sweep.folder import SweepFolder
+from circlemnist.sweep.plan import HOLDOUT, Plan
+from circlemnist.sweep.sweep import Reached, draw
+from circlemnist.sweep.worker import GALLERY
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress

@@ -28,12 +28,12 @@ from benchmarks.unseen import COLUMNS, SPLITS
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.measure import measure
-from circlemnist.experiments.train import Training
 from circlemnist.models.embedder import Embedder
 from circlemnist.models.precision import resolve_precision, training_forward
 from circlemnist.recipes import recipe_files
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
+from circlemnist.training.run import Training
 from circlemnist.training.signals import StopSignals
 
 UNSEEN = SPLITS[0].replace("+", ",")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from circlemnist.version import __version__
 
 if TYPE_CHECKING:
+    from circlemnist.api import train
     from circlemnist.evaluation.loaded import load
-    from circlemnist.experiments.from_python import train
     from circlemnist.losses import (
         AdaCosLoss,
         CenterLoss,
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> object:
 
         return load
     if name == "train":
-        from circlemnist.experiments.from_python import train
+        from circlemnist.api import train
 
         return train
     if name in __all__:

@@ -51,7 +51,7 @@ NOT_RUN = {
     r"\. \.venv/bin/activate$": "for the shell",
     r"(\.venv/bin/)?pip install ": "fetches packages; tests/test_wheel.py installs the program",
     r"\.venv/bin/python -m pytest$": "starts these tests",
-    r"tensorboard --logdir \w+$": "serves until stopped; tests/experiments/test_board.py reads",
+    r"tensorboard --logdir \w+$": "serves until stopped; tests/training/test_tensorboard.py reads",
     r'eval "\$\(_CIRCLEMNIST_COMPLETE=': "for the shell; tests/test_recipes.py has its output",
     r"_CIRCLEMNIST_COMPLETE=fish_source ": "for the shell; tests/test_recipes.py has its output",
     r"torchrun ": "many processes; tests/training/test_torchrun.py starts them, parsed here",

@@ -60,7 +60,7 @@ def test_sdist_and_wheel_hold_the_recipes_and_no_data(built: Path) -> None:
         "circlemnist",
         f"circlemnist-{__version__}.dist-info",
     }
-    assert {"circlemnist/py.typed", "circlemnist/plots/explorer/page.html"} <= set(names)
+    assert {"circlemnist/py.typed", "circlemnist/explorer/page.html"} <= set(names)
     with tarfile.open(sdist) as archive:
         folders = {name.split("/")[1] for name in archive.getnames()}
     assert {"circlemnist", "configs", "tests", "README.md", "LICENSE"} <= folders

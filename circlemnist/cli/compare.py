@@ -74,7 +74,7 @@ def compare(
     """Set the runs side by side, print the tables, draw the pictures, say where they are."""
     chosen = chosen_kinds(ctx, kinds)
 
-    from circlemnist.experiments.compare import side_by_side
+    from circlemnist.evaluation.compare import side_by_side
     from circlemnist.plots.side_by_side.draw import draw_groups
     from circlemnist.plots.style import THEMES, Style
 

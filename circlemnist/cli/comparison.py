@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from circlemnist.evaluation.measures import MEASURES
 
 if TYPE_CHECKING:
+    from circlemnist.evaluation.compare import SideBySide
     from circlemnist.evaluation.groups import Group
     from circlemnist.evaluation.mcnemar import Comparison, McNemar
-    from circlemnist.experiments.compare import SideBySide
 
 WIDTH = 100  # letters, of a line
 NAME = 30  # letters, of a group beside its measures

@@ -18,12 +18,12 @@ from circlemnist.cli.options import (
 )
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.measures import MEASURES
-from circlemnist.experiments.sweep.axes import parse_axis
-from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
 from circlemnist.family import BY_LOSS, CIRCLE
+from circlemnist.sweep.axes import parse_axis
+from circlemnist.sweep.plan import HOLDOUT, Plan
 
 if TYPE_CHECKING:
-    from circlemnist.experiments.sweep.sweep import Reached
+    from circlemnist.sweep.sweep import Reached
 
 # a sweep chooses, so it does not look at the test images unless it is told to
 HELD_OUT = {
@@ -111,8 +111,8 @@ def sweep(
     """
     plan = new_plan(ctx, settings, varied, seeds, trials, metric)
 
-    from circlemnist.experiments.sweep.sweep import Place, SweepInterrupted
-    from circlemnist.experiments.sweep.sweep import sweep as run_sweep
+    from circlemnist.sweep.sweep import Place, SweepInterrupted
+    from circlemnist.sweep.sweep import sweep as run_sweep
     from circlemnist.training.progress import mode_for
 
     try:

@@ -72,9 +72,9 @@ def train(
             click.echo(resolved.to_toml(), nl=False)
         return
 
-    from circlemnist.experiments.train import Audience, Interrupted
-    from circlemnist.experiments.train import train as train_run
     from circlemnist.training.progress import mode_for
+    from circlemnist.training.run import Audience, Interrupted
+    from circlemnist.training.run import train as train_run
 
     audience = Audience(mode_for(quiet), say, tensorboard)
     try:

@@ -1,8 +1,10 @@
 """Classes to train on beside those of the data set: turned, of two halves, invented."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
-from circlemnist.config import Config
+from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
 from circlemnist.data.halves import LABELS, halves, pairs_of
 from circlemnist.data.invented import invented
@@ -43,3 +45,24 @@ def trained_classes(config: Config) -> tuple[int, ...]:
         found |= pairs_of(found, OF_HALVES)
     found |= set(range(OF_INVENTED, OF_INVENTED + config.invented))
     return tuple(sorted(found))
+
+
+def what_is_learned(name: str, classes: Sequence[int]) -> str:
+    """Return the name of a loss and its classes, as the state of an `Objective` keeps them."""
+    ten = tuple(classes) == tuple(range(CLASSES))
+    return name if ten else f"{name} of {','.join(map(str, classes))}"
+
+
+def check_learned(state: Mapping[str, object], config: Config) -> None:
+    """Raise ValueError for the state of an `Objective` that `build_objective` would not build.
+
+    Args:
+        state: of the objective, as in a checkpoint.
+    """
+    refuse_other(state["_extra_state"], what_is_learned(config.loss, trained_classes(config)))
+
+
+def refuse_other(found: object, wanted: str) -> None:
+    """Raise ValueError where the state of an `Objective` is not of the wanted loss and classes."""
+    if found != wanted:
+        raise ValueError(f"the state is of the loss {found}, not {wanted}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split, load_dataset, load_test_split
+from circlemnist.data.further import check_learned
 from circlemnist.errors import UserError
 from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
 from circlemnist.evaluation.known import operating_points
@@ -32,8 +33,7 @@ from circlemnist.models.embedder import Embedder, build_embedder
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.training.objective import check_learned
-from circlemnist.training.snapshots import Snapshots, load_snapshots
+from circlemnist.runs.snapshots import Snapshots, load_snapshots
 
 Typical = tuple[NDArray[np.float16], tuple[OperatingPoint, ...]]
 

@@ -1,6 +1,6 @@
 """What a step of training makes smaller."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.data.further import trained_classes
+from circlemnist.data.further import refuse_other, trained_classes, what_is_learned
 from circlemnist.errors import SettingError
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.directions import arranged, spread_directions
@@ -59,27 +59,7 @@ class Objective(nn.Module):
 
     def set_extra_state(self, state: str) -> None:
         """Raise ValueError for the state of another loss, or of other classes."""
-        _refuse_other(state, self.get_extra_state())
-
-
-def what_is_learned(name: str, classes: Sequence[int]) -> str:
-    """Return the name of a loss and its classes, as the state of an `Objective` keeps them."""
-    ten = tuple(classes) == tuple(range(CLASSES))
-    return name if ten else f"{name} of {','.join(map(str, classes))}"
-
-
-def check_learned(state: Mapping[str, object], config: Config) -> None:
-    """Raise ValueError for the state of an `Objective` that `build_objective` would not build.
-
-    Args:
-        state: of the objective, as in a checkpoint.
-    """
-    _refuse_other(state["_extra_state"], what_is_learned(config.loss, trained_classes(config)))
-
-
-def _refuse_other(found: object, wanted: str) -> None:
-    if found != wanted:
-        raise ValueError(f"the state is of the loss {found}, not {wanted}")
+        refuse_other(state, self.get_extra_state())
 
 
 def build_objective(config: Config, split: Split) -> Objective:

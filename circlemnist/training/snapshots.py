@@ -1,40 +1,19 @@
-"""Embeddings of a fixed sample of test images, taken while a run trains: how the space forms."""
+"""Take snapshots while a run trains: embeddings of a fixed sample of test images."""
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from circlemnist.data.datasets import Split
-from circlemnist.errors import UserError
 from circlemnist.models.embedder import Embedder, embed
-from circlemnist.runs.npz import read_npz
+from circlemnist.runs.snapshots import load_snapshots
 from circlemnist.runs.whole_files import replacing
 
 # 31 snapshots of 500 images are the work of a tenth of an epoch of MNIST.
 INTERVALS = 30
 SAMPLE = 500
-
-
-@dataclass(frozen=True)
-class Snapshots:
-    """What was seen, as `snapshots.npz`.
-
-    Attributes:
-        steps: (T,) int64, steps trained before each, ascending from 0.
-        indices: (S,) int64, of the images in the test split.
-        labels: (S,) int64.
-        embeddings: (T, S, D) float16, unit rows if they are on the sphere.
-    """
-
-    steps: NDArray[Any]
-    indices: NDArray[Any]
-    labels: NDArray[Any]
-    embeddings: NDArray[Any]
 
 
 class Recorder:
@@ -83,25 +62,3 @@ class Recorder:
         for step, embeddings in zip(kept.steps.tolist(), kept.embeddings, strict=True):
             if step <= done:
                 self.seen[step] = torch.from_numpy(embeddings)
-
-
-def load_snapshots(path: Path) -> Snapshots:
-    """Read what a run has seen.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    if not path.exists():
-        raise UserError(
-            f"{path.parent} has no snapshots: train with `snapshots` to see how the space forms"
-        )
-    try:
-        found = Snapshots(**read_npz(path, [field.name for field in fields(Snapshots)]))
-        t, s = len(found.steps), len(found.indices)
-        kinds = "".join(array.dtype.kind for array in vars(found).values())
-        shapes = [array.shape for array in vars(found).values()]
-        if kinds != "iiif" or shapes[:3] != [(t,), (s,), (s,)] or shapes[3][:-1] != (t, s):
-            raise ValueError(f"arrays of shapes {shapes}")
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}; train the run again") from error
-    return found

@@ -18,9 +18,9 @@ from circlemnist.cli.messages import spelled
 from circlemnist.cli.report import MEANINGS
 from circlemnist.config import Config
 from circlemnist.evaluation.measures import OF_UNSEEN
-from circlemnist.experiments.train import Interrupted
 from circlemnist.plots.kinds import KINDS
 from circlemnist.runs.run import Run
+from circlemnist.training.run import Interrupted
 from tests.conftest import ROOT, assert_one_line_error, invoke, set_mirrors
 
 
@@ -360,7 +360,7 @@ def test_what_continues_a_stopped_training_has_its_flags(
     def stop(*_: object) -> None:
         raise Interrupted(Run(finished_run), 130)
 
-    monkeypatch.setattr("circlemnist.experiments.train.train", stop)
+    monkeypatch.setattr("circlemnist.training.run.train", stop)
 
     def continued(*args: object) -> str:
         result = invoke("train", *args)

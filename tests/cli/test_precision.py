@@ -95,7 +95,7 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
     from multiprocessing import Pipe
 
     from circlemnist.config import Config
-    from circlemnist.experiments.sweep.worker import Job, Worker
+    from circlemnist.sweep.worker import Job, Worker
     from circlemnist.training.signals import StopSignals
 
     job = Job(Config(dataset="digits", net="tiny", epochs=1, device="cpu"), Path("cells"), "one")
@@ -112,8 +112,8 @@ def test_all_workers_of_a_sweep_are_told_one_precision(
 ) -> None:
     """Each for itself might find another."""
     from circlemnist.errors import UserError
-    from circlemnist.experiments.sweep.worker import Job
-    from circlemnist.experiments.sweep.workers import Workers
+    from circlemnist.sweep.worker import Job
+    from circlemnist.sweep.workers import Workers
 
     given = list[Job]()
 

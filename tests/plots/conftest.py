@@ -1,23 +1,13 @@
-"""What the tests of pictures share: a run to draw, and a browser."""
+"""What the tests of pictures share: a run to draw."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.runs.run import Run
-from tests.plots.browser import Page, start_browser
 
 
 @pytest.fixture
 def trained(finished_run: Path) -> TrainedRun:
     return TrainedRun(Run(finished_run))
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """A page in a wide window."""
-    page = start_browser()
-    yield page
-    page.driver.quit()

@@ -14,7 +14,7 @@ from circlemnist.plots.history import history_figure
 from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.training.snapshots import Snapshots
+from circlemnist.runs.snapshots import Snapshots
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import BLANK, boxes_of, drawn
 

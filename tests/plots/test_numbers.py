@@ -17,14 +17,14 @@ from circlemnist.evaluation.boundary import boundary_of
 from circlemnist.evaluation.pair_plane import pair_density
 from circlemnist.evaluation.results import Arrays, Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.explorer import write
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation, embedding
-from circlemnist.plots.explorer import write
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import LIGHT, Style
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.training.snapshots import Snapshots
+from circlemnist.runs.snapshots import Snapshots
 from tests.plots.figures import drawn, words
 
 TEST, TRAIN, K, EPOCHS, TIMES, SAMPLE = 120, 300, 20, 7, 5, 40

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from circlemnist.evaluation.groups import Measured, grouped
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.explorer.write import write_page
 from circlemnist.plots import animation, circle
-from circlemnist.plots.explorer.write import write_page
 from circlemnist.plots.side_by_side import embedding as side_by_side
 from circlemnist.plots.style import LIGHT, Style
 from circlemnist.runs.run import Run

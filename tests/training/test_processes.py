@@ -234,7 +234,7 @@ def test_of_those_that_are_left_one_speaks(
     def lost(*_: object) -> None:
         raise Lost("another process of this training has ended", speaks)
 
-    monkeypatch.setattr("circlemnist.experiments.train.train", lost)
+    monkeypatch.setattr("circlemnist.training.run.train", lost)
     result = invoke("train", "--dataset", "digits")
     assert result.exit_code == 1
     said = "Error: another process of this training has ended\n"

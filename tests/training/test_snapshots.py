@@ -13,11 +13,12 @@ from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.models.embedder import build_embedder, embed
 from circlemnist.runs.run import Run
+from circlemnist.runs.snapshots import load_snapshots
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import Stopped, StopSignals
-from circlemnist.training.snapshots import Recorder, load_snapshots
+from circlemnist.training.snapshots import Recorder
 from circlemnist.training.state import TrainState
 from tests.conftest import invoke
 from tests.process import ONE_THREAD, fingerprint, run, start, wait_for

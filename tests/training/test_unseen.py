@@ -9,7 +9,6 @@ from torch.nn.functional import normalize
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.errors import SettingError, UserError
-from circlemnist.experiments.train import Training
 from circlemnist.family import FAMILY, OF_CLASSES
 from circlemnist.losses import build_loss
 from circlemnist.losses.directions import spread_directions
@@ -17,6 +16,7 @@ from circlemnist.runs.new_run import create_run
 from circlemnist.training.build import build_training
 from circlemnist.training.objective import build_objective
 from circlemnist.training.progress import Progress
+from circlemnist.training.run import Training
 from circlemnist.training.signals import StopSignals
 
 UNSEEN = "0,3,8"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from circlemnist.plots.explorer.page import explorer_html
-from circlemnist.plots.explorer.space import Frames, Space, pair_places
+from circlemnist.explorer.page import explorer_html
+from circlemnist.explorer.space import Frames, Space, pair_places
 from circlemnist.plots.style import LIGHT, Points
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.browser import Page, start_browser
+from tests.explorer.browser import Page, start_browser
 from tests.plots.figures import CLOTHES
 
 PAPER, INK = 255, 26  # the red of the light theme
@@ -82,7 +82,7 @@ def counts(page: Page) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theme", ["plots/explorer.html", "dark.html"])
+@pytest.mark.parametrize("theme", ["explorer.html", "dark.html"])
 def test_page_loads_without_errors_and_without_network(
     theme: str, watched: Path, page: Page
 ) -> None:

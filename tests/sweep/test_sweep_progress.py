@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from circlemnist.experiments.sweep.progress import SweepProgress
+from circlemnist.sweep.progress import SweepProgress
 
 
 class Terminal(io.StringIO):

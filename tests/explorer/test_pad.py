@@ -16,12 +16,12 @@ import torch
 from circlemnist.data.prepare import placed, prepare
 from circlemnist.evaluation.loaded import load
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.explorer.pad import Pad, hand, pad_of
 from circlemnist.models.embedder import embed
-from circlemnist.plots.explorer.pad import Pad, hand, pad_of
 from circlemnist.plots.style import DARK, LIGHT
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
-from tests.plots.browser import Page, start_browser
+from tests.explorer.browser import Page, start_browser
 
 SEVEN = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
 CROSS = [(0.35, 0.52), (0.7, 0.5)]
@@ -299,7 +299,7 @@ def test_buttons_are_reached_by_the_keyboard(drawn: tuple[TrainedRun, Page]) -> 
 def inks(page: Page, drawings: list[Any], box: int, pen: float) -> tuple[np.ndarray, np.ndarray]:
     """The ink of drawings, (N, H, H) in 0-1, and what the page makes of it, (N, 28, 28)."""
     page.driver.get("data:text/html,")
-    script = (files("circlemnist.plots.explorer") / "prepare.js").read_text("utf-8")
+    script = (files("circlemnist.explorer") / "prepare.js").read_text("utf-8")
     found = page.driver.execute_script(
         f"""{script}; const [drawings, box, pen] = arguments;
         return drawings.map((one) => {{

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import circlemnist
+from circlemnist import api
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.experiments import from_python
-from circlemnist.experiments.train import Interrupted
 from circlemnist.runs.run import Run
+from circlemnist.training.run import Interrupted
 from circlemnist.training.signals import Stopped
 from tests.conftest import ROOT, invoke
 from tests.process import ONE_THREAD, fingerprint, wait_for
@@ -50,7 +50,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch, **given: Any) -> dict[str, Any]:
         seen.append(config)
         raise Stopped(2)
 
-    monkeypatch.setattr(from_python, "train_run", keep)
+    monkeypatch.setattr(api, "train_run", keep)
     with pytest.raises(KeyboardInterrupt):
         circlemnist.train(**given)
     return dict(vars(seen[0]))
@@ -107,13 +107,13 @@ def test_stop_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, finished_run: P
     def stop(*_: Any) -> None:
         raise Interrupted(Run(finished_run), 130)
 
-    monkeypatch.setattr(from_python, "train_run", stop)
+    monkeypatch.setattr(api, "train_run", stop)
     with pytest.raises(KeyboardInterrupt) as stopped:
         circlemnist.train()
     _, _, call = str(stopped.value).partition("; continue with ")
     monkeypatch.undo()
     assert eval(call, {"circlemnist": circlemnist}).run.folder == finished_run.resolve()
-    monkeypatch.setattr(from_python, "train_run", stop)
+    monkeypatch.setattr(api, "train_run", stop)
     with pytest.raises(KeyboardInterrupt) as stopped:
         circlemnist.train(resume=finished_run, tensorboard=True, device="cpu")
     call = f"circlemnist.train(resume={str(finished_run)!r}, tensorboard=True, device='cpu')"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from circlemnist.experiments.sweep.storage import Journal
 from circlemnist.runs.checkpoint import load_checkpoint
-from tests.experiments.sweeping import (
+from circlemnist.sweep.storage import Journal
+from tests.process import ONE_THREAD, start
+from tests.sweep.sweeping import (
     CELLS,
     GRID,
     finish,
@@ -22,7 +23,6 @@ from tests.experiments.sweeping import (
     trials_of,
     wait_for_workers,
 )
-from tests.process import ONE_THREAD, start
 
 A_SWEEP = 5  # kills of one sweep
 

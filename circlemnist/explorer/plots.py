@@ -21,8 +21,8 @@ from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Div, Slider, TextInput, Toggle
 from bokeh.plotting import figure
 
-from circlemnist.plots.explorer.pad import Pad
-from circlemnist.plots.explorer.space import Frames, Space, pair_places
+from circlemnist.explorer.pad import Pad
+from circlemnist.explorer.space import Frames, Space, pair_places
 from circlemnist.plots.style import Array, Theme
 
 TOOLS = "pan,wheel_zoom,box_zoom,lasso_select,box_select,reset"

@@ -10,8 +10,8 @@ from circlemnist.config import CLASSES
 from circlemnist.errors import UserError
 from circlemnist.evaluation.points import point_at
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.explorer.network import PlainNetwork, plain_network
 from circlemnist.models.embedder import SHIFTED_VIEWS
-from circlemnist.plots.explorer.network import PlainNetwork, plain_network
 from circlemnist.plots.projection import native_dimensions
 from circlemnist.plots.style import Array
 

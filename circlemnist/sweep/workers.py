@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from circlemnist.experiments.sweep.worker import Answer, Job, work
+from circlemnist.sweep.worker import Answer, Job, work
 from circlemnist.training.signals import NAMES
 
 Task = TypeVar("Task")

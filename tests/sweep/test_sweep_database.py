@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from circlemnist.evaluation.cells import read_cells
-from tests.experiments.sweeping import trials_of
 from tests.process import ONE_THREAD, run, start
+from tests.sweep.sweeping import trials_of
 
 TINY = ("sweep", "--dataset", "digits", "--net", "tiny", "--epochs", "1", "--quiet")
 GRID = (*TINY, "--vary", "gamma=16,32,80", "--vary", "m=0.1,0.25")

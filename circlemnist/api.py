@@ -12,13 +12,13 @@ from typing import Any
 from circlemnist.config import OF_THE_MACHINE, Config, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.loaded import LoadedRun
-from circlemnist.experiments.train import Audience, Interrupted
-from circlemnist.experiments.train import train as train_run
 from circlemnist.family import BY_LOSS, CIRCLE
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.launched import place
 from circlemnist.training.progress import mode_for
+from circlemnist.training.run import Audience, Interrupted
+from circlemnist.training.run import train as train_run
 from circlemnist.training.signals import Stopped
 from circlemnist.training.streams import to_stderr
 

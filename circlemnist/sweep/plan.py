@@ -11,8 +11,8 @@ from functools import cached_property
 from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.measures import OF_UNSEEN
-from circlemnist.experiments.sweep.axes import Axis
 from circlemnist.limits import Value
+from circlemnist.sweep.axes import Axis
 
 # last training images that cells are measured on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}

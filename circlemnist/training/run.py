@@ -12,7 +12,6 @@ from circlemnist.data.further import with_further_classes
 from circlemnist.errors import Lost
 from circlemnist.evaluation.results import Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.experiments.board import Board, require_tensorboard
 from circlemnist.models.device import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
@@ -29,6 +28,7 @@ from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder
+from circlemnist.training.tensorboard import Board, require_tensorboard
 from circlemnist.version import __version__
 
 # drawn at the end, with the quickest projection

@@ -13,12 +13,12 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
-from circlemnist.experiments.train import Training, environment
 from circlemnist.runs.lock import locked
 from circlemnist.runs.new_run import create_run
 from circlemnist.runs.run import Run
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Progress
+from circlemnist.training.run import Training, environment
 from circlemnist.training.signals import NAMES, Stopped, StopSignals
 from circlemnist.training.state import Diverged
 

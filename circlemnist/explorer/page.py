@@ -13,9 +13,9 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.plots.explorer.pad import Pad, in_base64
-from circlemnist.plots.explorer.plots import draw_plots
-from circlemnist.plots.explorer.space import Space
+from circlemnist.explorer.pad import Pad, in_base64
+from circlemnist.explorer.plots import draw_plots
+from circlemnist.explorer.space import Space
 from circlemnist.plots.style import Array, Theme
 
 COLUMNS = 100  # of the sheet that holds all images
@@ -42,7 +42,7 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
         "frames": in_base64(moving),
         "moving": [] if frames is None else frames.indices.tolist(),
     }
-    here = files("circlemnist.plots.explorer")
+    here = files("circlemnist.explorer")
     pad = space.pad if isinstance(space.pad, Pad) else None
     scripts = ("network.js", "prepare.js", "page.js", *(["pad.js"] if pad else []))
     return file_html(

@@ -9,12 +9,12 @@ import torch
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.outcomes import described
-from circlemnist.experiments.sweep.folder import SweepFolder
-from circlemnist.experiments.sweep.plan import Plan
-from circlemnist.experiments.sweep.progress import SweepProgress
-from circlemnist.experiments.sweep.study import Claim, SweepStudy
-from circlemnist.experiments.sweep.worker import Answer, Job
-from circlemnist.experiments.sweep.workers import Workers
+from circlemnist.sweep.folder import SweepFolder
+from circlemnist.sweep.plan import Plan
+from circlemnist.sweep.progress import SweepProgress
+from circlemnist.sweep.study import Claim, SweepStudy
+from circlemnist.sweep.worker import Answer, Job
+from circlemnist.sweep.workers import Workers
 from circlemnist.training.precision import settled
 from circlemnist.training.signals import StopSignals
 

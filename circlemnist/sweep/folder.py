@@ -8,11 +8,11 @@ from typing import Any
 import tomli_w
 
 from circlemnist.errors import UserError
-from circlemnist.experiments.sweep.plan import Plan
 from circlemnist.family import BY_LOSS
 from circlemnist.runs.new_run import create_folder
 from circlemnist.runs.run import SWEEP_FILE, In, files_in, is_file
 from circlemnist.runs.whole_files import write_text
+from circlemnist.sweep.plan import Plan
 
 FORMAT = 1
 JOURNAL, DATABASE = "journal", "database"

@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from circlemnist.config import Config
-from circlemnist.experiments.board import OF_EPOCHS, Board
 from circlemnist.runs.run import Run
+from circlemnist.training.tensorboard import OF_EPOCHS, Board
 from tests.conftest import ROOT, assert_one_line_error, invoke
 from tests.process import fingerprint
 from tests.projector import Projector

@@ -9,10 +9,10 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.boundary import boundary_of
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.explorer.pad import pad_of
+from circlemnist.explorer.page import explorer_html
+from circlemnist.explorer.space import Frames, Space
 from circlemnist.plots.captions import heading, snapshot_captions
-from circlemnist.plots.explorer.pad import pad_of
-from circlemnist.plots.explorer.page import explorer_html
-from circlemnist.plots.explorer.space import Frames, Space
 from circlemnist.plots.kept_projection import project_run
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.projection import native_dimensions, project_frames

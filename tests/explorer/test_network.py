@@ -11,9 +11,9 @@ from torch import nn
 
 from circlemnist.config import Config
 from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
+from circlemnist.explorer.network import plain_network
 from circlemnist.models.embedder import Embedder, build_embedder
-from circlemnist.plots.explorer.network import plain_network
-from tests.plots.browser import Page
+from tests.explorer.browser import Page
 
 IMAGES = 20
 
@@ -35,7 +35,7 @@ def settled(**settings: Any) -> Embedder:
 def run_in(page: Page, code: str, *args: Any) -> Any:
     """What a function of the page's own script returns, on a page that is empty."""
     page.driver.get("data:text/html,")
-    script = (files("circlemnist.plots.explorer") / "network.js").read_text("utf-8")
+    script = (files("circlemnist.explorer") / "network.js").read_text("utf-8")
     return page.driver.execute_script(f"{script};{code}", *args)
 
 

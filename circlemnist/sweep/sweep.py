@@ -9,22 +9,22 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.cells import Cell, write_cells
 from circlemnist.evaluation.outcomes import described
-from circlemnist.experiments.sweep.folder import (
+from circlemnist.models.device import resolve_device
+from circlemnist.models.precision import resolve_precision
+from circlemnist.runs.lock import alone
+from circlemnist.runs.new_run import check_name
+from circlemnist.sweep.folder import (
     DATABASE,
     JOURNAL,
     SweepFolder,
     find_sweep,
     make_sweep,
 )
-from circlemnist.experiments.sweep.plan import Plan, Varied
-from circlemnist.experiments.sweep.progress import SweepProgress
-from circlemnist.experiments.sweep.run import Walk
-from circlemnist.experiments.sweep.storage import Database, Journal
-from circlemnist.experiments.sweep.study import SweepStudy, study_of
-from circlemnist.models.device import resolve_device
-from circlemnist.models.precision import resolve_precision
-from circlemnist.runs.lock import alone
-from circlemnist.runs.new_run import check_name
+from circlemnist.sweep.plan import Plan, Varied
+from circlemnist.sweep.progress import SweepProgress
+from circlemnist.sweep.run import Walk
+from circlemnist.sweep.storage import Database, Journal
+from circlemnist.sweep.study import SweepStudy, study_of
 from circlemnist.training.progress import Mode
 from circlemnist.training.signals import Stopped, StopSignals
 

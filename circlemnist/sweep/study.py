@@ -15,9 +15,9 @@ from circlemnist.config import setting_type
 from circlemnist.errors import UserError
 from circlemnist.evaluation.cells import Cell
 from circlemnist.evaluation.measures import MEASURES
-from circlemnist.experiments.sweep.axes import Axis
-from circlemnist.experiments.sweep.plan import Plan, Varied
-from circlemnist.experiments.sweep.storage import HEARTBEAT, SEED, Database, Journal, quiet
+from circlemnist.sweep.axes import Axis
+from circlemnist.sweep.plan import Plan, Varied
+from circlemnist.sweep.storage import HEARTBEAT, SEED, Database, Journal, quiet
 
 FORMAT = 1
 # user attributes: of the study what it is of, of a trial who claimed it, why it failed, and

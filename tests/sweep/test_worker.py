@@ -9,7 +9,7 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
-from circlemnist.experiments.sweep.worker import Job, Worker
+from circlemnist.sweep.worker import Job, Worker
 from circlemnist.training.signals import StopSignals
 
 
@@ -28,7 +28,7 @@ def test_test_images_are_compared_with_all_and_held_out_ones_with_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a sweep reports on the test images is what `eval` reports."""
-    monkeypatch.setattr("circlemnist.experiments.sweep.worker.GALLERY", 100)
+    monkeypatch.setattr("circlemnist.sweep.worker.GALLERY", 100)
     worker = Worker(Pipe()[0], StopSignals())
     for holdout, gallery in ((287, 100), (0, 1437)):
         config = Config(dataset="digits", net="tiny", epochs=1, holdout=holdout)

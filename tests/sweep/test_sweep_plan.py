@@ -11,11 +11,11 @@ from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.cells import Cell, read_cells, write_cells
-from circlemnist.experiments.sweep.axes import Axis, parse_axis
-from circlemnist.experiments.sweep.folder import JOURNAL, find_sweep, make_sweep
-from circlemnist.experiments.sweep.plan import HOLDOUT, Plan
-from circlemnist.experiments.sweep.storage import Journal
-from circlemnist.experiments.sweep.study import SweepStudy
+from circlemnist.sweep.axes import Axis, parse_axis
+from circlemnist.sweep.folder import JOURNAL, find_sweep, make_sweep
+from circlemnist.sweep.plan import HOLDOUT, Plan
+from circlemnist.sweep.storage import Journal
+from circlemnist.sweep.study import SweepStudy
 
 
 def plan_of(*args: object) -> Plan:

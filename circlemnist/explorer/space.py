@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circlemnist.plots.explorer.pad import Pad
+from circlemnist.explorer.pad import Pad
 from circlemnist.plots.style import Array, Points
 
 

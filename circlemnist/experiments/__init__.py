@@ -1,1 +1,0 @@
-"""Whole trainings: from settings to a run that is measured and drawn."""

@@ -1,0 +1,23 @@
+"""What the tests of the page share: a run, and a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.runs.run import Run
+from tests.explorer.browser import Page, start_browser
+
+
+@pytest.fixture
+def trained(finished_run: Path) -> TrainedRun:
+    return TrainedRun(Run(finished_run))
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A page in a wide window."""
+    page = start_browser()
+    yield page
+    page.driver.quit()
