@@ -87,7 +87,7 @@ class _Normalise(torch.autograd.Function):
     """BatchNorm by statistics of the global batch, through which gradients go back to all of it."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913  (torch hands over each tensor by itself)
+    def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor | None,
