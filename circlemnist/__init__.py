@@ -7,6 +7,7 @@ torch.
 
 from typing import TYPE_CHECKING
 
+from circlemnist.threads import share_cores
 from circlemnist.version import __version__
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def __getattr__(name: str) -> object:
 
         return load
     if name == "train":
+        share_cores()
         from circlemnist.api import train
 
         return train

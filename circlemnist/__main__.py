@@ -5,9 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+from circlemnist.threads import share_cores
+
 
 def main() -> None:
     """Run the command line; Ctrl-C while its modules still load ends it in one line, too."""
+    share_cores()
     if sys.stderr is None:  # closed, or of a program without a console
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":

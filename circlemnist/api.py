@@ -9,10 +9,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from circlemnist.config import OF_THE_MACHINE, Config, read_settings
+from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.loaded import LoadedRun
-from circlemnist.family import BY_LOSS, CIRCLE
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.launched import place
@@ -94,11 +93,8 @@ def _refuse_unknown(settings: dict[str, Any]) -> None:
 
 def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:
     kept = {} if config is None else read_settings(settings_file(str(config)))
-    of_file = kept.get("loss", CIRCLE)
-    if settings.get("loss", of_file) != of_file:
-        # those of the file are for its own loss
-        kept = {k: v for k, v in kept.items() if k not in BY_LOSS}
-    resolved = Config(**{**kept, **settings})
+    left = giving_way(kept, settings)
+    resolved = Config(**{**{k: v for k, v in kept.items() if k not in left}, **settings})
     for name in settings:
         if problem := resolved.without_effect(name):
             raise SettingError(name, problem)

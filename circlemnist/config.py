@@ -7,6 +7,7 @@ its type and default here in `Config`, its help and its limits beside them.
 import codecs
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import tomli_w
 
 from circlemnist.errors import SettingError, UserError
-from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, OF_CLASSES, Member
+from circlemnist.family import BY_LOSS, CIRCLE, CIRCLE_M, CIRCLES, FAMILY, OF_CLASSES, Member
 from circlemnist.limits import Limits, Value, class_list
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
@@ -112,6 +113,12 @@ class Config:
         least=1,
         most=1_000_000,
     )
+    images: int | None = _setting(
+        None,
+        "length of the training in images, repeats counted, in place of `epochs`",
+        least=1,
+        most=10_000_000_000,
+    )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
     lr: float = _by_loss("peak learning rate of SGD", "lr", above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
@@ -179,6 +186,8 @@ class Config:
                 raise SettingError(setting.name, problem + of_loss)
         self._settle_knobs()
         self._settle_unseen()
+        if self.images is not None and self.epochs is not None:
+            raise SettingError("images", "cannot be given with `epochs`: both set the length")
         p = self.classes_per_batch
         if p == 1:
             raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
@@ -264,9 +273,18 @@ class Config:
             return None
         return f"has no effect where `{needs[0]}` is {'off' if value is False else value}"
 
-    def on(self, dataset: str) -> "Config":
-        """Return these settings resolved for the data set that `auto` turned out to be."""
-        return replace(self, dataset=dataset, epochs=self.epochs or EPOCHS[dataset])
+    def on(self, dataset: str, size: int) -> "Config":
+        """Return these settings resolved for a data set: its name, and a length in epochs.
+
+        Args:
+            dataset: the one that `auto` turned out to be.
+            size: how many images are trained on.
+        """
+        epochs = self.epochs or EPOCHS[dataset]
+        if self.images is not None:
+            in_an_epoch = size // self.batch_size * self.batch_size
+            epochs = max(round(self.images / max(in_an_epoch, 1)), 1)
+        return replace(self, dataset=dataset, epochs=epochs, images=None)
 
     def steps(self, images: int) -> int:
         """Return the steps of all epochs over `images` training images, once resolved."""
@@ -276,6 +294,24 @@ class Config:
     def to_toml(self) -> str:
         """Return the settings as TOML; one that is left to the data set is left out."""
         return tomli_w.dumps({k: v for k, v in asdict(self).items() if v is not None})
+
+
+def giving_way(of_file: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    """Return the settings of a file that give way to settings chosen over it.
+
+    The gamma, m and lr of a file are for its own loss; a length in epochs replaces one in images.
+
+    Args:
+        of_file: settings of the file.
+        chosen: settings given on the command line or in Python.
+    """
+    names: list[str] = []
+    if chosen.get("loss", loss := of_file.get("loss", CIRCLE)) != loss:
+        names += BY_LOSS
+    for name, other in (("epochs", "images"), ("images", "epochs")):
+        if name in chosen:
+            names.append(other)
+    return [name for name in names if name in of_file and name not in chosen]
 
 
 def setting_type(name: str) -> type:

@@ -7,7 +7,6 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from circlemnist.cli.main import main
-from circlemnist.data.archives import SOURCES
 from circlemnist.models import bfloat16
 
 ROOT = Path(__file__).parent.parent
@@ -75,10 +73,18 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def set_mirrors(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
-    """Have every data set come from these folders on the web."""
-    for name, source in SOURCES.items():
-        monkeypatch.setitem(SOURCES, name, replace(source, mirrors=urls))
+def set_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Send every download, of this process and those it starts, to a server on the loopback."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send every download to a port of this machine where nothing listens."""
+    set_proxy(monkeypatch, "http://127.0.0.1:9/")
 
 
 def assert_one_line_error(result: Result, *words: str) -> None:

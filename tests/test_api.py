@@ -142,7 +142,7 @@ def test_ctrl_c_keeps_the_steps_and_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_bars_outside_of_a_notebook_load_nothing_of_notebooks() -> None:
     code = (
-        "import sys, circlemnist.data.download; "
+        "import sys, circlemnist.training.progress; "
         "sys.exit(not {'IPython', 'ipywidgets', 'tqdm.notebook'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

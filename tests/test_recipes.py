@@ -58,7 +58,7 @@ def test_figures_of_the_readme_and_of_the_docs_are_those_of_the_recipes() -> Non
 def test_recipes_that_augment_on_their_own_say_how_long_whatever_the_default() -> None:
     for name in ("plane", "sphere", "unseen"):
         settings = read_settings(recipe_files()[name])
-        assert {"epochs", "elastic", "plain_share"} <= settings.keys(), name
+        assert {"elastic", "plain_share"} <= settings.keys(), name
         assert settings["plain_share"] == 0.25, f"the figures of {name} are of a quarter"
 
 

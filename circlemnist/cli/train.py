@@ -17,8 +17,8 @@ from circlemnist.cli.options import (
     typed,
 )
 from circlemnist.cli.report import SHORT_TABLE, as_table
-from circlemnist.config import OF_THE_MACHINE, Config
-from circlemnist.family import BY_LOSS, CIRCLE
+from circlemnist.config import OF_THE_MACHINE, Config, giving_way
+from circlemnist.family import BY_LOSS
 from circlemnist.runs.run import Run, find_run
 from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
@@ -108,14 +108,12 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
         SettingError: they do not fit together.
         click.UsageError: a flag was typed that changes nothing beside the others.
     """
-    of_file = (ctx.default_map or {}).get("loss", CIRCLE)
-    if settings["loss"] != of_file:
-        own = [name for name in BY_LOSS if name in (ctx.default_map or {})]
-        left = [name for name in own if not typed(ctx, name)]
-        settings = {**settings, **dict.fromkeys(left)}
-        if left:
-            names = ", ".join(f"`{name}`" for name in left)
-            say(f"{names} of the file, which is for {of_file}, give way to {settings['loss']}'s")
+    chosen = {name: value for name, value in settings.items() if typed(ctx, name)}
+    left = giving_way(ctx.default_map or {}, chosen)
+    settings = {**settings, **dict.fromkeys(left)}
+    if of_loss := [f"`{name}`" for name in left if name in BY_LOSS]:
+        names = ", ".join(of_loss)
+        say(f"{names} of the file are for another loss: {settings['loss']} takes its own")
     config = Config(**settings)
     for name in settings:
         if typed(ctx, name) and (problem := config.without_effect(name)):

@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: MNIST and its kin from IDX archives, digits from scikit-learn."""
+"""Data sets as tensors in memory: MNIST and its kin by torchvision, digits by scikit-learn."""
 
 import hashlib
 import sys
@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from circlemnist.config import CLASSES, SIDE, Config
-from circlemnist.data.archives import SOURCES
-from circlemnist.data.download import DownloadError, download
-from circlemnist.data.idx import read_official_idx
-from circlemnist.errors import SettingError, UserError
+from circlemnist.data.torchvision_files import DownloadError, torchvision_arrays
+from circlemnist.errors import SettingError
 
+# names of the classes in `torchvision.datasets`
+TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 DIGITS_TEST = 360
 # images of a class that a few-shot index takes
 SHOTS = 20
@@ -132,85 +132,41 @@ def load_dataset(
     Args:
         name: mnist, fashion-mnist, kmnist, digits, or auto: MNIST where it is in `folder` or can
             be had quickly, else digits.
-        folder: holds `MNIST/raw/*.gz` and the like, the layout of `torchvision.datasets`.
+        folder: holds `MNIST/raw` and the like, the layout of `torchvision.datasets`.
         timeout: seconds of silence after which a server is given up; `auto` waits a third of it.
         quiet: show no progress of a download.
-        say: told, in one line, where `auto` falls back to digits.
+        say: told, in one line, where `auto` falls back to digits, and of a damaged file.
 
     Raises:
         DownloadError: a file is neither there nor to be had.
-        UserError: a file is damaged, or `folder` cannot be written.
+        UserError: `folder` cannot be read or written.
     """
     if name == "digits":
         return _load_digits()
     if name != "auto":
-        return _load_idx(name, folder, timeout, quiet)
+        return _from_arrays(
+            name, torchvision_arrays(TORCHVISION[name], folder, timeout, quiet, say)
+        )
     try:
-        return _load_idx("mnist", folder, timeout / 3, quiet)
+        arrays = torchvision_arrays(TORCHVISION["mnist"], folder, timeout / 3, quiet, say)
     except DownloadError:
         say(
             f"MNIST is not in {folder} and cannot be downloaded now: "
             "using scikit-learn's 1,797 handwritten digits instead."
         )
         return _load_digits()
+    return _from_arrays("mnist", arrays)
 
 
-def load_test_split(name: str, folder: Path) -> Split:
-    """Load the test split of a data set alone, where it lies by itself; raises as `load_dataset`.
-
-    Args:
-        name, folder: as for `load_dataset`.
-    """
-    if name in ("digits", "auto"):
-        return load_dataset(name, folder).test
-    return _split(*_read_idx(name, folder, slice(2, 4)))
-
-
-def _load_idx(name: str, folder: Path, timeout: float, quiet: bool) -> Dataset:
-    train_images, train_labels, test_images, test_labels = _read_idx(
-        name, folder, slice(4), timeout, quiet
+def _from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
+    train, test = (
+        Split(
+            torch.from_numpy(arrays[f"{split}_images"]),
+            torch.from_numpy(arrays[f"{split}_labels"]).long(),
+        )
+        for split in ("train", "test")
     )
-    return Dataset(name, _split(train_images, train_labels), _split(test_images, test_labels))
-
-
-def _read_idx(
-    name: str, folder: Path, wanted: slice, timeout: float = 15.0, quiet: bool = False
-) -> list[np.ndarray]:
-    """The arrays of some of the four files: images and labels of training, then of the test."""
-    source = SOURCES[name]
-    raw = folder / source.folder / "raw"
-    arrays = []
-    for file, md5 in source.resources[wanted]:
-        path = raw / file
-        try:
-            there = path.exists()
-        except OSError as error:
-            raise UserError(
-                f"cannot read {path}: {error.strerror}; choose another `data_dir`"
-            ) from error
-        if not there:
-            _fetch(path, [mirror + file for mirror in source.mirrors], md5, timeout, quiet)
-        arrays.append(read_official_idx(path, md5))
-    return arrays
-
-
-def _fetch(path: Path, urls: list[str], md5: str, timeout: float, quiet: bool) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        download(urls, path, md5, timeout=timeout, quiet=quiet)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; choose another `data_dir`"
-        ) from error
-    except DownloadError as error:
-        raise DownloadError(
-            f"{error}; put it into {path.parent}, name another `data_dir`, or train on "
-            "`dataset` digits"
-        ) from error
-
-
-def _split(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(torch.tensor(images), torch.tensor(labels, dtype=torch.int64))
+    return Dataset(name, train, test)
 
 
 def _load_digits() -> Dataset:

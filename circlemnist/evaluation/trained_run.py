@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, Split, load_dataset, load_test_split
+from circlemnist.data.datasets import Dataset, Split, load_dataset
 from circlemnist.data.further import check_learned
 from circlemnist.errors import UserError
 from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
@@ -74,13 +74,8 @@ class TrainedRun:
 
     @cached_property
     def test_images(self) -> torch.Tensor:
-        """The images it is measured on, (N, 28, 28) uint8, without the training images, if it can.
-
-        Held-out images are among these.
-        """
-        if "dataset" in vars(self) or self.config.holdout:
-            return self.dataset.test.images
-        return load_test_split(self.config.dataset, self._data_folder).images
+        """The images it is measured on, (N, 28, 28) uint8."""
+        return self.dataset.test.images
 
     @property
     def _data_folder(self) -> Path:

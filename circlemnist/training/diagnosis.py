@@ -3,12 +3,15 @@
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
+from torch.optim import SGD
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.further import trained_classes
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
+from circlemnist.training.build import build_scheduler
 
 # angles between neighbours in the best codes known of C directions in D dimensions, in degrees, by
 # (C, D): N. J. A. Sloane's tables of spherical codes
@@ -22,6 +25,7 @@ SPHERICAL_CODES = {
 }
 
 WARM_UP_STEPS = 200
+FEW_STEPS = 10
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
@@ -47,6 +51,32 @@ def crowded(config: Config) -> str | None:
         f"{classes} classes in {config.dim} dimensions have neighbours with a cosine of "
         f"{cosine:.2f} at best, above the {words} = {asked:.2f} that `m` "
         f"{config.m:g} asks for: take `m` {least:g} or more, or a larger `dim`"
+    )
+
+
+def flat_schedule(config: Config, size: int) -> str | None:
+    """Say so where a schedule has too few steps to come near the peak learning rate.
+
+    Args:
+        config: resolved for a data set.
+        size: how many images are trained on.
+    """
+    steps = config.steps(size)
+    if not 0 < steps < FEW_STEPS:
+        return None
+    optimizer = SGD([torch.zeros(1)], lr=config.lr)
+    scheduler = build_scheduler(config.scheduler, optimizer, config.lr, steps)
+    highest = float(scheduler.get_last_lr()[0])
+    for _ in range(steps - 1):
+        optimizer.step()
+        scheduler.step()
+        highest = max(highest, float(scheduler.get_last_lr()[0]))
+    if highest > config.lr / 2:
+        return None
+    count = "1 step" if steps == 1 else f"{steps} steps"
+    return (
+        f"`scheduler` {config.scheduler} over {count} never comes above a learning rate of "
+        f"{highest:.1g}, of the {config.lr:g} wanted: raise `epochs`, or take `scheduler` none"
     )
 
 

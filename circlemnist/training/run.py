@@ -21,7 +21,7 @@ from circlemnist.runs.lock import locked
 from circlemnist.runs.new_run import create_run
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.diagnosis import crowded
+from circlemnist.training.diagnosis import crowded, flat_schedule
 from circlemnist.training.loop import fit
 from circlemnist.training.precision import settled
 from circlemnist.training.processes import ALONE, Processes, together
@@ -149,16 +149,17 @@ class Training:
         # a run finds its data again, wherever the next command is typed
         # pathlib's resolve raises for a link to itself, on some versions of Python
         data_dir = os.path.realpath(config.data_dir)
-        self.config = replace(config.on(dataset.name), data_dir=data_dir)
         self.dataset = dataset.used_by(config)
-        self.split = with_further_classes(self.dataset.train, self.config).to(self.device)
+        self.split = with_further_classes(self.dataset.train, config).to(self.device)
+        self.config = replace(config.on(dataset.name, len(self.split)), data_dir=data_dir)
         self.processes = processes
         self.state = build_training(self.config, self.split, processes)
         if config.snapshots and processes.rank == 0:
             steps = self.config.steps(len(self.split))
             self.state.recorder = Recorder(self.dataset.test.to(self.device), steps)
-        if warning := crowded(self.config):
-            say(warning)
+        for warning in (crowded(self.config), flat_schedule(self.config, len(self.split))):
+            if warning:
+                say(warning)
 
     def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> TrainedRun:
         """Train to the last epoch, from the checkpoint of the run where it has one.

@@ -21,13 +21,12 @@ from circlemnist.evaluation.measures import OF_UNSEEN
 from circlemnist.plots.kinds import KINDS
 from circlemnist.runs.run import Run
 from circlemnist.training.run import Interrupted
-from tests.conftest import ROOT, assert_one_line_error, invoke, set_mirrors
+from tests.conftest import ROOT, assert_one_line_error, invoke
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None) -> None:
     monkeypatch.chdir(tmp_path)
-    set_mirrors(monkeypatch, "http://127.0.0.1:9/")
 
 
 def dry_run(*args: object) -> dict[str, object]:

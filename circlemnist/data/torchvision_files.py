@@ -1,0 +1,155 @@
+"""The files of MNIST and its kin, as torchvision lays them out, and their arrays.
+
+`MNIST/raw` holds what torchvision downloaded, packed or unpacked. `MNIST/arrays.npz` beside it is
+ours: the same images as arrays, read in a twentieth of the time. It is made again when a file in
+`raw` changes.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from circlemnist.data.torchvision_process import Answer
+from circlemnist.errors import UserError
+from circlemnist.runs.npz import read_npz
+from circlemnist.runs.whole_files import replacing
+
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+# without the folder it is started in, where a file may have the name of a module
+COMMAND = (sys.executable, "-P", "-m", "circlemnist.data.torchvision_process")
+START = 60.0  # seconds for the process to import torchvision, from a slow disk
+MIRRORS = 2  # servers that torchvision tries, one after the other
+
+
+class DownloadError(UserError):
+    """No server delivered the data set; the message says what each server did."""
+
+
+def torchvision_arrays(
+    kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of a data set, after a download where `folder` lacks it.
+
+    Args:
+        kind: name of the class in `torchvision.datasets`.
+        folder: the root of torchvision's data sets.
+        timeout: seconds of silence after which a server is given up.
+        quiet: show no progress of a download.
+        say: told, in one line, of a damaged file.
+
+    Returns:
+        `train_images`, `test_images` (N, 28, 28) and `train_labels`, `test_labels` (N,), uint8.
+
+    Raises:
+        DownloadError: a file is neither there nor to be had.
+        UserError: `folder` cannot be read or written.
+    """
+    raw, file = folder / kind / "raw", folder / kind / "arrays.npz"
+    try:
+        state = _state(raw)
+        if state:
+            with suppress(ValueError):
+                arrays = read_npz(file, ("state", *ARRAYS))
+                if str(arrays.pop("state")) == state:
+                    return arrays
+        return _made_with_torchvision(kind, folder, timeout, quiet, say)
+    except OSError as error:
+        path = error.filename or folder
+        raise UserError(
+            f"cannot read or write {path}: {error.strerror}; choose another `data_dir`"
+        ) from error
+
+
+def _state(raw: Path) -> str:
+    """Names, sizes and times of the files of a data set; empty where there are none."""
+    if not raw.exists():
+        return ""
+    stats = [(path.name, path.stat()) for path in sorted(raw.glob("*-ubyte*"))]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
+
+
+def _made_with_torchvision(
+    kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
+) -> dict[str, np.ndarray]:
+    """Let torchvision complete a copy of the files; when it is whole, move what is new to `folder`.
+
+    Two processes that do so at once each have a copy of their own, and the same files in the end.
+    """
+    raw = folder / kind / "raw"
+    if not _state(raw):  # a download: find out now whether it can be written
+        ancestors = (folder, *folder.absolute().parents)
+        ancestor = next(path for path in ancestors if os.path.lexists(path))
+        if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
+            raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / kind / "raw"
+        copy.mkdir(parents=True)
+        for path in raw.glob("*-ubyte*"):
+            shutil.copyfile(path, copy / path.name)
+        before = {path.name for path in copy.iterdir()}
+        answer = _run(kind, Path(name), timeout, quiet)
+        damaged = answer["damaged"]
+        if (problem := answer["problem"]) is not None:
+            if damaged:
+                raise UserError(f"{raw / damaged[0]} is damaged, and not to be had now ({problem})")
+            if answer["is_local"]:
+                raise UserError(f"cannot download {kind}: {problem}; make room")
+            raise DownloadError(
+                f"cannot download {kind} ({problem}); put its files into {raw}, name another "
+                "`data_dir`, or train on `dataset` digits"
+            )
+        arrays = read_npz(Path(name) / "arrays.npz", ARRAYS)
+        new = [path for path in copy.iterdir() if path.name in damaged or path.name not in before]
+        if damaged or any(path.suffix == ".gz" for path in new):
+            raw.mkdir(parents=True, exist_ok=True)
+            for path in new:
+                with replacing(raw / path.name) as temporary:
+                    shutil.copyfile(path, temporary)
+        for file in damaged:
+            say(f"{raw / file} was damaged: it is replaced")
+    # a folder of data may be for reading alone
+    with suppress(OSError), replacing(raw.parent / "arrays.npz") as temporary:
+        np.savez(temporary, **arrays, state=np.array(_state(raw)))  # type: ignore[arg-type]
+    return arrays
+
+
+def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
+    """Run the process until it ends, or nothing has come for too long."""
+    paths = os.pathsep.join(filter(None, sys.path))
+    is_watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
+    with subprocess.Popen(
+        [*COMMAND, kind, str(folder), str(timeout)],
+        env={**os.environ, "PYTHONPATH": paths},
+        start_new_session=True,  # Ctrl-C is answered here
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=None if is_watched else subprocess.DEVNULL,  # torchvision's bar
+        text=True,
+    ) as process:
+        try:
+            sizes: dict[Path, int] = {}
+            limit = time.monotonic() + START
+            while process.poll() is None and time.monotonic() < limit:
+                time.sleep(0.05)
+                now = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+                if now != sizes:
+                    sizes, limit = now, time.monotonic() + MIRRORS * timeout
+            if process.poll() is None:
+                problem = f"no answer within {MIRRORS * timeout:g} s"
+                return Answer(damaged=[], problem=problem, is_local=False)
+            answer: Answer = json.loads(process.stdout.read() if process.stdout else "")
+            return answer
+        except ValueError:
+            problem = f"torchvision ended with exit code {process.returncode}"
+            return Answer(damaged=[], problem=problem, is_local=False)
+        finally:
+            process.kill()

@@ -1,0 +1,301 @@
+"""MNIST by torchvision: downloaded from a real server on the loopback, read, damaged."""
+
+import gzip
+import http.server
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.data.torchvision_files import DownloadError
+from circlemnist.errors import UserError
+from tests.conftest import ROOT, set_proxy
+
+Serve = Callable[..., None]
+FAULTS = ("404", "truncated", "mute")
+IMAGES = "train-images-idx3-ubyte"
+
+
+@pytest.fixture
+def serve(mnist_archives: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Start a proxy that answers for torchvision's mirrors; `fault` says what goes wrong.
+
+    MNIST's first mirror speaks https, which the proxy refuses, so that the second one serves.
+    """
+    servers = []
+
+    def start(fault: str = "none") -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.answer(b"")
+
+            def do_GET(self) -> None:
+                name = self.path.rsplit("/", 1)[-1]
+                content = (mnist_archives / name).read_bytes()
+                faulty = {"web page": b"<html>Log in</html>", "truncated": content[:10_000]}
+                self.answer(faulty.get(fault, content), len(content))
+
+            def answer(self, content: bytes, length: int = 0) -> None:
+                if fault == "404":
+                    self.send_error(404)
+                    return
+                if fault == "mute":
+                    time.sleep(9)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        set_proxy(monkeypatch, f"http://127.0.0.1:{server.server_port}/")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def load(folder: Path, name: str = "mnist", timeout: float = 15.0) -> tuple[Dataset, list[str]]:
+    said: list[str] = []
+    return load_dataset(name, folder, timeout=timeout, quiet=True, say=said.append), said
+
+
+def is_mnist(dataset: Dataset, archives: Path) -> bool:
+    """Compare with the official files as anybody reads them: gzip, a head, then the bytes."""
+    for name, split in (("train", dataset.train), ("t10k", dataset.test)):
+        images = gzip.decompress((archives / f"{name}-images-idx3-ubyte.gz").read_bytes())[16:]
+        labels = gzip.decompress((archives / f"{name}-labels-idx1-ubyte.gz").read_bytes())[8:]
+        if split.images.numpy().tobytes() != images or split.labels.tolist() != list(labels):
+            return False
+    return (dataset.train.images.dtype, dataset.train.labels.dtype) == (torch.uint8, torch.int64)
+
+
+def test_download_gives_the_official_images_and_torchvisions_folder(
+    serve: Serve, tmp_path: Path, mnist_archives: Path
+) -> None:
+    serve()
+    dataset, said = load(tmp_path / "new" / "data")
+    assert said == []
+    assert is_mnist(dataset, mnist_archives)
+    reference = datasets.MNIST(tmp_path / "new" / "data", train=False)
+    assert torch.equal(dataset.test.images, reference.data)
+    for archive in mnist_archives.glob("*.gz"):
+        copy = tmp_path / "new" / "data" / "MNIST" / "raw" / archive.name
+        assert copy.read_bytes() == archive.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "fault", ["web page", *(pytest.param(fault, marks=pytest.mark.slow) for fault in FAULTS)]
+)
+def test_failed_download_says_why_in_a_line_and_leaves_nothing(
+    fault: str, serve: Serve, tmp_path: Path
+) -> None:
+    serve(fault)
+    with pytest.raises(DownloadError, match="cannot download MNIST") as caught:
+        load(tmp_path / "data", timeout=2.0)
+    words = {"404": "404", "mute": "silent|timed out|no answer"}.get(fault, "corrupted")
+    caught.match(words)
+    caught.match("`data_dir`")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_name_look_up_that_hangs_is_given_up(tmp_path: Path) -> None:
+    """It has no limit of its own: one that takes a minute stands for such a network."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+    )
+    code = (
+        "import time\nfrom pathlib import Path\n"
+        "from circlemnist.data.datasets import load_dataset\n"
+        "load_dataset('mnist', Path('data'), timeout=2)"
+    )
+    network = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**network, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert "no answer within 4 s" in ended.stderr.splitlines()[-1]
+    assert time.monotonic() - started < 45
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_data_that_is_there_is_read_once_and_without_torchvision_after(
+    mnist_dir: Path, mnist_archives: Path
+) -> None:
+    assert is_mnist(load(mnist_dir)[0], mnist_archives)
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "import circlemnist.data.torchvision_files as files\n"
+        "files.COMMAND = ('false',)\n"
+        "from circlemnist.data.datasets import load_dataset\n"
+        f"assert len(load_dataset('mnist', Path({str(mnist_dir)!r})).test) == 10_000\n"
+        "assert 'torchvision' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
+def test_arrays_are_made_again_where_they_are_damaged_or_the_files_are_others(
+    mnist_dir: Path, mnist_archives: Path
+) -> None:
+    load(mnist_dir)
+    arrays = mnist_dir / "MNIST" / "arrays.npz"
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+    assert is_mnist(load(mnist_dir)[0], mnist_archives)
+    raw = mnist_dir / "MNIST" / "raw"
+    for path in raw.glob("*.gz"):  # the same files, of another day: images of half the ink
+        unpacked = bytearray(gzip.decompress(path.read_bytes()))
+        if "images" in path.name:
+            unpacked[16:] = bytes(np.frombuffer(unpacked[16:], np.uint8) // 2)
+        (raw / path.stem).write_bytes(unpacked)
+    assert load(mnist_dir)[0].train.images.max() == 127
+
+
+@pytest.mark.usefixtures("no_network")
+def test_folder_of_unpacked_files_alone_works_and_one_that_is_for_reading_alone(
+    mnist_dir: Path, mnist_archives: Path
+) -> None:
+    raw = mnist_dir / "MNIST" / "raw"
+    for path in list(raw.glob("*.gz")):
+        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    (mnist_dir / "MNIST" / "arrays.npz").mkdir()  # so that no file can be written there
+    assert is_mnist(load(mnist_dir, "auto")[0], mnist_archives)
+    assert len(files(raw)) == 4
+
+
+@pytest.mark.parametrize("unpacked", [False, True], ids=["packed", "unpacked"])
+def test_damaged_file_is_named_and_fetched_again(
+    unpacked: bool, serve: Serve, mnist_dir: Path, mnist_archives: Path
+) -> None:
+    serve()
+    packed = mnist_dir / "MNIST" / "raw" / f"{IMAGES}.gz"
+    damaged = packed.with_suffix("") if unpacked else packed
+    whole = gzip.decompress(packed.read_bytes()) if unpacked else packed.read_bytes()
+    damaged.write_bytes(whole[:1000])
+    if unpacked:
+        packed.unlink()
+    dataset, said = load(mnist_dir)
+    assert said == [f"{damaged} was damaged: it is replaced"]
+    assert is_mnist(dataset, mnist_archives)
+    assert damaged.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_damaged_file_is_named_where_it_cannot_be_fetched(name: str, mnist_dir: Path) -> None:
+    path = mnist_dir / "MNIST" / "raw" / f"{IMAGES}.gz"
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match=rf"{IMAGES}\.gz is damaged") as caught:
+        load(mnist_dir, name)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"half"
+
+
+def test_folder_that_cannot_be_written_is_named(serve: Serve, tmp_path: Path) -> None:
+    serve()
+    (tmp_path / "data").write_text("a file, not a folder")
+    with pytest.raises(UserError, match=r"data; .*`data_dir`"):
+        load(tmp_path / "data")
+
+
+@pytest.mark.slow
+def test_two_processes_that_download_at_once_end_with_the_same_files(
+    serve: Serve, tmp_path: Path, mnist_archives: Path
+) -> None:
+    serve()
+    code = "from tests.data.test_torchvision_files import load, Path; load(Path('data'))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for _ in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert is_mnist(load(tmp_path / "data")[0], mnist_archives)
+    assert len(files(tmp_path / "data")) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit limits the size of files")
+def test_no_space_left_is_one_line_and_leaves_nothing(serve: Serve, tmp_path: Path) -> None:
+    serve()
+    code = "from tests.data.test_torchvision_files import load, Path; load(Path('data'))"
+    ended = subprocess.run(
+        ["prlimit", "--fsize=2000000", sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stderr.splitlines()[-1].startswith("circlemnist.errors.UserError: cannot download")
+    assert files(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_network")
+def test_auto_falls_back_to_digits_in_one_line(tmp_path: Path) -> None:
+    dataset, said = load(tmp_path / "data", "auto")
+    assert dataset.name == "digits"
+    assert len(said) == 1
+    assert "digits" in said[0]
+    assert str(tmp_path) in said[0]
+    assert files(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", ["fashion-mnist", "kmnist"])
+def test_named_data_set_that_cannot_be_had_is_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="cannot download"):
+        load(tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", ["fashion-mnist", "kmnist"])
+def test_kin_of_mnist_are_read_from_their_own_folders(name: str, tmp_path: Path) -> None:
+    source = {"fashion-mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
+    raw = tmp_path / source.__name__ / "raw"
+    raw.mkdir(parents=True)
+    digits = load_dataset("digits", tmp_path)
+    tensors = [part for split in (digits.train, digits.test) for part in vars(split).values()]
+    for (file, _), tensor in zip(source.resources, tensors, strict=True):
+        head = b"\0\0\x08" + bytes([tensor.dim()]) + struct.pack(f">{tensor.dim()}I", *tensor.shape)
+        (raw / file.removesuffix(".gz")).write_bytes(head + tensor.byte().numpy().tobytes())
+    dataset = load(tmp_path, name)[0]
+    assert dataset.checksum() == digits.checksum()
+    assert dataset.name == name
