@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from circlemnist.losses.circle import CircleLoss
-from circlemnist.losses.inputs import check_embeddings
+from circlemnist.losses.inputs import check_embeddings, compute_dtype
 from circlemnist.losses.pair_statistics import (
     PairStatistics,
     as_statistics,
@@ -69,7 +69,7 @@ def gather_references(
             process where the embeddings of two processes differ in dimension or precision.
     """
     check_embeddings(embeddings, labels)
-    return _gathered(_as_computed(embeddings), labels.long(), group)
+    return _gathered(embeddings.to(compute_dtype(embeddings)), labels.long(), group)
 
 
 class GatheredLoss(nn.Module):
@@ -134,7 +134,7 @@ def gathered_loss(
     if world == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
     check_embeddings(embeddings, labels)
-    embeddings = _as_computed(embeddings)
+    embeddings = embeddings.to(compute_dtype(embeddings))
     references = _gathered(embeddings, labels.long(), group)
     # a subclass may have changed what a mean is
     if type(loss) is not CircleLoss or loss.pairs != "anchor":
@@ -187,11 +187,6 @@ def _place(group: dist.ProcessGroup | None) -> tuple[int, int]:
     if rank < 0:
         raise ValueError("this process is not one of the group")
     return rank, dist.get_world_size(group)
-
-
-def _as_computed(embeddings: Tensor) -> Tensor:
-    """In the precision that a loss computes in, and in which gradients are to be added up."""
-    return embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
 
 
 def _gathered(rows: Tensor, labels: Tensor, group: dist.ProcessGroup | None) -> References:

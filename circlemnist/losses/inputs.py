@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from numbers import Integral, Real
 from typing import Literal
 
@@ -97,6 +98,11 @@ def check_class_labels(labels: Tensor, num_classes: int) -> None:
         raise ValueError(f"labels lie in 0..{num_classes - 1}, not in {low}..{high}")
 
 
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
+    """The dtype that a loss computes in: the widest of the tensors', and at least float32."""
+    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+
+
 def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Check a batch against (C, D) class weights.
 
@@ -105,7 +111,7 @@ def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[T
 
     Returns:
         (B, D) embeddings, NaN in rows whose label nobody looked at and is not in 0..C - 1; (B,)
-        int64 labels, as they are.
+        int64 labels in 0..C - 1.
 
     Raises:
         TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
@@ -125,6 +131,7 @@ def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[T
         check_class_labels(labels, len(weight))
     else:
         embeddings = nan_where_unknown(embeddings, labels, len(weight))
+        labels = labels.clamp(0, len(weight) - 1)
     return embeddings, labels
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.losses.inputs import check_embeddings
+from circlemnist.losses.inputs import check_embeddings, compute_dtype
 
 # Entries of the matrix of pairs that are held at once: about 20 MiB.
 BLOCK_ELEMENTS = 1 << 20
@@ -57,7 +57,7 @@ def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int
     size = len(labels)
     rows = max(1, BLOCK_ELEMENTS // max(1, size))
     with torch.autocast(embeddings.device.type, enabled=False):
-        unit = F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
+        unit = F.normalize(embeddings.to(compute_dtype(embeddings)))
         starts = range(first, max(first + 1, end), rows)
         blocks = [_sums(unit, labels, start, min(rows, end - start), m) for start in starts]
     return torch.stack(blocks).sum(0)

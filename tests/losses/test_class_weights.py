@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from circlemnist.losses.directions import arranged, spread_directions
+from circlemnist.losses.class_weights import arrange_directions, spread_directions
 from circlemnist.training.diagnosis import closest_cosine
 
 
@@ -36,7 +36,7 @@ def test_like_classes_come_beside_each_other() -> None:
     place = ring.argsort()
     steps = (place[:, None] - place).abs()
     likeness = -torch.minimum(steps, 10 - steps).float()
-    directions = arranged(spread_directions(10, 2), likeness)
+    directions = arrange_directions(spread_directions(10, 2), likeness)
     around = torch.atan2(directions[:, 1], directions[:, 0]).argsort()
     found = (place[around] - place[around[0]]) % 10
     assert found.tolist() in ([*range(10)], [0, *range(9, 0, -1)])
@@ -45,7 +45,7 @@ def test_like_classes_come_beside_each_other() -> None:
 def test_arranging_keeps_the_directions() -> None:
     directions = spread_directions(10, 3)
     likeness = torch.randn(10, 10)
-    found = arranged(directions, likeness + likeness.T)
+    found = arrange_directions(directions, likeness + likeness.T)
     assert sorted(found.tolist()) == sorted(directions.tolist())
 
 
@@ -57,8 +57,8 @@ def agreement(directions: torch.Tensor, likeness: torch.Tensor) -> float:
 def test_no_exchange_of_two_directions_is_better(dim: int) -> None:
     likeness = torch.randn(10, 10)
     likeness = likeness + likeness.T
-    found = arranged(spread_directions(10, dim), likeness)
-    assert torch.equal(found, arranged(spread_directions(10, dim), likeness))
+    found = arrange_directions(spread_directions(10, dim), likeness)
+    assert torch.equal(found, arrange_directions(spread_directions(10, dim), likeness))
     best = agreement(found, likeness)
     for pair in torch.combinations(torch.arange(10)):
         exchanged = found.clone()
