@@ -95,18 +95,13 @@ def test_classes_that_references_lack(size):
 
 
 @SIZES
-def test_zero_vector_gets_zero_gradient(size):
-    x, y = torch.randn(size, 4), torch.arange(size) % 2
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_zero_vector_gets_zero_gradient(size, dtype):
+    x, y = torch.randn(size, 4, dtype=dtype), torch.arange(size) % 2
     x[1] = 0
     _, gradient = value_and_gradient(CircleLoss(), x, y)
     assert gradient[1].eq(0).all()
     assert gradient[0].ne(0).any()
-
-
-def test_zero_vector_in_half_precision():
-    x, y = torch.randn(6, 4, dtype=torch.float16), torch.arange(6) % 2
-    x[1] = 0
-    value_and_gradient(CircleLoss(), x, y)
 
 
 @SIZES
@@ -288,25 +283,6 @@ class TestNaN:
 
 class TestErrors:
     x, y = torch.randn(6, 4), torch.arange(6) % 2
-
-    def test_one_hot_labels(self):
-        with pytest.raises(ValueError, match=r"\(6, 2\)"):
-            CircleLoss()(self.x, torch.nn.functional.one_hot(self.y))
-
-    @pytest.mark.parametrize("shape", [(6,), (6, 4, 1)])
-    def test_embeddings_not_a_matrix(self, shape):
-        with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
-            CircleLoss()(torch.randn(shape), self.y)
-
-    @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
-    def test_embeddings_not_floats(self, dtype):
-        with pytest.raises(TypeError, match=f"^embeddings.*{dtype}"):
-            CircleLoss()(self.x.to(dtype), self.y)
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
-    def test_labels_not_integers(self, dtype):
-        with pytest.raises(TypeError, match=f"^labels.*{dtype}"):
-            CircleLoss()(self.x, self.y.to(dtype))
 
     def given(self, **changed):
         """Every argument of a call, in place of some."""

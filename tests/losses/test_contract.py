@@ -260,26 +260,35 @@ def test_never_looks_at_a_value_of_the_batch(name, monkeypatch):
         assert built(name)(*batch()).shape == ()
 
 
+X, Y = torch.randn(B, D), torch.arange(B) % C
+WRONG = [
+    (X, Y[:11], ValueError, r"^one label for each.*\(12, 4\).*\(11,\)$"),
+    (X[:, 0], Y, ValueError, r"^embeddings are \(B, D\), not \(12,\)$"),
+    (X[:, :, None], Y, ValueError, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
+    (X, Y[:, None], ValueError, r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
+    (X, torch.eye(C)[Y].long(), ValueError, r"^labels.*\(12, 6\)"),
+    (X.long(), Y, TypeError, "^embeddings are.*int64"),
+    (X.to(torch.complex64), Y, TypeError, "^embeddings are.*complex64"),
+    (X, Y.float(), TypeError, "^labels are.*float32"),
+    (X, Y.bool(), TypeError, "^labels are.*bool"),
+    (X.tolist(), Y, TypeError, "^embeddings is a torch.Tensor, not list"),
+    (X, Y.numpy(), TypeError, "^labels is a torch.Tensor, not ndarray"),
+    (X, Y.to("meta"), ValueError, "^labels is on meta.*cpu"),
+]
+
+
 @ALL
-def test_wrong_inputs(name):
-    loss, (x, y) = built(name), batch()
-    with pytest.raises(ValueError, match=r"^one label for each.*\(12, 4\).*\(11,\)$"):
-        loss(x, y[:11])
-    with pytest.raises(ValueError, match=r"^embeddings are \(B, D\), not \(12,\)$"):
-        loss(x[:, 0], y)
-    with pytest.raises(ValueError, match=r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"):
-        loss(x, y[:, None])
-    with pytest.raises(TypeError, match=r"^embeddings are.*int64"):
-        loss(y[:, None], y)
-    with pytest.raises(TypeError, match=r"^labels are.*float32"):
-        loss(x, x[:, 0])
-    with pytest.raises(TypeError, match=r"^labels is a torch.Tensor, not list"):
-        loss(x, y.tolist())
-    with pytest.raises(ValueError, match=r"^labels is on meta.*cpu"):
-        loss(x, y.to("meta"))
-    if name in OF_CLASSES:
-        with pytest.raises(ValueError, match=r"\(12, 2\).*\(6, 4\) differ in their dimension"):
-            loss(x[:, :2], y)
+@pytest.mark.parametrize(("x", "y", "error", "message"), WRONG)
+def test_wrong_inputs(name, x, y, error, message):
+    with pytest.raises(error, match=message):
+        built(name)(x, y)
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_embeddings_of_another_dimension_than_the_class_weights(name):
+    message = r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"
+    with pytest.raises(ValueError, match=message):
+        built(name)(X[:, :2], Y)
 
 
 @pytest.mark.parametrize("name", OURS_OF_CLASSES)
