@@ -1,6 +1,7 @@
 """Directions far apart: the best codes that are known, and the same at every call."""
 
 import math
+from itertools import permutations
 
 import pytest
 import torch
@@ -64,3 +65,16 @@ def test_no_exchange_of_two_directions_is_better(dim: int) -> None:
         exchanged = found.clone()
         exchanged[pair] = found[pair.flip(0)]
         assert agreement(exchanged, likeness) <= best + 1e-6
+
+
+def test_the_best_of_all_orders_is_found() -> None:
+    """Exchanges alone may end at an order that is not the best."""
+    orders = torch.tensor(list(permutations(range(7))))
+    for _ in range(6):
+        similarity = torch.randn(7, 7)
+        similarity = similarity + similarity.T
+        directions = spread_directions(7, 2)
+        cosines = directions @ directions.T
+        sums = (similarity * cosines[orders[:, :, None], orders[:, None]]).sum((1, 2))
+        arranged = arrange_directions(directions, similarity)
+        assert agreement(arranged, similarity) == pytest.approx(sums.max().item(), rel=1e-5)
