@@ -3,8 +3,8 @@
 A loss is an `nn.Module`, loss(embeddings (B, D), labels (B,)) -> (), and no more: what a training
 shows of its pairs is `pair_statistics`, for whichever loss, and `GatheredLoss` takes any of them
 over the embeddings of many processes. `LOSSES` names what makes each: classes of ours, and
-functions of `library.py`. `circle_kernel/plain.py` holds the formula of Circle Loss in its shortest
-form; the other files beside it are the same numbers faster and in less memory.
+functions of `library.py`. `circle_kernel/formula.py` holds the formula of Circle Loss in its
+shortest form; the other files beside it are the same numbers faster and in less memory.
 """
 
 import inspect

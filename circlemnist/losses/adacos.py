@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_sizes, known_classes
+from circlemnist.losses.inputs import check_sizes, compute_dtype, known_classes
 
 
 class AdaCosLoss(nn.Module):
@@ -94,9 +94,7 @@ class AdaCosLoss(nn.Module):
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
         embeddings, labels = known_classes(embeddings, labels, self.weight)
-        labels = labels.clamp(0, len(self.weight) - 1)  # NaN already, where it was another one
-        dtype = torch.promote_types(embeddings.dtype, torch.float32)
-        dtype = torch.promote_types(dtype, self.weight.dtype)
+        dtype = compute_dtype(embeddings, self.weight)
         with torch.autocast(embeddings.device.type, enabled=False):
             x, weight = embeddings.to(dtype), self.weight.to(dtype)
             if self.normalize:

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_number, check_sizes, known_classes
+from circlemnist.losses.inputs import check_number, check_sizes, compute_dtype, known_classes
 
 
 class CenterLoss(nn.Module):
@@ -89,9 +89,7 @@ class CenterLoss(nn.Module):
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
         embeddings, labels = known_classes(embeddings, labels, self.weight)
-        labels = labels.clamp(0, len(self.weight) - 1)  # NaN already, where it was another one
-        dtype = torch.promote_types(embeddings.dtype, torch.float32)
-        dtype = torch.promote_types(dtype, self.weight.dtype)
+        dtype = compute_dtype(embeddings, self.weight)
         with torch.autocast(embeddings.device.type, enabled=False):
             x, centers = embeddings.to(dtype), self.centers.to(dtype)
             logits = F.linear(x, self.weight.to(dtype), self.bias.to(dtype))

@@ -28,7 +28,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from circlemnist.losses.circle_kernel.value import (
+from circlemnist.losses.circle_kernel.autograd import (
     anchor_loss,
     batch_loss,
     full_precision,
@@ -60,9 +60,8 @@ class CircleLoss(nn.Module):
         TypeError, ValueError: for a setting outside of these, naming its value.
 
     The loss is float64 for float64 embeddings and else float32, also under autocast; gradients
-    have the dtypes of their embeddings. Memory does not grow with B², except under torch.compile
-    for matrices of up to 320² pairs on a CPU and 16,384² on a GPU. A second derivative raises
-    RuntimeError.
+    have the dtypes of their embeddings. Memory does not grow with B², except under torch.compile. A
+    second derivative raises RuntimeError.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from circlemnist.losses.circle_kernel.value import anchor_loss, full_precision, pair_inputs
+from circlemnist.losses.circle_kernel.autograd import anchor_loss, full_precision, pair_inputs
 from circlemnist.losses.inputs import Reduction, check_settings, check_sizes, known_classes
 
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from circlemnist.losses.circle import CircleLoss
-from circlemnist.losses.inputs import check_embeddings
+from circlemnist.losses.inputs import check_embeddings, compute_dtype
 from circlemnist.losses.pair_statistics import (
     PairStatistics,
     as_statistics,
@@ -69,7 +69,7 @@ def gather_references(
             process where the embeddings of two processes differ in dimension or precision.
     """
     check_embeddings(embeddings, labels)
-    return _gathered(_as_computed(embeddings), labels.long(), group)
+    return _gather_all(embeddings.to(compute_dtype(embeddings)), labels.long(), group)
 
 
 class GatheredLoss(nn.Module):
@@ -87,9 +87,7 @@ class GatheredLoss(nn.Module):
     Raises:
         ValueError: for a loss with reduction="none", which has no value of the global batch.
 
-    Every process has the value of the global batch, and W times its gradient for W processes, so
-    that the mean over them, which DistributedDataParallel takes, is that of one process. Without
-    torch.distributed, or with one process, it is the loss itself.
+    Without torch.distributed, or with one process, it is the loss itself.
     """
 
     def __init__(self, loss: nn.Module, group: dist.ProcessGroup | None = None) -> None:
@@ -134,8 +132,8 @@ def gathered_loss(
     if world == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
     check_embeddings(embeddings, labels)
-    embeddings = _as_computed(embeddings)
-    references = _gathered(embeddings, labels.long(), group)
+    embeddings = embeddings.to(compute_dtype(embeddings))
+    references = _gather_all(embeddings, labels.long(), group)
     # a subclass may have changed what a mean is
     if type(loss) is not CircleLoss or loss.pairs != "anchor":
         return loss(*references[:2])  # type: ignore[no-any-return]
@@ -164,10 +162,11 @@ def gathered_statistics(
     _, world = _place(group)
     if world == 1:
         return pair_statistics(embeddings, labels, m)
-    everyone, of_all, own = gather_references(embeddings.detach(), labels, group)
+    references = gather_references(embeddings.detach(), labels, group)
     # the rows of a process lie together, after those of the ranks below
+    own = references.self_index
     start = int(own[0]) if len(own) else 0
-    sums = pair_sums(everyone, of_all, m, start, start + len(own))
+    sums = pair_sums(references.embeddings, references.labels, m, start, start + len(own))
     dist.all_reduce(sums, group=group)
     return as_statistics(sums)
 
@@ -189,33 +188,30 @@ def _place(group: dist.ProcessGroup | None) -> tuple[int, int]:
     return rank, dist.get_world_size(group)
 
 
-def _as_computed(embeddings: Tensor) -> Tensor:
-    """In the precision that a loss computes in, and in which gradients are to be added up."""
-    return embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
-
-
-def _gathered(rows: Tensor, labels: Tensor, group: dist.ProcessGroup | None) -> References:
+def _gather_all(rows: Tensor, labels: Tensor, group: dist.ProcessGroup | None) -> References:
     """(B, D) rows and (B,) int64 labels of all processes."""
     rank, world = _place(group)
     if world == 1:
         return References(rows, labels, torch.arange(len(labels), device=labels.device))
-    sizes, learned = _agreed(rows, world, group)
-    if learned and not rows.requires_grad:
+    sizes, needs_gradient = _exchange_sizes(rows, world, group)
+    if needs_gradient and not rows.requires_grad:
         rows = rows.detach().requires_grad_()  # as the others will wait for this one's backward
     start = sum(sizes[:rank])
     own = torch.arange(start, start + sizes[rank], device=labels.device)
-    everyone = _Gather.apply(rows, sizes, rank, group)
-    return References(everyone, _all_rows(labels, sizes, group), own)
+    embeddings = _Gather.apply(rows, sizes, rank, group)
+    return References(embeddings, _all_rows(labels, sizes, group), own)
 
 
-def _agreed(rows: Tensor, world: int, group: dist.ProcessGroup | None) -> tuple[list[int], bool]:
+def _exchange_sizes(
+    rows: Tensor, world: int, group: dist.ProcessGroup | None
+) -> tuple[list[int], bool]:
     """The number of rows of each process, and whether any of them gets a gradient."""
     size, dim = rows.shape
     mine = [size, dim, int(rows.dtype == torch.float64), int(rows.requires_grad)]
     sent = torch.tensor(mine, device=rows.device)
     received = sent.new_empty(world * len(mine))
     dist.all_gather_single(received, sent, group)
-    sizes, dims, doubles, learned = received.view(world, -1).T.tolist()
+    sizes, dims, doubles, gradients = received.view(world, -1).T.tolist()
     if len(set(dims)) > 1:
         raise ValueError(f"embeddings differ in their dimension between processes: {dims}")
     if len(set(doubles)) > 1:
@@ -223,12 +219,12 @@ def _agreed(rows: Tensor, world: int, group: dist.ProcessGroup | None) -> tuple[
             "embeddings are float64 on some processes alone, of ranks "
             f"{[rank for rank, double in enumerate(doubles) if double]}"
         )
-    return sizes, any(learned)
+    return sizes, any(gradients)
 
 
-def _share_of_anchors(labels: Tensor, everyone: Tensor, dtype: torch.dtype) -> Tensor:
+def _share_of_anchors(labels: Tensor, all_labels: Tensor, dtype: torch.dtype) -> Tensor:
     """Of all anchors that have both kinds of pairs, the share that has these labels: ()."""
-    classes, count = everyone.unique(return_counts=True)
+    classes, count = all_labels.unique(return_counts=True)
     # of one class alone nobody has negatives: then any share, of a loss that is 0, will do
     has_positives = count > 1
     mine = has_positives[torch.searchsorted(classes, labels.long())].sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from numbers import Integral, Real
 from typing import Literal
 
@@ -88,13 +89,9 @@ def check_references(
         _check_self_index(labels, ref_labels, self_index)
 
 
-def check_class_labels(labels: Tensor, num_classes: int) -> None:
-    """ValueError unless 0 <= labels < num_classes; looking waits for an accelerator."""
-    if len(labels) == 0:
-        return
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        raise ValueError(f"labels lie in 0..{num_classes - 1}, not in {low}..{high}")
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
+    """The dtype that a loss computes in: the widest of the tensors', and at least float32."""
+    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
 
 
 def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +102,7 @@ def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[T
 
     Returns:
         (B, D) embeddings, NaN in rows whose label nobody looked at and is not in 0..C - 1; (B,)
-        int64 labels, as they are.
+        int64 labels in 0..C - 1.
 
     Raises:
         TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
@@ -121,10 +118,13 @@ def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[T
             "differ in their dimension"
         )
     labels = labels.long()  # unsigned ones have no order
-    if labels.is_cpu and not torch.compiler.is_compiling():
-        check_class_labels(labels, len(weight))
-    else:
-        embeddings = nan_where_unknown(embeddings, labels, len(weight))
+    last = len(weight) - 1
+    if not labels.is_cpu or torch.compiler.is_compiling():
+        return nan_where_unknown(embeddings, labels, len(weight)), labels.clamp(0, last)
+    if len(labels):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high > last:
+            raise ValueError(f"labels lie in 0..{last}, not in {low}..{high}")
     return embeddings, labels
 
 

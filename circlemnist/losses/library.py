@@ -7,7 +7,6 @@ what "mean" divides; another one is a ValueError.
 """
 
 import math
-from functools import reduce
 from typing import Any, Literal
 
 import torch
@@ -23,7 +22,7 @@ from pytorch_metric_learning.losses import (
 from pytorch_metric_learning.reducers import SumReducer
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_embeddings, known_classes
+from circlemnist.losses.inputs import check_embeddings, compute_dtype, known_classes
 
 Sum = Literal["mean", "sum"]
 
@@ -160,18 +159,17 @@ class _Careful(nn.Module):
         """
         check_embeddings(embeddings, labels)
         weights = list(self.parameters())
-        dtypes = [embeddings.dtype, torch.float32, *(weight.dtype for weight in weights)]
-        embeddings, labels = embeddings.to(reduce(torch.promote_types, dtypes)), labels.long()
+        embeddings, labels = embeddings.to(compute_dtype(embeddings, *weights)), labels.long()
         for weight in weights:
             embeddings, labels = known_classes(embeddings, labels, weight.T)
         if len(embeddings) == 0:
             return 0 * sum((weight.sum() for weight in weights), embeddings.sum())
         with torch.autocast(embeddings.device.type, enabled=False):
             value: Tensor = super().forward(embeddings, labels, *args, **kwargs)
-        for each in (embeddings, *args, *kwargs.values()):
+        for argument in (embeddings, *args, *kwargs.values()):
             # a mean over pairs leaves out what is NaN
-            if isinstance(each, Tensor) and each.is_floating_point():
-                value = value + (0 * each.detach()).sum()
+            if isinstance(argument, Tensor) and argument.is_floating_point():
+                value = value + (0 * argument.detach()).sum()
         return value
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.losses.inputs import check_embeddings
+from circlemnist.losses.inputs import check_embeddings, compute_dtype
 
 # Entries of the matrix of pairs that are held at once: about 20 MiB.
 BLOCK_ELEMENTS = 1 << 20
@@ -16,14 +16,14 @@ class PairStatistics(NamedTuple):
     """How far the pairs of a batch have come: detached 0-dim tensors on its device.
 
     They are over all ordered pairs of different rows, NaN where there is no such pair or an
-    embedding is not finite; float32, or
-    float64 for float64 embeddings. Reading one (`.item()`) is what waits for the device.
+    embedding is not finite; float32, or float64 for float64 embeddings. Reading one
+    (`.item()`) is what waits for the device.
     """
 
     mean_sp: Tensor
-    """Mean similarity of the within-class pairs, in [-1, 1], wanted above Delta_p = 1 - m."""
+    """Mean similarity of the same-class pairs, in [-1, 1], wanted above Delta_p = 1 - m."""
     mean_sn: Tensor
-    """Mean similarity of the between-class pairs, in [-1, 1], wanted below Delta_n = m."""
+    """Mean similarity of the different-class pairs, in [-1, 1], wanted below Delta_n = m."""
     violating: Tensor
     """Share in [0, 1] of violating pairs.
 
@@ -57,7 +57,7 @@ def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int
     size = len(labels)
     rows = max(1, BLOCK_ELEMENTS // max(1, size))
     with torch.autocast(embeddings.device.type, enabled=False):
-        unit = F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
+        unit = F.normalize(embeddings.to(compute_dtype(embeddings)))
         starts = range(first, max(first + 1, end), rows)
         blocks = [_sums(unit, labels, start, min(rows, end - start), m) for start in starts]
     return torch.stack(blocks).sum(0)
@@ -75,9 +75,9 @@ def _sums(unit: Tensor, labels: Tensor, start: int, rows: int, m: float) -> Tens
     The steps work in place and in floats: at a few hundred rows that is twice as fast as masks.
     """
     s = unit[start : start + rows] @ unit.T  # (R, B)
-    of_rows = labels[start : start + rows, None]
+    row_labels = labels[start : start + rows, None]
     # on a CPU, comparing into int64 is vectorised, into bool it is not
-    same = torch.eq(of_rows, labels, out=torch.empty_like(s, dtype=torch.int64)).to(s.dtype)
+    same = torch.eq(row_labels, labels, out=torch.empty_like(s, dtype=torch.int64)).to(s.dtype)
     for matrix in (s, same):
         matrix.diagonal(start).zero_()  # a row itself: similarity 0 to another class adds nothing
     sp = s * same

@@ -11,7 +11,7 @@ from circlemnist.data.datasets import Split
 from circlemnist.data.further import refuse_other, trained_classes, what_is_learned
 from circlemnist.errors import SettingError
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
-from circlemnist.losses.directions import arranged, spread_directions
+from circlemnist.losses.class_weights import arrange_directions, spread_directions
 
 # of the loss that shapes a first embedding: not the defaults, which may change without it
 SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
@@ -89,7 +89,7 @@ def build_objective(config: Config, split: Split) -> Objective:
     if fixed:
         # like classes beside each other: what lies between two of them then passes no third
         spread = spread_directions(len(classes), config.dim)
-        fix_class_weights(loss, arranged(spread, class_likeness(split, classes)))
+        fix_class_weights(loss, arrange_directions(spread, class_likeness(split, classes)))
     return Objective(config.loss, loss, shaping, classes)
 
 

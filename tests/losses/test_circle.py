@@ -240,11 +240,6 @@ class TestClassLevel:
         assert relative(x.grad, d_x) <= 1e-10
         assert relative(loss.weight.grad, d_w) <= 1e-10
 
-    @pytest.mark.parametrize("labels", [[0, 1, 6], [-1, 0, 1]])
-    def test_labels_out_of_range(self, labels):
-        with pytest.raises(ValueError, match=r"0\.\.5"):
-            ClassCircleLoss(6, 5)(torch.randn(3, 5), torch.tensor(labels))
-
     @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
     def test_labels_out_of_range_make_a_compiled_loss_nan(self, reduction):
         """Within torch.compile, as on an accelerator, nobody looks, and nothing is passed over."""
@@ -266,14 +261,6 @@ class TestClassLevel:
         found.sum().backward()
         assert x.grad[1:3].eq(1).all()
 
-    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
-    def test_labels_of_any_integer_dtype(self, dtype):
-        x, y = torch.randn(9, 5), torch.randint(6, (9,))
-        loss = ClassCircleLoss(6, 5)
-        assert loss(x, y.to(dtype)).item() == loss(x, y).item()
-        with pytest.raises(ValueError, match=r"0\.\.5"):
-            loss(x, (y + 6).to(dtype))
-
     def test_one_class_and_empty_batch_give_zero(self):
         x = torch.randn(3, 5, requires_grad=True)
         loss = ClassCircleLoss(1, 5)
@@ -281,14 +268,6 @@ class TestClassLevel:
         assert x.grad.eq(0).all()
         assert loss.weight.grad.eq(0).all()
         assert ClassCircleLoss(4, 5)(x[:0], torch.zeros(0, dtype=torch.long)).item() == 0
-
-    def test_wrong_settings(self):
-        with pytest.raises(ValueError, match=r"^num_classes is at least 1, not 0$"):
-            ClassCircleLoss(0, 5)
-        with pytest.raises(ValueError, match=r"^embedding_dim is at least 1, not -1$"):
-            ClassCircleLoss(5, -1)
-        with pytest.raises(ValueError, match=r"\(3, 7\).*\(6, 5\)"):
-            ClassCircleLoss(6, 5)(torch.randn(3, 7), torch.zeros(3, dtype=torch.long))
 
     @pytest.mark.parametrize("dim", [4, 400])
     def test_weights_begin_with_random_directions_and_a_length_near_1(self, dim):

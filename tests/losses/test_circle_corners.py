@@ -95,18 +95,13 @@ def test_classes_that_references_lack(size):
 
 
 @SIZES
-def test_zero_vector_gets_zero_gradient(size):
-    x, y = torch.randn(size, 4), torch.arange(size) % 2
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_zero_vector_gets_zero_gradient(size, dtype):
+    x, y = torch.randn(size, 4, dtype=dtype), torch.arange(size) % 2
     x[1] = 0
     _, gradient = value_and_gradient(CircleLoss(), x, y)
     assert gradient[1].eq(0).all()
     assert gradient[0].ne(0).any()
-
-
-def test_zero_vector_in_half_precision():
-    x, y = torch.randn(6, 4, dtype=torch.float16), torch.arange(6) % 2
-    x[1] = 0
-    value_and_gradient(CircleLoss(), x, y)
 
 
 @SIZES
@@ -170,11 +165,11 @@ def test_inputs_are_left_alone():
     x, y = torch.randn(400, 4, requires_grad=True), torch.arange(400) % 3
     before, labels = x.detach().clone(), y.clone()
     unit = torch.nn.functional.normalize(x.detach()).requires_grad_()
-    kept = unit.detach().clone()
+    before_unit = unit.detach().clone()
     CircleLoss()(x, y).backward()
     CircleLoss(normalize=False)(unit, y).backward()
     assert x.equal(before)
-    assert unit.equal(kept)
+    assert unit.equal(before_unit)
     assert y.equal(labels)
 
 
@@ -289,33 +284,6 @@ class TestNaN:
 class TestErrors:
     x, y = torch.randn(6, 4), torch.arange(6) % 2
 
-    def test_labels_in_a_column(self):
-        with pytest.raises(ValueError, match=r"^labels.*\(6, 1\).*pass labels\.squeeze\(1\)"):
-            CircleLoss()(self.x, self.y[:, None])
-
-    def test_one_hot_labels(self):
-        with pytest.raises(ValueError, match=r"\(6, 2\)"):
-            CircleLoss()(self.x, torch.nn.functional.one_hot(self.y))
-
-    def test_different_lengths(self):
-        with pytest.raises(ValueError, match=r"\(6, 4\).*\(5,\)"):
-            CircleLoss()(self.x, self.y[:5])
-
-    @pytest.mark.parametrize("shape", [(6,), (6, 4, 1)])
-    def test_embeddings_not_a_matrix(self, shape):
-        with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
-            CircleLoss()(torch.randn(shape), self.y)
-
-    @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
-    def test_embeddings_not_floats(self, dtype):
-        with pytest.raises(TypeError, match=f"^embeddings.*{dtype}"):
-            CircleLoss()(self.x.to(dtype), self.y)
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
-    def test_labels_not_integers(self, dtype):
-        with pytest.raises(TypeError, match=f"^labels.*{dtype}"):
-            CircleLoss()(self.x, self.y.to(dtype))
-
     def given(self, **changed):
         """Every argument of a call, in place of some."""
         index = torch.tensor([0, 1, -1, 3, 4, -1])
@@ -397,18 +365,6 @@ class TestErrors:
     def test_numbers_of_numpy_are_settings_too(self):
         assert CircleLoss(np.float32(64), np.float64(0.5)).gamma == 64
         assert ClassCircleLoss(np.int64(3), np.int32(8)).weight.shape == (3, 8)
-
-    def test_embeddings_of_another_dimension_than_the_class_weights(self):
-        wanted = r"embeddings \(12, 16\) and class weights \(3, 8\) differ"
-        with pytest.raises(ValueError, match=wanted):
-            ClassCircleLoss(3, 8)(torch.randn(12, 16), torch.arange(12) % 3)
-
-    @pytest.mark.parametrize("size", ["10", 10.5, True])
-    def test_sizes_of_other_types(self, size):
-        with pytest.raises(TypeError, match=rf"^num_classes is an integer.*{size}"):
-            ClassCircleLoss(size, 8)
-        with pytest.raises(TypeError, match=rf"^embedding_dim is an integer.*{size}"):
-            ClassCircleLoss(10, size)
 
     @pytest.mark.parametrize("name", ["gamma", "m"])
     def test_settings_of_other_types(self, name):

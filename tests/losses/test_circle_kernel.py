@@ -1,21 +1,24 @@
-"""The ways to the same loss agree: one tile, many tiles, plain tensors, torch.compile."""
+"""The ways to the same loss agree: one matrix, tiles of any shape, the formula, torch.compile."""
 
 import math
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import normalize
 
 from circlemnist import CircleLoss, ClassCircleLoss
-from circlemnist.losses.circle_kernel import dispatch, operators, paths
-from circlemnist.losses.circle_kernel import pairs as pair_tiles
-from circlemnist.losses.circle_kernel.plain import plain_log_sums
-from circlemnist.losses.circle_kernel.unit_rows import unit_rows
+from circlemnist.losses.circle_kernel import autograd, tiles
+from circlemnist.losses.circle_kernel.formula import PairInputs, plain_log_sums
 from tests.losses.reference import log_sum_exp
+
+SIDE = math.isqrt(tiles.DENSE_PAIRS)
+SWITCH_SIZES = [SIDE - 1, SIDE, SIDE + 1, SIDE + 2, tiles.CPU_ROWS * 2 + 1]
 
 
 def batch(size, classes, dtype=torch.float32, dim=16):
@@ -30,76 +33,144 @@ def evaluate(loss, x, y, *references):
     return value.detach(), *torch.autograd.grad((value * weight).sum(), inputs)
 
 
-def tiled(monkeypatch, rows=None, columns=None):
-    """Everything is tiled, in tiles of this shape."""
-    monkeypatch.setattr(pair_tiles, "DENSE_PAIRS", 0)
-    if rows is not None:
-        monkeypatch.setattr(pair_tiles, "CPU_ROWS", rows)
-        monkeypatch.setattr(pair_tiles, "CPU_COLUMNS", columns)
-
-
-def agree(found, wanted, tolerance=None):
-    for a, b in zip(found, wanted, strict=True):
+def agree(values, expected, tolerance=None):
+    for a, b in zip(values, expected, strict=True):
         limit = tolerance or (1e-12 if a.dtype == torch.float64 else 1e-6)
         assert (a - b).norm() <= limit * b.norm()
 
 
-def switch_sizes():
-    side = int(pair_tiles.DENSE_PAIRS**0.5)
-    return [side - 1, side, side + 1, side + 2, pair_tiles.CPU_ROWS * 2 + 1]
+def by_loop(inputs, gamma, m):
+    """(2, B) log-sums of Eq. 6 over positives and over negatives, one pair at a time."""
+    r, z = inputs.columns()
+    own = range(len(r)) if inputs.own is None else inputs.own.tolist()
+    rows = []
+    similarities = (inputs.anchors @ r.T).tolist()
+    for row, label, itself in zip(similarities, inputs.labels.tolist(), own, strict=True):
+        others = [(s, z[j] == label) for j, s in enumerate(row) if j != itself]
+        sp, sn = ([s for s, same in others if same == kind] for kind in (True, False))
+        p = [gamma * max(1 + m - s, 0) * (1 - m - s) for s in sp]
+        n = [gamma * max(s + m, 0) * (s - m) for s in sn]
+        rows.append([log_sum_exp(e) if e else -math.inf for e in (p, n)])
+    return torch.tensor(rows, dtype=torch.float64).T
 
 
-class TestTiles:
+def slopes_by_matrix(inputs, gamma, m, by_p, by_n):
+    """(B, N) derivatives by the similarities, for derivatives (B,) by the log-sums: Eqs. 9, 10."""
+    r, z = inputs.columns()
+    s, same = (inputs.anchors @ r.T).detach(), inputs.labels[:, None] == z
+    own = torch.arange(len(r)) if inputs.own is None else inputs.own
+    itself = own[:, None] == torch.arange(len(r))
+    total = 0
+    for by, alpha, delta, chosen, sign in [
+        (by_p, (1 + m - s).relu(), 1 - m, same & ~itself, -1),
+        (by_n, (s + m).relu(), m, ~same, 1),
+    ]:
+        exponent = (sign * gamma * alpha * (s - delta)).masked_fill(~chosen, -torch.inf)
+        softmax = exponent.softmax(1).nan_to_num() * chosen
+        total = total + by[:, None] * softmax * sign * gamma * alpha
+    return total
+
+
+def formula(inputs, gamma, m, row_gradients):
+    """What the tiles return, from the plain formula and autograd."""
+    sets = [t.clone().requires_grad_() for t in inputs[::2][:2] if t is not None]
+    inputs = inputs._replace(**dict(zip(("anchors", "references"), sets, strict=False)))
+    sums = plain_log_sums(inputs, gamma, m)
+    by = row_gradients(slice(None), *[s.detach()[:, None] for s in sums])
+    slopes = torch.autograd.grad(sums, sets, [w[:, 0] for w in by])
+    return tiles.LogSums(*(s.detach() for s in sums), *slopes)
+
+
+def in_tiles(rows, columns, inputs, gamma, m, row_gradients):
+    return tiles.tiled(inputs, gamma, m, row_gradients, rows, columns)
+
+
+WAYS = {
+    "formula": formula,
+    "dense": tiles.dense,
+    "tiles of 4 x 5": partial(in_tiles, 4, 5),
+    "tiles of 1 x 3": partial(in_tiles, 1, 3),
+    "one tile": partial(in_tiles, 99, 99),
+}
+
+
+def check(way, inputs, gamma, m, tolerance=1e-9):
+    """Log-sums and gradients of a way against the equations."""
+    expected = by_loop(inputs, gamma, m)
+    # no loss has a derivative by the log-sum of no pair
+    by_p, by_n = torch.randn_like(expected).masked_fill(expected.isinf(), 0)
+    seen = torch.zeros_like(expected)
+
+    def row_gradients(rows, log_sum_p, log_sum_n):
+        seen[:, rows] = torch.cat([log_sum_p, log_sum_n], 1).T
+        return by_p[rows, None], by_n[rows, None]
+
+    sums = way(inputs, gamma, m, row_gradients)
+    for log_sums in (seen, torch.stack(sums[:2])):
+        torch.testing.assert_close(log_sums, expected, rtol=tolerance, atol=tolerance)
+    slopes = slopes_by_matrix(inputs, gamma, m, by_p, by_n)
+    by_anchor, by_reference = slopes @ inputs.columns()[0], slopes.T @ inputs.anchors
+    if inputs.references is None:
+        by_anchor = by_anchor + by_reference
+    else:
+        torch.testing.assert_close(sums.d_references, by_reference, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(sums.d_anchors, by_anchor, rtol=1e-9, atol=1e-9)
+
+
+class TestWays:
+    """Each way by itself against the equations: the log-sums and their gradients."""
+
+    @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+    @pytest.mark.parametrize("references", ["itself", "marked", "unmarked"])
+    @pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (1.0, 0.0), (300.0, -0.6), (9.0, 0.9)])
+    def test_log_sums_and_gradients(self, way, references, gamma, m):
+        x, y = batch(11, 4, torch.float64, 3)
+        r, z = batch(14, 5, torch.float64, 3)
+        x, r = (normalize(t.detach()) for t in (x, r))
+        y[0] = 9  # without a positive
+        own = torch.tensor([-1, 13, -1, 5, 0, 2, 7, 1, 3, -1, 12])
+        if references == "marked":
+            z[own[own >= 0]] = y[own >= 0]
+        else:
+            own = torch.full_like(own, -1)
+        check(way, PairInputs(x, y, *[r, z, own] * (references != "itself")), gamma, m)
+
+    @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+    @pytest.mark.parametrize("references", [True, False])
+    def test_rows_whose_exponents_are_far_apart(self, way, references):
+        """By more than exp can span: no row is measured by the largest exponent of another."""
+        x = torch.eye(4, dtype=torch.float64)[[0, 1, 0, 2, 0, 1]]
+        y = torch.tensor([0, 2, 0, 1, 1, 2])
+        inputs = PairInputs(x, y, *[x, y, torch.full_like(y, -1)] * references)
+        expected = by_loop(inputs, 1024.0, 0.9)
+        assert expected.amax() - expected.amin() > 1000
+        check(way, inputs, 1024.0, 0.9, 1e-12)
+
+    @given(data=st.data())
+    def test_tiles_of_any_shape(self, data):
+        size, n = data.draw(st.integers(2, 30)), data.draw(st.integers(2, 30))
+        shape = data.draw(st.tuples(st.integers(1, 31), st.integers(1, 31)))
+        x, y = batch(size, data.draw(st.integers(1, 8)), torch.float64, 4)
+        r, z = batch(n, 6, torch.float64, 4)
+        x, r = (normalize(t.detach()) for t in (x, r))
+        inputs = PairInputs(x, y)
+        if data.draw(st.booleans()):
+            own = torch.randint(-1, n, (size,))
+            y[own >= 0], z[own[own >= 0]] = 3, 3
+            inputs = PairInputs(x, y, r, z, own)
+        check(partial(in_tiles, *shape), inputs, 80.0, data.draw(st.floats(-0.9, 0.9)))
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    @pytest.mark.parametrize("size", switch_sizes())
+    @pytest.mark.parametrize("size", SWITCH_SIZES)
     @pytest.mark.parametrize("reduction", ["mean", "none"])
-    def test_agree_with_one_tile_around_the_switch(self, monkeypatch, size, dtype, reduction):
+    def test_around_the_switch_the_loss_is_that_of_the_formula(self, size, dtype, reduction):
         x, y = batch(size, 10, dtype)
         loss = CircleLoss(reduction=reduction)
-        chosen = evaluate(loss, x, y)
-        monkeypatch.setattr(pair_tiles, "DENSE_PAIRS", size * size)
-        dense = evaluate(loss, x, y)
-        tiled(monkeypatch)
+        log_sums = plain_log_sums(PairInputs(normalize(x), y), 80.0, 0.25)
+        values = torch.logaddexp(sum(log_sums), x.new_zeros(()))
+        expected = evaluate(lambda *_: values.mean() if reduction == "mean" else values, x, y)
         # float32: the products round differently, by gamma * eps in an exponent
-        agree(chosen, dense, 4e-6 if dtype == torch.float32 else 1e-12)
-        agree(evaluate(loss, x, y), dense, 4e-6 if dtype == torch.float32 else 1e-12)
-
-    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-    @pytest.mark.parametrize("pairs", ["anchor", "batch"])
-    @given(data=st.data())
-    def test_of_any_shape_agree_with_one_tile(self, pairs, reduction, data):
-        size, classes = data.draw(st.integers(2, 40)), data.draw(st.integers(1, 10))
-        rows, columns = data.draw(st.integers(1, 41)), data.draw(st.integers(1, 41))
-        x, y = batch(size, classes, torch.float64, 4)
-        loss = CircleLoss(pairs=pairs, reduction=reduction, m=data.draw(st.floats(-0.9, 0.9)))
-        wanted = evaluate(loss, x, y)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            tiled(monkeypatch, rows, columns)
-            agree(evaluate(loss, x, y), wanted)
-
-    @pytest.mark.parametrize("reduction", ["mean", "none"])
-    @given(data=st.data())
-    def test_with_references_agree_with_one_tile(self, reduction, data):
-        size, n = data.draw(st.integers(2, 30)), data.draw(st.integers(2, 30))
-        rows, columns = data.draw(st.integers(1, 31)), data.draw(st.integers(1, 31))
-        x, y = batch(size, 4, torch.float64, 4)
-        r, z = batch(n, 6, torch.float64, 4)
-        own = torch.randint(-1, n, (size,))
-        z[own[own >= 0]] = 3
-        y[own >= 0] = 3
-        loss = CircleLoss(reduction=reduction)
-        wanted = evaluate(loss, x, y, r, z, own)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            tiled(monkeypatch, rows, columns)
-            agree(evaluate(loss, x, y, r, z, own), wanted)
-
-    def test_large_exponents_in_far_apart_tiles(self, monkeypatch):
-        """Chunks whose largest exponents differ by more than exp can span."""
-        x, y = batch(60, 6, torch.float64, 2)
-        loss = CircleLoss(1024, 0.9)
-        wanted = evaluate(loss, x, y)
-        tiled(monkeypatch, 7, 5)
-        agree(evaluate(loss, x, y), wanted)
+        agree(evaluate(loss, x, y), expected, 1e-5 if dtype == torch.float32 else 1e-12)
 
     @pytest.mark.parametrize("gamma", [80.0, 1024.0])
     def test_float32_stays_close_to_float64(self, gamma):
@@ -107,116 +178,6 @@ class TestTiles:
         loss = CircleLoss(gamma)
         exact = evaluate(loss, x.detach().double().requires_grad_(), y)
         agree([t.double() for t in evaluate(loss, x, y)], exact, 1e-7 * gamma)
-
-
-class TestPlain:
-    @given(data=st.data())
-    def test_agrees_with_tiles(self, data):
-        size, classes = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 8))
-        m = data.draw(st.floats(-0.9, 0.9))
-        x, y = batch(size, classes, torch.float64, 4)
-        inputs = pair_tiles.PairInputs(x, None, y, None, None)
-        plain = plain_log_sums(inputs, 80.0, m)
-        tiled_sums = paths.log_sums(inputs, 80.0, m)
-        for a, b in zip(plain, tiled_sums, strict=True):
-            torch.testing.assert_close(a, b)
-        (wanted,) = torch.autograd.grad(
-            torch.logaddexp(plain[0] + plain[1], x.new_zeros(())).sum(), x
-        )
-        (found,) = torch.autograd.grad(
-            torch.logaddexp(tiled_sums[0] + tiled_sums[1], x.new_zeros(())).sum(), x
-        )
-        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
-
-
-def by_loop(inputs, gamma, m):
-    """(2, B) log-sums of Eq. 6 over positives and over negatives, one pair at a time."""
-    x, r, y, z, own = inputs
-    own = [-1] * len(x) if own is None else own.tolist()
-    if r is None:
-        r, z, own = x, y, range(len(x))
-    found = []
-    for row, label, itself in zip((x @ r.T).tolist(), y.tolist(), own, strict=True):
-        others = [(s, z[j] == label) for j, s in enumerate(row) if j != itself]
-        sp, sn = ([s for s, same in others if same == kind] for kind in (True, False))
-        p = [gamma * max(1 + m - s, 0) * (1 - m - s) for s in sp]
-        n = [gamma * max(s + m, 0) * (s - m) for s in sn]
-        found.append([log_sum_exp(e) if e else -math.inf for e in (p, n)])
-    return torch.tensor(found, dtype=torch.float64).T
-
-
-class TestWays:
-    """Each way by itself against the equations: the log-sums, and their gradients one by one."""
-
-    @pytest.fixture(params=["plain", "dense", "tiles of 4 x 5", "tiles of 1 x 3", "one tile"])
-    def way(self, request, monkeypatch):
-        if request.param == "plain":
-            return plain_log_sums
-        if "tile" in request.param:
-            shapes = {"tiles of 4 x 5": (4, 5), "tiles of 1 x 3": (1, 3), "one tile": (99, 99)}
-            tiled(monkeypatch, *shapes[request.param])
-        return paths.log_sums
-
-    @pytest.fixture(params=["itself", "references", "marked", "unmarked"])
-    def inputs(self, request):
-        x, y = batch(11, 4, torch.float64, 3)
-        r, z = batch(14, 5, torch.float64, 3)
-        x, r = (torch.nn.functional.normalize(t.detach()).requires_grad_() for t in (x, r))
-        y[0] = 9  # without a positive
-        if request.param == "itself":
-            return pair_tiles.PairInputs(x, None, y, None, None)
-        own = torch.tensor([-1, 13, -1, 5, 0, 2, 7, 1, 3, -1, 12])
-        if request.param == "marked":
-            z[own[own >= 0]] = y[own >= 0]
-        own = {"references": None, "marked": own, "unmarked": torch.full_like(own, -1)}
-        return pair_tiles.PairInputs(x, r, y, z, own[request.param])
-
-    @pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (1.0, 0.0), (300.0, -0.6), (9.0, 0.9)])
-    def test_log_sums(self, way, inputs, gamma, m):
-        found = torch.stack(list(way(inputs, gamma, m)))
-        torch.testing.assert_close(found, by_loop(inputs, gamma, m), rtol=1e-9, atol=1e-9)
-
-    @pytest.mark.parametrize("own", [None, -1])
-    def test_rows_whose_exponents_are_far_apart(self, way, own):
-        """By more than exp can span: no row is measured by the largest exponent of another."""
-        x = torch.eye(4, dtype=torch.float64)[[0, 1, 0, 2, 0, 1]]
-        y = torch.tensor([0, 2, 0, 1, 1, 2])
-        inputs = pair_tiles.PairInputs(x, None, y, None, None)
-        if own is not None:
-            inputs = pair_tiles.PairInputs(x, x, y, y, torch.full_like(y, own))
-        found = torch.stack(list(way(inputs, 1024.0, 0.9)))
-        wanted = by_loop(inputs, 1024.0, 0.9)
-        assert wanted.amax() - wanted.amin() > 1000
-        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
-
-    @pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (5.0, -0.6)])
-    def test_gradient_of_each(self, way, inputs, gamma, m):
-        """alpha is a constant: the derivative by s_n is softmax times gamma alpha_n (Eq. 9)."""
-        x, r, y, z, own = inputs
-        sets = [x] if r is None else [x, r]
-        r, z = (x, y) if r is None else (r, z)
-        if inputs.references is None:
-            own = torch.arange(len(x))
-        itself = torch.zeros(len(x), len(r), dtype=torch.bool)
-        if own is not None:
-            itself[own >= 0, own[own >= 0]] = True
-        s, same = (x @ r.T).detach(), y[:, None] == z
-        alpha_p, alpha_n = (1 + m - s).relu(), (s + m).relu()
-        sums = way(inputs, gamma, m)
-        for i, (alpha, delta, chosen, sign) in enumerate(
-            [(alpha_p, 1 - m, same & ~itself, -1), (alpha_n, m, ~same, 1)]
-        ):
-            weight = torch.randn(len(x), dtype=x.dtype)
-            exponent = (sign * gamma * alpha * (s - delta)).masked_fill(~chosen, -torch.inf)
-            softmax = exponent.softmax(1).nan_to_num() * chosen
-            slopes = weight[:, None] * softmax * sign * gamma * alpha
-            wanted = [slopes @ r.detach(), slopes.T @ x.detach()]
-            found = torch.autograd.grad(
-                (weight * sums[i])[chosen.any(1)].sum(), sets, retain_graph=True
-            )
-            wanted = wanted if len(sets) == 2 else [sum(wanted)]
-            for a, b in zip(found, wanted, strict=True):
-                torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
 class TestPasses:
@@ -229,9 +190,9 @@ class TestPasses:
 
         def watched(inputs, gamma, m, row_gradients=None):
             seen.append(row_gradients is not None)
-            return dispatch.compute_log_sums(inputs, gamma, m, row_gradients)
+            return tiles.compute_log_sums(inputs, gamma, m, row_gradients)
 
-        monkeypatch.setattr(paths, "compute_log_sums", watched)
+        monkeypatch.setattr(autograd, "compute_log_sums", watched)
         return seen
 
     @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -261,62 +222,61 @@ class TestTileShape:
     def inputs(self, anchors, references, device, dtype=torch.float32):
         x, r = (torch.empty(size, 2, device=device, dtype=dtype) for size in (anchors, references))
         y, z = (torch.zeros(size, device=device, dtype=int) for size in (anchors, references))
-        return pair_tiles.PairInputs(x, r, y, z, None)
+        return PairInputs(x, y, r, z, torch.full_like(y, -1))
 
     @pytest.mark.parametrize("device", ["cpu", "meta"])
-    def test_few_pairs_are_one_matrix(self, device):
-        most = pair_tiles.DENSE_PAIRS if device == "cpu" else pair_tiles.DEVICE_DENSE_PAIRS
-        side = int(most**0.5)
-        assert self.inputs(side, side, device).few()
-        assert self.inputs(1, most, device).few()
-        for anchors, references in [(side + 1, side), (side, side + 1), (1, most + 1)]:
-            assert not self.inputs(anchors, references, device).few()
+    def test_few_pairs_are_one_matrix(self, device, monkeypatch):
+        ways = []
+        monkeypatch.setattr(tiles, "dense", lambda *_: ways.append("dense"))
+        monkeypatch.setattr(tiles, "tiled", lambda *_: ways.append("tiled"))
+        side = 320 if device == "cpu" else 2048
+        for size in [(side, side), (1, side**2), (side + 1, side), (side, side + 1)]:
+            tiles.compute_log_sums(self.inputs(*size, device), 80.0, 0.25)
+        assert ways == ["dense", "dense", "tiled", "tiled"]
 
     @pytest.mark.parametrize("size", [10, 255, 256, 257, 4095, 4097])
     def test_a_tile_stays_in_the_cache_of_a_cpu(self, size):
         for anchors, references in [(size, 5), (5, size), (size, size)]:
-            pairs, _ = pair_tiles.sort_by_label(self.inputs(anchors, references, "cpu"))
-            assert pairs.block_rows == min(anchors, 256)
-            assert pairs.chunk_columns == min(references, 4096)
-        inputs = self.inputs(size, 5, "cpu")._replace(references=None, reference_labels=None)
-        pairs, _ = pair_tiles.sort_by_label(inputs)
-        assert (pairs.block_rows, pairs.chunk_columns) == (min(size, 256), min(size, 4096))
+            shape = tiles.tile_shape(self.inputs(anchors, references, "cpu"))
+            assert shape == (min(anchors, 256), min(references, 4096))
+        alone = PairInputs(*self.inputs(size, 5, "cpu")[:2])
+        assert tiles.tile_shape(alone) == (min(size, 256), min(size, 4096))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     @pytest.mark.parametrize("references", [7, 1 << 14, (1 << 20) + 1, 1 << 28])
     @pytest.mark.parametrize("anchors", [3, 1 << 16])
     def test_a_block_on_a_device_has_the_rows_that_fit(self, anchors, references, dtype):
-        pairs, _ = pair_tiles.sort_by_label(self.inputs(anchors, references, "meta", dtype))
+        rows, columns = tiles.tile_shape(self.inputs(anchors, references, "meta", dtype))
         row = references * torch.empty(0, dtype=dtype).element_size()
-        held = pairs.block_rows * row
-        assert pairs.chunk_columns == references
-        assert 1 <= pairs.block_rows <= anchors
-        assert pairs.block_rows == 1 or held <= 1 << 28
-        assert pairs.block_rows == anchors or held + row > 1 << 28
+        assert columns == references
+        assert 1 <= rows <= anchors
+        assert rows == 1 or rows * row <= 1 << 28
+        assert rows == anchors or (rows + 1) * row > 1 << 28
+
+
+@pytest.fixture(params=[False, True], ids=["eager", "traced"])
+def traced(request, monkeypatch):
+    """As it is, and as torch.compile sees it."""
+    if request.param:
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
 
 
 class TestUnitRows:
-    @pytest.mark.parametrize("tracing", [False, True])
-    def test_of_length_1_with_the_derivative_of_the_division(self, monkeypatch, tracing):
-        if tracing:
-            monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    def test_of_length_1_with_the_derivative_of_the_division(self, traced):
         x = torch.randn(6, 3, dtype=torch.float64)
         x = (x * torch.logspace(-6, 6, 6, dtype=x.dtype)[:, None]).requires_grad_()
         weight = torch.randn(6, 3, dtype=torch.float64)
-        (wanted,) = torch.autograd.grad((x / x.norm(dim=1, keepdim=True) * weight).sum(), x)
-        unit = unit_rows(x)
-        (found,) = torch.autograd.grad((unit * weight).sum(), x)
+        expected = torch.autograd.grad((x / x.norm(dim=1, keepdim=True) * weight).sum(), x)
+        unit = autograd.unit_rows(x)
+        slopes = torch.autograd.grad((unit * weight).sum(), x)
         torch.testing.assert_close(unit.norm(dim=1), torch.ones(6, dtype=x.dtype))
         torch.testing.assert_close(unit * x.norm(dim=1, keepdim=True), x)
-        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=0)
+        torch.testing.assert_close(slopes, expected, rtol=1e-9, atol=0)
 
-    @pytest.mark.parametrize("tracing", [False, True])
-    def test_rows_too_short_for_a_direction_stay_zero(self, monkeypatch, tracing):
-        if tracing:
-            monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    def test_rows_too_short_for_a_direction_stay_zero(self, traced):
         x = torch.tensor([0, 1e-200, 0.99e-12, 1.01e-12, 1], dtype=torch.float64)
         x = torch.stack([x, 0 * x], 1).requires_grad_()
-        unit = unit_rows(x)
+        unit = autograd.unit_rows(x)
         (slope,) = torch.autograd.grad(unit[:, 1].sum(), x)
         assert unit.tolist() == [[0, 0]] * 3 + [pytest.approx([1, 0])] * 2
         assert slope[:3].eq(0).all()
@@ -326,87 +286,44 @@ class TestUnitRows:
 class TestTraced:
     """What torch.compile sees, run as it stands: the other branches give the same results."""
 
-    @pytest.fixture(autouse=True)
-    def _tracing(self, monkeypatch):
-        tracing = torch.compiler.is_compiling
-        self.trace = lambda on: monkeypatch.setattr(
-            torch.compiler, "is_compiling", (lambda: True) if on else tracing
-        )
-
     def both(self, loss, *inputs):
         """Results while torch.compile traces, and else."""
-        found = []
-        for on in (True, False):
-            self.trace(on)
-            found.append(evaluate(loss, *inputs))
-        return found
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+            traced = evaluate(loss, *inputs)
+        return traced, evaluate(loss, *inputs)
 
-    @pytest.fixture(params=["plain", "operator"])
-    def way(self, request, monkeypatch):
-        limit = 1 << 20 if request.param == "plain" else 0
-        monkeypatch.setattr(paths, "COMPILED_PAIRS", {"cpu": limit})
-
+    @pytest.mark.parametrize("size", [13, 330])
     @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
     @pytest.mark.parametrize("pairs", ["anchor", "batch"])
-    @pytest.mark.parametrize("normalize", [True, False])
-    def test_settings(self, way, pairs, reduction, normalize):
-        x, y = batch(13, 4, torch.float64, 3)
-        loss = CircleLoss(32, -0.3, pairs, reduction, normalize=normalize)
-        agree(*self.both(loss, x, y))
+    @pytest.mark.parametrize("unit", [True, False])
+    def test_settings(self, pairs, reduction, unit, size):
+        x, y = batch(size, 4, torch.float64, 3)
+        loss = CircleLoss(32, -0.3, pairs, reduction, normalize=unit)
+        agree(*self.both(loss, x, y), 1e-11)
 
     @pytest.mark.parametrize("marked", [True, False])
-    def test_references(self, way, marked):
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    def test_references(self, marked, reduction):
         x, y = batch(9, 4, torch.float64, 3)
         r, z = batch(14, 5, torch.float64, 3)
         own = torch.tensor([0, 13, -1, 5, -1, 2, 7, 1, 3])
         z[own[own >= 0]] = y[own >= 0]
-        for reduction in ("mean", "none"):
-            loss = CircleLoss(reduction=reduction)
-            agree(*self.both(loss, x, y, r, z, *[own] * marked))
+        agree(*self.both(CircleLoss(reduction=reduction), x, y, r, z, *[own] * marked))
 
-    def test_classes(self, way):
+    def test_classes(self, monkeypatch):
         x, y = batch(9, 4, torch.float64)
         loss = ClassCircleLoss(6, 16).double()
         agree(*self.both(loss, x, y))
-        self.trace(True)
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
         assert loss(x, y + 3).isnan().item() == (y > 2).any()
         assert loss(x, y - 1).isnan().item() == (y < 1).any()
 
-    def test_zero_and_short_rows(self, way):
+    def test_zero_and_short_rows(self):
         x, y = batch(8, 2, torch.float64, 3)
         lengths = torch.tensor([0, 1e-14, 5e-13, 2e-12, 1e-6, 1, 10, 1e6], dtype=x.dtype)
-        x = torch.nn.functional.normalize(x.detach()) * lengths[:, None]
+        x = normalize(x.detach()) * lengths[:, None]
         agree(*self.both(CircleLoss(8), x.requires_grad_(), y))
-
-    def test_up_to_320_squared_pairs_are_one_matrix(self, monkeypatch):
-        """Above that memory does not grow with their number."""
-        seen = []
-        monkeypatch.setattr(
-            paths, "plain_log_sums", lambda *inputs: seen.append(1) or plain_log_sums(*inputs)
-        )
-        self.trace(True)
-        for anchors, references in [(320, 320), (321, 320), (320, 321), (2, 51201)]:
-            x, r = torch.randn(anchors, 2), torch.randn(references, 2)
-            y, z = torch.arange(anchors) % 2, torch.arange(references) % 3
-            CircleLoss()(x, y, r, z)
-        assert len(seen) == 1
-
-
-@pytest.mark.parametrize("size", [20, 400])
-@pytest.mark.parametrize("references", [True, False])
-@pytest.mark.parametrize("strided", [True, False])
-def test_operator_for_torch_compile_keeps_the_rules(size, references, strided):
-    x, y = batch(size, 5, torch.float64)
-    r, z = batch(size + 1, 5, torch.float64)
-    if strided:
-        x, r = (rows.T.contiguous().T for rows in (x, r))
-    own = torch.full((size,), -1)
-    sets = (x, r, y, z, own) if references else (x, None, y, None, None)
-    torch.library.opcheck(operators.log_sums_operator, (*sets, 80.0, 0.25))
-    slopes = torch.rand(2, size, dtype=torch.float64)
-    inputs = (*sets, 80.0, 0.25, *slopes.unbind())
-    checks = ("test_schema", "test_faketensor")
-    torch.library.opcheck(operators._gradient_operator, inputs, test_utils=checks)
 
 
 @pytest.mark.slow
@@ -417,7 +334,7 @@ class TestCompiled:
     def _fresh(self):
         torch.compiler.reset()
 
-    @pytest.mark.parametrize("size", switch_sizes())
+    @pytest.mark.parametrize("size", SWITCH_SIZES)
     def test_training_step_around_the_switch(self, size):
         loss = CircleLoss()
         compiled = torch.compile(loss, fullgraph=True, dynamic=False)
@@ -452,17 +369,14 @@ class TestCompiled:
 
     def test_with_a_network_under_autocast(self):
         net = torch.nn.Linear(16, 8)
-        loss = CircleLoss()
         x, y = batch(40, 5)
 
         def step(x, y):
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                return loss(net(x), y)
+                return CircleLoss()(net(x), y)
 
-        wanted = step(x, y)
-        assert torch.compile(step, fullgraph=True)(x, y).item() == pytest.approx(
-            wanted.item(), rel=2e-2
-        )
+        expected = pytest.approx(step(x, y).item(), rel=2e-2)
+        assert torch.compile(step, fullgraph=True)(x, y).item() == expected
 
     def test_other_batch_sizes_follow(self):
         loss = CircleLoss()
@@ -477,8 +391,7 @@ class TestCompiled:
         x, _ = batch(size, 2)
         with torch.no_grad():
             x[0] = 0
-        y = torch.arange(size) // 2
-        value, gradient = evaluate(compiled, x, y)
+        value, gradient = evaluate(compiled, x, torch.arange(size) // 2)
         assert value.isfinite()
         assert gradient.isfinite().all()
         assert gradient[0].eq(0).all()
@@ -487,35 +400,27 @@ class TestCompiled:
         assert gradient.eq(0).all()
         with torch.no_grad():
             x[1] = torch.nan
-        assert compiled(x, y).isnan()
+        assert compiled(x, torch.arange(size) // 2).isnan()
 
 
 class TestSecondDerivative:
     @pytest.mark.parametrize("reduction", ["mean", "none"])
-    @pytest.mark.parametrize("normalize", [True, False])
+    @pytest.mark.parametrize("unit", [True, False])
     @pytest.mark.parametrize("size", [8, 400])
-    def test_is_a_clear_error(self, reduction, normalize, size):
+    @pytest.mark.parametrize("references", [True, False])
+    def test_is_a_clear_error(self, reduction, unit, size, references):
         x, y = batch(size, 3)
-        loss = CircleLoss(reduction=reduction, normalize=normalize)(x, y).sum()
+        sets = [x.detach(), y, x, y] if references else [x, y]
+        loss = CircleLoss(reduction=reduction, normalize=unit)(*sets).sum()
         (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
         with pytest.raises(RuntimeError, match="no second derivative"):
             (loss + gradient.square().sum()).backward()
 
-    @pytest.mark.parametrize("reduction", ["mean", "none"])
-    @pytest.mark.parametrize("normalize", [True, False])
-    def test_by_references_is_the_same_error(self, reduction, normalize):
-        x, y = batch(8, 3)
-        r, z = batch(9, 3)
-        loss = CircleLoss(reduction=reduction, normalize=normalize)(x.detach(), y, r, z).sum()
-        (gradient,) = torch.autograd.grad(loss, r, create_graph=True)
-        with pytest.raises(RuntimeError, match="no second derivative"):
-            gradient.square().sum().backward()
-
     def test_create_graph_alone_is_fine(self):
         x, y = batch(8, 3)
-        (wanted,) = torch.autograd.grad(CircleLoss()(x, y), x)
-        (found,) = torch.autograd.grad(CircleLoss()(x, y), x, create_graph=True)
-        torch.testing.assert_close(found.detach(), wanted)
+        expected = torch.autograd.grad(CircleLoss()(x, y), x)
+        gradients = torch.autograd.grad(CircleLoss()(x, y), x, create_graph=True)
+        assert gradients[0].equal(expected[0])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.family import FAMILY
-from circlemnist.losses.directions import spread_directions
+from circlemnist.losses.class_weights import spread_directions
 from circlemnist.models.embedder import embed
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training

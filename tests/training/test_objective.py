@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 from circlemnist import CircleLoss
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
-from circlemnist.losses.directions import spread_directions
+from circlemnist.losses.class_weights import spread_directions
 from circlemnist.training.objective import build_objective, class_likeness
 
 LABELS = torch.arange(30) % 10

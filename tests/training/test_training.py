@@ -14,7 +14,7 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import ClassCircleLoss
-from circlemnist.losses.directions import spread_directions
+from circlemnist.losses.class_weights import spread_directions
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run

@@ -1,1 +1,1 @@
-"""Circle Loss over all pairs of a batch, fast and in little memory; `plain.py` is the formula."""
+"""Circle Loss over all pairs of a batch: the formula, the same in tiles, and its gradients."""

@@ -1,11 +1,12 @@
 """Directions far apart: the best codes that are known, and the same at every call."""
 
 import math
+from itertools import permutations
 
 import pytest
 import torch
 
-from circlemnist.losses.directions import arranged, spread_directions
+from circlemnist.losses.class_weights import arrange_directions, spread_directions
 from circlemnist.training.diagnosis import closest_cosine
 
 
@@ -36,7 +37,7 @@ def test_like_classes_come_beside_each_other() -> None:
     place = ring.argsort()
     steps = (place[:, None] - place).abs()
     likeness = -torch.minimum(steps, 10 - steps).float()
-    directions = arranged(spread_directions(10, 2), likeness)
+    directions = arrange_directions(spread_directions(10, 2), likeness)
     around = torch.atan2(directions[:, 1], directions[:, 0]).argsort()
     found = (place[around] - place[around[0]]) % 10
     assert found.tolist() in ([*range(10)], [0, *range(9, 0, -1)])
@@ -45,7 +46,7 @@ def test_like_classes_come_beside_each_other() -> None:
 def test_arranging_keeps_the_directions() -> None:
     directions = spread_directions(10, 3)
     likeness = torch.randn(10, 10)
-    found = arranged(directions, likeness + likeness.T)
+    found = arrange_directions(directions, likeness + likeness.T)
     assert sorted(found.tolist()) == sorted(directions.tolist())
 
 
@@ -57,10 +58,23 @@ def agreement(directions: torch.Tensor, likeness: torch.Tensor) -> float:
 def test_no_exchange_of_two_directions_is_better(dim: int) -> None:
     likeness = torch.randn(10, 10)
     likeness = likeness + likeness.T
-    found = arranged(spread_directions(10, dim), likeness)
-    assert torch.equal(found, arranged(spread_directions(10, dim), likeness))
+    found = arrange_directions(spread_directions(10, dim), likeness)
+    assert torch.equal(found, arrange_directions(spread_directions(10, dim), likeness))
     best = agreement(found, likeness)
     for pair in torch.combinations(torch.arange(10)):
         exchanged = found.clone()
         exchanged[pair] = found[pair.flip(0)]
         assert agreement(exchanged, likeness) <= best + 1e-6
+
+
+def test_the_best_of_all_orders_is_found() -> None:
+    """Exchanges alone may end at an order that is not the best."""
+    orders = torch.tensor(list(permutations(range(7))))
+    for _ in range(6):
+        similarity = torch.randn(7, 7)
+        similarity = similarity + similarity.T
+        directions = spread_directions(7, 2)
+        cosines = directions @ directions.T
+        sums = (similarity * cosines[orders[:, :, None], orders[:, None]]).sum((1, 2))
+        arranged = arrange_directions(directions, similarity)
+        assert agreement(arranged, similarity) == pytest.approx(sums.max().item(), rel=1e-5)

@@ -1,0 +1,303 @@
+"""What each of the ten losses promises, whatever its formula: loss(embeddings, labels) -> ()."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from circlemnist.family import FAMILY
+from circlemnist.losses import LOSSES, build_loss
+
+B, C, D = 12, 6, 4
+OF_CLASSES = [name for name in LOSSES if FAMILY[name].of_classes]
+OURS = [name for name, place in LOSSES.items() if not place.startswith("library")]
+OURS_OF_CLASSES = [name for name in OURS if name in OF_CLASSES]
+STATE = {
+    "circle": [],
+    "circle-class": ["weight"],
+    "triplet": [],
+    "contrastive": [],
+    "softmax": ["W"],
+    "sphereface": ["W"],
+    "cosface": ["W"],
+    "arcface": ["W"],
+    "adacos": ["weight", "scale"],
+    "center": ["weight", "bias", "centers"],
+}
+ALL = pytest.mark.parametrize("name", LOSSES)
+FLOATS = (torch.float16, torch.float32, torch.float64)
+
+
+def built(name):
+    """With the gamma and m of the program's settings; its state is not that of the start."""
+    settings = {setting: knob.default for setting, knob in FAMILY[name].knobs.items()}
+    loss = build_loss(name, num_classes=C, embedding_dim=D, **settings)
+    if name == "center":
+        loss.centers.normal_()  # which at 0 would hide much
+    return loss
+
+
+def batch(size=B, dtype=torch.float32):
+    x = torch.randn(size, D, dtype=dtype) + 0.5
+    return x.requires_grad_(), torch.arange(size) % C
+
+
+def state(loss):
+    return copy.deepcopy(loss.state_dict())
+
+
+def unchanged(loss, before):
+    return all(torch.equal(tensor, before[name]) for name, tensor in loss.state_dict().items())
+
+
+def outcome(loss, x, y, autocast=False):
+    """Value, gradients and state after a step of a copy of the loss."""
+    loss, x = copy.deepcopy(loss), x.detach().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        value = loss(x, y)
+    value.backward()
+    gradients = [parameter.grad for parameter in loss.parameters()]
+    return [value.detach(), x.grad, *gradients, *loss.buffers()]
+
+
+def equal(results, expected):
+    return all(a.equal(b) for a, b in zip(results, expected, strict=True))
+
+
+# pytorch-metric-learning multiplies in the dtype of its weights, which are float32 in a training
+DTYPES = [
+    (name, embeddings, weights)
+    for name in LOSSES
+    for embeddings in FLOATS
+    for weights in FLOATS
+    if name in OURS
+    or not STATE[name]
+    or weights == torch.float64
+    or (weights == torch.float32 and embeddings != torch.float64)
+]
+
+
+@pytest.mark.parametrize(("name", "embeddings", "weights"), DTYPES)
+def test_a_scalar_of_the_wider_dtype_and_at_least_float32(name, embeddings, weights):
+    loss = built(name).to(weights)
+    dtypes = {embeddings, *(parameter.dtype for parameter in loss.parameters())}
+    x, y = batch(dtype=embeddings)
+    value, *gradients = outcome(loss, x, y)
+    assert value.shape == ()
+    assert value > 0
+    assert value.dtype == (torch.float64 if torch.float64 in dtypes else torch.float32)
+    tensors = [x, *loss.parameters(), *loss.buffers()]
+    assert [(g.shape, g.dtype) for g in gradients] == [(t.shape, t.dtype) for t in tensors]
+    assert gradients[0].ne(0).any()
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_embeddings_are_computed_in_float32(name, dtype):
+    loss = built(name)
+    x, y = batch(dtype=dtype)
+    value, gradient, *others = outcome(loss, x, y)
+    wide, wide_gradient, *wide_others = outcome(loss, x.float(), y)
+    assert equal([value, *others], [wide, *wide_others])
+    assert gradient.equal(wide_gradient.to(dtype))
+
+
+@ALL
+def test_autocast_changes_nothing(name):
+    loss, (x, y) = built(name), batch()
+    assert equal(outcome(loss, x, y, autocast=True), outcome(loss, x, y))
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
+def test_labels_of_any_integer_dtype(name, dtype):
+    loss, (x, y) = built(name), batch()
+    assert equal(outcome(loss, x, y.to(dtype)), outcome(loss, x, y))
+
+
+@ALL
+def test_non_contiguous_embeddings_and_labels(name):
+    loss, (x, y) = built(name), batch()
+    strided = x.detach().T.contiguous().T
+    doubled = y.repeat_interleave(2)
+    for a, b in zip(outcome(loss, strided, doubled[::2]), outcome(loss, x, y), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@ALL
+def test_inputs_are_left_alone(name):
+    x, y = batch()
+    before, labels = x.detach().clone(), y.clone()
+    built(name)(x, y).backward()
+    assert x.equal(before)
+    assert y.equal(labels)
+
+
+@ALL
+def test_the_order_of_the_batch_does_not_matter(name):
+    loss, (x, y) = built(name).double(), batch(dtype=torch.float64)
+    order = torch.randperm(B)
+    expected = outcome(loss, x, y)
+    expected[1] = expected[1][order]
+    for a, b in zip(outcome(loss, x[order], y[order]), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@ALL
+@pytest.mark.parametrize("training", [True, False])
+def test_an_empty_batch_gives_0_with_a_graph_and_leaves_the_state(name, training):
+    loss = built(name).train(training)
+    before = state(loss)
+    x = torch.zeros(0, D, requires_grad=True)
+    value = loss(x, torch.zeros(0, dtype=torch.long))
+    value.backward()
+    assert value.item() == 0
+    assert value.shape == ()
+    assert x.grad.shape == (0, D)
+    assert all(parameter.grad.eq(0).all() for parameter in loss.parameters())
+    assert unchanged(loss, before)
+
+
+@ALL
+def test_a_batch_of_one_class_is_no_error(name):
+    results = outcome(built(name), batch()[0], torch.zeros(B, dtype=torch.long))
+    assert all(tensor.isfinite().all() for tensor in results)
+
+
+@ALL
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_embedding_that_is_not_finite_shows_in_the_loss_and_leaves_the_state(name, value):
+    loss, (x, y) = built(name), batch()
+    before = state(loss)
+    broken = loss(x.detach().index_fill(0, torch.tensor(4), value), y)
+    # an infinite distance to a centre is infinite, not NaN
+    assert broken.isnan() or (name == "center" and broken.isinf())
+    assert unchanged(loss, before)
+
+
+@ALL
+def test_zero_rows_have_a_finite_gradient(name):
+    x, y = batch()
+    results = outcome(built(name), x.detach().index_fill(0, torch.tensor(4), 0), y)
+    assert all(tensor.isfinite().all() for tensor in results)
+
+
+@ALL
+def test_two_batches_before_one_backward(name):
+    """What follows the batches moves in place: no graph may hold it."""
+    loss = built(name).double()
+    alone = copy.deepcopy(loss)
+    (x, y), (z, w) = batch(dtype=torch.float64), batch(dtype=torch.float64)
+    together = torch.autograd.grad(loss(x, y) + loss(z, w), [x, z])
+    expected = [torch.autograd.grad(alone(a, b), a)[0] for a, b in ((x, y), (z, w))]
+    assert equal(together, expected)
+
+
+@ALL
+def test_evaluation_moves_nothing_and_training_moves_the_buffers_without_gradients_too(name):
+    loss, (x, y) = built(name), batch()
+    before = state(loss)
+    loss.eval()(x, y).backward()
+    assert loss(x, y).item() == loss(x, y).item()
+    assert unchanged(loss, before)
+    with torch.no_grad():
+        assert not loss.train()(x, y).requires_grad
+    buffers = dict(loss.named_buffers())
+    assert all(buffer.ne(before[key]).any() for key, buffer in buffers.items())
+    assert not any(buffer.requires_grad or buffer.grad_fn for buffer in buffers.values())
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_saved_and_loaded_it_goes_on_with_the_same_bits(name, dtype):
+    loss, loaded = built(name).to(dtype), built(name).to(dtype)
+    loss(*batch(dtype=dtype))
+    loaded.load_state_dict(state(loss))
+    assert list(loss.state_dict()) == STATE[name]
+    for _ in range(3):
+        x, y = batch(dtype=dtype)
+        assert loaded(x, y).item() == loss(x, y).item()
+    assert unchanged(loaded, state(loss))
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
+@pytest.mark.parametrize(
+    ("label", "dtype"),
+    [(-100, torch.int64), (-1, torch.int32), (C, torch.int64), (C, torch.uint8), (C, torch.uint64)],
+)
+def test_a_label_of_no_class_is_refused(name, label, dtype):
+    loss, (x, y) = built(name), batch()
+    before = state(loss)
+    message = rf"^labels lie in 0\.\.{C - 1}, not in {min(label, 0)}\.\.{max(label, C - 1)}$"
+    with pytest.raises(ValueError, match=message):
+        loss(x, y.index_fill(0, torch.tensor(2), label).to(dtype))
+    assert unchanged(loss, before)
+
+
+@pytest.mark.parametrize("name", OURS_OF_CLASSES)
+@pytest.mark.parametrize("label", [-100, -1, C])
+def test_a_label_of_no_class_makes_a_compiled_loss_nan_and_leaves_the_state(name, label):
+    """Within torch.compile, as on an accelerator, nobody looks, and nothing is passed over."""
+    torch.compiler.reset()
+    loss = built(name)
+    eager = copy.deepcopy(loss)
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    x, y = batch()
+    torch.testing.assert_close(compiled(x, y), eager(x, y))
+    torch.testing.assert_close(loss.state_dict(), eager.state_dict())
+    before = state(loss)
+    assert compiled(x, y.index_fill(0, torch.tensor(2), label)).isnan()
+    assert unchanged(loss, before)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_never_looks_at_a_value_of_the_batch(name, monkeypatch):
+    """Fake tensors have none: whatever would make the host wait for a device raises here."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with FakeTensorMode():
+        assert built(name)(*batch()).shape == ()
+
+
+X, Y = torch.randn(B, D), torch.arange(B) % C
+WRONG = [
+    (X, Y[:11], ValueError, r"^one label for each.*\(12, 4\).*\(11,\)$"),
+    (X[:, 0], Y, ValueError, r"^embeddings are \(B, D\), not \(12,\)$"),
+    (X[:, :, None], Y, ValueError, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
+    (X, Y[:, None], ValueError, r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
+    (X, torch.eye(C)[Y].long(), ValueError, r"^labels.*\(12, 6\)"),
+    (X.long(), Y, TypeError, "^embeddings are.*int64"),
+    (X.to(torch.complex64), Y, TypeError, "^embeddings are.*complex64"),
+    (X, Y.float(), TypeError, "^labels are.*float32"),
+    (X, Y.bool(), TypeError, "^labels are.*bool"),
+    (X.tolist(), Y, TypeError, "^embeddings is a torch.Tensor, not list"),
+    (X, Y.numpy(), TypeError, "^labels is a torch.Tensor, not ndarray"),
+    (X, Y.to("meta"), ValueError, "^labels is on meta.*cpu"),
+]
+
+
+@ALL
+@pytest.mark.parametrize(("x", "y", "error", "message"), WRONG)
+def test_wrong_inputs(name, x, y, error, message):
+    with pytest.raises(error, match=message):
+        built(name)(x, y)
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_embeddings_of_another_dimension_than_the_class_weights(name):
+    message = r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"
+    with pytest.raises(ValueError, match=message):
+        built(name)(X[:, :2], Y)
+
+
+@pytest.mark.parametrize("name", OURS_OF_CLASSES)
+@pytest.mark.parametrize("setting", ["num_classes", "embedding_dim"])
+def test_sizes_are_whole_numbers_of_at_least_1(name, setting):
+    sizes = {"num_classes": C, "embedding_dim": D}
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=f"^{setting} is at least 1, not {value}$"):
+            build_loss(name, **{**sizes, setting: value})
+    for value, kind in (("10", "str"), (10.5, "float"), (True, "bool")):
+        with pytest.raises(TypeError, match=f"^{setting} is an integer, not {kind}: {value!r}$"):
+            build_loss(name, **{**sizes, setting: value})
