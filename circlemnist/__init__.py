@@ -11,7 +11,7 @@ from circlemnist.version import __version__
 
 if TYPE_CHECKING:
     from circlemnist.api import train
-    from circlemnist.evaluation.loaded import load
+    from circlemnist.evaluation.predict import load
     from circlemnist.losses import (
         AdaCosLoss,
         CenterLoss,
@@ -42,7 +42,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "load":
-        from circlemnist.evaluation.loaded import load
+        from circlemnist.evaluation.predict import load
 
         return load
     if name == "train":

@@ -1,4 +1,4 @@
-"""Measures of an embedding: vectors and labels in, floats out.
+"""Metrics of an embedding: vectors and labels in, floats out.
 
 How alike two vectors are is the cosine of unit rows unless another similarity is given. Matrices of
 similarities are computed in blocks of rows, so that the extra memory stays well under 1 GiB for
@@ -6,7 +6,7 @@ similarities are computed in blocks of rows, so that the extra memory stays well
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circlemnist.evaluation.similarity import COSINE, Similarity
+from circlemnist.config import Config
 
 BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
@@ -25,6 +25,38 @@ ROC_POINTS = 300
 GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 
 Similarities = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A measure that is higher the more alike two embeddings are.
+
+    Attributes:
+        name: in words.
+        between: embeddings (A, D) and (B, D), float of one dtype, to (A, B).
+        sign: what it is times to be what its name says: a distance is less the more alike.
+        range: the least and the most that it can be.
+    """
+
+    name: str
+    between: Callable[[Tensor, Tensor], Tensor]
+    sign: int
+    range: tuple[float, float]
+
+
+def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
+    # in float32 what it subtracts would leave four digits of a small distance
+    return -torch.cdist(a.double(), b.double()).to(a.dtype)
+
+
+COSINE = Similarity("cosine", lambda a, b: a @ b.T, 1, (-1.0, 1.0))
+DISTANCE = Similarity("distance", _minus_distance, -1, (-math.inf, 0.0))
+SIMILARITIES = {each.name: each for each in (COSINE, DISTANCE)}
+
+
+def similarity_of(config: Config) -> Similarity:
+    """Return the measure that fits the embeddings of a run."""
+    return COSINE if config.member.on_sphere else DISTANCE
 
 
 class PairSimilarities(NamedTuple):

@@ -9,7 +9,7 @@ from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
 from circlemnist.errors import UserError
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
 from circlemnist.plots.movie import Movie
 from circlemnist.plots.style import Style
@@ -17,7 +17,7 @@ from circlemnist.runs.whole_files import replacing, writing
 
 
 def draw_pictures(
-    trained: TrainedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
+    trained: EvaluatedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
 ) -> Iterator[Path]:
     """Draw pictures of a run, and give the path of each when it is written.
 

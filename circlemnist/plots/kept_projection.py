@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projection import LAYOUT, described, native_dimensions, project
 from circlemnist.plots.style import Array
 from circlemnist.runs.npz import read_npz
@@ -17,7 +17,7 @@ KEPT = ("tsne", "umap")
 
 
 def project_run(
-    trained: TrainedRun, embeddings: Array, method: str, split: str = "test"
+    trained: EvaluatedRun, embeddings: Array, method: str, split: str = "test"
 ) -> tuple[Array, str]:
     """Return points (N, 2) for embeddings (N, D) of a run, and how, in words, as `project` does.
 

@@ -136,7 +136,7 @@ class Worker:
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
             trained = training.to_end(run, progress, self._stop)
-            return trained.measured(GALLERY if training.config.holdout else None).metrics
+            return trained.evaluate(GALLERY if training.config.holdout else None).metrics
 
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))

@@ -10,8 +10,8 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.further import with_further_classes
 from circlemnist.errors import Lost
-from circlemnist.evaluation.results import Evaluation
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.report import Report
 from circlemnist.models.device import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
@@ -71,7 +71,7 @@ class Audience:
 
 def train(
     config: Config, outputs: Path, name: str | None, run: Run | None, audience: Audience
-) -> tuple[Run, Evaluation | None]:
+) -> tuple[Run, Report | None]:
     """Train a new run, or continue `run`, to its last epoch, measure it and draw it.
 
     The run folder is made only when the settings, the data and the device have proved good. Of
@@ -160,7 +160,7 @@ class Training:
         if warning := crowded(self.config):
             say(warning)
 
-    def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> TrainedRun:
+    def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:
         """Train to the last epoch, from the checkpoint of the run where it has one.
 
         Args:
@@ -175,11 +175,8 @@ class Training:
         with closing(progress), stop.between_steps(), self.processes.heard():
             fit(self.state, self.config, self.split, run, progress, stop)
             self.processes.part()
-        trained = TrainedRun(run, self.config.data_dir, self.config.device)
-        trained.config, trained.dataset = self.config, self.dataset
-        trained.embedder = self.state.embedder
-        trained.checkpoint = checksum(run.checkpoint_file)
-        return trained
+        network = self.state.embedder, checksum(run.checkpoint_file)
+        return EvaluatedRun(run, config=self.config, dataset=self.dataset, network=network)
 
 
 def environment(training: Training) -> dict[str, object]:
@@ -195,9 +192,9 @@ def _unsaid(line: str) -> None:
     """Take what the first process says for all."""
 
 
-def _measured_and_drawn(trained: TrainedRun, progress: Progress) -> Evaluation:
-    evaluation = trained.evaluation = trained.measured()
+def _measured_and_drawn(trained: EvaluatedRun, progress: Progress) -> Report:
+    report = trained.evaluate()
     pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
     if isinstance(progress, Board):
         progress.finish(trained, pictures)
-    return evaluation
+    return report

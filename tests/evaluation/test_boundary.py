@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from circlemnist.config import Config
-from circlemnist.evaluation.boundary import Boundary, boundary_of
+from circlemnist.evaluation.pair_plane import Boundary, boundary_of
 from circlemnist.family import FAMILY
 from circlemnist.losses import build_loss
 from circlemnist.plots.gradients import pulls

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from circlemnist.evaluation import metrics
-from circlemnist.evaluation.boundary import Boundary
-from circlemnist.evaluation.pair_plane import BINS, pair_density, share_beyond
+from circlemnist.evaluation.pair_plane import BINS, Boundary, pair_density, share_beyond
 
 
 def cloud(size: int, classes: int) -> tuple[Tensor, Tensor]:

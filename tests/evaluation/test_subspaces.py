@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from circlemnist.config import Config
-from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
+from circlemnist.evaluation.known import class_subspaces, embed_with_features, typicality
 from circlemnist.models.embedder import build_embedder, embed
 
 
