@@ -34,8 +34,8 @@ from circlemnist.evaluation.report import (
     save_report,
 )
 from circlemnist.evaluation.unseen import few_shot, few_shot_indices, rejection
-from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder, build_embedder, embed
+from circlemnist.models.precision import resolve_device
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run

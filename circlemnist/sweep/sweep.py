@@ -8,8 +8,7 @@ from pathlib import Path
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.group import Cell, described, write_cells
-from circlemnist.models.device import resolve_device
-from circlemnist.models.precision import resolve_precision
+from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.runs.lock import alone
 from circlemnist.runs.new_run import check_name
 from circlemnist.sweep.folder import (

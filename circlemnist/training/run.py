@@ -12,7 +12,7 @@ from circlemnist.data.further import with_further_classes
 from circlemnist.errors import Lost
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.report import Report
-from circlemnist.models.device import resolve_device
+from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
 from circlemnist.runs.checkpoint import checksum
