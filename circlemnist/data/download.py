@@ -13,7 +13,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from circlemnist.errors import UserError
-from circlemnist.runs.whole_files import replacing
+from circlemnist.runs.files import atomic_write
 
 CHUNK = 64 * 1024
 
@@ -61,7 +61,7 @@ def _download_one(url: str, path: Path, md5: str, timeout: float, quiet: bool) -
         disable=True if quiet else None,
     )
     digest = hashlib.md5(usedforsecurity=False)
-    with response, bar, replacing(path) as temporary, temporary.open("wb") as file:
+    with response, bar, atomic_write(path) as temporary, temporary.open("wb") as file:
         while chunk := _read(response, timeout):
             file.write(chunk)
             digest.update(chunk)

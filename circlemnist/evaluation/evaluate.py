@@ -36,10 +36,10 @@ from circlemnist.evaluation.report import (
 from circlemnist.evaluation.unseen import few_shot, few_shot_indices, rejection
 from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.models.precision import resolve_device
+from circlemnist.runs.arrays import Snapshots, load_snapshots
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.runs.snapshots import Snapshots, load_snapshots
 
 NEIGHBORS = 20
 COSINE_METRICS = ("precision@0.75", "recall@0.75", "mean_sp", "mean_sn")

@@ -18,8 +18,8 @@ from circlemnist.models.export import (
     require_onnx,
     torch_program,
 )
+from circlemnist.runs.files import write_bytes, writing
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import write_bytes, writing
 from circlemnist.version import __version__
 
 

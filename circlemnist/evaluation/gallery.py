@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from circlemnist.config import CLASSES, SIDE
 from circlemnist.errors import UserError
+from circlemnist.runs.arrays import read_npz, write_npz
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.npz import read_npz, write_npz
+from circlemnist.runs.files import atomic_write, writing
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import replacing, writing
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def save_gallery(run: Run, gallery: Gallery, checkpoint: str | None) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    with writing(run.gallery_file), replacing(run.gallery_file) as temporary:
+    with writing(run.gallery_file), atomic_write(run.gallery_file) as temporary:
         arrays = {"checkpoint": np.array(checkpoint or ""), **vars(gallery)}
         write_npz(temporary, arrays, packed=("labels", "images"))
 

@@ -15,7 +15,7 @@ from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.evaluation.metric_names import Metric
 from circlemnist.evaluation.report import Report
 from circlemnist.limits import Value
-from circlemnist.runs.whole_files import write_text, writing
+from circlemnist.runs.files import write_text, writing
 
 BESIDE = ("seed", *OF_THE_MACHINE)  # settings that make no other group
 AT_ONCE = 3  # settings that a name is made of, if so few tell all groups apart

@@ -14,10 +14,10 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import FAR
 from circlemnist.evaluation.metrics import SIMILARITIES
+from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.npz import read_npz
+from circlemnist.runs.files import atomic_write, write_text, writing
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import replacing, write_text
 
 Array = NDArray[Any]
 
@@ -207,12 +207,10 @@ def save_report(report: Report) -> None:
         UserError: the folder cannot be written.
     """
     run = report.run
-    try:
-        with replacing(run.embeddings_file) as temporary:
-            np.savez(temporary, indices=np.arange(len(report.arrays.labels)), **vars(report.arrays))
+    with writing(run.embeddings_file), atomic_write(run.embeddings_file) as temporary:
+        np.savez(temporary, indices=np.arange(len(report.arrays.labels)), **vars(report.arrays))
+    with writing(run.metrics_file):
         write_text(run.metrics_file, report.to_json() + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write into {run.folder}: {error.strerror}") from error
 
 
 def load_report(run: Run, per_image: bool = True) -> Report | None:

@@ -17,7 +17,7 @@ from circlemnist.plots.kept_projection import project_run
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.projection import native_dimensions, project_frames
 from circlemnist.plots.style import Points, Style
-from circlemnist.runs.whole_files import write_text, writing
+from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5
 

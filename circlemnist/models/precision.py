@@ -28,7 +28,7 @@ from torch import Tensor
 from circlemnist.config import SIDE, Config
 from circlemnist.errors import SettingError
 from circlemnist.models.embedder import Embedder, build_embedder
-from circlemnist.runs.whole_files import write_text
+from circlemnist.runs.files import write_text
 
 Forward = Callable[[Tensor], list[Tensor]]
 

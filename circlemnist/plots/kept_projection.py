@@ -9,8 +9,8 @@ import numpy as np
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projection import LAYOUT, described, native_dimensions, project
 from circlemnist.plots.style import Array
-from circlemnist.runs.npz import read_npz
-from circlemnist.runs.whole_files import replacing
+from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.files import atomic_write
 
 # PCA is computed as fast as its points are read
 KEPT = ("tsne", "umap")
@@ -41,7 +41,7 @@ def project_run(
     points = _kept(path, of, count)
     if points is None:
         points, _ = project(embeddings, method, seed, native)
-        with suppress(OSError), replacing(path) as temporary:
+        with suppress(OSError), atomic_write(path) as temporary:
             np.savez(temporary, of=np.array(of), points=points)
     return points, described(method, dim)
 

@@ -11,7 +11,7 @@ from circlemnist.config import SIDE
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array
-from circlemnist.runs.whole_files import replacing_folder, writing
+from circlemnist.runs.files import atomic_folder, writing
 
 VECTORS, METADATA, SPRITE = "vectors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = f"""embeddings {{
@@ -46,7 +46,7 @@ def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
     path = out or trained.run.folder / "projector"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_folder(path) as folder:
+        with atomic_folder(path) as folder:
             (folder / VECTORS).write_bytes(tab_separated(arrays.embeddings))
             (folder / METADATA).write_text("class\tnearest\n" + "".join(rows), "utf-8")
             (folder / SPRITE).write_bytes(sprite(images))

@@ -12,20 +12,20 @@ SWEEP_FILE = "sweep.toml"  # what makes a folder a sweep
 
 
 class HasFolder(Protocol):
-    """What is kept in a folder: a run, or a sweep."""
+    """A run or a sweep, which have a folder."""
 
     @property
     def folder(self) -> Path: ...
 
 
-class In:
-    """What lies in the folder of a run or a sweep, under a name."""
+class FileIn:
+    """The path of a file in the folder of a run or a sweep."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, kept: HasFolder, owner: type) -> Path:
-        return kept.folder / self.name
+    def __get__(self, owner: HasFolder, _type: type) -> Path:
+        return owner.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class Run:
         """The name of its folder."""
         return self.folder.name
 
-    config_file = In("config.toml")
-    environment_file = In("environment.json")
-    history_file = In("history.csv")
-    checkpoint_file = In("last.pt")
-    lock_file = In("lock")
-    metrics_file = In("eval.json")
-    embeddings_file = In("embeddings.npz")
-    gallery_file = In("gallery.npz")
-    snapshots_file = In("snapshots.npz")
-    plots = In("plots")
-    tensorboard = In("tensorboard")
+    config_file = FileIn("config.toml")
+    environment_file = FileIn("environment.json")
+    history_file = FileIn("history.csv")
+    checkpoint_file = FileIn("last.pt")
+    lock_file = FileIn("lock")
+    metrics_file = FileIn("eval.json")
+    embeddings_file = FileIn("embeddings.npz")
+    gallery_file = FileIn("gallery.npz")
+    snapshots_file = FileIn("snapshots.npz")
+    plots = FileIn("plots")
+    tensorboard = FileIn("tensorboard")
 
     def projection_file(self, of: str) -> Path:
         """Return the path of the points of a projection, kept by the name of what they are of."""

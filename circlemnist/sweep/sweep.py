@@ -9,8 +9,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.group import Cell, described, write_cells
 from circlemnist.models.precision import resolve_device, resolve_precision
-from circlemnist.runs.lock import alone
-from circlemnist.runs.new_run import check_name
+from circlemnist.runs.new_run import alone, check_name
 from circlemnist.sweep.folder import (
     DATABASE,
     JOURNAL,

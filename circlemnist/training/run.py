@@ -16,9 +16,7 @@ from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.environment import describe
-from circlemnist.runs.lock import locked
-from circlemnist.runs.new_run import create_run
+from circlemnist.runs.new_run import create_run, describe_machine, locked
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded
@@ -184,7 +182,7 @@ def environment(training: Training) -> dict[str, object]:
     dataset = training.dataset
     facts = {"dataset": dataset.name, "dataset_sha256": dataset.checksum()}
     processes = {"processes": training.processes.world, "backend": training.processes.backend}
-    machine = {**describe(training.device), **processes}
+    machine = {**describe_machine(training.device), **processes}
     return {"circlemnist": __version__, **machine, "seed": training.config.seed, **facts}
 
 

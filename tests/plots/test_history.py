@@ -11,10 +11,10 @@ import torch
 from circlemnist.cli.plot import can_be_drawn
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.history import history_figure
+from circlemnist.runs.arrays import Snapshots
 from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.runs.snapshots import Snapshots
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import BLANK, boxes_of, drawn
 

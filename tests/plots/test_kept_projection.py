@@ -128,7 +128,7 @@ def test_projection_that_cannot_be_kept_is_drawn(
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept_projection, "replacing", full)
+    monkeypatch.setattr(kept_projection, "atomic_write", full)
     plot(run, "--out", tmp_path / "space.png")
     plot(run, "--out", tmp_path / "space.png")
     assert computed == ["tsne", "tsne"]

@@ -21,9 +21,9 @@ from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation, embedding
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import LIGHT, Style
+from circlemnist.runs.arrays import Snapshots
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.runs.snapshots import Snapshots
 from tests.plots.figures import drawn, words
 
 TEST, TRAIN, K, EPOCHS, TIMES, SAMPLE = 120, 300, 20, 7, 5, 40

@@ -13,10 +13,10 @@ import pytest
 from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.runs import new_run
+from circlemnist.runs.files import UNFINISHED
 from circlemnist.runs.history import Epoch, read_history, write_history
 from circlemnist.runs.new_run import create_folder, create_run
 from circlemnist.runs.run import Run, find_run, has_runs
-from circlemnist.runs.whole_files import UNFINISHED
 
 
 def test_new_run_holds_its_settings_and_environment(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_run_is_hidden_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.Mon
     for path, age in ((old, 3600.9), (young, 3000), (file, 9000)):
         os.utime(path, (time.time() - age,) * 2)
     run = create_run(tmp_path, "mine", Config(), {})
-    assert set(tmp_path.iterdir()) == {young, file, link, run.folder}
+    assert set(tmp_path.iterdir()) == {young, link, run.folder}
 
 
 def test_taken_name_is_refused(tmp_path: Path) -> None:
