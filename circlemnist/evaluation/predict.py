@@ -22,7 +22,14 @@ from tqdm.auto import tqdm
 
 from circlemnist.config import CLASSES, SIDE
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.data.images import named, picture_files, prepared, read_all, read_picture, upright
+from circlemnist.data.pictures import (
+    named,
+    picture_files,
+    prepared,
+    read_all,
+    read_picture,
+    upright,
+)
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.gallery import Gallery, load_gallery

@@ -23,7 +23,7 @@ from circlemnist.cli.main import main
 from circlemnist.errors import UserError
 from circlemnist.evaluation.predict import Predictor
 from tests.conftest import assert_one_line_error, invoke
-from tests.data.test_images import huge_png
+from tests.data.test_pictures import huge_png
 from tests.data.test_prepare import pictured, strokes
 
 
