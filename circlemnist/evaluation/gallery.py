@@ -1,4 +1,4 @@
-"""The training images as a run compares with them, kept in it as `gallery.npz`."""
+"""The training images that a run compares with: its `gallery.npz`."""
 
 import zipfile
 from dataclasses import dataclass
@@ -82,14 +82,14 @@ def load_gallery(run: Run, images: bool = False) -> Gallery:
         raise UserError(f"{run.folder.name} has no gallery to compare with: {mend}")
     names = ["embeddings", "labels", "subspaces", *(["images"] if images else [])]
     try:
-        found = read_npz(run.gallery_file, ["checkpoint", *names])
-        of = str(found.pop("checkpoint"))
-        gallery = Gallery(**found)
+        arrays = read_npz(run.gallery_file, ["checkpoint", *names])
+        measured = str(arrays.pop("checkpoint"))
+        gallery = Gallery(**arrays)
         gallery.check()
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{run.gallery_file} is damaged or of an older version: {mend} again"
         ) from error
-    if of != checksum(run.checkpoint_file):
+    if measured != checksum(run.checkpoint_file):
         raise UserError(f"{run.gallery_file} is of another checkpoint: {mend} again")
     return gallery

@@ -11,15 +11,20 @@ class Metric:
 
     Attributes:
         title: its name in pictures and messages.
-        meaning: what it says, beside its value in a table.
+        explanation: what it says, where its title does not.
         low: the lower the better, as of errors.
         share: a share 0-1, written in per cent; else a cosine.
     """
 
     title: str
-    meaning: str
+    explanation: str = ""
     low: bool = False
     share: bool = True
+
+    @property
+    def meaning(self) -> str:
+        """What it says, beside its value in a table."""
+        return self.explanation or self.title
 
     @property
     def factor(self) -> int:
@@ -47,29 +52,21 @@ METRICS = {
     "r-precision": Metric("R-precision", "like images among the nearest R, R as many as there are"),
     "map@r": Metric("MAP@R", "mean average precision at R"),
     "roc_auc": Metric("area under the ROC curve", "area under the ROC curve, all test pairs"),
-    "eer": Metric("equal error rate", "equal error rate", low=True),
-    "tar@far=1e-02": Metric(
-        "true accepts at 1 % false accepts", "true accepts at 1 % false accepts"
-    ),
-    "tar@far=1e-03": Metric(
-        "true accepts at 0.1 % false accepts", "true accepts at 0.1 % false accepts"
-    ),
-    "tar@far=1e-04": Metric(
-        "true accepts at 0.01 % false accepts", "true accepts at 0.01 % false accepts"
-    ),
+    "eer": Metric("equal error rate", low=True),
+    "tar@far=1e-02": Metric("true accepts at 1 % false accepts"),
+    "tar@far=1e-03": Metric("true accepts at 0.1 % false accepts"),
+    "tar@far=1e-04": Metric("true accepts at 0.01 % false accepts"),
     "precision@0.75": Metric("precision at cosine 0.75", "like pairs among those of cosine > 0.75"),
     "recall@0.75": Metric("recall at cosine 0.75", "pairs of cosine > 0.75 among the like ones"),
-    "mean_sp": Metric("mean cosine of like pairs", "mean cosine of like pairs", share=False),
-    "mean_sn": Metric(
-        "mean cosine of unlike pairs", "mean cosine of unlike pairs", low=True, share=False
-    ),
+    "mean_sp": Metric("mean cosine of like pairs", share=False),
+    "mean_sn": Metric("mean cosine of unlike pairs", low=True, share=False),
 }
 # of runs alone that leave classes out of training
 OF_UNSEEN = {
     f"unseen/{name}": replace(
         metric,
         title=f"{metric.title}, unseen classes",
-        meaning=f"{metric.meaning}, of unseen classes",
+        explanation=f"{metric.meaning}, of unseen classes",
     )
     for name, metric in tuple(METRICS.items())[3:]  # those of pairs
 } | {
@@ -81,7 +78,6 @@ OF_UNSEEN = {
         "area under the ROC curve: is its class in the gallery?",
     ),
     "rejection/fpr@tpr=0.95": Metric(
-        "unseen that pass where 95 % of the seen do",
         "unseen that pass where 95 % of the seen do",
         low=True,
     ),
