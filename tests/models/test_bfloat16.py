@@ -1,5 +1,6 @@
 """What is known of bfloat16 on a processor: tried in a process that may die, kept, tried again."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from tests.conftest import time_limit
 WORKS = 'print(\'{"float32": 30.0, "bfloat16": 20.0, "cosine": 0.98}\')'
 KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
 HERE = "a process that tried it here "
+WRONG = Probe(HERE + "found wrong gradients")
+ERROR, SILENT = Probe(HERE + "ended with an error"), Probe(HERE + "gave no answer")
 
 
 @pytest.fixture(autouse=True)
@@ -38,34 +41,16 @@ def try_by(child: str, monkeypatch: pytest.MonkeyPatch) -> Probe:
 @pytest.mark.parametrize(
     ("child", "found", "lasting"),
     [
-        (WORKS, Probe(gain=1.5), True),
-        (WORKS.replace("20.0", "40.0"), Probe(gain=0.75), True),
-        (WORKS.replace("0.98", "0.5"), Probe(HERE + "found wrong gradients"), True),
-        (WORKS.replace("0.98", "NaN"), Probe(HERE + "found wrong gradients"), True),
-        (KILL.format("SIGILL"), Probe(HERE + "ended with SIGILL"), True),
-        (KILL.format("SIGKILL"), Probe(HERE + "ended with an error"), False),
-        ("raise ImportError", Probe(HERE + "ended with an error"), False),
-        ("print('{}')", Probe(HERE + "gave no answer"), False),
-        ("print('[1]')", Probe(HERE + "gave no answer"), False),
-        ("print('hello')", Probe(HERE + "gave no answer"), False),
-        (
-            "import os; [os.write(to, b'\\xe9') for to in (1, 2)]",
-            Probe(HERE + "gave no answer"),
-            False,
-        ),
-    ],
-    ids=[
-        "works",
-        "slower",
-        "wrong",
-        "not a number",
-        "dies",
-        "killed",
-        "fails",
-        "empty",
-        "other",
-        "babbles",
-        "babbles in no letters",
+        pytest.param(WORKS, Probe(gain=1.5), True, id="works"),
+        pytest.param(WORKS.replace("20.0", "40.0"), Probe(gain=0.75), True, id="slower"),
+        pytest.param(WORKS.replace("0.98", "0.5"), WRONG, True, id="wrong"),
+        pytest.param(WORKS.replace("0.98", "NaN"), WRONG, True, id="not a number"),
+        pytest.param(KILL.format("SIGILL"), Probe(HERE + "ended with SIGILL"), True, id="dies"),
+        pytest.param(KILL.format("SIGKILL"), ERROR, False, id="killed"),
+        pytest.param("raise ImportError", ERROR, False, id="fails"),
+        pytest.param("print('{}')", SILENT, False, id="empty"),
+        pytest.param("print('hello')", SILENT, False, id="babbles"),
+        pytest.param("import os; os.write(1, b'\\xe9')", SILENT, False, id="no letters"),
     ],
 )
 def test_a_process_of_its_own_tries_it_once(
@@ -140,28 +125,19 @@ def test_nothing_is_known_where_no_process_can_be_started(
 def test_another_processor_or_torch_is_tried_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     first = try_by(WORKS, monkeypatch)
     slower = WORKS.replace("20.0", "60.0")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "__version__", "3.0")
-        assert try_by(slower, patch) == Probe(gain=0.5)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True})
-        assert try_by(slower, patch) == Probe(gain=0.5)
-    with monkeypatch.context() as patch:
-        patch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-        assert try_by(slower, patch) == Probe(gain=0.5)
+    for change in (
+        (torch, "__version__", "3.0"),
+        (torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True}),
+        (os, "environ", {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*change)
+            assert try_by(slower, patch) == Probe(gain=0.5)
     assert try_by(slower, monkeypatch) == first
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'{"problem": "", "gain": 1',
-        b"[]",
-        b'{"problem": ""}',
-        b'{"problem": "", "gain": []}',
-        b"\xff\xfe",
-    ],
+    "content", [b"", b'{"problem": "", "gain": 1', b"[]", b'{"problem": ""}', b"\xff\xfe"]
 )
 def test_a_damaged_file_is_replaced(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     file = probe_file()

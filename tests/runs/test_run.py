@@ -149,8 +149,9 @@ def test_history_is_a_row_an_epoch(tmp_path: Path) -> None:
         "epoch,loss\n1,2\n",
         "hello\nworld\n",
         "epoch,loss,mean_sp,mean_sn,violating,lr,seconds\n1,x",
+        "epoch\n" + "1" * 200_000,
     ],
-    ids=["two columns", "words", "cut off"],
+    ids=["two columns", "words", "cut off", "an endless field"],
 )
 def test_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(text)
@@ -212,3 +213,9 @@ def test_history_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "gone" / "history.csv"
     with pytest.raises(UserError, match=rf"cannot write {path}: No such file or directory"):
         write_history(path, [])
+
+
+def test_settings_nested_too_deep_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("gamma = " + "[" * 10_000 + "]" * 10_000)
+    with pytest.raises(UserError, match=r"config\.toml"):
+        Run(tmp_path).config()
