@@ -112,8 +112,8 @@ def predict(
 
         draw_seen(predictor, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
-        of = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
-        say(f"picture: {out}{of}")
+        first = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
+        say(f"picture: {out}{first}")
     if failed:
         raise click.exceptions.Exit(1)
 

@@ -45,12 +45,12 @@ def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
             if not path.is_dir():
                 yield path
                 continue
-            found = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
+            files = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
         except OSError as error:
             yield UserError(f"{path}: cannot be read: {_reason(error)}")
             continue
-        yield from found
-        if not found:
+        yield from files
+        if not files:
             yield UserError(f"{path}: there are no pictures in this folder")
 
 

@@ -235,19 +235,19 @@ class EvaluatedRun:
         dataset = self.dataset.first(gallery)
         (embedder, checkpoint), config = self._network, self.config
         embedded, (subspaces, points) = self._embedded(dataset)
-        kept = Gallery(
+        compared_with = Gallery(
             embedded.gallery.float().cpu().numpy(),
             dataset.train.labels.numpy(),
             subspaces,
             dataset.train.images.numpy(),
         )
         with ThreadPoolExecutor(1) as writer:  # to pack images is the work of one core
-            saved = writer.submit(save_gallery, self.run, kept, checkpoint)
+            saved = writer.submit(save_gallery, self.run, compared_with, checkpoint)
             values, arrays = evaluate(embedder, dataset, config.views, self.similarity, embedded)
         saved.result()
-        of = (dataset.name, dataset.measured, self.similarity.name, config.unseen_classes)
+        about = (dataset.name, dataset.measured, self.similarity.name, config.unseen_classes)
         report = Report(
-            *(self.run, config, *of, checkpoint, values, arrays),
+            *(self.run, config, *about, checkpoint, values, arrays),
             gallery=len(dataset.train),
             known=points,
         )

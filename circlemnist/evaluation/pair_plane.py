@@ -81,14 +81,14 @@ class Boundary:
 
     def excess(self, sn: Array, sp: Array) -> Array:
         """Return a number for each s_n and s_p, of shapes that broadcast: > 0 beyond it."""
-        found: Array = self._curve(sn, sp, self.m)
-        return found
+        excess: Array = self._curve(sn, sp, self.m)
+        return excess
 
     def lines(self) -> list[Array]:
         """Return the lines that it is made of, (N, 2) float64 each, columns s_n and s_p."""
         axis = np.linspace(-1, 1, SIDE)
-        found = contour_generator(axis, axis, self.excess(*np.meshgrid(axis, axis))).lines(0)
-        return [np.asarray(line) for line in found]
+        lines = contour_generator(axis, axis, self.excess(*np.meshgrid(axis, axis))).lines(0)
+        return [np.asarray(line) for line in lines]
 
 
 def boundary_of(config: Config) -> Boundary:
@@ -115,18 +115,18 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
     for start, block in blocks(embeddings, len(labels)):
         s = block @ embeddings.T
         place = ((s + 1) * (bins / 2)).long().clamp_(0, bins - 1)
-        like = labels[start : start + len(s), None] == labels
+        same = labels[start : start + len(s), None] == labels
         own = torch.arange(len(s))
         # twice the bins: negatives first, then positives; an anchor is in neither
-        place += bins * like
+        place += bins * same
         counts = torch.zeros(len(s), 2 * bins, dtype=torch.float64)
         counts.scatter_add_(1, place, torch.ones((), dtype=torch.float64).expand_as(place))
         counts[own, place[own, start + own]] -= 1
-        of_negatives, of_positives = counts.split(bins, 1)
-        both = (of_negatives.sum(1) > 0) & (of_positives.sum(1) > 0)
-        of_negatives, of_positives = of_negatives[both], of_positives[both]
-        total += (of_positives / of_positives.sum(1, keepdim=True)).T @ (
-            of_negatives / of_negatives.sum(1, keepdim=True)
+        negatives, positives = counts.split(bins, 1)
+        both = (negatives.sum(1) > 0) & (positives.sum(1) > 0)
+        negatives, positives = negatives[both], positives[both]
+        total += (positives / positives.sum(1, keepdim=True)).T @ (
+            negatives / negatives.sum(1, keepdim=True)
         )
         anchors += int(both.sum())
     return (total / max(anchors, 1)).numpy()

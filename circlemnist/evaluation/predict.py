@@ -282,9 +282,9 @@ class Predictor:
     def verdicts(self, near: Nearest, typicality: Tensor, threshold: float) -> list[Prediction]:
         """Return what the nearest say of each image, and by its typicality if it is known."""
         votes = F.one_hot(near.labels, CLASSES).sum(1)  # (N, C)
-        names, of = CLASS_NAMES[self.dataset], near.labels.shape[1]
+        names, asked = CLASS_NAMES[self.dataset], near.labels.shape[1]
         return [
-            Prediction(label, names[label], agree, of, similarity, typical, typical > threshold)
+            Prediction(label, names[label], agree, asked, similarity, typical, typical > threshold)
             for label, agree, similarity, typical in zip(
                 votes.argmax(1).tolist(),
                 votes.max(1).values.tolist(),

@@ -138,8 +138,8 @@ class Report:
     @property
     def counted(self) -> str:
         """How many images of seen classes were measured, and which, in words."""
-        of = " of seen classes" if self.unseen else ""
-        return f"{int(self.seen.sum()):,} {self.measured} images{of}"
+        seen = " of seen classes" if self.unseen else ""
+        return f"{int(self.seen.sum()):,} {self.measured} images{seen}"
 
     @property
     def counted_all(self) -> str:

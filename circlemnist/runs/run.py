@@ -145,8 +145,8 @@ def _runs(outputs: Path) -> list[Path]:
 
 def names_in(outputs: Path) -> list[str]:
     """Return the names of the runs and sweeps in `outputs`, sorted."""
-    found = [*files_in(outputs, "config.toml"), *files_in(outputs, SWEEP_FILE)]
-    return sorted(path.parent.name for path in found)
+    files = [*files_in(outputs, "config.toml"), *files_in(outputs, SWEEP_FILE)]
+    return sorted(file.parent.name for file in files)
 
 
 def files_in(outputs: Path, name: str) -> list[Path]:
