@@ -16,6 +16,7 @@ from circlemnist.cli.options import (
     setting_options,
     typed,
 )
+from circlemnist.cli.tables import aligned
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.family import BY_LOSS, CIRCLE
@@ -194,8 +195,4 @@ def as_table(reached: "Reached") -> str:
             shown.append(measure.number(of_key.mean) + spread)
         mark = "best" if outcome is best else ""
         rows.append([*map(written, outcome.varied.values()), *shown, mark])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells_of_row = zip(row, widths, strict=True)
-        lines.append("  ".join(f"{text:>{width}}" for text, width in cells_of_row).rstrip())
-    return "\n".join([about, *lines])
+    return "\n".join([about, *lines, *aligned(list(zip(*rows, strict=True)), right=True)])

@@ -28,52 +28,31 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two trainings on the same images.
-
-    Attributes:
-        seeds: of the first and of the second.
-        accuracies: 0-1.
-        first_alone: images that the first classifies correctly and the second wrongly.
-        second_alone: the reverse.
-        p: how often one as far from even halves would come, or farther, were the two alike.
-    """
+    """Two trainings on the same images."""
 
     seeds: tuple[int, int]
-    accuracies: tuple[float, float]
-    first_alone: int
+    accuracies: tuple[float, float]  # 0-1
+    first_alone: int  # images that the first classifies correctly and the second wrongly
     second_alone: int
-    p: float
+    p: float  # how often chance would share them as unevenly, or more, were the two alike
 
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """The accuracies of two groups, seed by seed.
+    """The accuracies of two groups, seed by seed."""
 
-    Attributes:
-        difference: mean of first minus second, a share.
-        deviation: standard deviation of the differences.
-        p: of the paired t-test, two-sided; None where all differences are the same number, of
-            whose spread nothing is known.
-    """
-
-    difference: float
-    deviation: float
-    p: float | None
+    difference: float  # mean of first minus second, 0-1
+    deviation: float  # standard deviation of the differences
+    p: float | None  # of the paired t-test, two-sided; None where all differences are the same
 
 
 @dataclass(frozen=True)
 class PairedTests:
-    """What tells two groups apart.
+    """What tells two groups apart."""
 
-    Attributes:
-        by_seed: one test a pair.
-        over_seeds: of several pairs.
-        unpaired: seeds of which only one group has a training.
-    """
-
-    by_seed: list[McNemar]
-    over_seeds: OverSeeds | None
-    unpaired: list[int]
+    by_seed: list[McNemar]  # one a pair
+    over_seeds: OverSeeds | None  # of several pairs
+    unpaired: list[int]  # seeds of which only one group has a training
 
 
 def paired_tests(first: Group, second: Group) -> PairedTests | str:
@@ -132,15 +111,10 @@ def _pairs(first: Group, second: Group) -> list[tuple[Report, Report]]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups of runs, and what tells two of them apart.
-
-    Attributes:
-        groups: one or more.
-        tests: of two groups; else, or where there are none, why.
-    """
+    """Groups of runs, and what tells two of them apart."""
 
     groups: list[Group]
-    tests: PairedTests | str
+    tests: PairedTests | str  # of two groups; else, or where there are none, why
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as what JSON has; shares as 0-1."""

@@ -17,19 +17,12 @@ from circlemnist.runs.run import Run
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images to compare with.
+    """Images to compare with."""
 
-    Attributes:
-        embeddings: (G, D) float32, unit rows if they are compared by cosine.
-        labels: (G,) int64.
-        subspaces: (C, K, F) float16, those of the classes in `class_subspaces`.
-        images: (G, 28, 28) uint8; None where they were not read.
-    """
-
-    embeddings: NDArray[Any]
-    labels: NDArray[Any]
-    subspaces: NDArray[Any]
-    images: NDArray[Any] | None = None
+    embeddings: NDArray[Any]  # (G, D) float32, unit rows if they are compared by cosine
+    labels: NDArray[Any]  # (G,) int64
+    subspaces: NDArray[Any]  # (C, K, F) float16, of `class_subspaces`
+    images: NDArray[Any] | None = None  # (G, 28, 28) uint8; None where they were not read
 
     def check(self) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""

@@ -23,21 +23,14 @@ AT_ONCE = 3  # settings that a name is made of, if so few tell all groups apart
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ by their seed alone.
+    """Runs that differ by their seed alone."""
 
-    Attributes:
-        name: what tells it apart from the other groups, in words.
-        settings: those of which the groups have several values; None for one that its loss lacks.
-        runs: the reports of one or more, in the order of their seeds.
-    """
-
-    name: str
-    settings: dict[str, Value | None]
-    runs: list[Report]
+    name: str  # what tells it apart from the other groups, in words
+    settings: dict[str, Value | None]  # that differ between groups; None where its loss has none
+    runs: list[Report]  # one or more, in the order of their seeds
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds, ascending."""
         return [report.config.seed for report in self.runs]
 
     def values(self, metric: str) -> NDArray[Any]:
@@ -45,7 +38,6 @@ class Group:
         return np.array([report.metrics.get(metric, np.nan) for report in self.runs])
 
     def mean(self, metric: str) -> float:
-        """Return the mean over the seeds."""
         return float(self.values(metric).mean())
 
     def deviation(self, metric: str) -> float | None:
@@ -103,17 +95,11 @@ def _name(settings: dict[str, Value | None]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a sweep, once it is evaluated.
+    """One training of a sweep, once it is evaluated."""
 
-    Attributes:
-        varied: its value of each setting that was varied, by the names of `Config`'s fields.
-        seed: its seed, of as many as each combination was trained with.
-        metrics: as eval.json has them: shares as 0-1.
-    """
-
-    varied: dict[str, Value]
+    varied: dict[str, Value]  # the settings that were varied, by the names of `Config`'s fields
     seed: int
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # as in eval.json, shares as 0-1
 
 
 def write_cells(path: Path, cells: Sequence[Cell]) -> None:
@@ -136,15 +122,10 @@ def write_cells(path: Path, cells: Sequence[Cell]) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One metric of the cells of one combination of settings.
+    """One metric of the cells of one combination of settings."""
 
-    Attributes:
-        varied: its settings, those that take several values.
-        values: (S,) float, of its seeds, as they are written: shares in per cent.
-    """
-
-    varied: dict[str, Value]
-    values: NDArray[Any]
+    varied: dict[str, Value]  # those that take several values
+    values: NDArray[Any]  # (S,) float, a seed each, as they are written: shares in per cent
 
     @property
     def mean(self) -> float:

@@ -7,19 +7,12 @@ FAR = 0.01  # false-accept rate of a threshold where no other is asked for
 
 @dataclass(frozen=True)
 class Metric:
-    """What there is to know of a metric.
+    """What there is to know of a metric."""
 
-    Attributes:
-        title: its name in pictures and messages.
-        explanation: what it says, where its title does not.
-        low: the lower the better, as of errors.
-        share: a share 0-1, written in per cent; else a cosine.
-    """
-
-    title: str
-    explanation: str = ""
-    low: bool = False
-    share: bool = True
+    title: str  # its name in pictures and messages
+    explanation: str = ""  # what it says, where its title does not
+    low: bool = False  # the lower the better, as of errors
+    share: bool = True  # 0-1, written in per cent; else a cosine
 
     @property
     def meaning(self) -> str:

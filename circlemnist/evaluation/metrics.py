@@ -29,19 +29,12 @@ Similarities = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Similarity:
-    """A measure that is higher the more alike two embeddings are.
+    """A number that is higher the more alike two embeddings are."""
 
-    Attributes:
-        name: in words.
-        between: embeddings (A, D) and (B, D), float of one dtype, to (A, B).
-        sign: what it is times to be what its name says: a distance is less the more alike.
-        range: the least and the most that it can be.
-    """
-
-    name: str
-    between: Callable[[Tensor, Tensor], Tensor]
-    sign: int
-    range: tuple[float, float]
+    name: str  # in words
+    between: Callable[[Tensor, Tensor], Tensor]  # (A, D) and (B, D), of one dtype, to (A, B)
+    sign: int  # it is times this what its name says: a distance is less the more alike
+    range: tuple[float, float]  # the least and the most that it can be
 
 
 def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -68,22 +61,13 @@ class PairSimilarities(NamedTuple):
 
 @dataclass(frozen=True)
 class RocCurve:
-    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1.
+    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1."""
 
-    Attributes:
-        false_accepts: (R,) float64, of the different-class pairs, ascending to 1 on a log scale.
-        true_accepts: (R,) float64, of the same-class pairs: the most at each of these.
-        area: under the curve; a tie between the two kinds of pairs counts as half.
-        equal_error: as many pairs are falsely accepted as rejected, where the piecewise linear
-            curve crosses.
-        threshold: of similarity, the last one before that crossing.
-    """
-
-    false_accepts: NDArray[np.float64]
-    true_accepts: NDArray[np.float64]
-    area: float
-    equal_error: float
-    threshold: float
+    false_accepts: NDArray[np.float64]  # (R,) of the different-class pairs, ascending to 1 by log
+    true_accepts: NDArray[np.float64]  # (R,) of the same-class pairs: the most at each of these
+    area: float  # under the curve; a tie between the two kinds of pairs counts as half
+    equal_error: float  # where the piecewise linear curve has as many of either error
+    threshold: float  # of similarity, the last one before that
 
 
 def nearest(

@@ -92,23 +92,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictedPicture:
-    """A picture, what the network gets of it, and what it is taken for.
+    """A picture, what the network gets of it, and what it is taken for."""
 
-    Attributes:
-        name: its file.
-        picture: as it was given, upright, RGB; large ones made smaller.
-        pixels: (28, 28) uint8.
-        indices, labels: (K,) int64, the nearest images of the gallery.
-        similarities: (K,) float32.
-        prediction: what it is taken for.
-    """
-
-    name: str
-    picture: Image.Image
-    pixels: NDArray[np.uint8]
-    indices: Tensor
-    labels: Tensor
-    similarities: Tensor
+    name: str  # its file
+    picture: Image.Image  # as it was given, upright, RGB; large ones made smaller
+    pixels: NDArray[np.uint8]  # (28, 28)
+    indices: Tensor  # (K,) int64, of the nearest images of the gallery
+    labels: Tensor  # (K,) int64
+    similarities: Tensor  # (K,) float32
     prediction: Prediction
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -24,38 +24,23 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold of typicality: an image that is more typical of some class is known.
+    """A threshold of typicality: an image that is more typical of some class is known."""
 
-    Attributes:
-        far: the false-accept rate that was allowed, 0-1, of images whose class the gallery lacks.
-        threshold: of the typicality, 0-1.
-        false_accepts: the share of those images that it takes for known, `far` or less.
-        false_rejects: the share of images of the gallery's classes that it takes for unknown.
-    """
-
-    far: float
-    threshold: float
-    false_accepts: float
-    false_rejects: float
+    far: float  # false-accept rate that was allowed, 0-1, of images whose class the gallery lacks
+    threshold: float  # of the typicality, 0-1
+    false_accepts: float  # the share of these images that it takes for known, `far` or less
+    false_rejects: float  # the share of the gallery's classes that it takes for unknown
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """What is kept of each image of the test split, in its order, as `embeddings.npz`.
+    """What is kept of each image of the test split, in its order, as `embeddings.npz`."""
 
-    Attributes:
-        embeddings: (N, D) float32, unit rows if they are compared by cosine.
-        labels: (N,) int64.
-        neighbors: (N, K) int32, indices of the nearest training images, nearest first.
-        neighbor_labels: (N, K) int64, their labels; the first is the 1-NN prediction.
-        neighbor_similarities: (N, K) float32, how alike they are, descending.
-    """
-
-    embeddings: Array
-    labels: Array
-    neighbors: Array
-    neighbor_labels: Array
-    neighbor_similarities: Array
+    embeddings: Array  # (N, D) float32, unit rows if they are compared by cosine
+    labels: Array  # (N,) int64
+    neighbors: Array  # (N, K) int32, indices of the nearest training images, nearest first
+    neighbor_labels: Array  # (N, K) int64; the first is the 1-NN prediction
+    neighbor_similarities: Array  # (N, K) float32, descending
 
     def check(self) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
@@ -84,33 +69,20 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run's embedder makes of the test split, as in `eval.json` and `embeddings.npz`.
-
-    Attributes:
-        run: the run.
-        config: its settings.
-        dataset: name of the data set.
-        measured: which of its images: "test", or "held-out training".
-        similarity: how embeddings are compared, a key of `SIMILARITIES`.
-        unseen: the classes that were left out of training, ascending.
-        checkpoint: SHA-256 of the checkpoint that was evaluated, hexadecimal.
-        metrics: name → value; shares as 0-1, `mean_sp` and `mean_sn` as cosines.
-        per_image: image by image; None where it was not read.
-        gallery: how many training images these were compared with; None where that is not known.
-        known: thresholds of "its class is in the gallery", by false-accept rate.
-    """
+    """What a run's embedder makes of the test split, as in `eval.json` and `embeddings.npz`."""
 
     run: Run
     config: Config
     dataset: str
-    measured: str
-    similarity: str
-    unseen: tuple[int, ...]
-    checkpoint: str | None
-    metrics: dict[str, float]
-    per_image: Arrays | None = None
-    gallery: int | None = field(default=None, kw_only=True)
-    known: tuple[OperatingPoint, ...] = field(default=(), kw_only=True)
+    measured: str  # which of its images: "test", or "held-out training"
+    similarity: str  # how embeddings are compared, a key of `SIMILARITIES`
+    unseen: tuple[int, ...]  # classes that were left out of training, ascending
+    checkpoint: str | None  # SHA-256 of the one that was evaluated, hexadecimal
+    metrics: dict[str, float]  # shares as 0-1, `mean_sp` and `mean_sn` as cosines
+    per_image: Arrays | None = None  # None where it was not read
+    _: KW_ONLY
+    gallery: int | None = None  # how many training images were compared with, where it is known
+    known: tuple[OperatingPoint, ...] = ()  # thresholds of "its class is in the gallery"
 
     @property
     def arrays(self) -> Arrays:

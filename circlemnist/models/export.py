@@ -35,15 +35,10 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Exported:
-    """The content of a file, checked against torch.
-
-    Attributes:
-        content: its bytes.
-        difference: the largest of any number of an embedding, as `largest_difference` counts it.
-    """
+    """The content of a file, checked against torch."""
 
     content: bytes
-    difference: float
+    difference: float  # as `largest_difference` counts it
 
 
 class WholeEmbedder(nn.Module):

@@ -46,19 +46,12 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
 
 @dataclass(frozen=True)
 class Snapshots:
-    """Embeddings of a fixed sample of test images, taken while a run trained.
+    """Embeddings of a fixed sample of test images, taken while a run trained."""
 
-    Attributes:
-        steps: (T,) int64, steps trained before each, ascending from 0.
-        indices: (S,) int64, of the images in the test split.
-        labels: (S,) int64.
-        embeddings: (T, S, D) float16, unit rows if they are on the sphere.
-    """
-
-    steps: NDArray[Any]
-    indices: NDArray[Any]
-    labels: NDArray[Any]
-    embeddings: NDArray[Any]
+    steps: NDArray[Any]  # (T,) int64, steps trained before each, ascending from 0
+    indices: NDArray[Any]  # (S,) int64, of the images in the test split
+    labels: NDArray[Any]  # (S,) int64
+    embeddings: NDArray[Any]  # (T, S, D) float16, unit rows if they are on the sphere
 
 
 def load_snapshots(path: Path) -> Snapshots:

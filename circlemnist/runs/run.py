@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import SettingError, UserError
@@ -11,37 +11,25 @@ from circlemnist.runs.history import Epoch, read_history
 SWEEP_FILE = "sweep.toml"  # what makes a folder a sweep
 
 
-class HasFolder(Protocol):
-    """A run or a sweep, which have a folder."""
-
-    @property
-    def folder(self) -> Path: ...
-
-
 class FileIn:
-    """The path of a file in the folder of a run or a sweep."""
+    """The path of a file in the `folder` of a run or a sweep."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, owner: HasFolder, _type: type) -> Path:
-        return owner.folder / self.name
+    def __get__(self, owner: Any, _type: type) -> Path:
+        path: Path = owner.folder / self.name
+        return path
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run and the files in it.
-
-    Attributes:
-        folder: its path; `name` is the last part of it.
-        plots: the path of the folder of its pictures, whether it is there or not.
-    """
+    """The folder of one run, and the paths of what is in it, whether it is there or not."""
 
     folder: Path
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
         return self.folder.name
 
     config_file = FileIn("config.toml")
