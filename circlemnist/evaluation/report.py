@@ -24,12 +24,19 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold of typicality: an image that is more typical of some class is known."""
+    """A threshold of typicality: an image that is more typical of some class is known.
 
-    far: float  # false-accept rate that was allowed, 0-1, of images whose class the gallery lacks
-    threshold: float  # of the typicality, 0-1
-    false_accepts: float  # the share of these images that it takes for known, `far` or less
-    false_rejects: float  # the share of the gallery's classes that it takes for unknown
+    Attributes:
+        far: the false-accept rate that was allowed, 0-1, of images whose class the gallery lacks.
+        threshold: of the typicality, 0-1.
+        false_accepts: the share of those images that it takes for known, `far` or less.
+        false_rejects: the share of images of the gallery's classes that it takes for unknown.
+    """
+
+    far: float
+    threshold: float
+    false_accepts: float
+    false_rejects: float
 
 
 @dataclass(frozen=True)
