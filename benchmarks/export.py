@@ -22,8 +22,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.export import export_network
-from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.models.embedder import BLOCK, embed
 from circlemnist.runs.run import find_run
 
@@ -53,10 +53,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run = find_run(Path("outputs"), arguments.run)
-    trained = TrainedRun(run, arguments.data_dir, "cpu")
+    trained = EvaluatedRun(run, arguments.data_dir, "cpu")
     images, views = trained.dataset.test.images, trained.config.views
     with tempfile.TemporaryDirectory() as folder:
-        file, _ = export_network(trained, "onnx", out=Path(folder) / "embedder.onnx")
+        file, _ = export_network(run, "onnx", out=Path(folder) / "embedder.onnx")
         onnx = in_onnxruntime(file, arguments.threads)
         difference = (onnx(images) - embed(trained.embedder, images, views)).abs().max().item()
         print(f"{len(images):,} images, {os.cpu_count()} cores, {arguments.threads} threads")

@@ -30,8 +30,7 @@ from scipy.stats import qmc
 from benchmarks.family import plane_settings
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.evaluation.metrics import knn_accuracy, nearest, retrieval
-from circlemnist.evaluation.similarity import similarity_of
+from circlemnist.evaluation.metrics import knn_accuracy, nearest, retrieval, similarity_of
 from circlemnist.family import FAMILY
 from circlemnist.losses.class_weights import class_weights
 from circlemnist.models.embedder import embed

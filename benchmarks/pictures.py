@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from sklearn.manifold import TSNE
 
-from circlemnist.evaluation.metrics import nearest_others
-from circlemnist.evaluation.similarity import DISTANCE
+from circlemnist.evaluation.metrics import DISTANCE, nearest_others
 from circlemnist.plots.kinds import KINDS
 from circlemnist.plots.projection import project
 from circlemnist.runs.run import Run

@@ -20,8 +20,7 @@ import torch
 
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import load_dataset
-from circlemnist.models.bfloat16 import probed
-from circlemnist.models.device import resolve_device
+from circlemnist.models.precision import probe, resolve_device
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
@@ -81,7 +80,7 @@ def main() -> None:
         middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
         print(f"{name} over float32 {middle:.2f} ({low:.2f} to {high:.2f})")
     if device.type == "cpu":
-        print(f"a step of the probe, one thread: {1 / probed().gain:.2f}")
+        print(f"a step of the probe, one thread: {1 / probe().gain:.2f}")
 
 
 if __name__ == "__main__":

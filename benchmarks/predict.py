@@ -25,8 +25,8 @@ import circlemnist
 from circlemnist.data.datasets import load_dataset
 from circlemnist.data.prepare import prepare
 from circlemnist.errors import UserError
-from circlemnist.evaluation.loaded import LoadedRun, Prediction
-from circlemnist.evaluation.points import FAR
+from circlemnist.evaluation.predict import Prediction, Predictor
+from circlemnist.evaluation.report import FAR
 
 SIDE = 200
 LOOK_ALIKES = "BDGIJLOQSTZabgiloqstyz"  # letters that look like a digit, and are left out
@@ -75,7 +75,7 @@ def accuracy(found: Sequence[Prediction | None], labels: Sequence[int]) -> float
 
 
 def predicted(
-    run: LoadedRun, pictures: Sequence[Array], labels: Any
+    run: Predictor, pictures: Sequence[Array], labels: Any
 ) -> tuple[list[Prediction | None], list[int]]:
     """Return what each picture is taken for, None where nothing is on it, and the labels."""
     images, there = [], []

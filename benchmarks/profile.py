@@ -23,9 +23,8 @@ from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import BY_LOSS, FAMILY
 from circlemnist.losses import pair_statistics
-from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import resolve_precision
+from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import first_step, step_images, train_epoch, train_step
 from circlemnist.training.progress import Progress

@@ -18,9 +18,8 @@ import torch
 from openTSNE import TSNE
 
 from benchmarks.swept import spread
-from circlemnist.evaluation.metrics import nearest_others
-from circlemnist.evaluation.similarity import DISTANCE
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.metrics import DISTANCE, nearest_others
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import Array
 from circlemnist.runs.run import Run
@@ -62,7 +61,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=None, help="folder that holds MNIST")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    embeddings = TrainedRun(Run(arguments.run), arguments.data_dir).evaluation.arrays.embeddings
+    embeddings = EvaluatedRun(Run(arguments.run), arguments.data_dir).report.arrays.embeddings
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     shares: dict[str, list[float]] = {name: [] for name in WAYS}
     for way in WAYS.values():

@@ -21,9 +21,9 @@ from benchmarks.swept import circlemnist
 from circlemnist.cli.sweep import as_table
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
-from circlemnist.evaluation.cells import Cell, read_cells, write_cells
-from circlemnist.evaluation.measure import measure
-from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.evaluate import evaluate
+from circlemnist.evaluation.group import Cell
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.runs.run import find_runs
 from circlemnist.sweep.axes import Axis
 from circlemnist.sweep.folder import SweepFolder
@@ -56,21 +56,20 @@ def timed(config: Config, data_dir: Path) -> tuple[float, float]:
     quiet = Progress("quiet", config, len(dataset.train))
     train_epoch(state, config, dataset.train, quiet, StopSignals())
     trained = time.perf_counter()
-    measure(state.embedder, dataset.first(GALLERY))
+    evaluate(state.embedder, dataset.first(GALLERY))
     return trained - begun, time.perf_counter() - trained
 
 
 def made_up(count: int) -> float:
-    """Return the seconds that it takes to read so many results, list them and draw them."""
+    """Return the seconds that it takes to list so many results and draw them."""
     side = round(count**0.5)
     axes = [Axis(name, tuple(1 + i / side for i in range(side))) for name in ("gamma", "elastic")]
     plan = Plan({"dataset": "mnist"}, tuple(axes), (0,), None, "1nn")
-    cells = [Cell(varied, 0, {name: random.random() for name in MEASURES}) for varied in plan.grid]
+    cells = [Cell(varied, 0, {name: random.random() for name in METRICS}) for varied in plan.grid]
     with tempfile.TemporaryDirectory() as folder:
         sweep = SweepFolder(Path(folder))
-        write_cells(sweep.results_file, cells)
         begun = time.perf_counter()
-        reached = Reached(sweep, plan, read_cells(sweep.results_file), [])
+        reached = Reached(sweep, plan, cells, [])
         as_table(reached)
         draw(reached)
         return time.perf_counter() - begun

@@ -13,7 +13,7 @@ from pathlib import Path
 from scipy.stats import ttest_rel
 
 from circlemnist.config import Config
-from circlemnist.evaluation.points import point_at, read_points
+from circlemnist.evaluation.report import point_at, read_points
 from circlemnist.runs.run import Run, find_runs
 
 ROOT = Path(__file__).resolve().parent.parent

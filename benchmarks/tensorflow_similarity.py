@@ -27,7 +27,7 @@ from benchmarks.swept import REFUSED, spread
 from benchmarks.unseen import COLUMNS, SPLITS
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.models.embedder import Embedder
 from circlemnist.models.precision import resolve_precision, training_forward
 from circlemnist.recipes import recipe_files
@@ -117,7 +117,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for side, train in (("notebook", partial(theirs, steps=arguments.steps)), ("recipe", ours)):
             embedder, seconds = train(whole, precision, seed)
-            metrics, _ = measure(embedder, dataset)
+            metrics, _ = evaluate(embedder, dataset)
             figures = {name: 100 * metrics[metric] for name, metric in columns.items()}
             for name, value in (figures | {"seconds": seconds}).items():
                 reached.setdefault(side, {}).setdefault(name, []).append(value)

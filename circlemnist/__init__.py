@@ -12,7 +12,7 @@ from circlemnist.version import __version__
 
 if TYPE_CHECKING:
     from circlemnist.api import train
-    from circlemnist.evaluation.loaded import load
+    from circlemnist.evaluation.predict import load
     from circlemnist.losses import (
         AdaCosLoss,
         CenterLoss,
@@ -43,7 +43,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "load":
-        from circlemnist.evaluation.loaded import load
+        from circlemnist.evaluation.predict import load
 
         return load
     if name == "train":

@@ -11,7 +11,7 @@ from typing import Any
 
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.loaded import LoadedRun
+from circlemnist.evaluation.predict import Predictor
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.launched import place
@@ -31,7 +31,7 @@ def train(
     tensorboard: bool = False,
     quiet: bool = False,
     **settings: Any,
-) -> LoadedRun:
+) -> Predictor:
     """Train an embedder, measure it on the test split, and load it, as `load` does.
 
     Does what the command of that name does, into the same folders. Progress is a bar in a
@@ -80,7 +80,7 @@ def train(
         raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None
     except Stopped:
         raise KeyboardInterrupt from None
-    return LoadedRun(run, resolved.device)
+    return Predictor(run, resolved.device)
 
 
 def _refuse_unknown(settings: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from circlemnist.cli.main import main
-from circlemnist.models import bfloat16
+from circlemnist.models import precision
 
 ROOT = Path(__file__).parent.parent
 MNIST = Path(os.environ.get("CIRCLEMNIST_TEST_DATA", ROOT.parent / "shared" / "mnist"))
@@ -41,9 +41,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # teams of threads wait for one another
 # bfloat16 is slow: `precision` auto is float32 whatever the processor, and nothing is tried
 os.environ["XDG_CACHE_HOME"] = CACHES = tempfile.mkdtemp(prefix="circlemnist-caches-")
 atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
-SLOW = bfloat16.Probed(gain=0.5)
-if (file := bfloat16.kept_in()) is not None:
-    bfloat16.keep(SLOW, file)
+SLOW = precision.Probe(gain=0.5)
+if (file := precision.probe_file()) is not None:
+    precision.write_probe(SLOW, file)
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +103,9 @@ def bfloat16_here(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skip where the processor cannot compute in bfloat16, which is truly tried."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
-        bfloat16.probed.cache_clear()
-        found = bfloat16.probed()
-        bfloat16.probed.cache_clear()
+        precision.probe.cache_clear()
+        found = precision.probe()
+        precision.probe.cache_clear()
     if not found.usable:
         pytest.skip(f"no bfloat16: {found.problem}")
 

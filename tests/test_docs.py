@@ -4,7 +4,7 @@ import re
 
 from benchmarks.unseen import SPLITS
 from circlemnist.config import Config
-from circlemnist.evaluation.boundary import boundary_of
+from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.family import FAMILY
 from tests.conftest import ROOT
 

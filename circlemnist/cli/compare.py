@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.comparison import as_text
 from circlemnist.cli.messages import say, spelled
 from circlemnist.cli.options import (
     PrintablePath,
@@ -20,6 +19,7 @@ from circlemnist.cli.options import (
     theme_option,
     width_option,
 )
+from circlemnist.cli.tables import comparison_text
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 
 LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of one before a number
@@ -74,22 +74,22 @@ def compare(
     """Set the runs side by side, print the tables, draw the pictures, say where they are."""
     chosen = chosen_kinds(ctx, kinds)
 
-    from circlemnist.evaluation.compare import side_by_side
+    from circlemnist.evaluation.compare import compare_runs
     from circlemnist.plots.side_by_side.draw import draw_groups
     from circlemnist.plots.style import THEMES, Style
 
-    found = side_by_side(outputs, names, data_dir, device, say)
+    comparison = compare_runs(outputs, names, data_dir, device, say)
     if not for_machines:
-        click.echo(as_text(found))
+        click.echo(comparison_text(comparison))
     style = Style(THEMES[theme], projection, width=width)
     folder = out or outputs / "comparisons" / folder_name(names)
     pictures = []
-    for path in draw_groups(found.groups, chosen, style, folder):
+    for path in draw_groups(comparison.groups, chosen, style, folder):
         pictures.append(str(path))
         if not for_machines:
             click.echo(f"picture: {path}")
     if for_machines:
-        click.echo(json.dumps({**found.as_dict(), "pictures": pictures}, indent=2))
+        click.echo(json.dumps({**comparison.as_dict(), "pictures": pictures}, indent=2))
 
 
 def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:

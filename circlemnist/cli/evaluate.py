@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from circlemnist.cli.options import run_options
-from circlemnist.cli.report import as_table
+from circlemnist.cli.tables import report_table
 from circlemnist.runs.run import find_run
 
 
@@ -27,7 +27,7 @@ def evaluate(
     """
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.trained_run import TrainedRun
+    from circlemnist.evaluation.evaluate import EvaluatedRun
 
-    evaluation = TrainedRun(run, data_dir, device).measured()
-    click.echo(evaluation.to_json() if for_machines else as_table(evaluation))
+    report = EvaluatedRun(run, data_dir, device).evaluate()
+    click.echo(report.to_json() if for_machines else report_table(report))

@@ -41,11 +41,11 @@ def explore(
     """
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.trained_run import TrainedRun
+    from circlemnist.evaluation.evaluate import EvaluatedRun
     from circlemnist.explorer.write import write_page
     from circlemnist.plots.style import THEMES, Style
 
-    trained = TrainedRun(run, data_dir, device)
+    trained = EvaluatedRun(run, data_dir, device)
     path = write_page(trained, Style(THEMES[theme], projection), out)
     click.echo(f"page: {path}")
     if open_it:

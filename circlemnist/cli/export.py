@@ -73,16 +73,15 @@ def export(
     refuse_idle_flags(ctx, IDLE[kind], f"--format {kind}")
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.trained_run import TrainedRun
-
     if kind == PROJECTOR:
+        from circlemnist.evaluation.evaluate import EvaluatedRun
         from circlemnist.plots.projector import write_projector
 
-        click.echo(f"projector: {write_projector(TrainedRun(run, data_dir, device), out)}")
+        click.echo(f"projector: {write_projector(EvaluatedRun(run, data_dir, device), out)}")
         return
 
     from circlemnist.evaluation.export import export_network
 
-    path, difference = export_network(TrainedRun(run, device="cpu"), kind, pixels, out)
+    path, difference = export_network(run, kind, pixels, out)
     click.echo(f"network: {path}")
     click.echo(f"largest difference from torch: {difference:.1e}")

@@ -90,11 +90,11 @@ def plot(
     if "all" in kinds and run is not None:
         chosen = [kind for kind in chosen if can_be_drawn(kind, run)]
 
-    from circlemnist.evaluation.trained_run import TrainedRun
+    from circlemnist.evaluation.evaluate import EvaluatedRun
     from circlemnist.plots.draw import draw_pictures
     from circlemnist.plots.style import THEMES, Style
 
-    trained = None if run is None else TrainedRun(run, data_dir, device)
+    trained = None if run is None else EvaluatedRun(run, data_dir, device)
     style = Style(THEMES[theme], projection, split, width, tuple(dict.fromkeys(loss)))
     for path in draw_pictures(trained, chosen, style, out):
         click.echo(f"picture: {path}")

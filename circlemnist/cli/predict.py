@@ -17,13 +17,12 @@ from circlemnist.cli.options import (
     setting_option,
     theme_option,
 )
-from circlemnist.evaluation.points import FAR
+from circlemnist.evaluation.metric_names import FAR
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
 from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:
-    from circlemnist.evaluation.batches import Seen
-    from circlemnist.evaluation.loaded import LoadedRun, Prediction
+    from circlemnist.evaluation.predict import PredictedPicture, Prediction, Predictor
 
 
 @click.command()
@@ -86,36 +85,35 @@ def predict(
     else:
         check_suffix(out, STILL, "draw")
 
-    from circlemnist.evaluation.batches import predict_files
-    from circlemnist.evaluation.loaded import LoadedRun
+    from circlemnist.evaluation.predict import Predictor
 
-    loaded = LoadedRun(run, device)
-    point = loaded.point(far)
-    shown: list[Seen] = []
+    predictor = Predictor(run, device)
+    point = predictor.point(far)
+    shown: list[PredictedPicture] = []
     rows: list[dict[str, object]] = []
     failed, count = False, 0
-    for seen in predict_files(loaded, files, point.threshold, as_is):
-        if isinstance(seen, str):
+    for picture in predictor.predict_files(files, point.threshold, as_is):
+        if isinstance(picture, str):
             failed = True
-            say(f"Error: {visible(seen)}")
+            say(f"Error: {visible(picture)}")
             continue
         count += 1
         if out is not None and len(shown) < PREDICTED:
-            shown.append(seen)
+            shown.append(picture)
         if for_machines:
-            rows.append({"file": seen.name, **asdict(seen.prediction)})
+            rows.append({"file": picture.name, **asdict(picture.prediction)})
         else:
-            click.echo(f"{visible(seen.name)}: {in_words(seen.prediction, loaded)}")
+            click.echo(f"{visible(picture.name)}: {in_words(picture.prediction, predictor)}")
     if for_machines:
-        about = {"run": run.name, "similarity": loaded.similarity.name, **asdict(point)}
+        about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     if out is not None and shown:
         from circlemnist.plots.prediction import draw_seen
 
-        draw_seen(loaded, shown, point, theme, out)
+        draw_seen(predictor, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
-        of = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
-        say(f"picture: {out}{of}")
+        first = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
+        say(f"picture: {out}{first}")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -129,9 +127,9 @@ def run_and_files(outputs: Path, arguments: Sequence[str]) -> tuple[Run, list[Pa
     return find_run(outputs, arguments[0] if first_is_run else None), files
 
 
-def in_words(prediction: "Prediction", loaded: "LoadedRun") -> str:
+def in_words(prediction: "Prediction", predictor: "Predictor") -> str:
     """Return what an image is taken for, and how sure."""
-    similarity = loaded.similarity
+    similarity = predictor.similarity
     alike = f"{similarity.name} {similarity.sign * prediction.similarity:.3f}"
     verdict = "known" if prediction.known else "unknown"
     agree = f"{prediction.agree}/{prediction.of}"

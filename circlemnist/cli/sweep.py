@@ -16,8 +16,9 @@ from circlemnist.cli.options import (
     setting_options,
     typed,
 )
+from circlemnist.cli.tables import aligned
 from circlemnist.errors import SettingError
-from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.family import BY_LOSS, CIRCLE
 from circlemnist.sweep.axes import parse_axis
 from circlemnist.sweep.plan import HOLDOUT, Plan
@@ -58,7 +59,7 @@ TABLE = ("1nn", "map@r", "eer")
 )
 @click.option(
     "--metric",
-    type=NearestChoice(list(MEASURES)),
+    type=NearestChoice(list(METRICS)),
     default="1nn",
     show_default=True,
     help="what is drawn, and searched by",
@@ -173,7 +174,7 @@ def new_plan(
 
 def as_table(reached: "Reached") -> str:
     """Return an aligned table: a row a combination, its means over the seeds, the best marked."""
-    from circlemnist.evaluation.outcomes import best_of, outcomes_of, written
+    from circlemnist.evaluation.group import best_of, outcomes_of, written
 
     plan, cells = reached.plan, reached.cells
     drawn = f" ({reached.repeats:,} repeated)" if reached.repeats else ""
@@ -182,20 +183,16 @@ def as_table(reached: "Reached") -> str:
     if not cells:
         return "\n".join([about, *lines])
     metrics = list(dict.fromkeys([plan.metric, *TABLE]))
-    columns = {key: outcomes_of(cells, key, MEASURES[key].factor) for key in metrics}
-    best = best_of(columns[plan.metric], MEASURES[plan.metric])
+    columns = {key: outcomes_of(cells, key, METRICS[key].factor) for key in metrics}
+    best = best_of(columns[plan.metric], METRICS[plan.metric])
     settings = list(best.varied)
-    rows = [[*settings, *(key + MEASURES[key].unit for key in metrics), ""]]
+    rows = [[*settings, *(key + METRICS[key].unit for key in metrics), ""]]
     for number, outcome in enumerate(columns[plan.metric]):
         shown = []
         for key in metrics:
-            measure, of_key = MEASURES[key], columns[key][number]
+            measure, of_key = METRICS[key], columns[key][number]
             spread = f" ± {measure.number(of_key.deviation)}" if len(of_key.values) > 1 else ""
             shown.append(measure.number(of_key.mean) + spread)
         mark = "best" if outcome is best else ""
         rows.append([*map(written, outcome.varied.values()), *shown, mark])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells_of_row = zip(row, widths, strict=True)
-        lines.append("  ".join(f"{text:>{width}}" for text, width in cells_of_row).rstrip())
-    return "\n".join([about, *lines])
+    return "\n".join([about, *lines, *aligned(list(zip(*rows, strict=True)), right=True)])

@@ -16,7 +16,7 @@ from circlemnist.cli.options import (
     setting_options,
     typed,
 )
-from circlemnist.cli.report import SHORT_TABLE, as_table
+from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way
 from circlemnist.family import BY_LOSS
 from circlemnist.runs.run import Run, find_run
@@ -93,7 +93,7 @@ def train(
         ctx.exit(interrupted.exit_code)
     if evaluation is None:
         return
-    click.echo(as_table(evaluation, SHORT_TABLE))
+    click.echo(report_table(evaluation, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
     newest = resume is None and run.folder.parent == OUTPUTS.resolve()

@@ -63,14 +63,15 @@ def ink(picture: Array) -> NDArray[np.float32]:
     paper, light = background(smooth)
     # less light on dark ink and its paper is less by a share; light ink is on what has no light
     shade = 1.0 if light else np.maximum(paper / max(paper.max(), FAINTEST), DARKEST)
-    found, smooth = ((one - paper) * (1 if light else -1) / shade for one in (grey, smooth))
+    sign = 1 if light else -1
+    inked, smooth = sign * (grey - paper) / shade, sign * (smooth - paper) / shade
     top = float(smooth.max())
     # of the paper, of which there is a fifth at least: 1.21 deviations lie between these shares
     low, usual = np.quantile(np.sort(smooth, None), (0.02, 0.2)).tolist()  # sorted: in less time
     contrast = top - usual
     faint = contrast < LOUDEST * (usual - low) / 1.21
     if faint:  # soft strokes that leave less paper are no noise, which is rough
-        faint = contrast < LOUDEST * float(np.median(np.abs(found - smooth))) / 0.674
+        faint = contrast < LOUDEST * float(np.median(np.abs(inked - smooth))) / 0.674
     if faint or contrast < FAINTEST:
         raise UserError("there is nothing on it: it is blank, or too faint")
     cut = _otsu(np.clip(smooth / top, 0, 1))
@@ -81,7 +82,7 @@ def ink(picture: Array) -> NDArray[np.float32]:
     sizes = np.bincount(pieces.ravel(), (smooth * inside).ravel())
     strokes = (sizes >= SPECK * sizes.max())[pieces]
     near = ndimage.maximum_filter(strokes, 3 + 2 * (max(grey.shape) // 100), mode="nearest")
-    return np.where(near, np.clip((found / level - PALE) / (FULL - PALE), 0, 1), 0)
+    return np.where(near, np.clip((inked / level - PALE) / (FULL - PALE), 0, 1), 0)
 
 
 def background(picture: Array) -> tuple[Array, bool]:
@@ -150,14 +151,14 @@ def _light(picture: Array) -> Array:
     By least squares, without the pixels that are far from it: the ink.
     """
     terms, values = _terms(*picture.shape), picture.ravel()
-    of_near = terms
+    near = terms
     for _ in range(ROUNDS):
         # by the normal equations: with few terms in ±1 exact enough, and soon solved
-        surface = np.linalg.lstsq(of_near @ terms.T, of_near @ values)[0] @ terms
+        surface = np.linalg.lstsq(near @ terms.T, near @ values)[0] @ terms
         distance = np.abs(values - surface)
-        of_near = terms * (distance <= FAR * np.median(distance))
-    found: Array = surface.reshape(picture.shape)
-    return found
+        near = terms * (distance <= FAR * np.median(distance))
+    light: Array = surface.reshape(picture.shape)
+    return light
 
 
 @lru_cache(64)
@@ -170,8 +171,8 @@ def _terms(height: int, width: int) -> Array:
 
 def _resized(picture: Array, shape: Sequence[int]) -> Array:
     (height, width), (rows, columns) = picture.shape, shape
-    found: Array = resizing(height, rows) @ picture @ resizing(width, columns).T
-    return found
+    resized: Array = resizing(height, rows) @ picture @ resizing(width, columns).T
+    return resized
 
 
 def _otsu(values: Array) -> float:

@@ -20,8 +20,8 @@ import numpy as np
 
 from circlemnist.data.torchvision_process import Answer
 from circlemnist.errors import UserError
-from circlemnist.runs.npz import read_npz
-from circlemnist.runs.whole_files import replacing
+from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 # without the folder it is started in, where a file may have the name of a module
@@ -112,12 +112,12 @@ def _made_with_torchvision(
         if damaged or any(path.suffix == ".gz" for path in new):
             raw.mkdir(parents=True, exist_ok=True)
             for path in new:
-                with replacing(raw / path.name) as temporary:
+                with atomic_write(raw / path.name) as temporary:
                     shutil.copyfile(path, temporary)
         for file in damaged:
             say(f"{raw / file} was damaged: it is replaced")
     # a folder of data may be for reading alone
-    with suppress(OSError), replacing(raw.parent / "arrays.npz") as temporary:
+    with suppress(OSError), atomic_write(raw.parent / "arrays.npz") as temporary:
         np.savez(temporary, **arrays, state=np.array(_state(raw)))  # type: ignore[arg-type]
     return arrays
 

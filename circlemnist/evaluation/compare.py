@@ -1,4 +1,10 @@
-"""Runs and sweeps side by side: found, measured, put into groups, tested."""
+"""Compare runs and sweeps: find them, evaluate them, put them into groups, test two of these.
+
+McNemar's test takes two trainings on the same images. Those that both get right, or both wrong, say
+nothing; of the others, half would be right in each if the two were alike. It speaks of these two
+trainings. Whether their settings differ is for several seeds to say, whose accuracies are compared
+by a paired t-test: the same images, counted once a seed, must not be added up as if they were more.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,43 +12,123 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.stats import binomtest, ttest_rel
+
 from circlemnist.config import Config, setting_type
 from circlemnist.errors import UserError
-from circlemnist.evaluation.groups import Group, Measured, grouped
-from circlemnist.evaluation.mcnemar import Comparison, compared
-from circlemnist.evaluation.measures import MEASURES
-from circlemnist.evaluation.results import load_report
-from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.runs.run import find_runs
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group, group_runs
+from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.evaluation.report import Report, load_report
+from circlemnist.runs.run import Run, find_runs
 
 Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class SideBySide:
-    """Groups of runs side by side.
+class McNemar:
+    """Two trainings on the same images."""
 
-    Attributes:
-        groups: one or more.
-        comparison: of two groups; else, or where there is none, why.
+    seeds: tuple[int, int]
+    accuracies: tuple[float, float]  # 0-1
+    first_alone: int  # images that the first classifies correctly and the second wrongly
+    second_alone: int
+    p: float  # how often chance would share them as unevenly, or more, were the two alike
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """The accuracies of two groups, seed by seed."""
+
+    difference: float  # mean of first minus second, 0-1
+    deviation: float  # standard deviation of the differences
+    p: float | None  # of the paired t-test, two-sided; None where all differences are the same
+
+
+@dataclass(frozen=True)
+class PairedTests:
+    """What tells two groups apart."""
+
+    by_seed: list[McNemar]  # one a pair
+    over_seeds: OverSeeds | None  # of several pairs
+    unpaired: list[int]  # seeds of which only one group has a training
+
+
+def paired_tests(first: Group, second: Group) -> PairedTests | str:
+    """Test two groups by the images that 1-NN classifies correctly, paired by seed.
+
+    Two single trainings are a pair whatever their seeds.
+
+    Returns:
+        The tests, or in a line why there are none.
     """
+    for report in (*first.runs, *second.runs):
+        if not report.same_images(first.runs[0]):
+            there, here = first.runs[0].measured_on, report.measured_on
+            other = "" if here == there else f": {there}, and {here}"
+            return f"they were measured on different images{other}"
+    pairs = _pairs(first, second)
+    if not pairs:
+        return "they have no seed in common to pair their trainings by"
+    tests = [mcnemar(*pair) for pair in pairs]
+    paired = {seed for test in tests for seed in test.seeds}
+    unpaired = sorted({*first.seeds, *second.seeds} - paired)
+    return PairedTests(tests, over_seeds(tests) if len(tests) > 1 else None, unpaired)
+
+
+def mcnemar(first: Report, second: Report) -> McNemar:
+    """Return the exact test of two trainings that were measured on the same images."""
+    correct = first.correct, second.correct
+    first_alone = int((correct[0] & ~correct[1]).sum())
+    second_alone = int((correct[1] & ~correct[0]).sum())
+    differ = first_alone + second_alone
+    # binomtest takes no experiment of none: the two are as alike as can be
+    p = float(binomtest(first_alone, differ).pvalue) if differ else 1.0
+    seeds = (first.config.seed, second.config.seed)
+    accuracies = (float(correct[0].mean()), float(correct[1].mean()))
+    return McNemar(seeds, accuracies, first_alone, second_alone, p)
+
+
+def over_seeds(tests: Sequence[McNemar]) -> OverSeeds:
+    """Return the paired t-test over two tests or more."""
+    first, second = np.array([test.accuracies for test in tests]).T
+    # a difference of images, since shares are rounded
+    images = [test.first_alone - test.second_alone for test in tests]
+    differences = first - second
+    p = float(ttest_rel(first, second).pvalue) if len({*images}) > 1 else None
+    return OverSeeds(float(differences.mean()), float(differences.std(ddof=1)), p)
+
+
+def _pairs(first: Group, second: Group) -> list[tuple[Report, Report]]:
+    if len(first.runs) == len(second.runs) == 1:
+        return [(first.runs[0], second.runs[0])]
+    partners = {report.config.seed: report for report in second.runs}
+    seeds = [report.config.seed for report in first.runs]
+    pairs = zip(first.runs, map(partners.get, seeds), strict=True)
+    return [(report, partner) for report, partner in pairs if partner is not None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups of runs, and what tells two of them apart."""
 
     groups: list[Group]
-    comparison: Comparison | str
+    tests: PairedTests | str  # of two groups; else, or where there are none, why
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as what JSON has; shares as 0-1."""
-        test = self.comparison
+        tests = self.tests
         return {
             "groups": [_as_dict(group) for group in self.groups],
-            "mcnemar": {"left_out": test} if isinstance(test, str) else asdict(test),
+            "mcnemar": {"left_out": tests} if isinstance(tests, str) else asdict(tests),
         }
 
 
-def side_by_side(
+def compare_runs(
     outputs: Path, names: Sequence[str], data_dir: str | None, device: str, say: Say
-) -> SideBySide:
-    """Set runs, and those in sweeps, side by side; those without measures are measured.
+) -> Comparison:
+    """Compare runs, and those in sweeps; those without a report are evaluated.
 
     Of a sweep, the trainings that are not finished are left out.
 
@@ -50,58 +136,57 @@ def side_by_side(
         outputs: the folder of runs.
         names: names or folders of runs and sweeps.
         data_dir: folder of the data sets; None for those that the runs were trained with.
-        device: to measure on.
+        device: to evaluate on.
         say: told, in a line, what was left out.
 
     Raises:
         UserError: a name is of neither, a run is given twice, a file of it is damaged, it cannot be
-            measured, or there is only one run.
+            evaluated, or there is only one run.
     """
-    found: list[Measured] = []
-    for trained in _found(outputs, names, say):
-        trained.data_dir, trained.device = data_dir, device
-        found.append(Measured.of(trained.run, trained.config, trained.evaluation))
-    if not found:
+    reports = [
+        EvaluatedRun(run, data_dir, device).report.without_embeddings()
+        for run in _runs(outputs, names, say)
+    ]
+    if not reports:
         raise UserError(f"no training of {' or '.join(names)} is finished yet")
-    groups, repeated = grouped(found)
-    for measured in repeated:
-        say(f"{measured.run.name} is left out: another run has its settings and its seed")
-    if len(found) - len(repeated) < 2:
-        raise UserError(f"{found[0].run.name} is one run alone: name two or more, or a sweep")
+    groups, repeated = group_runs(reports)
+    for report in repeated:
+        say(f"{report.run.name} is left out: another run has its settings and its seed")
+    if len(reports) - len(repeated) < 2:
+        raise UserError(f"{reports[0].run.name} is one run alone: name two or more, or a sweep")
     if len(groups) == 2:
-        return SideBySide(groups, compared(*groups))
+        return Comparison(groups, paired_tests(*groups))
     count = "one group" if len(groups) == 1 else f"{len(groups)} groups"
-    return SideBySide(groups, f"it takes two groups, and this is {count}")
+    return Comparison(groups, f"it takes two groups, and this is {count}")
 
 
-def _found(outputs: Path, names: Sequence[str], say: Say) -> list[TrainedRun]:
+def _runs(outputs: Path, names: Sequence[str], say: Say) -> list[Run]:
     """The runs of all names, in their order; those of a sweep in the order of their settings."""
-    found: dict[Path, TrainedRun] = {}
+    chosen: dict[Path, Run] = {}
     for name in names:
         runs, of_sweep = find_runs(outputs, name)
-        trained = [TrainedRun(run) for run in runs]
         if of_sweep:
-            trained = _finished(name, trained, say)
-        elif not _is_finished(trained[0]):
-            done, wanted = len(trained[0].history), trained[0].config.epochs
+            runs = _finished(name, runs, say)
+        elif not _is_finished(runs[0]):
+            done, wanted = len(runs[0].history()), runs[0].config().epochs
             say(f"{runs[0].name} has trained {done} of {wanted} epochs")
-        for each in trained:
-            if found.setdefault(each.run.folder, each) is not each:
-                raise UserError(f"{each.run.name} is given twice: name each run once")
-    return list(found.values())
+        for run in runs:
+            if chosen.setdefault(run.folder, run) is not run:
+                raise UserError(f"{run.name} is given twice: name each run once")
+    return list(chosen.values())
 
 
-def _finished(name: str, trained: Sequence[TrainedRun], say: Say) -> list[TrainedRun]:
-    # one that is not measured the sweep measures, against the gallery of the others
-    done = [each for each in trained if _is_finished(each) and load_report(each.run) is not None]
-    if len(done) < len(trained):
-        rest = len(trained) - len(done)
-        say(f"{rest} of {len(trained)} trainings of {name} are not finished, and left out")
-    return sorted(done, key=lambda each: _order(each.config))
+def _finished(name: str, runs: Sequence[Run], say: Say) -> list[Run]:
+    # one that is not evaluated the sweep evaluates, against the gallery of the others
+    done = [run for run in runs if _is_finished(run) and load_report(run, per_image=False)]
+    if len(done) < len(runs):
+        rest = len(runs) - len(done)
+        say(f"{rest} of {len(runs)} trainings of {name} are not finished, and left out")
+    return sorted(done, key=lambda run: _order(run.config()))
 
 
-def _is_finished(trained: TrainedRun) -> bool:
-    return len(trained.history) >= (trained.config.epochs or 1)
+def _is_finished(run: Run) -> bool:
+    return len(run.history()) >= (run.config().epochs or 1)
 
 
 def _order(config: Config) -> list[float | str]:
@@ -115,7 +200,7 @@ def _order(config: Config) -> list[float | str]:
 
 
 def _as_dict(group: Group) -> dict[str, Any]:
-    names = [name for name in MEASURES if all(name in run.metrics for run in group.runs)]
+    names = [name for name in METRICS if all(name in run.metrics for run in group.runs)]
     return {
         "name": group.name,
         "settings": group.settings,
@@ -125,11 +210,11 @@ def _as_dict(group: Group) -> dict[str, Any]:
         },
         "runs": [
             {
-                "name": measured.run.name,
-                "folder": str(measured.run.folder),
-                "seed": measured.config.seed,
-                "metrics": measured.metrics,
+                "name": report.run.name,
+                "folder": str(report.run.folder),
+                "seed": report.config.seed,
+                "metrics": report.metrics,
             }
-            for measured in group.runs
+            for report in group.runs
         ],
     }

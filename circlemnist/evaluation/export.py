@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from circlemnist.config import OF_THE_MACHINE
+from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.data.classes import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import load_embedder
+from circlemnist.evaluation.metrics import similarity_of
 from circlemnist.models.export import (
     Exported,
     WholeEmbedder,
@@ -17,7 +18,8 @@ from circlemnist.models.export import (
     require_onnx,
     torch_program,
 )
-from circlemnist.runs.whole_files import write_bytes, writing
+from circlemnist.runs.files import write_bytes, writing
+from circlemnist.runs.run import Run
 from circlemnist.version import __version__
 
 
@@ -32,7 +34,7 @@ KINDS = {"onnx": Kind(onnx_model, ".onnx"), "torch": Kind(torch_program, ".pt2")
 
 
 def export_network(
-    trained: TrainedRun, kind: str, pixels: str = "uint8", out: Path | None = None
+    run: Run, kind: str, pixels: str = "uint8", out: Path | None = None
 ) -> tuple[Path, float]:
     """Write the network of a run, with its views, as a file that runs without this package.
 
@@ -51,20 +53,21 @@ def export_network(
     export, suffix = KINDS[kind]
     if kind == "onnx":
         require_onnx()  # ahead of loading the network
-    path = out or trained.run.folder / f"embedder{suffix}"
+    path = out or run.folder / f"embedder{suffix}"
     if path.suffix.lower() != suffix:
         raise UserError(f"cannot export {kind} into {path}: the name must end in {suffix}")
-    network = WholeEmbedder(trained.embedder, trained.config.views, pixels)
-    exported = export(network, facts(trained, pixels))
+    config = run.config()
+    embedder, checkpoint = load_embedder(run, config, "cpu")
+    network = WholeEmbedder(embedder, config.views, pixels)
+    exported = export(network, facts(run.name, config, checkpoint, pixels))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, exported.content)
     return path, exported.difference
 
 
-def facts(trained: TrainedRun, pixels: str) -> dict[str, str]:
-    """Return what travels with the network; lists and objects as JSON."""
-    config = trained.config
+def facts(name: str, config: Config, checkpoint: str | None, pixels: str) -> dict[str, str]:
+    """Return what travels with the network of a run; lists and objects as JSON."""
     settings = {k: v for k, v in asdict(config).items() if k not in OF_THE_MACHINE}
     length = "of length 1" if config.member.on_sphere else "of any length"
     most = 255 if pixels == "uint8" else 1
@@ -72,12 +75,12 @@ def facts(trained: TrainedRun, pixels: str) -> dict[str, str]:
     classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)
     return {
         "circlemnist": __version__,
-        "run": trained.run.name,
-        "checkpoint": trained.checkpoint or "",
+        "run": name,
+        "checkpoint": checkpoint or "",
         "dataset": config.dataset,
         "classes": json.dumps(classes),
         "settings": json.dumps(settings),
         "images": f"(N, 28, 28) {pixels}, 0 the background and {most} full ink",
         "embeddings": f"(N, {config.dim}) float32, {length}",
-        "similarity": trained.similarity.name,
+        "similarity": similarity_of(config).name,
     }

@@ -1,4 +1,4 @@
-"""The training images as a run compares with them, kept in it as `gallery.npz`."""
+"""The training images that a run compares with: its `gallery.npz`."""
 
 import zipfile
 from dataclasses import dataclass
@@ -9,27 +9,20 @@ from numpy.typing import NDArray
 
 from circlemnist.config import CLASSES, SIDE
 from circlemnist.errors import UserError
+from circlemnist.runs.arrays import read_npz, write_npz
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.npz import read_npz, write_npz
+from circlemnist.runs.files import atomic_write, writing
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import replacing, writing
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images to compare with.
+    """Images to compare with."""
 
-    Attributes:
-        embeddings: (G, D) float32, unit rows if they are compared by cosine.
-        labels: (G,) int64.
-        subspaces: (C, K, F) float16, those of the classes in `class_subspaces`.
-        images: (G, 28, 28) uint8; None where they were not read.
-    """
-
-    embeddings: NDArray[Any]
-    labels: NDArray[Any]
-    subspaces: NDArray[Any]
-    images: NDArray[Any] | None = None
+    embeddings: NDArray[Any]  # (G, D) float32, unit rows if they are compared by cosine
+    labels: NDArray[Any]  # (G,) int64
+    subspaces: NDArray[Any]  # (C, K, F) float16, of `class_subspaces`
+    images: NDArray[Any] | None = None  # (G, 28, 28) uint8; None where they were not read
 
     def check(self) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
@@ -63,7 +56,7 @@ def save_gallery(run: Run, gallery: Gallery, checkpoint: str | None) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    with writing(run.gallery_file), replacing(run.gallery_file) as temporary:
+    with writing(run.gallery_file), atomic_write(run.gallery_file) as temporary:
         arrays = {"checkpoint": np.array(checkpoint or ""), **vars(gallery)}
         write_npz(temporary, arrays, packed=("labels", "images"))
 
@@ -82,14 +75,14 @@ def load_gallery(run: Run, images: bool = False) -> Gallery:
         raise UserError(f"{run.folder.name} has no gallery to compare with: {mend}")
     names = ["embeddings", "labels", "subspaces", *(["images"] if images else [])]
     try:
-        found = read_npz(run.gallery_file, ["checkpoint", *names])
-        of = str(found.pop("checkpoint"))
-        gallery = Gallery(**found)
+        arrays = read_npz(run.gallery_file, ["checkpoint", *names])
+        measured = str(arrays.pop("checkpoint"))
+        gallery = Gallery(**arrays)
         gallery.check()
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{run.gallery_file} is damaged or of an older version: {mend} again"
         ) from error
-    if of != checksum(run.checkpoint_file):
+    if measured != checksum(run.checkpoint_file):
         raise UserError(f"{run.gallery_file} is of another checkpoint: {mend} again")
     return gallery

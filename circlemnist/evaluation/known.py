@@ -1,18 +1,94 @@
-"""Is the class of an image in the gallery? Thresholds on how typical of a class it is.
+"""Known or unknown: how typical an image is of a class, and thresholds on that.
 
-They are taken on images that the network was not trained on; training images lie closer to their
-class than any other will.
+An embedding keeps what tells the classes apart, and forgets what would tell a letter from a digit;
+the last convolution has it still. The features of a class lie close to a linear subspace of few
+dimensions. How typical of it an image is, is the cosine of its features to that subspace: the
+subspace method of Watanabe et al., "Evaluation and Selection of Variables in Pattern Recognition",
+1967. Thresholds are taken on images that the network was not trained on; training images lie
+closer to their class than any other will.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from circlemnist.evaluation.points import OperatingPoint
+from circlemnist.config import CLASSES
+from circlemnist.evaluation.report import OperatingPoint
+from circlemnist.models.embedder import BLOCK, Embedder, embed
 
+DIMENSIONS = 64  # of a subspace, at most
+SHARE = 8  # one dimension for as many features, at most
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+def embed_with_features(
+    embedder: Embedder, images: Tensor, views: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Embed images as `embed` does, and return what the last convolution makes of them on the way.
+
+    Args:
+        images: (N, 28, 28) uint8, on the device of the embedder.
+        views: of each image, as for `embed`; the features are of the image itself.
+
+    Returns:
+        Embeddings (N, D) float32; and features (N, F) float32, unit rows, ahead of the ReLU.
+    """
+    embeddings, features = [], []
+    outputs: list[Tensor] = []
+
+    def keep(_layer: object, _given: object, output: Tensor) -> None:
+        outputs.append(F.normalize(output.flatten(1)))  # the ReLU after it works in place
+
+    with up_to_last_convolution(embedder)[-1].register_forward_hook(keep):
+        for block in images.split(BLOCK):
+            embeddings.append(embed(embedder, block, views))
+            features.append(outputs[0])
+            outputs.clear()
+    return torch.cat(embeddings), torch.cat(features)
+
+
+def class_subspaces(features: Tensor, labels: Tensor) -> NDArray[np.float16]:
+    """Return the directions in which most of the features of each class lie.
+
+    Args:
+        features: (N, F) float, unit rows.
+        labels: (N,) int64.
+
+    Returns:
+        (C, K, F) float16, orthonormal rows; 0 where a class has no images, or fewer than K.
+    """
+    width = features.shape[1]
+    count = max(1, min(DIMENSIONS, width // SHARE))
+    bases = torch.zeros(CLASSES, count, width)
+    for label in labels.unique().tolist():
+        rows = features[labels == label].float().cpu().nan_to_num()  # of a network that diverged
+        known = min(count, len(rows))
+        # of more rows than columns, in less time than their singular vectors
+        bases[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
+    return bases.numpy().astype(np.float16)
+
+
+def typicality(features: Tensor, subspaces: NDArray[np.float16]) -> Tensor:
+    """Return how typical features (N, F) are of each class, (N, C) float32 in 0-1, on the CPU."""
+    bases = torch.from_numpy(subspaces).float()
+    along = features.float().cpu() @ bases.flatten(0, 1).T  # (N, C·K)
+    cosines: Tensor = along.unflatten(1, bases.shape[:2]).norm(dim=2).clamp(max=1)
+    return cosines
+
+
+def up_to_last_convolution(embedder: Embedder) -> nn.Sequential:
+    """Return the layers ahead of the ReLU of the last convolution, (B, 1, 28, 28) to (B, ...)."""
+    layers = list(embedder.layers.children())
+    last = max(place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d))
+    end = next(
+        (last + after for after, layer in enumerate(layers[last:]) if isinstance(layer, nn.ReLU)),
+        len(layers),
+    )
+    return nn.Sequential(*layers[:end])
 
 
 def operating_points(
@@ -21,28 +97,28 @@ def operating_points(
     """Return the threshold for each of `RATES`, and what it gets wrong.
 
     Images whose class the gallery lacks are those of `unseen` classes. Where there are none, each
-    image measured is one in turn: its own class is taken for one that the gallery lacks.
+    test image is one in turn: its own class is taken for one that the gallery lacks.
 
     Args:
         typicality: (N, C) float, of each class; of those that the gallery lacks 0.
         labels: (N,) int64.
     """
-    of_unseen = torch.isin(labels, torch.tensor(unseen, dtype=labels.dtype))
+    is_unseen = torch.isin(labels, torch.tensor(unseen, dtype=labels.dtype))
     scores = typicality.max(1).values
-    known, strangers = scores[~of_unseen], scores[of_unseen]
-    if not len(strangers):
+    known, unknown = scores[~is_unseen], scores[is_unseen]
+    if not len(unknown):
         own = F.one_hot(labels, typicality.shape[1]).bool()
-        strangers = typicality.masked_fill(own, 0).max(1).values
+        unknown = typicality.masked_fill(own, 0).max(1).values
     points = []
     for rate in RATES:
-        bound = threshold(strangers, rate)
-        errors = [(strangers > bound).double().mean(), (known <= bound).double().mean()]
+        bound = threshold(unknown, rate)
+        errors = [(unknown > bound).double().mean(), (known <= bound).double().mean()]
         points.append(OperatingPoint(rate, bound, *map(float, errors)))
     return tuple(points)
 
 
-def threshold(strangers: Tensor, false_accept_rate: float) -> float:
-    """Return the least score that no more than that share of the strangers (N,) is above."""
-    scores = strangers.sort().values
+def threshold(unknown: Tensor, false_accept_rate: float) -> float:
+    """Return the least score that no more than that share of the unknown (N,) is above."""
+    scores = unknown.sort().values
     allowed = min(int(false_accept_rate * len(scores) + 1e-9), len(scores) - 1)
     return float(scores[len(scores) - 1 - allowed])

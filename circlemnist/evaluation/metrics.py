@@ -1,4 +1,4 @@
-"""Measures of an embedding: vectors and labels in, floats out.
+"""Metrics of an embedding: vectors and labels in, floats out.
 
 How alike two vectors are is the cosine of unit rows unless another similarity is given. Matrices of
 similarities are computed in blocks of rows, so that the extra memory stays well under 1 GiB for
@@ -6,7 +6,7 @@ similarities are computed in blocks of rows, so that the extra memory stays well
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circlemnist.evaluation.similarity import COSINE, Similarity
+from circlemnist.config import Config
 
 BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
@@ -27,6 +27,31 @@ GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 Similarities = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """A number that is higher the more alike two embeddings are."""
+
+    name: str  # in words
+    between: Callable[[Tensor, Tensor], Tensor]  # (A, D) and (B, D), of one dtype, to (A, B)
+    sign: int  # it is times this what its name says: a distance is less the more alike
+    range: tuple[float, float]  # the least and the most that it can be
+
+
+def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
+    # in float32 what it subtracts would leave four digits of a small distance
+    return -torch.cdist(a.double(), b.double()).to(a.dtype)
+
+
+COSINE = Similarity("cosine", lambda a, b: a @ b.T, 1, (-1.0, 1.0))
+DISTANCE = Similarity("distance", _minus_distance, -1, (-math.inf, 0.0))
+SIMILARITIES = {COSINE.name: COSINE, DISTANCE.name: DISTANCE}
+
+
+def similarity_of(config: Config) -> Similarity:
+    """Return the measure that fits the embeddings of a run."""
+    return COSINE if config.member.on_sphere else DISTANCE
+
+
 class PairSimilarities(NamedTuple):
     """How alike all pairs i < j are, ascending float32 arrays."""
 
@@ -36,22 +61,13 @@ class PairSimilarities(NamedTuple):
 
 @dataclass(frozen=True)
 class RocCurve:
-    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1.
+    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1."""
 
-    Attributes:
-        false_accepts: (R,) float64, of the between-class pairs, ascending to 1 on a log scale.
-        true_accepts: (R,) float64, of the within-class pairs: the most at each of these.
-        area: under the curve; a tie between the two kinds of pairs counts as half.
-        equal_error: as many pairs are falsely accepted as rejected, where the piecewise linear
-            curve crosses.
-        threshold: of similarity, the last one before that crossing.
-    """
-
-    false_accepts: NDArray[np.float64]
-    true_accepts: NDArray[np.float64]
-    area: float
-    equal_error: float
-    threshold: float
+    false_accepts: NDArray[np.float64]  # (R,) of the different-class pairs, ascending to 1 by log
+    true_accepts: NDArray[np.float64]  # (R,) of the same-class pairs: the most at each of these
+    area: float  # under the curve; a tie between the two kinds of pairs counts as half
+    equal_error: float  # where the piecewise linear curve has as many of either error
+    threshold: float  # of similarity, the last one before that
 
 
 def nearest(
@@ -68,8 +84,8 @@ def nearest(
         (Q, k) float and (Q, k) int64.
     """
     parts = blocks(queries, len(gallery))
-    found = [_largest(similarity.between(block, gallery), k) for _, block in parts]
-    return torch.cat([values for values, _ in found]), torch.cat([indices for _, indices in found])
+    best = [_largest(similarity.between(block, gallery), k) for _, block in parts]
+    return torch.cat([values for values, _ in best]), torch.cat([indices for _, indices in best])
 
 
 def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -87,8 +103,8 @@ def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
     places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
     rest = torch.arange(whole, s.shape[1], device=s.device).expand(len(s), -1)
     places = torch.cat([places.flatten(1), rest], 1)
-    values, of_places = s.gather(1, places).topk(k)
-    return values, places.gather(1, of_places)
+    values, best = s.gather(1, places).topk(k)
+    return values, places.gather(1, best)
 
 
 def nearest_others(
@@ -103,8 +119,8 @@ def nearest_others(
     Returns:
         (N, k) float and (N, k) int64.
     """
-    found = [s.topk(k) for _, s in _to_others(embeddings, similarity)]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+    best = [s.topk(k) for _, s in _to_others(embeddings, similarity)]
+    return torch.cat([part.values for part in best]), torch.cat([part.indices for part in best])
 
 
 def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
@@ -120,7 +136,7 @@ def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
     return _mean(votes.argmax(1) == labels)
 
 
-def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, of: Tensor) -> float:
+def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, classes: Tensor) -> float:
     """Return the share of queries (Q, D) whose nearest class mean of the gallery has their label.
 
     Nearest is Euclidean, to the mean as it is, inside the sphere.
@@ -128,21 +144,21 @@ def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, of: Tens
     Args:
         labels: (Q,) int64, of the queries.
         gallery: (G, D) float.
-        of: (G,) int64, labels of the gallery.
+        classes: (G,) int64, labels of the gallery.
     """
-    classes = of.unique()
-    means = torch.stack([gallery[of == label].double().mean(0) for label in classes])  # (C, D)
-    return _mean(classes[torch.cdist(queries.double(), means).argmin(1)] == labels)
+    names = classes.unique()
+    means = torch.stack([gallery[classes == name].double().mean(0) for name in names])  # (C, D)
+    return _mean(names[torch.cdist(queries.double(), means).argmin(1)] == labels)
 
 
 def retrieval(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> dict[str, float]:
-    """Measure retrieval within one set: each vector is a query to all the others.
+    """Return retrieval within one set: each vector is a query to all the others.
 
-    recall@k is the share of queries with a like-labelled one among the first k. With R the number
-    of other vectors of the query's class, R-precision is the share of like-labelled ones among the
-    first R, and MAP@R the mean over ranks i ≤ R of (precision at i where the i-th is like-labelled,
+    recall@k is the share of queries with a vector of their class among the first k. With R the
+    number of other vectors of the query's class, R-precision is the share of its class among the
+    first R, and MAP@R the mean over ranks i ≤ R of (precision at i where the i-th is of its class,
     else 0); both from Musgrave et al., "A Metric Learning Reality Check", ECCV 2020. Queries alone
     in their class are left out of these two.
 
@@ -152,17 +168,17 @@ def retrieval(
     """
     others = torch.bincount(labels)[labels] - 1  # (N,)
     depth = min(max(int(others.max()), *RECALL_AT), len(labels) - 1)
-    found, r_precision, map_at_r = [], [], []
+    hits, r_precision, map_at_r = [], [], []
     ranks = torch.arange(1, depth + 1, device=embeddings.device)
     for rows, s in _to_others(embeddings, similarity):
-        like = labels[s.topk(depth).indices] == labels[rows, None]  # (block, depth)
-        found.append(torch.stack([like[:, :k].any(1) for k in RECALL_AT], 1))
+        same = labels[s.topk(depth).indices] == labels[rows, None]  # (block, depth)
+        hits.append(torch.stack([same[:, :k].any(1) for k in RECALL_AT], 1))
         r = others[rows, None]
-        like &= ranks <= r
-        precision = like.cumsum(1) / ranks
-        r_precision.append(like.sum(1) / r[:, 0])
-        map_at_r.append((precision * like).sum(1) / r[:, 0])
-    recall = torch.cat(found).double().mean(0)
+        same &= ranks <= r
+        precision = same.cumsum(1) / ranks
+        r_precision.append(same.sum(1) / r[:, 0])
+        map_at_r.append((precision * same).sum(1) / r[:, 0])
+    recall = torch.cat(hits).double().mean(0)
     accompanied = others > 0
     return {
         **{f"recall@{k}": float(recall[i]) for i, k in enumerate(RECALL_AT)},
@@ -188,18 +204,18 @@ def pair_similarities(
         for offset, block in blocks(embeddings[start:end], len(embeddings) - start):
             first = start + offset
             s = similarity.between(block, embeddings[first:]).float().cpu().numpy()
-            like, unlike = s[:, : end - first], s[:, end - first :]
-            block_sp = like[np.triu(np.ones(like.shape, bool), 1)]
+            same, other = s[:, : end - first], s[:, end - first :]
+            block_sp = same[np.triu(np.ones(same.shape, bool), 1)]
             sp[p : p + len(block_sp)] = block_sp
-            sn[n : n + unlike.size].reshape(unlike.shape)[:] = unlike
-            p, n = p + len(block_sp), n + unlike.size
+            sn[n : n + other.size].reshape(other.shape)[:] = other
+            p, n = p + len(block_sp), n + other.size
     sp.sort()
     sn.sort()
     return PairSimilarities(sp, sn)
 
 
 def verification(pairs: PairSimilarities) -> dict[str, float]:
-    """Measure "same class?" by how alike a pair is, exactly, over all pairs, some of each kind.
+    """Return metrics of "same class?" by how alike a pair is, over all pairs, some of each kind.
 
     A threshold t accepts the pairs with s ≥ t. `roc_auc` and `eer` are those of `roc_curve`;
     `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x; precision and recall

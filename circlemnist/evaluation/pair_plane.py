@@ -1,16 +1,99 @@
-"""Where pairs lie in the (s_n, s_p) plane, the picture of the paper's Fig. 5."""
+"""The pair plane, the square of s_n and s_p of the paper's Fig. 5: pairs, and where losses pull."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from contourpy import contour_generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circlemnist.evaluation.boundary import Boundary
+from circlemnist.config import Config
 from circlemnist.evaluation.metrics import blocks
+from circlemnist.family import CIRCLES
 
 BINS = 200
+Array = NDArray[Any]
+Curve = Callable[[Array, Array, float], Any]
+SIDE = 801  # of the grid that lines are traced on
+
+
+def _circle(sn: Array, sp: Array, m: float) -> Any:
+    """s_n² + (s_p - 1)² = 2m²: the circle about (0, 1) of radius √2·|m|."""
+    return sn**2 + (sp - 1) ** 2 - 2 * m * m
+
+
+def _line(sn: Array, sp: Array, m: float) -> Any:
+    """s_p - s_n = m."""
+    return sn - sp + m
+
+
+def _negative(sn: Array, sp: Array, m: float) -> Any:
+    """s_n = m, whatever s_p is: positives are pulled without end."""
+    return sn - m + 0 * sp
+
+
+def _added_angle(sn: Array, sp: Array, m: float) -> Any:
+    """cos(theta_p + m) = s_n, and beyond theta_p = pi - m what falls on as steeply."""
+    theta = np.arccos(sp)
+    return sn - np.where(theta <= np.pi - m, np.cos(theta + m), sp - m * np.sin(m))
+
+
+def _multiplied_angle(sn: Array, sp: Array, m: float) -> Any:
+    """(-1)^k cos(m theta_p) - 2k = s_n, with theta_p in [k pi / m, (k + 1) pi / m]."""
+    theta = np.arccos(sp)
+    k = theta * m // np.pi
+    return sn - ((-1.0) ** k * np.cos(m * theta) - 2 * k)
+
+
+# of the losses whose boundary is not a line s_p - s_n = m, where m is 0 if the loss has none
+CURVES: dict[str, Curve] = {
+    **dict.fromkeys(CIRCLES, _circle),
+    "contrastive": _negative,
+    "arcface": _added_angle,
+    "sphereface": _multiplied_angle,
+}
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1.
+
+    Attributes:
+        loss: a key of `FAMILY`.
+        m: its margin; 0 for a loss that has none.
+    """
+
+    loss: str
+    m: float
+
+    @property
+    def name(self) -> str:
+        """What it is, in a word."""
+        shapes: dict[Curve, str] = {_circle: "circle", _line: "line"}
+        return shapes.get(self._curve, "boundary")
+
+    @property
+    def _curve(self) -> Curve:
+        return CURVES.get(self.loss, _line)
+
+    def excess(self, sn: Array, sp: Array) -> Array:
+        """Return a number for each s_n and s_p, of shapes that broadcast: > 0 beyond it."""
+        excess: Array = self._curve(sn, sp, self.m)
+        return excess
+
+    def lines(self) -> list[Array]:
+        """Return the lines that it is made of, (N, 2) float64 each, columns s_n and s_p."""
+        axis = np.linspace(-1, 1, SIDE)
+        lines = contour_generator(axis, axis, self.excess(*np.meshgrid(axis, axis))).lines(0)
+        return [np.asarray(line) for line in lines]
+
+
+def boundary_of(config: Config) -> Boundary:
+    """Return the decision boundary of the loss of a run."""
+    return Boundary(config.loss, config.m or 0.0)
 
 
 def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArray[Any]:
@@ -32,18 +115,18 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
     for start, block in blocks(embeddings, len(labels)):
         s = block @ embeddings.T
         place = ((s + 1) * (bins / 2)).long().clamp_(0, bins - 1)
-        like = labels[start : start + len(s), None] == labels
+        same = labels[start : start + len(s), None] == labels
         own = torch.arange(len(s))
         # twice the bins: negatives first, then positives; an anchor is in neither
-        place += bins * like
+        place += bins * same
         counts = torch.zeros(len(s), 2 * bins, dtype=torch.float64)
         counts.scatter_add_(1, place, torch.ones((), dtype=torch.float64).expand_as(place))
         counts[own, place[own, start + own]] -= 1
-        of_negatives, of_positives = counts.split(bins, 1)
-        both = (of_negatives.sum(1) > 0) & (of_positives.sum(1) > 0)
-        of_negatives, of_positives = of_negatives[both], of_positives[both]
-        total += (of_positives / of_positives.sum(1, keepdim=True)).T @ (
-            of_negatives / of_negatives.sum(1, keepdim=True)
+        negatives, positives = counts.split(bins, 1)
+        both = (negatives.sum(1) > 0) & (positives.sum(1) > 0)
+        negatives, positives = negatives[both], positives[both]
+        total += (positives / positives.sum(1, keepdim=True)).T @ (
+            negatives / negatives.sum(1, keepdim=True)
         )
         anchors += int(both.sum())
     return (total / max(anchors, 1)).numpy()

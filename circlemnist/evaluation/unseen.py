@@ -10,14 +10,19 @@ import torch
 from torch import Tensor
 
 from circlemnist.data.datasets import SHOTS
-from circlemnist.evaluation.metrics import PairSimilarities, nearest, roc_curve
-from circlemnist.evaluation.similarity import COSINE, Similarity
+from circlemnist.evaluation.metrics import (
+    COSINE,
+    PairSimilarities,
+    Similarity,
+    nearest,
+    roc_curve,
+)
 
 DRAWS = 20
 KNOWN_ACCEPTED = 0.95
 
 
-def drawn(labels: Tensor) -> Tensor:
+def few_shot_indices(labels: Tensor) -> Tensor:
     """Return the images of each index, (DRAWS, C·SHOTS) int64, of a pool with these labels (N,).
 
     The same at every call; what is in none of them need not be embedded.
@@ -25,7 +30,9 @@ def drawn(labels: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     places = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
     indices = [
-        torch.cat([one[torch.randperm(len(one), generator=generator)[:SHOTS]] for one in places])
+        torch.cat(
+            [place[torch.randperm(len(place), generator=generator)[:SHOTS]] for place in places]
+        )
         for _ in range(DRAWS)
     ]
     return torch.stack(indices).to(labels.device)
@@ -37,31 +44,31 @@ def few_shot(
     unseen: Tensor,
     similarity: Similarity = COSINE,
 ) -> dict[str, float]:
-    """Measure 1-NN against an index of `SHOTS` images of each class, the mean of `DRAWS` of them.
+    """Return 1-NN against an index of `SHOTS` images of each class, the mean of `DRAWS` of them.
 
     As the notebook of TensorFlow Similarity does: the index has seen and unseen classes alike.
 
     Args:
         queries: embeddings (Q, D) float and labels (Q,) int64, of all classes.
         pool: the same of the images that an index is drawn from, `SHOTS` a class or more; those
-            that are not `drawn` are not looked at.
+            that are not of `few_shot_indices` are not looked at.
         unseen: (Q,) bool, the queries of unseen classes; some are, and some are not.
 
     Returns:
-        The share that is right of all queries, and of either kind; the same at every call.
+        The accuracy on all queries, and of either kind; the same at every call.
     """
-    (embeddings, labels), (gallery, of) = queries, pool
-    right = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
-    for index in drawn(of):
-        _, found = nearest(embeddings, gallery[index], 1, similarity)
-        right += of[index][found[:, 0]] == labels
-    right /= DRAWS
-    groups = {"all": right, "seen": right[~unseen], "unseen": right[unseen]}
-    return {f"few-shot/{name}": float(shares.mean()) for name, shares in groups.items()}
+    (embeddings, labels), (gallery, gallery_labels) = queries, pool
+    correct = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
+    for index in few_shot_indices(gallery_labels):
+        _, neighbors = nearest(embeddings, gallery[index], 1, similarity)
+        correct += gallery_labels[index][neighbors[:, 0]] == labels
+    correct /= DRAWS
+    parts = {"all": correct, "seen": correct[~unseen], "unseen": correct[unseen]}
+    return {f"few-shot/{name}": float(shares.mean()) for name, shares in parts.items()}
 
 
 def rejection(similarities: Tensor, unseen: Tensor) -> dict[str, float]:
-    """Measure "is its class in the gallery?" by how alike the nearest gallery image is.
+    """Return metrics of "is its class in the gallery?" by how alike the nearest gallery image is.
 
     Args:
         similarities: (Q,) float, of each query to the nearest of the gallery, which has seen

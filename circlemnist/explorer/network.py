@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from circlemnist.evaluation.subspaces import up_to_last_convolution
+from circlemnist.evaluation.known import up_to_last_convolution
 from circlemnist.models.embedder import Embedder
 from circlemnist.plots.style import Array
 

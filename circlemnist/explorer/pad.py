@@ -8,8 +8,8 @@ import numpy as np
 
 from circlemnist.config import CLASSES
 from circlemnist.errors import UserError
-from circlemnist.evaluation.points import point_at
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.report import point_at
 from circlemnist.explorer.network import PlainNetwork, plain_network
 from circlemnist.models.embedder import SHIFTED_VIEWS
 from circlemnist.plots.projection import native_dimensions
@@ -77,21 +77,21 @@ class Pad:
         }
 
 
-def pad_of(trained: TrainedRun) -> Pad | str:
+def pad_of(trained: EvaluatedRun) -> Pad | str:
     """Return the pad of a run, or why there is none, in words."""
     try:
         embedder = trained.embedder
         subspaces, points = trained.typical
     except UserError as error:
         return str(error)
-    network, arrays = plain_network(embedder), trained.evaluation.arrays
+    network, arrays = plain_network(embedder), trained.report.arrays
     count, dim = arrays.embeddings.shape
     room = ROOM - 4 / 3 * (network.numbers.nbytes + subspaces.nbytes)
     most = int(room / (8 / 3 * dim))
     if most < FEWEST:
         return f"the network, of {len(network.numbers):,} weights, is too large for a page"
     indices = np.linspace(0, count - 1, min(count, most)).round().astype(int)
-    seen = trained.evaluation.seen
+    seen = trained.report.seen
     box, pen = hand(trained.test_images.numpy())
     return Pad(
         network=network,

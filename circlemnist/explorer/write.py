@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.boundary import boundary_of
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import nearest_others
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.explorer.pad import pad_of
 from circlemnist.explorer.page import explorer_html
 from circlemnist.explorer.space import Frames, Space
@@ -17,12 +17,12 @@ from circlemnist.plots.kept_projection import project_run
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.projection import native_dimensions, project_frames
 from circlemnist.plots.style import Points, Style
-from circlemnist.runs.whole_files import write_text, writing
+from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5
 
 
-def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Path:
+def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> Path:
     """Write the page to walk through the embedding space of a run, with its snapshots if any.
 
     Args:
@@ -34,7 +34,7 @@ def write_page(trained: TrainedRun, style: Style, out: Path | None = None) -> Pa
     """
     path = out or trained.run.plots / "explorer.html"
     check_suffix(path, [".html"], "write the page")
-    evaluation, config = trained.evaluation, trained.config
+    evaluation, config = trained.report, trained.config
     arrays = evaluation.arrays
     names = [
         f"{name}, unseen" if label in evaluation.unseen else name

@@ -35,15 +35,10 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Exported:
-    """The content of a file, checked against torch.
-
-    Attributes:
-        content: its bytes.
-        difference: the largest of any number of an embedding, as `largest_difference` counts it.
-    """
+    """The content of a file, checked against torch."""
 
     content: bytes
-    difference: float
+    difference: float  # as `largest_difference` counts it
 
 
 class WholeEmbedder(nn.Module):
@@ -144,11 +139,11 @@ def largest_difference(network: nn.Module, run: Run, images: Tensor) -> float:
     """
     with torch.inference_mode():
         wanted: Tensor = network(images)
-        found = run(images)
-    if found.shape != wanted.shape:
+        got = run(images)
+    if got.shape != wanted.shape:
         return torch.inf
     scale = wanted.abs().max().clamp(min=1)
-    difference: float = ((found - wanted).abs().max() / scale).item()
+    difference: float = ((got - wanted).abs().max() / scale).item()
     return difference
 
 
@@ -168,8 +163,8 @@ def _checked(network: WholeEmbedder, run: Run, what: str, mend: str) -> float:
     """Return the largest difference over batches of several sizes, if it is within `TOLERANCE`."""
     images = made_up_images(network.dtype)
     batches = (images, images[2:3], images[-5:])
-    each = [largest_difference(network, run, batch) for batch in batches]
-    worst = torch.tensor(each).max().item()  # NaN where one is
+    differences = [largest_difference(network, run, batch) for batch in batches]
+    worst = torch.tensor(differences).max().item()  # NaN where one is
     if not worst <= TOLERANCE:
         raise UserError(
             f"{what} gives other embeddings than torch, by {worst:.1e} where {TOLERANCE:g} is "

@@ -1,15 +1,63 @@
-"""In which precision the network computes while it trains."""
+"""Where a network computes while it trains, and in which precision: float32 or bfloat16.
 
+    python -m circlemnist.models.precision
+
+tries bfloat16 on this processor: some announce it and end the process that uses it ("Illegal
+instruction"). So it is tried once, in a process of its own, and the result is kept in the user's
+cache folder. That process prints "loaded" once torch is there, then the milliseconds of a step of
+training in either precision and the cosine between the gradients of both, as JSON.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from circlemnist.config import SIDE, Config
 from circlemnist.errors import SettingError
-from circlemnist.models.bfloat16 import probed
-from circlemnist.models.embedder import Embedder
+from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.runs.files import write_text
 
 Forward = Callable[[Tensor], list[Tensor]]
+
+# without the folder it is started in, where a file may have the name of a module
+COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.precision")
+LIMIT = 60.0  # seconds, of which it needs a few
+LOADED = b"loaded\n"  # what it prints ahead of its answer
+# what keeps a library from some of the processor's instructions
+RESTRAINTS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+WORTHWHILE = 1.1  # times as fast as float32: what is less may be chance
+ALIKE = 0.9  # least cosine of the gradients in both, which rounding leaves at 0.98
+# what ends a process from within, and would again
+FAULTS = ("SIGILL", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT")
+BATCH, ROUNDS = 100, 5
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device for `auto`, `cpu`, `cuda` or `mps`.
+
+    Raises:
+        SettingError: this machine has no such device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, usable in there.items() if usable), "cpu"))
+    if not there.get(name, True):
+        raise SettingError("device", f"{name}: this machine has no such device; use `device` auto")
+    return torch.device(name)
 
 
 def training_forward(embedder: Embedder, precision: str) -> Forward:
@@ -51,17 +99,179 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         SettingError: bfloat16 is asked for, and the device has none.
     """
     if precision == "auto":
-        wanted = probed().worthwhile if device.type == "cpu" else not lacking(device)
+        wanted = probe().worthwhile if device.type == "cpu" else not bfloat16_problem(device)
         return "bfloat16" if wanted else "float32"
-    if precision == "bfloat16" and (problem := lacking(device)):
+    if precision == "bfloat16" and (problem := bfloat16_problem(device)):
         raise SettingError("precision", f"bfloat16: {problem}; use `precision` auto")
     return precision
 
 
-def lacking(device: torch.device) -> str:
+def bfloat16_problem(device: torch.device) -> str:
     """Say why a device cannot train in bfloat16; empty where it can, even if it were slower."""
     if device.type == "cpu":
-        return probed().problem
+        return probe().problem
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return ""
     return "of GPUs only some have it, and this one does not"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is known of bfloat16 on a processor."""
+
+    problem: str = ""  # why it cannot be used, in words; empty where it can
+    gain: float = 0.0  # times as fast as in float32 a step of training is; 0 where not known
+
+    @property
+    def usable(self) -> bool:
+        return not self.problem
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether it works and is faster than float32."""
+        return self.usable and self.gain >= WORTHWHILE
+
+
+@cache
+def probe() -> Probe:
+    """Return what is known of this machine's processor; tried now where nothing is known yet.
+
+    A file that is damaged, or cannot be written, is as none.
+    """
+    processor = dict(torch.cpu.get_capabilities())
+    if not any("bf16" in name and there for name, there in processor.items()):
+        return Probe("this processor does not announce it")
+    file = probe_file()
+    if file is not None and (known := _read_probe(file)) is not None:
+        return known
+    result, lasting = _try_in_child()
+    if file is not None and lasting:
+        write_probe(result, file)
+    return result
+
+
+def probe_file() -> Path | None:
+    """Return the file of the result with this processor, kernel and torch; None without home.
+
+    It is in `$XDG_CACHE_HOME`, or `~/.cache` where that is not set.
+    """
+    about = [dict(torch.cpu.get_capabilities()), platform.release(), torch.__version__]
+    about += [[name, os.environ[name]] for name in RESTRAINTS if name in os.environ]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
+    return caches / "circlemnist" / f"bfloat16-{digest[:16]}.json"
+
+
+def write_probe(result: Probe, file: Path) -> None:
+    """Keep a result for the next time, where the folder can be written."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(asdict(result)) + "\n")
+
+
+def _read_probe(file: Path) -> Probe | None:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(file.read_text("utf-8"))
+        return Probe(str(content["problem"]), float(content["gain"]))
+    return None
+
+
+def _try_in_child() -> tuple[Probe, bool]:
+    """The result of a process that tries it, and whether another one would have the same."""
+    # what this process imports the other one finds as well, wherever it came from
+    # (by texts: Python passes over what else is among them)
+    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path if isinstance(path, str))
+    try:
+        # in a session of its own: Ctrl-C is for this process alone
+        child = subprocess.Popen(
+            COMMAND,
+            env={**os.environ, "PYTHONPATH": paths},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return Probe("no process could be started to try it"), False
+    with child:
+        try:
+            answer = _answer(child)
+        except subprocess.TimeoutExpired as late:
+            child.kill()
+            begun = LOADED in (late.output or b"")  # torch itself may come slowly, from a far disk
+            return Probe(f"a process that tried it here did not end within {LIMIT:g} s"), begun
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode:
+        names = {-getattr(signal, name): name for name in FAULTS if hasattr(signal, name)}
+        name = names.get(child.returncode)
+        return Probe(f"a process that tried it here ended with {name or 'an error'}"), bool(name)
+    try:
+        values = json.loads(answer.removeprefix(LOADED))
+        gain, cosine = values["float32"] / values["bfloat16"], values["cosine"]
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        return Probe("a process that tried it here gave no answer"), False
+    if not cosine >= ALIKE:  # nor where it is not a number
+        return Probe("a process that tried it here found wrong gradients"), True
+    return Probe(gain=round(gain, 2)), True
+
+
+def _answer(child: subprocess.Popen[bytes]) -> bytes:
+    """What the process printed until its end.
+
+    Raises:
+        TimeoutExpired: it did not end within `LIMIT`, or within twice that once torch was loaded.
+    """
+    try:
+        return child.communicate(timeout=LIMIT)[0]
+    except subprocess.TimeoutExpired as late:
+        if child.poll() is not None:
+            return child.communicate()[0]  # this process was stopped meanwhile
+        if LOADED not in (late.output or b""):
+            raise
+        return child.communicate(timeout=LIMIT)[0]
+
+
+def _timed_steps() -> dict[str, float]:
+    """Train the default network by turns in both precisions, on one thread; return the best turns.
+
+    Returns:
+        "float32" and "bfloat16", milliseconds a step, and "cosine", between their gradients.
+    """
+    torch.set_num_threads(1)  # so that what else computes on the machine disturbs it little
+    torch.manual_seed(0)
+    config = Config()
+    embedder = build_embedder(config)
+    images, direction = torch.rand(BATCH, 1, SIDE, SIDE), torch.randn(BATCH, config.dim)
+    seconds: dict[torch.dtype, list[float]] = {dtype: [] for dtype in DTYPES}
+    gradients: dict[torch.dtype, Tensor] = {}
+    for turn in range(ROUNDS + 1):
+        for dtype in DTYPES:
+            embedder.zero_grad()
+            begun = time.perf_counter()
+            (forward_in(embedder, dtype)(images)[-1] * direction).sum().backward()
+            if turn:  # the first is not counted
+                seconds[dtype].append(time.perf_counter() - begun)
+            parts = [p.grad.flatten() for p in embedder.parameters() if p.grad is not None]
+            gradients[dtype] = torch.cat(parts)
+    cosine = torch.cosine_similarity(gradients[torch.float32], gradients[torch.bfloat16], dim=0)
+    best = {str(dtype).removeprefix("torch."): 1e3 * min(turns) for dtype, turns in seconds.items()}
+    return {**best, "cosine": cosine.item()}
+
+
+def _leave_no_core() -> None:
+    """Let the process die without a file of its memory, where the system would write one."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    _leave_no_core()
+    print("loaded", flush=True)
+    print(json.dumps(_timed_steps()))

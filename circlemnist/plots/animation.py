@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.captions import heading, snapshot_captions
 from circlemnist.plots.movie import Movie
 from circlemnist.plots.projection import native_dimensions, project_frames
@@ -16,13 +16,13 @@ from circlemnist.plots.style import Array, Blank, Points, Style
 FRAMES = 60
 
 
-def draw(trained: TrainedRun, style: Style) -> Movie:
+def draw(trained: EvaluatedRun, style: Style) -> Movie:
     """Draw the snapshots of a run one after another.
 
     Raises:
         UserError: the run has none, or is not usable.
     """
-    seen, evaluation = trained.snapshots, trained.evaluation
+    seen, evaluation = trained.snapshots, trained.report
     embeddings = seen.embeddings.astype(np.float32)
     positions, how = project_frames(
         embeddings, style.projection, trained.config.seed, native_dimensions(trained.config)

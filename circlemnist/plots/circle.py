@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from circlemnist.evaluation.boundary import Boundary, boundary_of
-from circlemnist.evaluation.pair_plane import pair_density, share_beyond
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.pair_plane import Boundary, boundary_of, pair_density, share_beyond
 from circlemnist.plots.captions import heading, snapshot_captions, trained_for
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
@@ -22,12 +21,12 @@ COLUMNS = 3
 EXPONENT = 0.35
 
 
-def draw(trained: TrainedRun, style: Style) -> Figure:
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
     embeddings, labels = trained.test_points
     density = pair_density(trained.directions(embeddings), labels)
     clouds = [(f"after {trained_for(trained)}", density)]
-    counted = f"pairs of {trained.evaluation.counted}"
+    counted = f"pairs of {trained.report.counted}"
     if trained.has_snapshots:
         of_seen = ~np.isin(trained.snapshots.labels, trained.config.unseen_classes)
         clouds = [*_earlier_clouds(trained, of_seen), *clouds]
@@ -36,7 +35,7 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     return circle_figure(clouds, boundary_of(trained.config), blank)
 
 
-def _earlier_clouds(trained: TrainedRun, of_seen: Array) -> list[tuple[str, Array]]:
+def _earlier_clouds(trained: EvaluatedRun, of_seen: Array) -> list[tuple[str, Array]]:
     seen, captions = trained.snapshots, snapshot_captions(trained)
     embeddings = F.normalize(torch.from_numpy(seen.embeddings[:, of_seen]).float(), dim=-1)
     labels = torch.from_numpy(seen.labels[of_seen])

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.captions import heading
 from circlemnist.plots.style import Array, Blank, Style, shades
 
@@ -15,13 +15,13 @@ from circlemnist.plots.style import Array, Blank, Style, shades
 SWITCH = 0.67
 
 
-def draw(trained: TrainedRun, style: Style) -> Figure:
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw what the nearest training image takes each test image for."""
-    arrays, names = trained.evaluation.arrays, CLASS_NAMES[trained.evaluation.dataset]
+    arrays, names = trained.report.arrays, CLASS_NAMES[trained.report.dataset]
     counts = np.zeros((len(names), len(names)), int)
-    seen = trained.evaluation.seen
+    seen = trained.report.seen
     np.add.at(counts, (arrays.labels[seen], arrays.neighbor_labels[seen, 0]), 1)
-    title = heading(trained, f"1-NN of {trained.evaluation.counted}")
+    title = heading(trained, f"1-NN of {trained.report.counted}")
     return confusion_figure(counts, names, Blank(title, style.theme))
 
 

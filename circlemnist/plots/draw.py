@@ -9,15 +9,15 @@ from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
 from circlemnist.errors import UserError
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
 from circlemnist.plots.movie import Movie
 from circlemnist.plots.style import Style
-from circlemnist.runs.whole_files import replacing, writing
+from circlemnist.runs.files import atomic_write, writing
 
 
 def draw_pictures(
-    trained: TrainedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
+    trained: EvaluatedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
 ) -> Iterator[Path]:
     """Draw pictures of a run, and give the path of each when it is written.
 
@@ -69,7 +69,7 @@ def save(picture: Figure | Movie, path: Path, width: int) -> None:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, rc_context({"svg.fonttype": "none"}):
+        with atomic_write(path) as temporary, rc_context({"svg.fonttype": "none"}):
             if isinstance(picture, Movie):
                 picture.write(temporary, width)
             else:

@@ -15,7 +15,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from mpl_toolkits.mplot3d import Axes3D
 
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.models.embedder import embed
 from circlemnist.plots.captions import heading
 from circlemnist.plots.kept_projection import project_run
@@ -43,9 +43,9 @@ class Mistakes:
     images: Array
 
 
-def draw(trained: TrainedRun, style: Style) -> Figure:
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the splits that the style asks for, the training split beneath the test split."""
-    test = trained.evaluation
+    test = trained.report
     parts = []
     if style.split != "train":
         parts.append((test.arrays.embeddings, test.arrays.labels, test.counted_all))
@@ -65,7 +65,7 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
     return embedding_figure(points, blank, mistakes, behind[0] if behind else None, marks)
 
 
-def _of_training(trained: TrainedRun) -> tuple[Array, Array, str]:
+def _of_training(trained: EvaluatedRun) -> tuple[Array, Array, str]:
     """Embeddings and labels of some of the training split, and how many those are, in words."""
     train = trained.dataset.train
     chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
@@ -75,10 +75,10 @@ def _of_training(trained: TrainedRun) -> tuple[Array, Array, str]:
     return embeddings, train.labels[chosen].numpy(), counted
 
 
-def _mistakes(trained: TrainedRun) -> Mistakes:
+def _mistakes(trained: EvaluatedRun) -> Mistakes:
     """The images whose nearest neighbour is of another class, the most surely wrong first."""
-    arrays = trained.evaluation.arrays
-    seen = trained.evaluation.seen
+    arrays = trained.report.arrays
+    seen = trained.report.seen
     wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]

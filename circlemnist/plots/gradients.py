@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.kinds import FIG_2
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
@@ -18,7 +18,7 @@ SIDE = 201
 COLUMNS = 4
 
 
-def draw(trained: TrainedRun | None, style: Style) -> Figure:
+def draw(trained: EvaluatedRun | None, style: Style) -> Figure:
     """Draw the gradients of losses: that of the run at its gamma and m, others at their own."""
     own = Config() if trained is None else trained.config
     axis = np.linspace(0, 1, SIDE)

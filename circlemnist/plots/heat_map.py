@@ -9,8 +9,8 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from circlemnist.evaluation.measures import Measure
-from circlemnist.evaluation.outcomes import Outcome, best_of, written
+from circlemnist.evaluation.group import Outcome, best_of, written
+from circlemnist.evaluation.metric_names import Metric
 from circlemnist.plots.scales import geometric, make_log
 from circlemnist.plots.style import Array, Blank, Theme, legible, shades
 
@@ -19,7 +19,7 @@ WIDTH, ROW, HEIGHT = 6.2, 0.6, 6.4  # inches: of a heat map, of its rows, the mo
 TICKS = 20  # names along an axis
 
 
-def heat_map(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure:
+def heat_map(outcomes: Sequence[Outcome], measure: Metric, blank: Blank) -> Figure:
     """Draw the means over two numbers, each in a cell of its own, the best one framed.
 
     The cells are alike in size, in the order of the numbers, however far apart these are. Each has
@@ -62,7 +62,7 @@ def heat_map(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Fig
     return figure
 
 
-def plane(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure:
+def plane(outcomes: Sequence[Outcome], measure: Metric, blank: Blank) -> Figure:
     """Draw each mean as a dot where its two numbers are, the best one ringed."""
     theme, keys = blank.theme, list(outcomes[0].varied)
     x, y = (np.array([outcome.varied[key] for outcome in outcomes], float) for key in keys)
@@ -83,7 +83,7 @@ def plane(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure
     return figure
 
 
-def _scale(means: Array, measure: Measure) -> Normalize:
+def _scale(means: Array, measure: Metric) -> Normalize:
     """From the best value to the worst, or to where the middle is thrice as far from the best."""
     sign = -1 if measure.low else 1
     values = sign * means
@@ -102,7 +102,7 @@ def _extend(means: Array, norm: Normalize) -> str:
     return "min" if below else "max" if above else "neither"
 
 
-def _colors(measure: Measure, theme: Theme) -> Colormap:
+def _colors(measure: Metric, theme: Theme) -> Colormap:
     """The better, the deeper; faint grey where nothing was measured."""
     ends = (theme.like, theme.paper) if measure.low else (theme.paper, theme.like)
     return shades(*ends).with_extremes(bad=theme.faint)
@@ -113,7 +113,7 @@ def _size(width: float, height: float, letters: int) -> float:
     return min(72 * 0.85 * width / (0.62 * letters), 72 * 0.6 * height, LARGEST)
 
 
-def _write(axes: Axes, means: Array, colors: Array, measure: Measure, size: float) -> None:
+def _write(axes: Axes, means: Array, colors: Array, measure: Metric, size: float) -> None:
     for (row, column), mean in np.ndenumerate(means):
         if np.isfinite(mean):
             text = axes.text(column, row, measure.number(mean), ha="center", va="center")

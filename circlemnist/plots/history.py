@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from circlemnist.errors import UserError
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
-from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.captions import heading
 from circlemnist.plots.style import Array, Blank, Style
 from circlemnist.runs.history import Epoch
@@ -18,7 +18,7 @@ from circlemnist.runs.history import Epoch
 NEAR = 0.4  # cosines whose names would overlap
 
 
-def draw(trained: TrainedRun, style: Style) -> Figure:
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the history of a run, and the 1-NN of its snapshots where it has any."""
     rows, one_nn = trained.history, None
     if not rows:

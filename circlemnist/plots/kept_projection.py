@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projection import LAYOUT, described, native_dimensions, project
 from circlemnist.plots.style import Array
-from circlemnist.runs.npz import read_npz
-from circlemnist.runs.whole_files import replacing
+from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.files import atomic_write
 
 # PCA is computed as fast as its points are read
 KEPT = ("tsne", "umap")
 
 
 def project_run(
-    trained: TrainedRun, embeddings: Array, method: str, split: str = "test"
+    trained: EvaluatedRun, embeddings: Array, method: str, split: str = "test"
 ) -> tuple[Array, str]:
     """Return points (N, 2) for embeddings (N, D) of a run, and how, in words, as `project` does.
 
@@ -41,7 +41,7 @@ def project_run(
     points = _kept(path, of, count)
     if points is None:
         points, _ = project(embeddings, method, seed, native)
-        with suppress(OSError), replacing(path) as temporary:
+        with suppress(OSError), atomic_write(path) as temporary:
             np.savez(temporary, of=np.array(of), points=points)
     return points, described(method, dim)
 

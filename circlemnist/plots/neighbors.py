@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.captions import heading
 from circlemnist.plots.style import Array, Blank, Style, Theme, shades
 
@@ -37,12 +37,12 @@ class Queries:
     names: Sequence[str]
 
 
-def draw(trained: TrainedRun, style: Style) -> Figure:
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the hardest test images with their nearest training images."""
-    arrays, dataset = trained.evaluation.arrays, trained.dataset
+    arrays, dataset = trained.report.arrays, trained.dataset
     like = arrays.neighbor_labels == arrays.labels[:, None]
     # of an unseen class nothing in the gallery is alike
-    unseen = ~trained.evaluation.seen
+    unseen = ~trained.report.seen
     order = np.lexsort((like.mean(1), like[:, :NEIGHBORS].sum(1), like[:, 0], unseen))
     hardest = order[: min(QUERIES, len(order) - int(unseen.sum()))]
     queries = Queries(
@@ -51,9 +51,9 @@ def draw(trained: TrainedRun, style: Style) -> Figure:
         neighbor_images=dataset.train.images.numpy()[arrays.neighbors[hardest, :NEIGHBORS]],
         neighbor_labels=arrays.neighbor_labels[hardest, :NEIGHBORS],
         measures=trained.similarity.sign * arrays.neighbor_similarities[hardest, :NEIGHBORS],
-        names=CLASS_NAMES[trained.evaluation.dataset],
+        names=CLASS_NAMES[trained.report.dataset],
     )
-    shown = f"the {len(hardest)} hardest {trained.evaluation.measured} images"
+    shown = f"the {len(hardest)} hardest {trained.report.measured} images"
     title = heading(trained, f"{shown}, and the nearest by {trained.similarity.name}")
     return neighbors_figure(queries, Blank(title, style.theme))
 

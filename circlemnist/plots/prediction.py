@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circlemnist.data.classes import CLASS_NAMES, DISPLAY_NAMES
-from circlemnist.evaluation.batches import Seen
-from circlemnist.evaluation.loaded import LoadedRun
-from circlemnist.evaluation.points import OperatingPoint
+from circlemnist.evaluation.predict import PredictedPicture, Predictor
+from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import WIDTH
 from circlemnist.plots.style import THEMES, Array, Blank, Theme, shades
@@ -43,7 +42,11 @@ class Predicted:
 
 
 def draw_seen(
-    loaded: LoadedRun, shown: Sequence[Seen], point: OperatingPoint, theme: str, out: Path
+    loaded: Predictor,
+    shown: Sequence[PredictedPicture],
+    point: OperatingPoint,
+    theme: str,
+    out: Path,
 ) -> None:
     """Draw what was seen of pictures into a file, of a `STILL` suffix.
 

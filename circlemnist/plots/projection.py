@@ -8,8 +8,7 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.evaluation.metrics import nearest_others
-from circlemnist.evaluation.similarity import COSINE, DISTANCE
+from circlemnist.evaluation.metrics import COSINE, DISTANCE, nearest_others
 from circlemnist.plots.kinds import PROJECTIONS
 from circlemnist.plots.style import Array
 

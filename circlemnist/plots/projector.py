@@ -9,9 +9,9 @@ from PIL import Image
 
 from circlemnist.config import SIDE
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array
-from circlemnist.runs.whole_files import replacing_folder, writing
+from circlemnist.runs.files import atomic_folder, writing
 
 VECTORS, METADATA, SPRITE = "vectors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = f"""embeddings {{
@@ -26,7 +26,7 @@ CONFIG = f"""embeddings {{
 """
 
 
-def write_projector(trained: TrainedRun, out: Path | None = None) -> Path:
+def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
     """Write the embeddings of the test images, their classes and the images, and return where.
 
     The folder holds `vectors.tsv`, `metadata.tsv` (a header, and of each image its class and that
@@ -38,7 +38,7 @@ def write_projector(trained: TrainedRun, out: Path | None = None) -> Path:
     Raises:
         UserError: the run, the data or the device is not usable, or the folder cannot be written.
     """
-    evaluation = trained.evaluation
+    evaluation = trained.report
     arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
     images = trained.dataset.test.images.numpy()
     pairs = zip(arrays.labels, arrays.neighbor_labels[:, 0], strict=True)
@@ -46,7 +46,7 @@ def write_projector(trained: TrainedRun, out: Path | None = None) -> Path:
     path = out or trained.run.folder / "projector"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_folder(path) as folder:
+        with atomic_folder(path) as folder:
             (folder / VECTORS).write_bytes(tab_separated(arrays.embeddings))
             (folder / METADATA).write_text("class\tnearest\n" + "".join(rows), "utf-8")
             (folder / SPRITE).write_bytes(sprite(images))

@@ -7,9 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from circlemnist.evaluation.metrics import PairSimilarities, RocCurve, pair_similarities, roc_curve
-from circlemnist.evaluation.similarity import COSINE, Similarity
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.metrics import (
+    COSINE,
+    PairSimilarities,
+    RocCurve,
+    Similarity,
+    pair_similarities,
+    roc_curve,
+)
 from circlemnist.plots.captions import heading
 from circlemnist.plots.style import Blank, Style, Theme
 
@@ -17,12 +23,12 @@ BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
-def draw(trained: TrainedRun, style: Style) -> Figure:
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw how alike all pairs of the test split are, those of unseen classes by themselves."""
-    groups = [trained.test_points] + [trained.unseen_points] * bool(trained.evaluation.unseen)
+    groups = [trained.test_points] + [trained.unseen_points] * bool(trained.report.unseen)
     measured = [pair_similarities(*points, trained.similarity) for points in groups]
     count = sum(len(pairs.sp) + len(pairs.sn) for pairs in measured)
-    counted = f"{count:,} pairs of {trained.evaluation.measured} images"
+    counted = f"{count:,} pairs of {trained.report.measured} images"
     blank = Blank(heading(trained, counted), style.theme)
     rows = [(pairs, roc_curve(pairs)) for pairs in measured]
     return similarities_figure(rows, blank, trained.similarity)

@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from circlemnist.evaluation.cells import Cell
-from circlemnist.evaluation.measures import MEASURES, Measure
-from circlemnist.evaluation.outcomes import Outcome, best_of, described, outcomes_of, written
+from circlemnist.evaluation.group import Cell, Outcome, best_of, described, outcomes_of, written
+from circlemnist.evaluation.metric_names import METRICS, Metric
 from circlemnist.limits import Value
 from circlemnist.plots.heat_map import TICKS, heat_map, plane
 from circlemnist.plots.scales import geometric, make_log
@@ -34,7 +33,7 @@ def draw_cells(cells: Sequence[Cell], metric: str, style: Style, about: str = ""
         style: of the picture.
         about: what was measured, for the title.
     """
-    measure = MEASURES[metric]
+    measure = METRICS[metric]
     outcomes = outcomes_of(cells, metric, measure.factor)
     keys = list(outcomes[0].varied)
     numbers = all(_is_number(value) for each in outcomes for value in each.varied.values())
@@ -52,7 +51,7 @@ def draw_cells(cells: Sequence[Cell], metric: str, style: Style, about: str = ""
     return figure(outcomes, measure, blank)
 
 
-def line(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure:
+def line(outcomes: Sequence[Outcome], measure: Metric, blank: Blank) -> Figure:
     """Draw the means over a number as a line, with their standard deviations and each seed."""
     theme, (key,) = blank.theme, outcomes[0].varied
     ordered = sorted(outcomes, key=lambda outcome: outcome.varied[key])
@@ -82,7 +81,7 @@ def line(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure:
     return figure
 
 
-def dots(outcomes: Sequence[Outcome], measure: Measure, blank: Blank) -> Figure:
+def dots(outcomes: Sequence[Outcome], measure: Metric, blank: Blank) -> Figure:
     """Draw a row for each combination, the best on top: its seeds, mean and standard deviation."""
     theme, keys = blank.theme, list(outcomes[0].varied)
     ordered = sorted(outcomes, key=lambda outcome: outcome.mean, reverse=not measure.low)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from circlemnist.errors import Unwritten, UserError
-from circlemnist.runs.whole_files import write_bytes
+from circlemnist.runs.files import write_bytes
 
 FORMAT = 4
 SEAL = re.compile(rb"circlemnist checkpoint (\d{4}) sha256 ([0-9a-f]{64})")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from circlemnist.errors import UserError
-from circlemnist.runs.whole_files import write_text, writing
+from circlemnist.runs.files import write_text, writing
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,35 @@
-"""The folder of a new run, which is there with its settings in it, or not at all."""
+"""Begin a run: its folder, there with all its settings or not at all; the lock; the environment."""
 
-import contextlib
 import datetime
 import errno
 import json
 import os
+import platform
 import shutil
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
+from circlemnist.runs.files import (
+    flush_folder,
+    remove_unfinished,
+    umask,
+    unfinished_prefix,
+    write_text,
+)
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import UNFINISHED, flush_folder, umask, write_text
 
 LONGEST = 255  # bytes of a name, for nearly all file systems
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pytorch-metric-learning")
 # what a rename says where there is a folder with files in it, or a file
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
@@ -32,7 +45,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
     Raises:
         UserError: the name is taken or is no folder name, or `outputs` cannot be written.
     """
-    knobs = "".join(f"_{knob}{value:g}" for knob, value in config.knobs.items())
+    values = "".join(f"_{name}{value:g}" for name, value in config.knobs.items())
     unseen = f"_unseen{''.join(map(str, config.unseen_classes))}" if config.unseen else ""
 
     def fill(hidden: Path) -> None:
@@ -40,7 +53,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
         write_text(run.config_file, config.to_toml())
 
-    words = f"{config.loss}{knobs}{unseen}"
+    words = f"{config.loss}{values}{unseen}"
     return Run(create_folder(outputs, name, words, fill, "or continue it with `resume`"))
 
 
@@ -64,8 +77,8 @@ def create_folder(
     check_name(stem)
     try:
         outputs.mkdir(parents=True, exist_ok=True)
-        _remove_unfinished_runs(outputs)
-        hidden = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=outputs))
+        remove_unfinished(outputs, below=False, age=3600)
+        hidden = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=outputs))
         try:
             fill(hidden)
             hidden.chmod(0o777 & ~umask())
@@ -106,9 +119,67 @@ def _show(hidden: Path, stem: str, unique: bool, mend: str) -> Path:
     raise UserError(f"too many runs named {stem!r} in {hidden.parent}")
 
 
-def _remove_unfinished_runs(outputs: Path) -> None:
-    """Remove folders that a process which was killed an hour ago or more did not get to rename."""
-    for folder in outputs.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(FileNotFoundError):  # its process has renamed it meanwhile
-            if time.time() - folder.stat().st_mtime > 3600:
-                shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def locked(run: Run, patience: float = 0) -> Iterator[None]:
+    """Keep other processes from training the run; the system frees the lock of one that died.
+
+    Args:
+        patience: seconds to wait for a process that is about to end.
+
+    Raises:
+        UserError: another process trains the run, or its folder cannot be written.
+    """
+    with alone(run.folder, "trained", patience):
+        remove_unfinished(run.folder)
+        yield
+
+
+@contextmanager
+def alone(folder: Path, done: str, patience: float = 0) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Args:
+        done: what another process may be doing to it, for its message.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(folder / "lock", timeout=patience)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{folder.name} is being {done} by another process: wait for its end, or stop it first"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return versions, device, threads and git revision, for `environment.json`."""
+    return {
+        "revision": _revision(),
+        "python": platform.python_version(),
+        **{library: version(library) for library in LIBRARIES},
+        "platform": platform.platform(),
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _revision() -> str | None:
+    """Return the git revision of the source, or None where it is not run from a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import SettingError, UserError
@@ -11,50 +11,38 @@ from circlemnist.runs.history import Epoch, read_history
 SWEEP_FILE = "sweep.toml"  # what makes a folder a sweep
 
 
-class HasFolder(Protocol):
-    """What is kept in a folder: a run, or a sweep."""
-
-    @property
-    def folder(self) -> Path: ...
-
-
-class In:
-    """What lies in the folder of a run or a sweep, under a name."""
+class FileIn:
+    """The path of a file in the `folder` of a run or a sweep."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, kept: HasFolder, owner: type) -> Path:
-        return kept.folder / self.name
+    def __get__(self, owner: Any, _type: type) -> Path:
+        path: Path = owner.folder / self.name
+        return path
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run and the files in it.
-
-    Attributes:
-        folder: its path; `name` is the last part of it.
-        plots: the path of the folder of its pictures, whether it is there or not.
-    """
+    """The folder of one run, and the paths of what is in it, whether it is there or not."""
 
     folder: Path
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
         return self.folder.name
 
-    config_file = In("config.toml")
-    environment_file = In("environment.json")
-    history_file = In("history.csv")
-    checkpoint_file = In("last.pt")
-    lock_file = In("lock")
-    metrics_file = In("eval.json")
-    embeddings_file = In("embeddings.npz")
-    gallery_file = In("gallery.npz")
-    snapshots_file = In("snapshots.npz")
-    plots = In("plots")
-    tensorboard = In("tensorboard")
+    config_file = FileIn("config.toml")
+    environment_file = FileIn("environment.json")
+    history_file = FileIn("history.csv")
+    checkpoint_file = FileIn("last.pt")
+    lock_file = FileIn("lock")
+    metrics_file = FileIn("eval.json")
+    embeddings_file = FileIn("embeddings.npz")
+    gallery_file = FileIn("gallery.npz")
+    snapshots_file = FileIn("snapshots.npz")
+    plots = FileIn("plots")
+    tensorboard = FileIn("tensorboard")
 
     def projection_file(self, of: str) -> Path:
         """Return the path of the points of a projection, kept by the name of what they are of."""
@@ -145,8 +133,8 @@ def _runs(outputs: Path) -> list[Path]:
 
 def names_in(outputs: Path) -> list[str]:
     """Return the names of the runs and sweeps in `outputs`, sorted."""
-    found = [*files_in(outputs, "config.toml"), *files_in(outputs, SWEEP_FILE)]
-    return sorted(path.parent.name for path in found)
+    files = [*files_in(outputs, "config.toml"), *files_in(outputs, SWEEP_FILE)]
+    return sorted(file.parent.name for file in files)
 
 
 def files_in(outputs: Path, name: str) -> list[Path]:

@@ -9,9 +9,9 @@ import tomli_w
 
 from circlemnist.errors import UserError
 from circlemnist.family import BY_LOSS
+from circlemnist.runs.files import write_text
 from circlemnist.runs.new_run import create_folder
-from circlemnist.runs.run import SWEEP_FILE, In, files_in, is_file
-from circlemnist.runs.whole_files import write_text
+from circlemnist.runs.run import SWEEP_FILE, FileIn, files_in, is_file
 from circlemnist.sweep.plan import Plan
 
 FORMAT = 1
@@ -28,11 +28,11 @@ class SweepFolder:
     def name(self) -> str:
         return self.folder.name
 
-    plan_file = In(SWEEP_FILE)
-    journal_file = In("journal.log")
-    cells = In("cells")  # the runs, one a cell
-    results_file = In("results.csv")
-    plots = In("plots")
+    plan_file = FileIn(SWEEP_FILE)
+    journal_file = FileIn("journal.log")
+    cells = FileIn("cells")  # the runs, one a cell
+    results_file = FileIn("results.csv")
+    plots = FileIn("plots")
 
 
 def find_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> SweepFolder | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.measures import OF_UNSEEN
+from circlemnist.evaluation.metric_names import OF_UNSEEN
 from circlemnist.limits import Value
 from circlemnist.sweep.axes import Axis
 
@@ -117,7 +117,7 @@ class Plan:
             acting = {k: v for k, v in asdict(config).items() if not config.without_effect(k)}
             twin = seen.setdefault(repr(acting), varied)
             if twin is not varied and self.trials is None:
-                from circlemnist.evaluation.outcomes import described  # which loads numpy
+                from circlemnist.evaluation.group import described  # which loads numpy
 
                 one, other = described(twin), described(varied)
                 raise UserError(f"two cells are the same training: {one} and {other}; leave one")

@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from tqdm.auto import tqdm
 
-from circlemnist.evaluation.cells import Cell
-from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.group import Cell
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.training.progress import Mode
 from circlemnist.training.streams import unread_is_fine
 
@@ -32,7 +32,7 @@ class SweepProgress:
         say: Callable[[str], object],
     ) -> None:
         self._mode, self._total, self._metric, self._say = mode, total, metric, say
-        self._measure, self._done, self._repeats = MEASURES[metric], len(done), 0
+        self._measure, self._done, self._repeats = METRICS[metric], len(done), 0
         self._best: float | None = None
         for cell in done:
             self._better(cell.metrics[metric])

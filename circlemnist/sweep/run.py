@@ -8,7 +8,7 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.outcomes import described
+from circlemnist.evaluation.group import described
 from circlemnist.sweep.folder import SweepFolder
 from circlemnist.sweep.plan import Plan
 from circlemnist.sweep.progress import SweepProgress

@@ -19,7 +19,7 @@ from optuna.storages import JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
-from circlemnist.runs.whole_files import writing
+from circlemnist.runs.files import writing
 
 HEARTBEAT = 5  # seconds
 GRACE = 30  # seconds without a heartbeat, after which a claim is given up

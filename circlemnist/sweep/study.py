@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from circlemnist.config import setting_type
 from circlemnist.errors import UserError
-from circlemnist.evaluation.cells import Cell
-from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.group import Cell
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.sweep.axes import Axis
 from circlemnist.sweep.plan import Plan, Varied
 from circlemnist.sweep.storage import HEARTBEAT, SEED, Database, Journal, quiet
@@ -71,7 +71,7 @@ class SweepStudy:
             self._study = optuna.create_study(
                 storage=kept.storage,
                 study_name=name,
-                direction="minimize" if MEASURES[plan.metric].low else "maximize",
+                direction="minimize" if METRICS[plan.metric].low else "maximize",
                 load_if_exists=True,
             )
             self._check_kind()

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError
-from circlemnist.evaluation.cells import Cell, write_cells
-from circlemnist.evaluation.outcomes import described
-from circlemnist.models.device import resolve_device
-from circlemnist.models.precision import resolve_precision
-from circlemnist.runs.lock import alone
-from circlemnist.runs.new_run import check_name
+from circlemnist.evaluation.group import Cell, described, write_cells
+from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.runs.new_run import alone, check_name
 from circlemnist.sweep.folder import (
     DATABASE,
     JOURNAL,

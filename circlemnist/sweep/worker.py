@@ -13,8 +13,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
-from circlemnist.runs.lock import locked
-from circlemnist.runs.new_run import create_run
+from circlemnist.runs.new_run import create_run, locked
 from circlemnist.runs.run import Run
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Progress
@@ -136,7 +135,7 @@ class Worker:
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
             trained = training.to_end(run, progress, self._stop)
-            return trained.measured(GALLERY if training.config.holdout else None).metrics
+            return trained.evaluate(GALLERY if training.config.holdout else None).metrics
 
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.models.device import resolve_device
-from circlemnist.models.precision import lacking, resolve_precision
+from circlemnist.models.precision import bfloat16_problem, resolve_device, resolve_precision
 from circlemnist.runs.run import Run
 from circlemnist.training.launched import place
 from circlemnist.training.processes import ALONE, Processes
@@ -31,7 +30,11 @@ def settled(config: Config, begun: Run | None = None, processes: Processes = ALO
             return "float32"  # of a run from before `auto` was settled, when no CPU took another
         if place().local_rank > 0 and config.precision != "float32":
             return "bfloat16"
-        if begun is not None and config.precision == "bfloat16" and (problem := lacking(device)):
+        if (
+            begun is not None
+            and config.precision == "bfloat16"
+            and (problem := bfloat16_problem(device))
+        ):
             raise UserError(
                 f"{begun.name} trains in bfloat16: {problem}; go on with it where it began, or "
                 f'write precision = "float32" into {begun.config_file}'

@@ -18,7 +18,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from circlemnist.errors import Lost, SettingError, UserError
-from circlemnist.models.device import resolve_device
+from circlemnist.models.precision import resolve_device
 from circlemnist.training.launched import place
 from circlemnist.training.signals import ignore_signals
 

@@ -10,15 +10,13 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.further import with_further_classes
 from circlemnist.errors import Lost
-from circlemnist.evaluation.results import Evaluation
-from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.models.device import resolve_device
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.report import Report
+from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.environment import describe
-from circlemnist.runs.lock import locked
-from circlemnist.runs.new_run import create_run
+from circlemnist.runs.new_run import create_run, describe_machine, locked
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded, flat_schedule
@@ -71,7 +69,7 @@ class Audience:
 
 def train(
     config: Config, outputs: Path, name: str | None, run: Run | None, audience: Audience
-) -> tuple[Run, Evaluation | None]:
+) -> tuple[Run, Report | None]:
     """Train a new run, or continue `run`, to its last epoch, measure it and draw it.
 
     The run folder is made only when the settings, the data and the device have proved good. Of
@@ -161,7 +159,7 @@ class Training:
             if warning:
                 say(warning)
 
-    def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> TrainedRun:
+    def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:
         """Train to the last epoch, from the checkpoint of the run where it has one.
 
         Args:
@@ -176,11 +174,8 @@ class Training:
         with closing(progress), stop.between_steps(), self.processes.heard():
             fit(self.state, self.config, self.split, run, progress, stop)
             self.processes.part()
-        trained = TrainedRun(run, self.config.data_dir, self.config.device)
-        trained.config, trained.dataset = self.config, self.dataset
-        trained.embedder = self.state.embedder
-        trained.checkpoint = checksum(run.checkpoint_file)
-        return trained
+        network = self.state.embedder, checksum(run.checkpoint_file)
+        return EvaluatedRun(run, config=self.config, dataset=self.dataset, network=network)
 
 
 def environment(training: Training) -> dict[str, object]:
@@ -188,7 +183,7 @@ def environment(training: Training) -> dict[str, object]:
     dataset = training.dataset
     facts = {"dataset": dataset.name, "dataset_sha256": dataset.checksum()}
     processes = {"processes": training.processes.world, "backend": training.processes.backend}
-    machine = {**describe(training.device), **processes}
+    machine = {**describe_machine(training.device), **processes}
     return {"circlemnist": __version__, **machine, "seed": training.config.seed, **facts}
 
 
@@ -196,9 +191,9 @@ def _unsaid(line: str) -> None:
     """Take what the first process says for all."""
 
 
-def _measured_and_drawn(trained: TrainedRun, progress: Progress) -> Evaluation:
-    evaluation = trained.evaluation = trained.measured()
+def _measured_and_drawn(trained: EvaluatedRun, progress: Progress) -> Report:
+    report = trained.evaluate()
     pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
     if isinstance(progress, Board):
         progress.finish(trained, pictures)
-    return evaluation
+    return report

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from circlemnist.data.datasets import Split
 from circlemnist.models.embedder import Embedder, embed
-from circlemnist.runs.snapshots import load_snapshots
-from circlemnist.runs.whole_files import replacing
+from circlemnist.runs.arrays import load_snapshots
+from circlemnist.runs.files import atomic_write
 
 # 31 snapshots of 500 images are the work of a tenth of an epoch of MNIST.
 INTERVALS = 30
@@ -43,7 +43,7 @@ class Recorder:
             OSError: the file cannot be written.
         """
         steps = sorted(self.seen)
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             np.savez(
                 temporary,
                 steps=np.array(steps),

@@ -13,9 +13,9 @@ from circlemnist.errors import UserError
 from circlemnist.models.embedder import Embedder
 from circlemnist.models.precision import Forward
 from circlemnist.runs.checkpoint import restore_from, save_checkpoint
+from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import writing
 from circlemnist.training.objective import Objective
 from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.snapshots import Recorder

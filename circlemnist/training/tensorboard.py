@@ -19,11 +19,11 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projector import write_projector
+from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.runs.whole_files import writing
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.streams import to_stderr
 
@@ -99,7 +99,7 @@ class Board(Progress):
                     writer.add_scalar(f"step/{name}", value, step)
             writer.flush()
 
-    def finish(self, trained: TrainedRun, pictures: Sequence[Path]) -> None:
+    def finish(self, trained: EvaluatedRun, pictures: Sequence[Path]) -> None:
         """Write what there is at the end, and close the files.
 
         Args:
@@ -111,7 +111,7 @@ class Board(Progress):
         """
         assert self.epochs is not None
         last = self.epochs * self.steps
-        metrics = trained.evaluation.metrics
+        metrics = trained.report.metrics
         settings = {k: v for k, v in asdict(trained.config).items() if v is not None}
         with writing(self.folder):
             writer = self._opened(last + 1)

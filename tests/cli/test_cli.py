@@ -15,9 +15,8 @@ from click.testing import CliRunner
 from circlemnist import __version__
 from circlemnist.cli.main import main
 from circlemnist.cli.messages import spelled
-from circlemnist.cli.report import MEANINGS
 from circlemnist.config import Config
-from circlemnist.evaluation.measures import OF_UNSEEN
+from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
 from circlemnist.plots.kinds import KINDS
 from circlemnist.runs.run import Run
 from circlemnist.training.run import Interrupted
@@ -150,7 +149,7 @@ def test_eval_prints_every_measure_and_keeps_them(finished_run: Path) -> None:
     kept = json.loads((finished_run / "eval.json").read_text())
     table = invoke("eval", finished_run)
     assert table.exit_code == 0, table.output
-    names = [name for name in MEANINGS if name not in OF_UNSEEN]
+    names = [name for name in METRICS if name not in OF_UNSEEN]
     assert [line.split()[0] for line in table.stdout.splitlines()[1:]] == names
     machine = json.loads(invoke("eval", finished_run, "--json").stdout)
     assert machine == kept

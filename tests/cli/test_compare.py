@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from circlemnist.cli.compare import folder_name
-from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED
 from circlemnist.runs.run import find_run
 from tests.conftest import assert_one_line_error, invoke
@@ -90,7 +90,7 @@ def test_the_table_has_the_settings_that_differ_and_all_measures(trained: Path) 
     assert not {"net", "epochs", "seed", "data_dir"} & set(columns)
     for number, name in (("1", "circle-0"), ("2", "arc-0")):
         for metric, value in metrics_of(trained / name).items():
-            share = MEASURES[metric].share
+            share = METRICS[metric].share
             shown = f"{100 * value:.2f}" if share else f"{value:.4f}"
             assert columns[f"{metric} %" if share else metric][number] == shown
 

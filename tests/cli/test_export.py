@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.models.embedder import embed
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run
@@ -63,7 +63,7 @@ def alone(code: str, run: Path, file: str, folder: Path) -> str:
     shutil.move(run / file, folder / file)
     images = torch.randint(0, 256, (9, 28, 28), dtype=torch.uint8)
     np.save(folder / "images.npy", images.numpy())
-    np.save(folder / "embeddings.npy", embed(TrainedRun(Run(run)).embedder, images).numpy())
+    np.save(folder / "embeddings.npy", embed(EvaluatedRun(Run(run)).embedder, images).numpy())
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
@@ -130,7 +130,7 @@ def test_projector_is_what_tensorboard_reads(unseen_run: Path, tmp_path: Path) -
     (out / "from_tensorboard.png").write_bytes(projector.get("sprite_image"))
     sprite = np.asarray(Image.open(out / "from_tensorboard.png"))
     assert sprite.shape == (19 * 28, 19 * 28)  # 19² is the first square of 360 or more
-    images = TrainedRun(Run(unseen_run)).dataset.test.images.numpy()
+    images = EvaluatedRun(Run(unseen_run)).dataset.test.images.numpy()
     for place in (0, 18, 19, 200, 359):
         row, column = divmod(place, 19)
         tile = sprite[row * 28 : row * 28 + 28, column * 28 : column * 28 + 28]

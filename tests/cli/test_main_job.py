@@ -79,7 +79,7 @@ import resource
 import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
-from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.models.embedder import build_embedder, embed
 from pathlib import Path
 
@@ -87,7 +87,7 @@ dataset = load_dataset("mnist", Path("data"))
 embedder = build_embedder(Config(net="small"), 0.13, 0.31)
 embed(embedder, dataset.test.images)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-measure(embedder, dataset)
+evaluate(embedder, dataset)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
     result = subprocess.run(

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from circlemnist.models.bfloat16 import Probed
 from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import Forward, forward_in
+from circlemnist.models.precision import Forward, Probe, forward_in
 from tests.conftest import assert_one_line_error, invoke
 
-FAST, SLOW, NONE = Probed(gain=1.5), Probed(gain=0.9), Probed("this processor dislikes it")
+FAST, SLOW, NONE = Probe(gain=1.5), Probe(gain=0.9), Probe("this processor dislikes it")
 SMALL = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--quiet", "--device", "cpu")
 
 
@@ -20,7 +19,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found, self.dtypes = FAST, list[torch.dtype]()
-        monkeypatch.setattr("circlemnist.models.precision.probed", lambda: self.found)
+        monkeypatch.setattr("circlemnist.models.precision.probe", lambda: self.found)
         monkeypatch.setattr("circlemnist.models.precision.forward_in", self.forward_in)
 
     def forward_in(self, embedder: Embedder, dtype: torch.dtype) -> Forward:
@@ -34,7 +33,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(monkeypatch)
 
 
-def begin(machine: Machine, found: Probed, *args: object) -> Path:
+def begin(machine: Machine, found: Probe, *args: object) -> Path:
     """Train a run on a machine of which that is known, and return its file of settings."""
     machine.found = found
     result = invoke("train", *SMALL, "--name", "begun", *args)
@@ -53,7 +52,7 @@ def begin(machine: Machine, found: Probed, *args: object) -> Path:
     ],
 )
 def test_a_run_keeps_the_precision_that_it_began_with(
-    found: Probed, args: tuple[str, ...], expected: str, machine: Machine
+    found: Probe, args: tuple[str, ...], expected: str, machine: Machine
 ) -> None:
     file = begin(machine, found, *args)
     assert tomllib.loads(file.read_text())["precision"] == expected
@@ -108,7 +107,7 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
 
 @pytest.mark.parametrize(("found", "expected"), [(FAST, "bfloat16"), (SLOW, "float32")])
 def test_all_workers_of_a_sweep_are_told_one_precision(
-    found: Probed, expected: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    found: Probe, expected: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each for itself might find another."""
     from circlemnist.errors import UserError

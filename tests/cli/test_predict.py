@@ -21,14 +21,14 @@ from PIL import Image
 import circlemnist
 from circlemnist.cli.main import main
 from circlemnist.errors import UserError
-from circlemnist.evaluation.loaded import LoadedRun
+from circlemnist.evaluation.predict import Predictor
 from tests.conftest import assert_one_line_error, invoke
-from tests.data.test_images import huge_png
+from tests.data.test_pictures import huge_png
 from tests.data.test_prepare import pictured, strokes
 
 
 @pytest.fixture(scope="module")
-def run(finished_run: Path) -> LoadedRun:
+def run(finished_run: Path) -> Predictor:
     return circlemnist.load(finished_run)
 
 
@@ -38,7 +38,7 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "good.png"
 
 
-def test_images_measured_are_predicted_as_eval_did(finished_run: Path, run: LoadedRun) -> None:
+def test_images_measured_are_predicted_as_eval_did(finished_run: Path, run: Predictor) -> None:
     from circlemnist.data.datasets import load_dataset
 
     images = load_dataset("digits", Path()).test.images
@@ -53,7 +53,7 @@ def test_images_measured_are_predicted_as_eval_did(finished_run: Path, run: Load
     assert rejected == pytest.approx(run.point(0.01).false_rejects, abs=0.005)
 
 
-def test_images_are_given_in_any_form(run: LoadedRun, picture: Path) -> None:
+def test_images_are_given_in_any_form(run: Predictor, picture: Path) -> None:
     (expected,) = run.predict(picture)
     with Image.open(picture) as image:
         pixels = run.pixels(image)
@@ -71,7 +71,7 @@ def test_images_are_given_in_any_form(run: LoadedRun, picture: Path) -> None:
 
 
 def test_pictures_of_pillow_are_as_their_files_are(
-    run: LoadedRun, picture: Path, tmp_path: Path
+    run: Predictor, picture: Path, tmp_path: Path
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter to the right
@@ -98,15 +98,15 @@ def test_pictures_of_pillow_are_as_their_files_are(
         np.full((28, 28), "x"),
     ],
 )
-def test_arrays_that_are_no_images_are_named(run: LoadedRun, images: torch.Tensor) -> None:
+def test_arrays_that_are_no_images_are_named(run: Predictor, images: torch.Tensor) -> None:
     with pytest.raises(UserError, match="images must be"):
         run.embed(images)
 
 
-def test_thresholds_accept_no_more_than_they_say(run: LoadedRun) -> None:
+def test_thresholds_accept_no_more_than_they_say(run: Predictor) -> None:
     """Each test image by the subspaces of all classes but its own, one by one."""
     from circlemnist.data.datasets import load_dataset
-    from circlemnist.evaluation.subspaces import embed_with_features
+    from circlemnist.evaluation.known import embed_with_features
 
     test = load_dataset("digits", Path()).test
     labels, bases = test.labels.tolist(), run.gallery.subspaces.astype(np.float32)

@@ -14,7 +14,8 @@ from click.testing import Result
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from circlemnist.evaluation.cells import Cell, read_cells
+from circlemnist.evaluation.group import Cell
+from tests.cells import read_cells
 from tests.conftest import assert_one_line_error, invoke
 
 TINY = ("--dataset", "digits", "--net", "tiny", "--epochs", 1)

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from circlemnist.evaluation import metrics
-from circlemnist.evaluation.similarity import COSINE, DISTANCE
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.metrics import COSINE, DISTANCE
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
 from tests.plots.figures import drawn, words
@@ -97,8 +97,8 @@ def test_evaluation_says_by_what(star: Path) -> None:
 
 
 def test_pictures_are_by_distance_and_show_the_centres(star: Path) -> None:
-    trained = TrainedRun(Run(star))
-    metrics_of = trained.evaluation.metrics
+    trained = EvaluatedRun(Run(star))
+    metrics_of = trained.report.metrics
     figure = drawn("embedding", trained)
     (cross,) = (line for line in figure.axes[0].lines if line.get_label() == "centres")
     np.testing.assert_array_equal(np.stack(cross.get_data(), 1), trained.centers)
@@ -126,5 +126,5 @@ def test_three_dimensions_off_the_sphere_are_projected(tmp_path: Path) -> None:
     args = ("--loss", "center", "--dim", 3, "--net", "tiny", "--dataset", "digits", "--epochs", 1)
     run = ("--quiet", "--outputs", tmp_path, "--name", "run")
     assert invoke("train", *args, *run).exit_code == 0
-    figure = drawn("embedding", TrainedRun(Run(tmp_path / "run")))
+    figure = drawn("embedding", EvaluatedRun(Run(tmp_path / "run")))
     assert "PCA of 3-D" in figure.get_suptitle()

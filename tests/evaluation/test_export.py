@@ -1,20 +1,15 @@
 """What travels with an exported network is of its run."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from circlemnist.config import Config
 from circlemnist.evaluation.export import facts
-from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.runs.run import Run
 
 
 def of(config: Config, pixels: str = "uint8") -> dict[str, str]:
-    trained = TrainedRun(Run(Path("runs/mine")))
-    trained.config, trained.checkpoint = config, "ab" * 32
-    return facts(trained, pixels)
+    return facts("mine", config, "ab" * 32, pixels)
 
 
 def test_facts_say_how_to_use_the_network() -> None:

@@ -14,8 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from circlemnist.config import Config
 from circlemnist.data.datasets import SHOTS, Dataset, Split, load_dataset
 from circlemnist.evaluation import metrics
-from circlemnist.evaluation.measure import measure
-from circlemnist.evaluation.similarity import COSINE, DISTANCE, Similarity
+from circlemnist.evaluation.evaluate import evaluate
+from circlemnist.evaluation.metrics import COSINE, DISTANCE, Similarity
 from circlemnist.evaluation.unseen import DRAWS, few_shot, rejection
 from circlemnist.models.embedder import build_embedder, embed
 
@@ -39,8 +39,8 @@ def test_seen_classes_are_measured_as_if_there_were_no_others(
     embedder.on_sphere = similarity is COSINE
     seen = tuple(label for label in range(10) if label not in UNSEEN)
     alone = Dataset("digits", only(whole.train, seen), only(whole.test, seen))
-    expected, _ = measure(embedder, alone, similarity=similarity)
-    found, arrays = measure(embedder, whole.leave_out(UNSEEN), similarity=similarity)
+    expected, _ = evaluate(embedder, alone, similarity=similarity)
+    found, arrays = evaluate(embedder, whole.leave_out(UNSEEN), similarity=similarity)
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
     others = only(whole.test, UNSEEN)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.runs.run import Run
 from tests.explorer.browser import Page, start_browser
 
 
 @pytest.fixture
-def trained(finished_run: Path) -> TrainedRun:
-    return TrainedRun(Run(finished_run))
+def trained(finished_run: Path) -> EvaluatedRun:
+    return EvaluatedRun(Run(finished_run))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from circlemnist.config import Config
-from circlemnist.evaluation.subspaces import class_subspaces, embed_with_features, typicality
+from circlemnist.evaluation.known import class_subspaces, embed_with_features, typicality
 from circlemnist.explorer.network import plain_network
 from circlemnist.models.embedder import Embedder, build_embedder
 from tests.explorer.browser import Page

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from circlemnist.data.prepare import placed, prepare
-from circlemnist.evaluation.loaded import load
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.predict import load
 from circlemnist.explorer.pad import Pad, hand, pad_of
 from circlemnist.models.embedder import embed
 from circlemnist.plots.style import DARK, LIGHT
@@ -30,15 +30,15 @@ CHECKED = 30  # images
 
 
 @pytest.fixture(scope="module")
-def drawn(watched_run: Path, page: Page) -> tuple[TrainedRun, Page]:
+def drawn(watched_run: Path, page: Page) -> tuple[EvaluatedRun, Page]:
     """A run with snapshots and its page, of which each test opens a new one."""
     path = watched_run / "pad.html"
     result = invoke("explore", watched_run, "--out", path, "--projection", "pca")
     assert result.exit_code == 0, result.output
-    return TrainedRun(Run(watched_run)), page
+    return EvaluatedRun(Run(watched_run)), page
 
 
-def opened(drawn: tuple[TrainedRun, Page]) -> tuple[TrainedRun, Page]:
+def opened(drawn: tuple[EvaluatedRun, Page]) -> tuple[EvaluatedRun, Page]:
     trained, page = drawn
     page.open(trained.run.folder / "pad.html")
     return trained, page
@@ -80,15 +80,15 @@ def facts_of(page: Page) -> dict[str, Any]:
     return found
 
 
-def expected(trained: TrainedRun, images: np.ndarray) -> list[dict[str, Any]]:
+def expected(trained: EvaluatedRun, images: np.ndarray) -> list[dict[str, Any]]:
     """What is to be said of images (N, 28, 28) uint8, computed by torch; known as by `predict`."""
-    config, arrays = trained.config, trained.evaluation.arrays
+    config, arrays = trained.config, trained.report.arrays
     embeddings = embed(trained.embedder, torch.from_numpy(images), config.views)
     alike = trained.similarity.between(embeddings, torch.from_numpy(arrays.embeddings)).numpy()
     found = []
     for row, said in zip(alike, load(trained.run.folder).predict(images), strict=True):
         near = np.argsort(-row, kind="stable")
-        asked = near[trained.evaluation.seen[near]][:20]
+        asked = near[trained.report.seen[near]][:20]
         votes = np.bincount(arrays.labels[asked])
         label = int(votes.argmax())
         verdict = {"label": label, "votes": int(votes[label]), "known": said.known}
@@ -98,7 +98,9 @@ def expected(trained: TrainedRun, images: np.ndarray) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mouse", "pen", "touch"])
-def test_drawing_lands_where_the_network_puts_it(kind: str, drawn: tuple[TrainedRun, Page]) -> None:
+def test_drawing_lands_where_the_network_puts_it(
+    kind: str, drawn: tuple[EvaluatedRun, Page]
+) -> None:
     trained, page = opened(drawn)
     page.errors()
     page.do("document.getElementById('follow').checked = false")
@@ -117,7 +119,7 @@ def test_drawing_lands_where_the_network_puts_it(kind: str, drawn: tuple[Trained
     assert float(said[1]) == pytest.approx(wanted["typicality"], abs=6e-4)
     assert float(said[2]) == pytest.approx(load(trained.run.folder).point().threshold, abs=6e-4)
     names = page.ask("[...document.querySelectorAll('#beside span')].map((one) => one.textContent)")
-    assert names == [str(trained.evaluation.arrays.labels[one]) for one in wanted["near"][:10]]
+    assert names == [str(trained.report.arrays.labels[one]) for one in wanted["near"][:10]]
     # of all images, not of those of an earlier time
     assert page.ask(f"{page.model('caption')}.text") == "all images"
     place = np.mean([page.place(index) for index in wanted["near"][:10]], 0)
@@ -144,7 +146,7 @@ def test_what_is_said_of_an_image_is_what_torch_says(
     assert result.exit_code == 0, result.output
     assert invoke("explore", tmp_path / "one", "--projection", "pca").exit_code == 0
     page.open(tmp_path / "one" / "plots" / "explorer.html")
-    trained = TrainedRun(Run(tmp_path / "one"))
+    trained = EvaluatedRun(Run(tmp_path / "one"))
     images = trained.dataset.test.images[: CHECKED // 2]
     images = torch.cat([images, images.flip(2)]).numpy()  # the latter of none of the points
     facts = facts_of(page)
@@ -191,7 +193,7 @@ def test_subspaces_and_thresholds_are_those_that_are_kept(
     for number, point in enumerate(report["known"]):
         point["threshold"] = number / 100
     (folder / "eval.json").write_text(json.dumps(report), "utf-8")
-    pad = pad_of(TrainedRun(Run(folder)))
+    pad = pad_of(EvaluatedRun(Run(folder)))
     assert isinstance(pad, Pad)
     np.testing.assert_array_equal(pad.subspaces, kept["subspaces"])
     assert pad.threshold == load(folder).point().threshold == 0.06
@@ -203,7 +205,7 @@ def test_subspaces_and_thresholds_that_are_not_kept_are_as_eval_has_them(
 ) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(finished_run, folder)
-    kept, points = TrainedRun(Run(folder)).typical
+    kept, points = EvaluatedRun(Run(folder)).typical
     assert points == load(folder)._report.known
     np.testing.assert_array_equal(kept, load(folder).gallery.subspaces)
     report = json.loads((folder / "eval.json").read_text("utf-8"))
@@ -212,14 +214,14 @@ def test_subspaces_and_thresholds_that_are_not_kept_are_as_eval_has_them(
         (folder / "eval.json").write_text(json.dumps(report), "utf-8")
     else:
         (folder / missing).unlink()
-    found, again = TrainedRun(Run(folder)).typical
+    found, again = EvaluatedRun(Run(folder)).typical
     np.testing.assert_allclose(np.abs(found.astype(float)), np.abs(kept.astype(float)), atol=2e-3)
     for one, other in zip(points, again, strict=True):
         assert vars(one) == pytest.approx(vars(other), abs=1e-3)
 
 
 @pytest.mark.slow
-def test_undo_clear_and_the_strip(drawn: tuple[TrainedRun, Page]) -> None:
+def test_undo_clear_and_the_strip(drawn: tuple[EvaluatedRun, Page]) -> None:
     _, page = opened(drawn)
     page.do("document.getElementById('undo').click(); document.getElementById('clear').click()")
     page.draw(SEVEN)
@@ -252,7 +254,7 @@ def test_undo_clear_and_the_strip(drawn: tuple[TrainedRun, Page]) -> None:
 
 
 @pytest.mark.slow
-def test_map_moves_to_the_drawing_if_it_is_to(drawn: tuple[TrainedRun, Page]) -> None:
+def test_map_moves_to_the_drawing_if_it_is_to(drawn: tuple[EvaluatedRun, Page]) -> None:
     _, page = opened(drawn)
     ranges = (
         f"(({{x_range: x, y_range: y}}) => [x.start, x.end, y.start, y.end])({page.model('space')})"
@@ -277,7 +279,7 @@ def test_map_moves_to_the_drawing_if_it_is_to(drawn: tuple[TrainedRun, Page]) ->
 
 
 @pytest.mark.slow
-def test_buttons_are_reached_by_the_keyboard(drawn: tuple[TrainedRun, Page]) -> None:
+def test_buttons_are_reached_by_the_keyboard(drawn: tuple[EvaluatedRun, Page]) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -353,7 +355,7 @@ def phone() -> Iterator[Page]:
 
 
 @pytest.mark.slow
-def test_finger_draws_on_a_phone(drawn: tuple[TrainedRun, Page], phone: Page) -> None:
+def test_finger_draws_on_a_phone(drawn: tuple[EvaluatedRun, Page], phone: Page) -> None:
     """The page does not scroll under the finger; map, pad and verdict are seen at once."""
     trained, _ = drawn
     phone.open(trained.run.folder / "pad.html", width=None)
@@ -378,7 +380,7 @@ def test_finger_draws_on_a_phone(drawn: tuple[TrainedRun, Page], phone: Page) ->
 
 
 @pytest.mark.slow
-def test_ink_is_on_the_paper_alone(drawn: tuple[TrainedRun, Page]) -> None:
+def test_ink_is_on_the_paper_alone(drawn: tuple[EvaluatedRun, Page]) -> None:
     """A stroke that leaves it goes on along its edge."""
     _, page = opened(drawn)
     bar = [(0.5, 0.2), (0.5, 0.6), (0.5, 1.0)]
@@ -391,7 +393,7 @@ def test_ink_is_on_the_paper_alone(drawn: tuple[TrainedRun, Page]) -> None:
 
 @pytest.mark.slow
 def test_a_drawing_has_no_mark_among_points_of_an_earlier_time(
-    drawn: tuple[TrainedRun, Page],
+    drawn: tuple[EvaluatedRun, Page],
 ) -> None:
     _, page = opened(drawn)
     page.draw(SEVEN)
@@ -405,7 +407,7 @@ def test_a_drawing_has_no_mark_among_points_of_an_earlier_time(
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_mark_and_verdict_have_the_colours_of_the_theme(
-    theme: Any, drawn: tuple[TrainedRun, Page]
+    theme: Any, drawn: tuple[EvaluatedRun, Page]
 ) -> None:
     trained, page = drawn
     path = trained.run.folder / f"pad-{theme.name}.html"
@@ -456,14 +458,14 @@ def test_network_that_is_too_large_for_a_page_leaves_the_pad_out(tmp_path: Path)
 
 @pytest.mark.slow
 def test_embeddings_in_the_page_give_cosines_to_a_thousandth(
-    drawn: tuple[TrainedRun, Page],
+    drawn: tuple[EvaluatedRun, Page],
 ) -> None:
     trained, _ = drawn
     html = (trained.run.folder / "pad.html").read_text("utf-8")
     facts = json.loads(re.search(r'id="pad-facts">(.*?)</script>', html)[1])  # type: ignore[index]
     found = np.frombuffer(base64.b64decode(facts["embeddings"]), "<f2").astype(float)
     found = found.reshape(len(facts["indices"]), -1) * facts["scale"]
-    wanted = trained.evaluation.arrays.embeddings[facts["indices"]].astype(float)
+    wanted = trained.report.arrays.embeddings[facts["indices"]].astype(float)
     np.testing.assert_allclose(found @ wanted.T, wanted @ wanted.T, atol=1e-3)
 
 

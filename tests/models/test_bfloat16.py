@@ -1,5 +1,6 @@
 """What is known of bfloat16 on a processor: tried in a process that may die, kept, tried again."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from circlemnist.models import bfloat16
-from circlemnist.models.bfloat16 import Probed, kept_in, probed
+from circlemnist.models import precision
+from circlemnist.models.precision import Probe, probe, probe_file
 from tests.conftest import time_limit
 
 WORKS = 'print(\'{"float32": 30.0, "bfloat16": 20.0, "cosine": 0.98}\')'
 KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
 HERE = "a process that tried it here "
+WRONG = Probe(HERE + "found wrong gradients")
+ERROR, SILENT = Probe(HERE + "ended with an error"), Probe(HERE + "gave no answer")
 
 
 @pytest.fixture(autouse=True)
@@ -23,82 +26,64 @@ def _announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     processor = {"cpu_name": "A", "avx2": True, "avx512_bf16": True}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
-    probed.cache_clear()
+    probe.cache_clear()
     yield
-    probed.cache_clear()
+    probe.cache_clear()
 
 
-def try_by(child: str, monkeypatch: pytest.MonkeyPatch) -> Probed:
+def try_by(child: str, monkeypatch: pytest.MonkeyPatch) -> Probe:
     """What is found in a new process of this one where `child` is what tries it."""
-    probed.cache_clear()
-    monkeypatch.setattr(bfloat16, "COMMAND", (sys.executable, "-S", "-c", child))
-    return probed()
+    probe.cache_clear()
+    monkeypatch.setattr(precision, "COMMAND", (sys.executable, "-S", "-c", child))
+    return probe()
 
 
 @pytest.mark.parametrize(
     ("child", "found", "lasting"),
     [
-        (WORKS, Probed(gain=1.5), True),
-        (WORKS.replace("20.0", "40.0"), Probed(gain=0.75), True),
-        (WORKS.replace("0.98", "0.5"), Probed(HERE + "found wrong gradients"), True),
-        (WORKS.replace("0.98", "NaN"), Probed(HERE + "found wrong gradients"), True),
-        (KILL.format("SIGILL"), Probed(HERE + "ended with SIGILL"), True),
-        (KILL.format("SIGKILL"), Probed(HERE + "ended with an error"), False),
-        ("raise ImportError", Probed(HERE + "ended with an error"), False),
-        ("print('{}')", Probed(HERE + "gave no answer"), False),
-        ("print('[1]')", Probed(HERE + "gave no answer"), False),
-        ("print('hello')", Probed(HERE + "gave no answer"), False),
-        (
-            "import os; [os.write(to, b'\\xe9') for to in (1, 2)]",
-            Probed(HERE + "gave no answer"),
-            False,
-        ),
-    ],
-    ids=[
-        "works",
-        "slower",
-        "wrong",
-        "not a number",
-        "dies",
-        "killed",
-        "fails",
-        "empty",
-        "other",
-        "babbles",
-        "babbles in no letters",
+        pytest.param(WORKS, Probe(gain=1.5), True, id="works"),
+        pytest.param(WORKS.replace("20.0", "40.0"), Probe(gain=0.75), True, id="slower"),
+        pytest.param(WORKS.replace("0.98", "0.5"), WRONG, True, id="wrong"),
+        pytest.param(WORKS.replace("0.98", "NaN"), WRONG, True, id="not a number"),
+        pytest.param(KILL.format("SIGILL"), Probe(HERE + "ended with SIGILL"), True, id="dies"),
+        pytest.param(KILL.format("SIGKILL"), ERROR, False, id="killed"),
+        pytest.param("raise ImportError", ERROR, False, id="fails"),
+        pytest.param("print('{}')", SILENT, False, id="empty"),
+        pytest.param("print('hello')", SILENT, False, id="babbles"),
+        pytest.param("import os; os.write(1, b'\\xe9')", SILENT, False, id="no letters"),
     ],
 )
 def test_a_process_of_its_own_tries_it_once(
-    child: str, found: Probed, lasting: bool, monkeypatch: pytest.MonkeyPatch
+    child: str, found: Probe, lasting: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What says nothing about the processor is not kept."""
     assert try_by(child, monkeypatch) == found
     assert found.worthwhile == (found.gain == 1.5)
     assert found.usable == (found.problem == "")
     other = WORKS.replace("20.0", "10.0")
-    assert try_by(other, monkeypatch) == (found if lasting else Probed(gain=3.0))
+    assert try_by(other, monkeypatch) == (found if lasting else Probe(gain=3.0))
 
 
 def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bfloat16, "LIMIT", 0.5)
+    monkeypatch.setattr(precision, "LIMIT", 0.5)
     with time_limit(20):
         found = try_by("import time; print('loaded', flush=True); time.sleep(60)", monkeypatch)
-    assert found == Probed(HERE + "did not end within 0.5 s")
+    assert found == Probe(HERE + "did not end within 0.5 s")
     assert try_by(WORKS, monkeypatch) == found
 
 
 def test_a_process_that_is_slow_to_begin_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has not come to bfloat16."""
     with monkeypatch.context() as patch, time_limit(20):
-        patch.setattr(bfloat16, "LIMIT", 0.5)
+        patch.setattr(precision, "LIMIT", 0.5)
         assert not try_by("import time; time.sleep(60)", patch).usable
-    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
 
 
 def test_time_that_a_slow_beginning_took_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bfloat16, "LIMIT", 1.0)
+    monkeypatch.setattr(precision, "LIMIT", 1.0)
     slow = f"import time; print('loaded', flush=True); time.sleep(1.3); {WORKS}"
-    assert try_by(slow, monkeypatch) == Probed(gain=1.5)
+    assert try_by(slow, monkeypatch) == Probe(gain=1.5)
 
 
 def test_paths_that_are_no_texts_are_passed_over(
@@ -106,7 +91,7 @@ def test_paths_that_are_no_texts_are_passed_over(
 ) -> None:
     """As Python does with those that a notebook adds."""
     monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
-    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
 
 
 def test_an_answer_that_was_there_in_time_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,56 +105,47 @@ def test_an_answer_that_was_there_in_time_is_taken(monkeypatch: pytest.MonkeyPat
         raise subprocess.TimeoutExpired("", timeout)
 
     monkeypatch.setattr(subprocess.Popen, "communicate", late)
-    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
 
 
 def test_nothing_is_tried_where_it_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     without = {"cpu_name": "A", "avx2": True, "amx_bf16": False}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: without)
-    assert try_by(WORKS, monkeypatch) == Probed("this processor does not announce it")
+    assert try_by(WORKS, monkeypatch) == Probe("this processor does not announce it")
 
 
 def test_nothing_is_known_where_no_process_can_be_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bfloat16, "COMMAND", (str(tmp_path / "nothing"),))
-    assert probed() == Probed("no process could be started to try it")
+    monkeypatch.setattr(precision, "COMMAND", (str(tmp_path / "nothing"),))
+    assert probe() == Probe("no process could be started to try it")
     assert try_by(WORKS, monkeypatch).usable
 
 
 def test_another_processor_or_torch_is_tried_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     first = try_by(WORKS, monkeypatch)
     slower = WORKS.replace("20.0", "60.0")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "__version__", "3.0")
-        assert try_by(slower, patch) == Probed(gain=0.5)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True})
-        assert try_by(slower, patch) == Probed(gain=0.5)
-    with monkeypatch.context() as patch:
-        patch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-        assert try_by(slower, patch) == Probed(gain=0.5)
+    for change in (
+        (torch, "__version__", "3.0"),
+        (torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True}),
+        (os, "environ", {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*change)
+            assert try_by(slower, patch) == Probe(gain=0.5)
     assert try_by(slower, monkeypatch) == first
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'{"problem": "", "gain": 1',
-        b"[]",
-        b'{"problem": ""}',
-        b'{"problem": "", "gain": []}',
-        b"\xff\xfe",
-    ],
+    "content", [b"", b'{"problem": "", "gain": 1', b"[]", b'{"problem": ""}', b"\xff\xfe"]
 )
 def test_a_damaged_file_is_replaced(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = kept_in()
+    file = probe_file()
     assert file is not None
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
-    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
-    assert try_by("raise ImportError", monkeypatch) == Probed(gain=1.5)
+    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
+    assert try_by("raise ImportError", monkeypatch) == Probe(gain=1.5)
     assert list(file.parent.iterdir()) == [file]
 
 
@@ -178,8 +154,8 @@ def test_it_is_tried_each_time_where_nothing_can_be_written(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
-    assert try_by(WORKS.replace("20.0", "10.0"), monkeypatch) == Probed(gain=3.0)
+    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
+    assert try_by(WORKS.replace("20.0", "10.0"), monkeypatch) == Probe(gain=3.0)
 
 
 def test_it_is_kept_at_home_where_no_other_place_is_named(
@@ -188,7 +164,7 @@ def test_it_is_kept_at_home_where_no_other_place_is_named(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     try_by(WORKS, monkeypatch)
-    file = kept_in()
+    file = probe_file()
     assert file is not None
     assert file.parent == tmp_path / "home" / ".cache" / "circlemnist"
     assert file.exists()
@@ -200,7 +176,7 @@ def test_it_is_tried_where_there_is_no_home(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
-    assert try_by(WORKS, monkeypatch) == Probed(gain=1.5)
+    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
 
 
 def test_the_real_process_answers_wherever_it_is_started(
@@ -211,6 +187,6 @@ def test_the_real_process_answers_wherever_it_is_started(
     monkeypatch.chdir(tmp_path)
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    found = probed()
+    found = probe()
     assert found.usable
     assert found.gain > 0

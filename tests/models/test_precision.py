@@ -8,10 +8,8 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.errors import SettingError
-from circlemnist.models.bfloat16 import Probed
-from circlemnist.models.device import resolve_device
 from circlemnist.models.embedder import Embedder, build_embedder
-from circlemnist.models.precision import forward_in, training_forward
+from circlemnist.models.precision import Probe, forward_in, resolve_device, training_forward
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,7 @@ class Elsewhere:
 
 
 HALF, FULL = torch.bfloat16, torch.float32
-FAST, SLOW, NONE = Probed(gain=1.5), Probed(gain=0.9), Probed("this processor dislikes it")
+FAST, SLOW, NONE = Probe(gain=1.5), Probe(gain=0.9), Probe("this processor dislikes it")
 OF_GPUS = "of GPUs only some have it, and this one does not"
 
 
@@ -65,7 +63,7 @@ OF_GPUS = "of GPUs only some have it, and this one does not"
 def test_auto_takes_bfloat16_where_it_is_there_and_faster(
     device: str,
     native: bool,
-    cpu: Probed,
+    cpu: Probe,
     auto: torch.dtype,
     bfloat16: torch.dtype | str,
     monkeypatch: pytest.MonkeyPatch,
@@ -76,7 +74,7 @@ def test_auto_takes_bfloat16_where_it_is_there_and_faster(
         "is_bf16_supported",
         lambda including_emulation=True: including_emulation or native,
     )
-    monkeypatch.setattr("circlemnist.models.precision.probed", lambda: cpu)
+    monkeypatch.setattr("circlemnist.models.precision.probe", lambda: cpu)
     embedder = cast(Embedder, Elsewhere(device))
     for precision, expected in (("auto", auto), ("float32", FULL), ("bfloat16", bfloat16)):
         if isinstance(expected, str):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.runs.run import Run
 
 
 @pytest.fixture
-def trained(finished_run: Path) -> TrainedRun:
-    return TrainedRun(Run(finished_run))
+def trained(finished_run: Path) -> EvaluatedRun:
+    return EvaluatedRun(Run(finished_run))

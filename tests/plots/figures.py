@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import LIGHT, Blank, Style, Theme
 
 BLANK = Blank("the title\nthe subtitle", LIGHT)
@@ -20,7 +20,7 @@ CLOTHES = (
 )
 
 
-def drawn(kind: str, trained: TrainedRun | None, theme: Theme = LIGHT) -> Figure:
+def drawn(kind: str, trained: EvaluatedRun | None, theme: Theme = LIGHT) -> Figure:
     """A kind of picture, of a run."""
     style = Style(theme, projection="pca")
     figure = import_module(f"circlemnist.plots.{kind}").draw(trained, style)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.runs.run import Run
 from tests.plots.figures import drawn
 
 
-def test_circle_has_the_radius_of_the_margin(trained: TrainedRun) -> None:
+def test_circle_has_the_radius_of_the_margin(trained: EvaluatedRun) -> None:
     (axes,) = drawn("circle", trained).axes
     circle, _ = axes.lines  # and the optimum
     radii = np.hypot(circle.get_xdata(), np.asarray(circle.get_ydata()) - 1)
@@ -22,7 +22,7 @@ def test_circle_has_the_radius_of_the_margin(trained: TrainedRun) -> None:
 
 @pytest.mark.slow
 def test_circle_shows_how_the_cloud_moved(watched_run: Path) -> None:
-    axes = drawn("circle", TrainedRun(Run(watched_run))).axes
+    axes = drawn("circle", EvaluatedRun(Run(watched_run))).axes
     captions = [a.get_title() for a in axes]
     assert captions[0].startswith("before training\n100.0 % outside")
     assert captions[-1].startswith("after 4 epochs")

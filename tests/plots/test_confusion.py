@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.confusion import confusion_figure
 from tests.plots.figures import BLANK, CLOTHES, boxes_of, drawn, words
 
 
-def test_confusion_counts_what_the_metric_counts(trained: TrainedRun, finished_run: Path) -> None:
+def test_confusion_counts_what_the_metric_counts(trained: EvaluatedRun, finished_run: Path) -> None:
     figure = drawn("confusion", trained)
     metrics = json.loads((finished_run / "eval.json").read_text())["metrics"]
     (axes,) = figure.axes

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import KINDS, STILL
 from circlemnist.plots.style import THEMES
@@ -21,7 +21,9 @@ STILLS = [name for name, kind in KINDS.items() if kind.formats == STILL]
 
 @pytest.mark.parametrize("theme", list(THEMES))
 @pytest.mark.parametrize("kind", STILLS)
-def test_nothing_is_clipped_or_of_another_theme(kind: str, theme: str, trained: TrainedRun) -> None:
+def test_nothing_is_clipped_or_of_another_theme(
+    kind: str, theme: str, trained: EvaluatedRun
+) -> None:
     figure = drawn(kind, trained, THEMES[theme])
     figure.set_dpi(80)
     FigureCanvasAgg(figure).draw()
@@ -71,7 +73,7 @@ def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(
     ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
 def test_picture_is_written_in_the_format_of_its_name(
-    suffix: str, start: bytes, trained: TrainedRun, tmp_path: Path
+    suffix: str, start: bytes, trained: EvaluatedRun, tmp_path: Path
 ) -> None:
     path = tmp_path / "new folder" / f"picture{suffix}"
     save(drawn("confusion", trained), path, width=321)

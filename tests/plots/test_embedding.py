@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox
 from PIL import Image
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.draw import save
 from circlemnist.plots.embedding import Mistakes, above, draw, embedding_figure
 from circlemnist.plots.projection import project
@@ -81,11 +81,11 @@ def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "both"])
-def test_other_splits_are_drawn(split: str, trained: TrainedRun) -> None:
+def test_other_splits_are_drawn(split: str, trained: EvaluatedRun) -> None:
     figure = draw(trained, Style(projection="pca", split=split))
     (axes,) = figure.axes
     counts = [len(points.get_offsets()) for points in axes.collections]
-    arrays = trained.evaluation.arrays
+    arrays = trained.report.arrays
     wrong = (arrays.neighbor_labels[:, 0] != arrays.labels).sum()
     assert counts == {"train": [1437], "both": [1437, 360, wrong]}[split]
     assert "of 1,437 training images" in figure.get_suptitle()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from circlemnist.config import Config
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.family import FAMILY
 from circlemnist.plots.gradients import POINTS, pulls
 from circlemnist.plots.kinds import FIG_2
@@ -102,7 +102,7 @@ def test_any_losses_are_set_side_by_side(tmp_path: Path) -> None:
         assert member.title in text
 
 
-def test_loss_of_the_run_is_drawn_at_its_gamma_and_m(trained: TrainedRun) -> None:
+def test_loss_of_the_run_is_drawn_at_its_gamma_and_m(trained: EvaluatedRun) -> None:
     trained.config = replace(trained.config, gamma=16, m=0.4)
     written = words(drawn("gradients", trained))
     at = pulls("circle", *np.array(list(POINTS.values())).T, gamma=16, m=0.4)
@@ -110,7 +110,7 @@ def test_loss_of_the_run_is_drawn_at_its_gamma_and_m(trained: TrainedRun) -> Non
     assert f"B {at[0][1]:.3g}" in written
 
 
-def test_run_of_another_loss_is_drawn_beside_those_of_the_paper(trained: TrainedRun) -> None:
+def test_run_of_another_loss_is_drawn_beside_those_of_the_paper(trained: EvaluatedRun) -> None:
     trained.config = Config(loss="arcface", m=0.3)
     figure = drawn("gradients", trained)
     assert any(text.startswith("ArcFace\ngamma 67.8, m 0.3, ") for text in words(figure))

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from circlemnist.cli.plot import can_be_drawn
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.history import history_figure
+from circlemnist.runs.arrays import Snapshots
 from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.runs.snapshots import Snapshots
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import BLANK, boxes_of, drawn
 
@@ -31,7 +31,7 @@ def test_history_holds_every_epoch(epochs: int) -> None:
     np.testing.assert_array_equal(figure.axes[3].lines[0].get_ydata(), [50, 100])
 
 
-def test_history_is_that_of_the_run(trained: TrainedRun, finished_run: Path) -> None:
+def test_history_is_that_of_the_run(trained: EvaluatedRun, finished_run: Path) -> None:
     with (finished_run / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert drawn("history", trained).axes[0].lines[0].get_ydata().tolist() == losses
@@ -40,13 +40,13 @@ def test_history_is_that_of_the_run(trained: TrainedRun, finished_run: Path) -> 
 @pytest.mark.slow
 def test_history_of_a_run_with_snapshots_ends_at_its_accuracy(watched_run: Path) -> None:
     """All 360 test images are the sample, whose nearest are here among themselves."""
-    trained = TrainedRun(Run(watched_run))
+    trained = EvaluatedRun(Run(watched_run))
     (line,) = drawn("history", trained).axes[3].lines
     epochs, shares = line.get_data()
     assert (epochs[0], epochs[-1]) == (0, 4)
-    s = trained.evaluation.arrays.embeddings @ trained.evaluation.arrays.embeddings.T
+    s = trained.report.arrays.embeddings @ trained.report.arrays.embeddings.T
     np.fill_diagonal(s, -2)
-    labels = trained.evaluation.arrays.labels
+    labels = trained.report.arrays.labels
     # the snapshots are of half precision
     assert shares[-1] == pytest.approx(100 * (labels[s.argmax(1)] == labels).mean(), abs=1)
 
@@ -91,7 +91,7 @@ def test_an_epoch_has_as_many_steps_wherever_it_was_stopped(
     begun = None if cursor is None else {"order": torch.zeros(14, 25).long(), "step": cursor}
     state = {"step": step, "history": [{}] * epochs, "cursor": begun}
     save_checkpoint(Run(tmp_path).checkpoint_file, state)
-    assert TrainedRun(Run(tmp_path)).steps_an_epoch == 14
+    assert EvaluatedRun(Run(tmp_path)).steps_an_epoch == 14
 
 
 def test_steps_of_a_run_without_its_checkpoint_are_those_of_its_snapshots(
@@ -99,7 +99,7 @@ def test_steps_of_a_run_without_its_checkpoint_are_those_of_its_snapshots(
 ) -> None:
     run = Run(shutil.copytree(finished_run, tmp_path / "kept"))
     run.checkpoint_file.unlink()
-    trained = TrainedRun(run)
+    trained = EvaluatedRun(run)
     nothing = np.zeros(0)
     trained.snapshots = Snapshots(np.array([0, 9, 28]), nothing, nothing, nothing)
     assert trained.steps_an_epoch == 28 / len(trained.history)

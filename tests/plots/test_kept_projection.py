@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots import kept_projection
 from circlemnist.plots.kept_projection import project_run
 from circlemnist.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -39,8 +39,8 @@ def kept(run: Run) -> np.ndarray:
 
 
 def points_of(run: Run) -> np.ndarray:
-    trained = TrainedRun(run)
-    return project_run(trained, trained.evaluation.arrays.embeddings, "tsne")[0]
+    trained = EvaluatedRun(run)
+    return project_run(trained, trained.report.arrays.embeddings, "tsne")[0]
 
 
 def plot(run: Run, *args: object) -> Result:
@@ -62,8 +62,8 @@ def test_pictures_of_a_run_share_one_projection(run: Run, computed: list[str]) -
 
 
 def test_points_are_those_of_the_first_time_and_words_too(run: Run) -> None:
-    trained = TrainedRun(run)
-    embeddings = trained.evaluation.arrays.embeddings
+    trained = EvaluatedRun(run)
+    embeddings = trained.report.arrays.embeddings
     points, how = project_run(trained, embeddings, "tsne")
     assert how == "t-SNE of 64-D"
     np.testing.assert_array_equal(kept(run), points)
@@ -128,7 +128,7 @@ def test_projection_that_cannot_be_kept_is_drawn(
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept_projection, "replacing", full)
+    monkeypatch.setattr(kept_projection, "atomic_write", full)
     plot(run, "--out", tmp_path / "space.png")
     plot(run, "--out", tmp_path / "space.png")
     assert computed == ["tsne", "tsne"]

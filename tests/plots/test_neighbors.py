@@ -5,14 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.neighbors import Queries, neighbors_figure
 from tests.plots.figures import BLANK, CLOTHES, boxes_of, drawn
 
 
-def test_neighbors_are_framed_by_being_right(trained: TrainedRun) -> None:
+def test_neighbors_are_framed_by_being_right(trained: EvaluatedRun) -> None:
     figure = drawn("neighbors", trained)
-    arrays = trained.evaluation.arrays
+    arrays = trained.report.arrays
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == 8 * 8
     first_wrong = arrays.neighbor_labels[:, 0] != arrays.labels

@@ -13,18 +13,17 @@ from sklearn.metrics import roc_auc_score
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split
-from circlemnist.evaluation.boundary import boundary_of
-from circlemnist.evaluation.pair_plane import pair_density
-from circlemnist.evaluation.results import Arrays, Evaluation
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density
+from circlemnist.evaluation.report import Arrays, Report
 from circlemnist.explorer import write
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation, embedding
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import LIGHT, Style
+from circlemnist.runs.arrays import Snapshots
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from circlemnist.runs.snapshots import Snapshots
 from tests.plots.figures import drawn, words
 
 TEST, TRAIN, K, EPOCHS, TIMES, SAMPLE = 120, 300, 20, 7, 5, 40
@@ -37,7 +36,7 @@ def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> TrainedRun:
+def made(tmp_path: Path) -> EvaluatedRun:
     random = np.random.default_rng(0)
 
     def split(count: int) -> Split:
@@ -57,10 +56,12 @@ def made(tmp_path: Path) -> TrainedRun:
         -np.sort(-random.random((TEST, K)).astype(np.float32), 1),
     )
     metrics = {"1nn": 0.9123, "20nn": 0.8456, "centroid": 0.7789, "map@r": 0.6012}
-    made = TrainedRun(Run(tmp_path))
+    made = EvaluatedRun(Run(tmp_path))
     made.config = Config(dataset="digits", gamma=17, m=0.37, seed=3, net="tiny", dim=8)
     made.dataset = Dataset("digits", train, test)
-    made.evaluation = Evaluation("made", "digits", "test", "cosine", (), None, metrics, arrays)
+    made.report = Report(
+        made.run, made.config, "digits", "test", "cosine", (), None, metrics, arrays
+    )
     made.embedder = build_embedder(made.config)
     made.history = [Epoch(e, 8 - e, e / 10, -e / 20, e / 30, e / 1000, 1.0) for e in range(1, 8)]
     indices = random.choice(TEST, SAMPLE, replace=False)
@@ -84,16 +85,16 @@ def one_nn_of(snapshots: Snapshots, kept: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(made: TrainedRun) -> None:
+def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(made: EvaluatedRun) -> None:
     _, facts = drawn("confusion", made).get_suptitle().split("\n")
     assert facts == "Circle Loss, gamma 17, m 0.37, 7 epochs, 1-NN 91.23 %"
     made.history = made.history[:1]
     assert ", 1 epoch, " in drawn("confusion", made).get_suptitle()
 
 
-def test_confusion_counts_rows_by_class_and_columns_by_what_is_nearest(made: TrainedRun) -> None:
+def test_confusion_counts_rows_by_class_and_columns_by_what_is_nearest(made: EvaluatedRun) -> None:
     (axes,) = drawn("confusion", made).axes
-    arrays = made.evaluation.arrays
+    arrays = made.report.arrays
     written = {text.get_position(): text.get_text() for text in axes.texts}
     for row in range(10):
         of_class = [int(n[0]) for n in arrays.neighbor_labels[arrays.labels == row]]
@@ -107,7 +108,7 @@ def test_confusion_counts_rows_by_class_and_columns_by_what_is_nearest(made: Tra
                 assert (column, row) not in written
 
 
-def test_history_has_each_column_in_its_panel(made: TrainedRun) -> None:
+def test_history_has_each_column_in_its_panel(made: EvaluatedRun) -> None:
     made.has_snapshots = True
     loss, cosines, lr, one_nn = drawn("history", made).axes
     for axes, keys in ((loss, ["loss"]), (cosines, ["mean_sp", "mean_sn"]), (lr, ["lr"])):
@@ -121,15 +122,15 @@ def test_history_has_each_column_in_its_panel(made: TrainedRun) -> None:
     np.testing.assert_allclose(shares, 100 * one_nn_of(made.snapshots, np.full(SAMPLE, True)))
 
 
-def test_history_is_of_the_seen_classes(made: TrainedRun) -> None:
+def test_history_is_of_the_seen_classes(made: EvaluatedRun) -> None:
     made.has_snapshots, made.config = True, replace(made.config, unseen="0,4,5,8")
     of_seen = ~np.isin(made.snapshots.labels, [0, 4, 5, 8])
     shares = drawn("history", made).axes[3].lines[0].get_ydata()
     np.testing.assert_allclose(shares, 100 * one_nn_of(made.snapshots, of_seen))
 
 
-def test_neighbors_are_of_the_hardest_with_their_own_images(made: TrainedRun) -> None:
-    arrays, dataset = made.evaluation.arrays, made.dataset
+def test_neighbors_are_of_the_hardest_with_their_own_images(made: EvaluatedRun) -> None:
+    arrays, dataset = made.report.arrays, made.dataset
     like = arrays.neighbor_labels == arrays.labels[:, None]
     hardest = sorted(range(TEST), key=lambda i: (like[i, 0], like[i, :7].sum(), like[i].mean(), i))[
         :8
@@ -148,9 +149,9 @@ def test_neighbors_are_of_the_hardest_with_their_own_images(made: TrainedRun) ->
             assert to_hex(axes.spines["left"].get_edgecolor()) == edge
 
 
-def test_similarities_are_those_of_the_pairs(made: TrainedRun) -> None:
+def test_similarities_are_those_of_the_pairs(made: EvaluatedRun) -> None:
     figure = drawn("similarities", made)
-    x, labels = made.evaluation.arrays.embeddings, made.evaluation.arrays.labels
+    x, labels = made.report.arrays.embeddings, made.report.arrays.labels
     pairs = np.triu_indices(TEST, 1)
     s, alike = (x @ x.T)[pairs], (labels[:, None] == labels)[pairs]
     area = roc_auc_score(alike, s)
@@ -166,11 +167,11 @@ def test_similarities_are_those_of_the_pairs(made: TrainedRun) -> None:
         assert to_hex(drawn_of[name].get_edgecolor()) == color
 
 
-def test_circle_is_of_the_run(made: TrainedRun) -> None:
+def test_circle_is_of_the_run(made: EvaluatedRun) -> None:
     made.has_snapshots = True
     panels = drawn("circle", made).axes
-    embeddings = torch.from_numpy(made.evaluation.arrays.embeddings)
-    density = pair_density(embeddings, torch.from_numpy(made.evaluation.arrays.labels))
+    embeddings = torch.from_numpy(made.report.arrays.embeddings)
+    density = pair_density(embeddings, torch.from_numpy(made.report.arrays.labels))
     *_, last = (axes for axes in panels if axes.images)
     np.testing.assert_array_equal(last.images[0].get_array(), density)
     # of the middle of each bin, rows by s_p from the lower edge
@@ -189,7 +190,7 @@ def test_circle_is_of_the_run(made: TrainedRun) -> None:
     assert panels[3].get_title().startswith("epoch 3.94\n")  # 90 of 160 steps
 
 
-def test_animation_of_a_sphere_says_from_where_it_is_seen(made: TrainedRun) -> None:
+def test_animation_of_a_sphere_says_from_where_it_is_seen(made: EvaluatedRun) -> None:
     assert "seen from" not in animation.draw(made, Style(projection="pca")).figure.get_suptitle()
     rows = unit(np.random.default_rng(0), TIMES, SAMPLE, 3).astype(np.float16)
     made.config = replace(made.config, dim=3)
@@ -197,7 +198,7 @@ def test_animation_of_a_sphere_says_from_where_it_is_seen(made: TrainedRun) -> N
     assert "3-D, seen from one side, " in animation.draw(made, Style()).figure.get_suptitle()
 
 
-def test_circle_has_each_of_few_snapshots_once(made: TrainedRun) -> None:
+def test_circle_has_each_of_few_snapshots_once(made: EvaluatedRun) -> None:
     made.has_snapshots = True
     some = {name: getattr(made.snapshots, name)[:3] for name in ("steps", "embeddings")}
     made.snapshots = replace(made.snapshots, **some)
@@ -206,10 +207,10 @@ def test_circle_has_each_of_few_snapshots_once(made: TrainedRun) -> None:
 
 
 def test_embedding_rings_the_mistakes_and_shows_the_surest(
-    made: TrainedRun, monkeypatch: pytest.MonkeyPatch
+    made: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding, "TRAIN_POINTS", 60)
-    arrays = made.evaluation.arrays
+    arrays = made.report.arrays
     figure = embedding.draw(made, Style(projection="pca", split="both"))
     behind, points, rings = figure.axes[0].collections
     train = made.dataset.train.labels.numpy()[np.linspace(0, TRAIN - 1, 60).astype(int)]
@@ -228,7 +229,7 @@ def test_embedding_rings_the_mistakes_and_shows_the_surest(
         np.testing.assert_array_equal(box.xy, offsets[index])
 
 
-def test_animation_goes_from_the_first_snapshot_to_the_last(made: TrainedRun) -> None:
+def test_animation_goes_from_the_first_snapshot_to_the_last(made: EvaluatedRun) -> None:
     made.has_snapshots = True
     movie = animation.draw(made, Style(projection="pca"))
     (axes,) = movie.figure.axes
@@ -256,15 +257,15 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(made: TrainedRun) ->
 
 @pytest.mark.parametrize("loss", ["circle", "center"])
 def test_page_is_given_what_was_measured(
-    loss: str, made: TrainedRun, monkeypatch: pytest.MonkeyPatch
+    loss: str, made: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The neighbours of images off the sphere are by distance, their places by the cosine."""
-    arrays = made.evaluation.arrays
+    arrays = made.report.arrays
     lengths = np.random.default_rng(1).uniform(0.1, 9, (TEST, 1)).astype(np.float32)
     if loss == "center":
         arrays = replace(arrays, embeddings=arrays.embeddings * lengths)
         made.config = Config(dataset="digits", loss=loss, dim=8)
-        made.evaluation = replace(made.evaluation, arrays=arrays)
+        made.report = replace(made.report, per_image=arrays)
     made.has_snapshots = True
     given = SimpleNamespace()
 
@@ -290,7 +291,7 @@ def test_page_is_given_what_was_measured(
 
 @pytest.mark.slow
 def test_movie_of_the_page_ends_where_its_images_are(
-    made: TrainedRun, monkeypatch: pytest.MonkeyPatch
+    made: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.has_snapshots = True
     given = SimpleNamespace()

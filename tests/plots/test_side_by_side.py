@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from circlemnist.config import Config
-from circlemnist.evaluation.boundary import boundary_of
-from circlemnist.evaluation.groups import Group, Measured
-from circlemnist.evaluation.pair_plane import pair_density, share_beyond
-from circlemnist.evaluation.results import Arrays, Evaluation, save_evaluation
+from circlemnist.evaluation.group import Group
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
+from circlemnist.evaluation.report import Arrays, Report, save_report
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 from circlemnist.plots.side_by_side import panels
 from circlemnist.plots.side_by_side.draw import draw_groups
@@ -35,7 +34,7 @@ PCA = Style(projection="pca")
 IMAGES = 200
 
 
-def made_up(folder: Path, seed: int, config: Config) -> Measured:
+def made_up(folder: Path, seed: int, config: Config) -> Report:
     """A run whose embeddings and history are made up, no two alike."""
     run = Run(folder)
     folder.mkdir()
@@ -53,14 +52,14 @@ def made_up(folder: Path, seed: int, config: Config) -> Measured:
         np.ones((IMAGES, 1), np.float32),
     )
     metrics = {"1nn": float((nearest[:, 0] == labels).mean())}
-    evaluation = Evaluation(run.name, "digits", "test", "cosine", (), None, metrics, arrays)
-    save_evaluation(run, evaluation)
+    report = Report(run, config, "digits", "test", "cosine", (), None, metrics, arrays)
+    save_report(report)
     values = random.uniform(0.1, 0.9, (3 + seed % 2, 3)).tolist()
     rows = [
         Epoch(e, (1 + seed) * v, sp, -sn, 0.5, 0.1, 1) for e, (v, sp, sn) in enumerate(values, 1)
     ]
     write_history(run.history_file, rows)
-    return Measured.of(run, config, evaluation)
+    return report
 
 
 def groups_of(folder: Path, count: int, seeds: int = 1, dim: int = 8) -> list[Group]:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import pair_similarities, roc_curve
-from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.similarities import similarities_figure
 from tests.plots.figures import BLANK, boxes_of, drawn
 
 
-def test_similarities_are_those_of_the_evaluation(trained: TrainedRun, finished_run: Path) -> None:
+def test_similarities_are_those_of_the_evaluation(
+    trained: EvaluatedRun, finished_run: Path
+) -> None:
     left, right = drawn("similarities", trained).axes
     metrics = json.loads((finished_run / "eval.json").read_text())["metrics"]
     assert f"area under the curve {100 * metrics['roc_auc']:.2f} %" in right.get_title()

@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from circlemnist.cli.report import COSINES, MEANINGS
-from circlemnist.evaluation.cells import Cell
-from circlemnist.evaluation.measures import MEASURES
+from circlemnist.evaluation.group import Cell
 from circlemnist.limits import Value
 from circlemnist.plots.style import DARK, LIGHT, Style, Theme, legible
 from circlemnist.plots.sweep import draw_cells
@@ -238,9 +236,7 @@ def test_what_was_measured_is_in_the_title() -> None:
     assert any(text.startswith("digits, 200 held-out images: 1-NN, %\n") for text in words(figure))
 
 
-def test_every_measure_that_is_reported_can_be_drawn() -> None:
-    assert list(MEASURES) == list(MEANINGS)
-    assert {name for name, measure in MEASURES.items() if not measure.share} == set(COSINES)
+def test_cosines_are_written_with_four_digits() -> None:
     cells = [Cell({"m": m}, 0, {"mean_sn": value}) for m, value in ((0.1, 0.05), (0.2, -0.1))]
     figure = draw_cells(cells, "mean_sn", Style())
     assert any("best -0.1000 at m 0.2" in text for text in words(figure))

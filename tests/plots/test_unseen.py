@@ -9,8 +9,8 @@ import pytest
 from matplotlib.collections import PathCollection
 from torch import Tensor
 
-from circlemnist.evaluation.groups import Measured, grouped
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import group_runs
 from circlemnist.explorer.write import write_page
 from circlemnist.plots import animation, circle
 from circlemnist.plots.side_by_side import embedding as side_by_side
@@ -23,11 +23,11 @@ UNSEEN = (0, 3, 8)
 
 
 @pytest.fixture
-def unseen(unseen_run: Path) -> TrainedRun:
-    return TrainedRun(Run(unseen_run))
+def unseen(unseen_run: Path) -> EvaluatedRun:
+    return EvaluatedRun(Run(unseen_run))
 
 
-def test_unseen_points_are_triangles(unseen: TrainedRun) -> None:
+def test_unseen_points_are_triangles(unseen: EvaluatedRun) -> None:
     figure = drawn("embedding", unseen)
     (legend,) = figure.legends
     entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
@@ -36,17 +36,17 @@ def test_unseen_points_are_triangles(unseen: TrainedRun) -> None:
         name = f"{label}, unseen" if label in UNSEEN else str(label)
         assert markers[name] == ("^" if label in UNSEEN else "o")
     clouds = [part for part in figure.axes[0].collections if isinstance(part, PathCollection)]
-    labels = unseen.evaluation.arrays.labels
+    labels = unseen.report.arrays.labels
     count = int(np.isin(labels, UNSEEN).sum())
     sizes = {len(cloud.get_paths()[0].vertices): len(cloud.get_offsets()) for cloud in clouds[:2]}
     assert sizes == {4: count, max(sizes): len(labels) - count}
     assert "105 of unseen classes" in figure.get_suptitle()
-    recall = unseen.evaluation.metrics["unseen/recall@1"]
+    recall = unseen.report.metrics["unseen/recall@1"]
     assert f"unseen recall@1 {100 * recall:.2f} %" in figure.get_suptitle()
 
 
 def test_similarities_of_the_unseen_have_a_row_of_their_own(
-    unseen: TrainedRun, unseen_run: Path
+    unseen: EvaluatedRun, unseen_run: Path
 ) -> None:
     figure = drawn("similarities", unseen)
     metrics = json.loads((unseen_run / "eval.json").read_text())["metrics"]
@@ -56,8 +56,8 @@ def test_similarities_of_the_unseen_have_a_row_of_their_own(
         assert axes.get_title() == f"area under the curve {100 * metrics[name]:.2f} %"
 
 
-def test_mistakes_are_of_seen_classes(unseen: TrainedRun) -> None:
-    arrays = unseen.evaluation.arrays
+def test_mistakes_are_of_seen_classes(unseen: EvaluatedRun) -> None:
+    arrays = unseen.report.arrays
     seen = ~np.isin(arrays.labels, UNSEEN)
     wrong = int((arrays.neighbor_labels[seen, 0] != arrays.labels[seen]).sum())
     assert wrong > 0
@@ -77,7 +77,7 @@ def test_what_moved_is_told_apart_and_pairs_are_of_the_seen_from_the_first(
     args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--unseen", "0,3,8")
     place = ("--snapshots", "--quiet", "--outputs", tmp_path, "--name", "run")
     assert invoke("train", *args, *place).exit_code == 0
-    trained = TrainedRun(Run(tmp_path / "run"))
+    trained = EvaluatedRun(Run(tmp_path / "run"))
     labels = trained.snapshots.labels
     of_seen = int((~np.isin(labels, UNSEEN)).sum())
     paired: set[int] = set()
@@ -101,11 +101,11 @@ def test_what_moved_is_told_apart_and_pairs_are_of_the_seen_from_the_first(
         assert triangles == [len(labels) - of_seen]
 
 
-def test_page_names_them_and_takes_none_for_a_mistake(unseen: TrainedRun, tmp_path: Path) -> None:
+def test_page_names_them_and_takes_none_for_a_mistake(unseen: EvaluatedRun, tmp_path: Path) -> None:
     page = write_page(unseen, Style(LIGHT, projection="pca"), tmp_path / "page.html").read_text()
     assert "3, unseen" in page
     assert "4, unseen" not in page
-    arrays = unseen.evaluation.arrays
+    arrays = unseen.report.arrays
     found = re.search(r'"predicted": ?(\[[\d, ]+\])', page)
     assert found is not None
     predicted = np.array(json.loads(found[1]))
@@ -122,8 +122,8 @@ def test_runs_of_other_unseen_classes_side_by_side(tmp_path: Path) -> None:
         args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--unseen", unseen)
         place = ("--quiet", "--outputs", tmp_path, "--name", unseen)
         assert invoke("train", *args, *place).exit_code == 0
-    runs = [TrainedRun(Run(name)) for name in names]
-    groups, _ = grouped([Measured.of(run.run, run.config, run.evaluation) for run in runs])
+    runs = [EvaluatedRun(Run(name)) for name in names]
+    groups, _ = group_runs([run.report for run in runs])
     style = Style(LIGHT, projection="pca")
     figure = side_by_side.draw(groups, style)
     (legend,) = figure.legends

@@ -13,12 +13,12 @@ import sklearn
 import torch
 import torchvision
 
-from circlemnist.runs import environment
-from circlemnist.runs.environment import describe
+from circlemnist.runs import new_run
+from circlemnist.runs.new_run import describe_machine
 
 
 def test_versions_device_and_threads_are_those_of_this_process() -> None:
-    found = describe(torch.device("cpu"))
+    found = describe_machine(torch.device("cpu"))
     revision = found.pop("revision")
     for library in ("torch", "torchvision"):  # a build may add its kind: 2.14.1+cpu
         found[library] = found[library].partition("+")[0]
@@ -46,7 +46,7 @@ def test_revision_is_that_of_the_checkout_and_says_what_is_not_in_it(
     other, root = tmp_path / "other", tmp_path / "other" / "site"
     source = root / "circlemnist" / "runs" / "environment.py"
     source.parent.mkdir(parents=True)
-    monkeypatch.setattr(environment, "__file__", str(source))
+    monkeypatch.setattr(new_run, "__file__", str(source))
 
     def git(*args: str) -> str:
         who = ("-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
@@ -54,7 +54,7 @@ def test_revision_is_that_of_the_checkout_and_says_what_is_not_in_it(
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def revision() -> object:
-        return describe(torch.device("cpu"))["revision"]
+        return describe_machine(torch.device("cpu"))["revision"]
 
     for folder in (other, root):
         git("init")
@@ -76,12 +76,12 @@ def test_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise subprocess.TimeoutExpired(command, timeout)
 
     (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "circlemnist" / "runs" / "x.py"))
+    monkeypatch.setattr(new_run, "__file__", str(tmp_path / "circlemnist" / "runs" / "x.py"))
     monkeypatch.setattr(subprocess, "run", hang)
-    assert describe(torch.device("cpu"))["revision"] is None
+    assert describe_machine(torch.device("cpu"))["revision"] is None
 
 
 def test_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
-    found = describe(torch.device("cuda", 1))
+    found = describe_machine(torch.device("cuda", 1))
     assert (found["device"], found["device_name"]) == ("cuda", "card 1")

@@ -13,10 +13,10 @@ import pytest
 from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.runs import new_run
+from circlemnist.runs.files import UNFINISHED
 from circlemnist.runs.history import Epoch, read_history, write_history
 from circlemnist.runs.new_run import create_folder, create_run
 from circlemnist.runs.run import Run, find_run, has_runs
-from circlemnist.runs.whole_files import UNFINISHED
 
 
 def test_new_run_holds_its_settings_and_environment(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_run_is_hidden_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.Mon
     for path, age in ((old, 3600.9), (young, 3000), (file, 9000)):
         os.utime(path, (time.time() - age,) * 2)
     run = create_run(tmp_path, "mine", Config(), {})
-    assert set(tmp_path.iterdir()) == {young, file, link, run.folder}
+    assert set(tmp_path.iterdir()) == {young, link, run.folder}
 
 
 def test_taken_name_is_refused(tmp_path: Path) -> None:
@@ -149,8 +149,9 @@ def test_history_is_a_row_an_epoch(tmp_path: Path) -> None:
         "epoch,loss\n1,2\n",
         "hello\nworld\n",
         "epoch,loss,mean_sp,mean_sn,violating,lr,seconds\n1,x",
+        "epoch\n" + "1" * 200_000,
     ],
-    ids=["two columns", "words", "cut off"],
+    ids=["two columns", "words", "cut off", "an endless field"],
 )
 def test_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(text)
@@ -212,3 +213,9 @@ def test_history_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "gone" / "history.csv"
     with pytest.raises(UserError, match=rf"cannot write {path}: No such file or directory"):
         write_history(path, [])
+
+
+def test_settings_nested_too_deep_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("gamma = " + "[" * 10_000 + "]" * 10_000)
+    with pytest.raises(UserError, match=r"config\.toml"):
+        Run(tmp_path).config()

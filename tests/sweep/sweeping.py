@@ -13,7 +13,8 @@ import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from circlemnist.evaluation.cells import Cell, read_cells
+from circlemnist.evaluation.group import Cell
+from tests.cells import read_cells
 from tests.process import ONE_THREAD, run, start
 
 # steps enough for a kill to find one amid them

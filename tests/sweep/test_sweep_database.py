@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from optuna.trial import TrialState
 
-from circlemnist.evaluation.cells import read_cells
+from tests.cells import read_cells
 from tests.process import ONE_THREAD, run, start
 from tests.sweep.sweeping import trials_of
 

@@ -10,12 +10,13 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.cells import Cell, read_cells, write_cells
+from circlemnist.evaluation.group import Cell, write_cells
 from circlemnist.sweep.axes import Axis, parse_axis
 from circlemnist.sweep.folder import JOURNAL, find_sweep, make_sweep
 from circlemnist.sweep.plan import HOLDOUT, Plan
 from circlemnist.sweep.storage import Journal
 from circlemnist.sweep.study import SweepStudy
+from tests.cells import read_cells
 
 
 def plan_of(*args: object) -> Plan:
@@ -200,13 +201,3 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_cells(tmp_path / "results.csv") == cells
     write_cells(tmp_path / "none.csv", [])
     assert read_cells(tmp_path / "none.csv") == []
-
-
-@pytest.mark.parametrize(
-    "text", ["gamma\n1\n", "gamma,seed,1nn\nx,0,1\n", "gamma,seed\n1\n", "gama,seed\n1,0\n"]
-)
-def test_damaged_results_are_named(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "results.csv"
-    file.write_text(text)
-    with pytest.raises(UserError, match=r"cannot read .*results.csv"):
-        read_cells(file)

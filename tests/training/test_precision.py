@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 
 from circlemnist.config import Config
-from circlemnist.models.bfloat16 import Probed
+from circlemnist.models.precision import Probe
 from circlemnist.training.precision import settled
 from circlemnist.training.processes import Processes
 
-FAST, SLOW = Probed(gain=1.5), Probed(gain=0.9)
+FAST, SLOW = Probe(gain=1.5), Probe(gain=0.9)
 
 
 class Two:
@@ -40,7 +40,7 @@ class Two:
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 def test_all_processes_take_what_every_machine_has(
     precision: str,
-    found: Probed,
+    found: Probe,
     local_rank: int,
     other: int,
     expected: str,
@@ -49,11 +49,11 @@ def test_all_processes_take_what_every_machine_has(
     """The first process of a machine alone looks at its processor."""
     looks: list[int] = []
 
-    def probed() -> Probed:
+    def probe() -> Probe:
         looks.append(local_rank)
         return found
 
-    monkeypatch.setattr("circlemnist.models.precision.probed", probed)
+    monkeypatch.setattr("circlemnist.models.precision.probe", probe)
     words = {"RANK": local_rank, "WORLD_SIZE": 2, "LOCAL_RANK": local_rank, "LOCAL_WORLD_SIZE": 2}
     for name, value in {**words, "MASTER_PORT": 1}.items():
         monkeypatch.setenv(name, str(value))

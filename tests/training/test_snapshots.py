@@ -12,8 +12,8 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.models.embedder import build_embedder, embed
+from circlemnist.runs.arrays import load_snapshots
 from circlemnist.runs.run import Run
-from circlemnist.runs.snapshots import load_snapshots
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress

@@ -103,7 +103,7 @@ def test_turned_images_are_trained_on_as_further_classes_and_measured_as_they_ar
     trained = training.to_end(
         create_run(tmp_path, "run", training.config, {}), progress, StopSignals()
     )
-    measured = trained.measured()
+    measured = trained.evaluate()
     assert measured.gallery == len(training.dataset.train)
     less = Training(Config(**settings, turned="quarters"), load_dataset("digits", Path()), print)
     with pytest.raises(UserError, match="does not fit config"):

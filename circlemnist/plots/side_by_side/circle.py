@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from circlemnist.evaluation.boundary import boundary_of
-from circlemnist.evaluation.groups import Group
-from circlemnist.evaluation.pair_plane import pair_density, share_beyond
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
 from circlemnist.plots.circle import draw_cloud
 from circlemnist.plots.side_by_side.panels import (
     Grid,
@@ -46,7 +45,7 @@ def draw(groups: Sequence[Group], style: Style) -> Figure:
 
 
 def _density(group: Group) -> Array:
-    trained = TrainedRun(group.runs[0].run)
+    trained = EvaluatedRun(group.runs[0].run)
     embeddings, labels = trained.test_points
     chosen = sample(len(labels))
     return pair_density(trained.directions(embeddings[chosen]), labels[chosen], BINS)

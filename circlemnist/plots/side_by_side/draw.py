@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from circlemnist.evaluation.groups import Group
+from circlemnist.evaluation.group import Group
 from circlemnist.plots.draw import save
 from circlemnist.plots.style import Style
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from scipy.linalg import orthogonal_procrustes
 
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.evaluation.groups import Group
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group
 from circlemnist.plots.embedding import draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project
 from circlemnist.plots.side_by_side.panels import Grid, caption, drawn, sample, sampled
@@ -78,8 +78,8 @@ def draw(groups: Sequence[Group], style: Style) -> Figure:
 
 
 def _space(group: Group, style: Style) -> Space:
-    trained = TrainedRun(group.runs[0].run)
-    evaluation, config = trained.evaluation, trained.config
+    trained = EvaluatedRun(group.runs[0].run)
+    evaluation, config = trained.report, trained.config
     arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted_all)
     chosen, native = sample(len(arrays.labels)), native_dimensions(config)
     positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)

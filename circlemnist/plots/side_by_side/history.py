@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from circlemnist.data.classes import DISPLAY_NAMES
-from circlemnist.evaluation.groups import Group
+from circlemnist.evaluation.group import Group
 from circlemnist.plots.history import curve, scale_loss
 from circlemnist.plots.side_by_side.panels import Grid, caption, drawn, number_lowest
 from circlemnist.plots.style import Array, Blank, Style, Theme

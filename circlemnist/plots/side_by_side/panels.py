@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from circlemnist.data.classes import DISPLAY_NAMES
-from circlemnist.evaluation.groups import Group
+from circlemnist.evaluation.group import Group
 from circlemnist.plots.style import Array
 
 MOST = 20  # panels of a picture

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system withou
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, of the same suffix, that replaces it at the end.
 
     The temporary file is flushed to the disk before the rename, and the folder after it. It is
@@ -25,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=unfinished_prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder whose files are those of the folder `path` at the end.
 
     Where `path` is there already, they replace those of their names, one by one, and the others
@@ -50,7 +51,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be written, or the disk is full.
     """
     there = path.is_dir()
-    hidden = Path(tempfile.mkdtemp(prefix=_prefix(), dir=path if there else path.parent))
+    hidden = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=path if there else path.parent))
     try:
         yield hidden
         for file in hidden.iterdir():
@@ -79,7 +80,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, atomically."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -88,26 +89,32 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote left in a folder and below it.
+def remove_unfinished(folder: Path, below: bool = True, age: float = 0.0) -> None:
+    """Remove what a process that was killed while it wrote left in a folder.
 
     What another process of this machine is writing stays.
+
+    Args:
+        below: look into the folders in it, too.
+        age: seconds, of which what is younger stays: another machine may be writing it.
     """
-    for path in list(folder.rglob(f"{UNFINISHED}*")):
-        if _being_written(path):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):  # another user's, or open in another process on Windows
+    find = folder.rglob if below else folder.glob
+    for path in list(find(f"{UNFINISHED}*")):
+        with suppress(OSError):  # gone meanwhile, another user's, or open elsewhere on Windows
+            if _is_being_written(path) or time.time() - path.stat().st_mtime <= age > 0:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink()
 
 
-def _prefix() -> str:
+def unfinished_prefix() -> str:
+    """Return how the name of what this process is writing begins."""
     return f"{UNFINISHED}{os.getpid()}-"
 
 
-def _being_written(path: Path) -> bool:
+def _is_being_written(path: Path) -> bool:
     """Whether the other process whose number is in the name is there; not known on Windows."""
     number = path.name.removeprefix(UNFINISHED).partition("-")[0]
     if os.name == "nt" or not number.isdecimal() or int(number) == os.getpid():

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from circlemnist.runs.whole_files import (
+from circlemnist.runs.files import (
     UNFINISHED,
+    atomic_folder,
+    atomic_write,
     remove_unfinished,
-    replacing,
-    replacing_folder,
     umask,
     write_text,
 )
@@ -33,7 +33,7 @@ def test_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     write_text(path, "old")
 
     def fail() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise RuntimeError
 
@@ -48,7 +48,7 @@ def test_folder_is_there_with_all_its_files_or_not_at_all(tmp_path: Path) -> Non
     path = tmp_path / "space"
 
     def write(text: str, fail: bool) -> None:
-        with replacing_folder(path) as temporary:
+        with atomic_folder(path) as temporary:
             (temporary / "a.txt").write_text(text)
             assert not path.exists() or (path / "a.txt").read_text() == "first"
             if fail:
@@ -118,8 +118,8 @@ def test_what_a_killed_process_left_is_removed(
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not say whether a process is there")
 def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from circlemnist.runs.whole_files import replacing\n"
-        "with replacing(Path('a.gif')): print('writing', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from circlemnist.runs.files import atomic_write\n"
+        "with atomic_write(Path('a.gif')): print('writing', flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes) as writer:  # type: ignore[call-overload]

@@ -14,20 +14,24 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from circlemnist.config import Config
-from circlemnist.evaluation.groups import Group, Measured, grouped
-from circlemnist.evaluation.mcnemar import Comparison, compared, mcnemar
+from circlemnist.evaluation.compare import PairedTests, mcnemar, paired_tests
+from circlemnist.evaluation.group import Group, group_runs
+from circlemnist.evaluation.report import Arrays, Report
 from circlemnist.runs.run import Run
 
-IMAGES = ("digits", "40 test images")
 RANDOM = np.random.default_rng(0)
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 
-def measured(right: NDArray[Any], seed: int = 0, **settings: Any) -> Measured:
+def report(right: NDArray[Any], seed: int = 0, **settings: Any) -> Report:
+    """The report of a run whose 1-NN classifies the images correctly that `right` says."""
     config = Config(**settings, seed=seed)
-    labels, name = np.arange(len(right)) % 10, f"{config.loss}-{seed}"
-    accuracy = {"1nn": float(right.mean())}
-    return Measured(Run(Path(name)), config, IMAGES, 60, labels, right, accuracy)
+    run = Run(Path(f"{config.loss}-{seed}"))
+    labels = np.arange(len(right)) % 10
+    nearest = np.where(right, labels, 9 - labels)[:, None]
+    arrays = Arrays(np.zeros((len(right), 0)), labels, nearest, nearest, nearest)
+    about = ("digits", "test", "cosine", (), None)
+    return Report(run, config, *about, {"1nn": float(right.mean())}, arrays, gallery=60)
 
 
 def by_hand(first: int, second: int) -> Fraction:
@@ -39,7 +43,7 @@ def by_hand(first: int, second: int) -> Fraction:
 @given(answers)
 def test_mcnemar_is_the_sum_of_binomials(right: list[tuple[bool, bool]]) -> None:
     a, b = np.array(right).T
-    test = mcnemar(measured(a), measured(b, seed=3))
+    test = mcnemar(report(a), report(b, seed=3))
     assert test.first_alone == sum(x and not y for x, y in right)
     assert test.second_alone == sum(y and not x for x, y in right)
     assert test.p == pytest.approx(float(by_hand(test.first_alone, test.second_alone)), abs=1e-12)
@@ -49,7 +53,7 @@ def test_mcnemar_is_the_sum_of_binomials(right: list[tuple[bool, bool]]) -> None
 
 @given(answers)
 def test_the_order_of_the_two_does_not_matter(right: list[tuple[bool, bool]]) -> None:
-    a, b = (measured(each) for each in np.array(right).T)
+    a, b = (report(each) for each in np.array(right).T)
     there, back = mcnemar(a, b), mcnemar(b, a)
     assert there.p == back.p
     assert (there.first_alone, there.second_alone) == (back.second_alone, back.first_alone)
@@ -60,7 +64,7 @@ def test_images_on_which_both_agree_change_nothing(
     right: list[tuple[bool, bool]], more: int
 ) -> None:
     longer = [*right, *[(True, True), (False, False)] * more]
-    p, same = (mcnemar(*map(measured, np.array(each).T)).p for each in (right, longer))
+    p, same = (mcnemar(*map(report, np.array(each).T)).p for each in (right, longer))
     assert p == same
 
 
@@ -68,22 +72,22 @@ def test_values_known_from_tables() -> None:
     """Of 10 images right in one alone, 8 to 2: p = 0.109; 9 to 1: 0.0215."""
     for first, second, p in ((8, 2, 0.109375), (9, 1, 0.021484375), (5, 5, 1), (0, 0, 1)):
         right = [(True, False)] * first + [(False, True)] * second + [(True, True)] * 30
-        assert mcnemar(*map(measured, np.array(right).T)).p == pytest.approx(p)
+        assert mcnemar(*map(report, np.array(right).T)).p == pytest.approx(p)
 
 
 def groups_of(seeds: tuple[list[int], list[int]], images: int = 400) -> list[Group]:
     runs = [
-        measured(RANDOM.random(images) < share, seed, loss=loss)
+        report(RANDOM.random(images) < share, seed, loss=loss)
         for loss, share, of in (("circle", 0.9, seeds[0]), ("arcface", 0.8, seeds[1]))
         for seed in of
     ]
-    return grouped(runs)[0]
+    return group_runs(runs)[0]
 
 
 def test_several_seeds_are_paired_by_seed() -> None:
     first, second = groups_of(([4, 0, 1, 2], [2, 1, 0, 7]))
-    found = compared(first, second)
-    assert isinstance(found, Comparison)
+    found = paired_tests(first, second)
+    assert isinstance(found, PairedTests)
     assert [test.seeds for test in found.by_seed] == [(0, 0), (1, 1), (2, 2)]
     assert found.unpaired == [4, 7]
     for test in found.by_seed:
@@ -98,8 +102,8 @@ def test_several_seeds_are_paired_by_seed() -> None:
 
 
 def test_two_single_trainings_are_a_pair_whatever_their_seeds() -> None:
-    found = compared(*groups_of(([0], [5])))
-    assert isinstance(found, Comparison)
+    found = paired_tests(*groups_of(([0], [5])))
+    assert isinstance(found, PairedTests)
     assert [test.seeds for test in found.by_seed] == [(0, 5)]
     assert found.over_seeds is None
     assert found.unpaired == []
@@ -108,35 +112,39 @@ def test_two_single_trainings_are_a_pair_whatever_their_seeds() -> None:
 def test_the_same_difference_on_each_seed_has_no_spread_to_test_by() -> None:
     better, worse = np.arange(40) < 36, np.arange(40) < 35
     runs = [
-        measured(r, s, loss=n) for n, r in (("circle", better), ("arcface", worse)) for s in (0, 1)
+        report(r, s, loss=n) for n, r in (("circle", better), ("arcface", worse)) for s in (0, 1)
     ]
-    found = compared(*grouped(runs)[0])
-    assert isinstance(found, Comparison)
+    found = paired_tests(*group_runs(runs)[0])
+    assert isinstance(found, PairedTests)
     assert found.over_seeds is not None
     assert found.over_seeds.p is None
     assert found.over_seeds.difference == pytest.approx(1 / 40)
 
 
 def test_no_seed_in_common_is_no_test() -> None:
-    found = compared(*groups_of(([0, 1], [2, 3])))
+    found = paired_tests(*groups_of(([0, 1], [2, 3])))
     assert found == "they have no seed in common to pair their trainings by"
+
+
+OTHER_LABELS = replace(report(np.ones(40, bool)).arrays, labels=np.zeros(40, int))
 
 
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"images": ("mnist", "40 test images")}, "mnist, 40 test images"),
-        ({"images": ("digits", "40 held-out training images")}, "40 held-out training images"),
-        ({"labels": np.zeros(40, int)}, "different images"),
+        ({"dataset": "mnist"}, "mnist, 40 test images"),
+        ({"measured": "held-out training"}, "40 held-out training images"),
+        ({"per_image": report(np.ones(50, bool)).per_image}, "50 test images"),
+        ({"per_image": OTHER_LABELS}, "different images"),
         ({"gallery": 20}, "against 60 training images, and digits, 40 test images, against 20"),
         ({"gallery": None}, "against 60 training images, and digits, 40 test images"),
     ],
 )
 def test_different_images_are_no_test(change: dict[str, Any], word: str) -> None:
     right = np.arange(40) < 36
-    other = replace(measured(right, 1, loss="arcface"), **change)
-    runs = [measured(right, loss="circle"), measured(right, loss="arcface"), other]
-    found = compared(*grouped(runs)[0])
+    other = replace(report(right, 1, loss="arcface"), **change)
+    runs = [report(right, loss="circle"), report(right, loss="arcface"), other]
+    found = paired_tests(*group_runs(runs)[0])
     assert isinstance(found, str)
     assert word in found
 
@@ -144,12 +152,12 @@ def test_different_images_are_no_test(change: dict[str, Any], word: str) -> None
 def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
     right = np.ones(40, bool)
     runs = [
-        measured(right, 3, loss="circle", data_dir="a"),
-        measured(right, 0, loss="circle", m=0.4),
-        measured(right, 1, loss="circle", device="cpu"),
-        measured(right, 3, loss="circle", data_dir="b"),
+        report(right, 3, loss="circle", data_dir="a"),
+        report(right, 0, loss="circle", m=0.4),
+        report(right, 1, loss="circle", device="cpu"),
+        report(right, 3, loss="circle", data_dir="b"),
     ]
-    groups, repeated = grouped(runs)
+    groups, repeated = group_runs(runs)
     assert [(group.name, group.seeds) for group in groups] == [("m 0.25", [1, 3]), ("m 0.4", [0])]
     assert [group.settings for group in groups] == [{"m": 0.25}, {"m": 0.4}]
     assert repeated == [runs[3]]
@@ -174,15 +182,15 @@ def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
 def test_groups_are_named_by_what_tells_them_apart(
     settings: list[dict[str, Any]], names: list[str]
 ) -> None:
-    runs = [measured(np.ones(40, bool), **each) for each in settings]
-    assert [group.name for group in grouped(runs)[0]] == names
+    runs = [report(np.ones(40, bool), **each) for each in settings]
+    assert [group.name for group in group_runs(runs)[0]] == names
 
 
 def test_means_and_deviations_are_over_the_seeds() -> None:
     shares = (0.5, 0.6, 0.85)
-    runs = [measured(np.arange(40) < 40 * share, seed) for seed, share in enumerate(shares)]
-    ((group,), _) = grouped(runs)
+    runs = [report(np.arange(40) < 40 * share, seed) for seed, share in enumerate(shares)]
+    ((group,), _) = group_runs(runs)
     assert group.mean("1nn") == pytest.approx(np.mean(shares))
     assert group.deviation("1nn") == pytest.approx(np.std(shares, ddof=1))
-    ((alone,), _) = grouped(runs[:1])
+    ((alone,), _) = group_runs(runs[:1])
     assert alone.deviation("1nn") is None

@@ -45,12 +45,12 @@ def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
             if not path.is_dir():
                 yield path
                 continue
-            found = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
+            files = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
         except OSError as error:
             yield UserError(f"{path}: cannot be read: {_reason(error)}")
             continue
-        yield from found
-        if not found:
+        yield from files
+        if not files:
             yield UserError(f"{path}: there are no pictures in this folder")
 
 
@@ -152,11 +152,8 @@ def grey_of(image: Image.Image) -> NDArray[np.float32]:
         most = float(values.max())
         if image.mode == "F" and most <= 1:
             values = values * 255
-        elif 255 < most <= 65_535:
-            # scanners keep their 12 bits in files of 16
-            values = values / (4095 if most <= 4095 else 65_535) * 255
-        elif most > 65_535:
-            values = values / most * 255
+        elif most > 255:
+            values = values / max(most, 65_535) * 255
         return np.asarray(np.clip(values, 0, 255), np.float32)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"), np.float32)
@@ -174,8 +171,8 @@ def _opaque(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     image = image.convert("RGBA")
     grey, alpha = (
-        np.asarray(one, np.float32)
-        for one in (image.convert("RGB").convert("L"), image.getchannel("A"))
+        np.asarray(layer, np.float32)
+        for layer in (image.convert("RGB").convert("L"), image.getchannel("A"))
     )
     dark = float((grey * alpha).sum()) < 127.5 * float(alpha.sum())
     paper = Image.new("RGBA", image.size, "white" if dark else "black")

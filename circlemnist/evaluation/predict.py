@@ -1,12 +1,14 @@
-"""A trained run to use: pictures in, classes out; it needs no data set.
+"""Predict with a trained run: pictures in, classes out; it needs no data set.
 
 run = circlemnist.load("outputs/default")
 run.predict("my_digit.png")
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,23 +18,36 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from circlemnist.config import CLASSES, SIDE, Config
+from circlemnist.config import CLASSES, SIDE
 from circlemnist.data.classes import CLASS_NAMES
-from circlemnist.data.images import named, prepared, read_picture, upright
+from circlemnist.data.pictures import (
+    named,
+    picture_files,
+    prepared,
+    read_all,
+    read_picture,
+    upright,
+)
 from circlemnist.errors import UserError
+from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.gallery import Gallery, load_gallery
-from circlemnist.evaluation.measure import NEIGHBORS
-from circlemnist.evaluation.metrics import nearest
-from circlemnist.evaluation.points import FAR, OperatingPoint, point_at
-from circlemnist.evaluation.results import Report, check_unchanged, load_report
-from circlemnist.evaluation.similarity import similarity_of
-from circlemnist.evaluation.subspaces import embed_with_features, typicality
-from circlemnist.evaluation.trained_run import TrainedRun
+from circlemnist.evaluation.known import embed_with_features, typicality
+from circlemnist.evaluation.metric_names import FAR
+from circlemnist.evaluation.metrics import nearest, similarity_of
+from circlemnist.evaluation.report import (
+    OperatingPoint,
+    Report,
+    check_unchanged,
+    load_report,
+    point_at,
+)
 from circlemnist.models.embedder import Embedder, embed
 from circlemnist.runs.run import Run, find_run
 
 AS_IS = ("fashion-mnist", "kmnist")  # their makers did not place an image by its ink as MNIST's did
+FILES_AT_ONCE = 100
 
 OneImage = str | Path | Image.Image | Tensor | NDArray[Any]
 Images = OneImage | Sequence[OneImage]
@@ -75,7 +90,20 @@ class Prediction:
     known: bool
 
 
-class LoadedRun:
+@dataclass(frozen=True)
+class PredictedPicture:
+    """A picture, what the network gets of it, and what it is taken for."""
+
+    name: str  # its file
+    picture: Image.Image  # as it was given, upright, RGB; large ones made smaller
+    pixels: NDArray[np.uint8]  # (28, 28)
+    indices: Tensor  # (K,) int64, of the nearest images of the gallery
+    labels: Tensor  # (K,) int64
+    similarities: Tensor  # (K,) float32
+    prediction: Prediction
+
+
+class Predictor:
     """A run to predict with.
 
     Images are given as one or several of:
@@ -100,17 +128,16 @@ class LoadedRun:
     """
 
     def __init__(self, run: Run, device: str = "auto") -> None:
-        self.run = run
-        self._trained = TrainedRun(run, device=device)
-        self.config: Config = self._trained.config
+        self.run, self.config = run, run.config()
         self.similarity = similarity_of(self.config)
         self.gallery: Gallery = load_gallery(run)
         self._report = self._read_report()
-        self.embedder: Embedder = self._trained.embedder
-        check_unchanged(run, self._report, self._trained.checkpoint)
+        self.embedder: Embedder
+        self.embedder, checkpoint = load_embedder(run, self.config, device)
+        check_unchanged(self._report, checkpoint)
 
     def _read_report(self) -> Report:
-        report = load_report(self.run)
+        report = load_report(self.run, per_image=False)
         if report is None or not report.known or not report.fits(self.gallery.labels):
             raise UserError(
                 f"{self.run.metrics_file} has no thresholds of this checkpoint and gallery: "
@@ -120,7 +147,7 @@ class LoadedRun:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What the run reached by name, shares as 0-1."""
+        """The metrics of the run by name, shares as 0-1."""
         return self._report.metrics
 
     @property
@@ -146,7 +173,7 @@ class LoadedRun:
         return self.dataset in AS_IS
 
     def point(self, far: float = FAR) -> OperatingPoint:
-        """Return the threshold for a rate of false accepts, or the next smaller rate that is kept.
+        """Return the threshold for a false-accept rate, or the next smaller rate that is kept.
 
         Raises:
             SettingError: it is not between the least rate that is kept and 1.
@@ -169,12 +196,9 @@ class LoadedRun:
         return self._nearest(self.embed(images, as_is), k)
 
     def _nearest(self, embeddings: Tensor, k: int) -> Nearest:
-        found = nearest(embeddings.cpu(), self._embeddings, k, self.similarity)
-        return Nearest(*found, torch.from_numpy(self.gallery.labels)[found[1]])
-
-    @cached_property
-    def _embeddings(self) -> Tensor:
-        return torch.from_numpy(self.gallery.embeddings)
+        gallery = torch.from_numpy(self.gallery.embeddings)
+        similarities, indices = nearest(embeddings.cpu(), gallery, k, self.similarity)
+        return Nearest(similarities, indices, torch.from_numpy(self.gallery.labels)[indices])
 
     def predict(
         self, images: Images, far: float = FAR, as_is: bool | None = None
@@ -182,12 +206,54 @@ class LoadedRun:
         """Return what each image is taken for; raises as `embed` and `point` do.
 
         Args:
-            far: rate of false accepts of the threshold between known and unknown.
+            far: false-accept rate of the threshold between known and unknown.
         """
         pixels = self.pixels(images, as_is)
         if not len(pixels):
             return []
         return self.verdicts(*self.compared(pixels), self.point(far).threshold)
+
+    def predict_files(
+        self, paths: Sequence[Path], threshold: float, as_is: bool | None = None
+    ) -> Iterator[PredictedPicture | str]:
+        """Predict files and folders of them, in order; "-" is standard input.
+
+        A bar shows how far it is, where there is a terminal.
+
+        Returns:
+            What each is taken for, or one line of what is wrong with it.
+        """
+        files = list(picture_files(paths))
+        pictures = read_all(files, self.as_is if as_is is None else as_is)
+        with (
+            closing(pictures),
+            tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar,
+        ):
+            for start in range(0, len(files), FILES_AT_ONCE):
+                part = files[start : start + FILES_AT_ONCE]
+                read = list(islice(pictures, len(part)))
+                good = [
+                    (str(file), *picture)
+                    for file, picture in zip(part, read, strict=True)
+                    if not isinstance(picture, str)
+                ]
+                predicted = iter(self._predict_pictures(good, threshold))
+                bar.clear()  # what is made of these is printed where it stands
+                for picture in read:
+                    yield picture if isinstance(picture, str) else next(predicted)
+                bar.update(len(part))
+
+    def _predict_pictures(
+        self, pictures: Sequence[tuple[str, Image.Image, NDArray[np.uint8]]], threshold: float
+    ) -> list[PredictedPicture]:
+        """Predict pictures by the names of their files, as they are shown, and their pixels."""
+        if not pictures:
+            return []
+        pixels = torch.from_numpy(np.stack([pixels for _, _, pixels in pictures]))
+        near, typical = self.compared(pixels)
+        predictions = self.verdicts(near, typical, threshold)
+        rows = zip(pictures, near.indices, near.labels, near.similarities, predictions, strict=True)
+        return [PredictedPicture(*picture, *row) for picture, *row in rows]
 
     def compared(self, pixels: Tensor) -> tuple[Nearest, Tensor]:
         """Return the `asked` nearest images of the gallery, and how typical each image is.
@@ -204,16 +270,16 @@ class LoadedRun:
         typical = typicality(features, self.gallery.subspaces).max(1).values
         return self._nearest(embeddings, self.asked), typical
 
-    def verdicts(self, found: Nearest, typicality: Tensor, threshold: float) -> list[Prediction]:
+    def verdicts(self, near: Nearest, typicality: Tensor, threshold: float) -> list[Prediction]:
         """Return what the nearest say of each image, and by its typicality if it is known."""
-        votes = F.one_hot(found.labels, CLASSES).sum(1)  # (N, C)
-        names, of = CLASS_NAMES[self.dataset], found.labels.shape[1]
+        votes = F.one_hot(near.labels, CLASSES).sum(1)  # (N, C)
+        names, asked = CLASS_NAMES[self.dataset], near.labels.shape[1]
         return [
-            Prediction(label, names[label], agree, of, similarity, typical, typical > threshold)
+            Prediction(label, names[label], agree, asked, similarity, typical, typical > threshold)
             for label, agree, similarity, typical in zip(
                 votes.argmax(1).tolist(),
                 votes.max(1).values.tolist(),
-                found.similarities[:, 0].tolist(),
+                near.similarities[:, 0].tolist(),
                 typicality.tolist(),
                 strict=True,
             )
@@ -226,24 +292,11 @@ class LoadedRun:
         if isinstance(images, str | Path | Image.Image):
             images = [images]
         as_is = self.as_is if as_is is None else as_is
-        rows = [self._one(image, as_is) for image in images]
+        rows = [_pixels_of(image, as_is) for image in images]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, SIDE, SIDE).byte()
 
-    def _one(self, image: OneImage, as_is: bool) -> NDArray[np.uint8]:
-        if isinstance(image, Tensor | np.ndarray):
-            found = _as_pixels(image)
-            if len(found) != 1:
-                raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
-            pixels: NDArray[np.uint8] = found[0].cpu().numpy()
-            return pixels
-        if isinstance(image, Image.Image):
-            return prepared(upright(image), as_is)
-        picture = read_picture(Path(image))
-        with named(image):
-            return prepared(picture, as_is)
 
-
-def load(run: str | Path, device: str = "auto") -> LoadedRun:
+def load(run: str | Path, device: str = "auto") -> Predictor:
     """Load a trained run to predict with; no data set is needed.
 
     Args:
@@ -251,9 +304,23 @@ def load(run: str | Path, device: str = "auto") -> LoadedRun:
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        UserError: there is no such run, or `LoadedRun` cannot be made of it.
+        UserError: there is no such run, or `Predictor` cannot be made of it.
     """
-    return LoadedRun(find_run(Path("outputs"), str(run)), device)
+    return Predictor(find_run(Path("outputs"), str(run)), device)
+
+
+def _pixels_of(image: OneImage, as_is: bool) -> NDArray[np.uint8]:
+    if isinstance(image, Tensor | np.ndarray):
+        rows = _as_pixels(image)
+        if len(rows) != 1:
+            raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
+        pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
+        return pixels
+    if isinstance(image, Image.Image):
+        return prepared(upright(image), as_is)
+    picture = read_picture(Path(image))
+    with named(image):
+        return prepared(picture, as_is)
 
 
 def _as_pixels(given: Tensor | NDArray[Any]) -> Tensor:

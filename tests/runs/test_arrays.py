@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from circlemnist.runs.npz import read_npz, write_npz
+from circlemnist.runs.arrays import read_npz, write_npz
 
 
 def test_arrays_come_back_and_those_to_pack_are_smaller(tmp_path: Path) -> None:

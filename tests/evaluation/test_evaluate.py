@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split, load_dataset
 from circlemnist.evaluation import metrics
-from circlemnist.evaluation.measure import measure
+from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.models.embedder import build_embedder, embed
 
 
@@ -20,7 +20,7 @@ def test_measures_are_those_of_the_embedded_splits(views: dict[str, int]) -> Non
     train = Split(whole.train.images[:300], whole.train.labels[:300])
     test = Split(whole.test.images[:90], whole.test.labels[:90])
     embedder = build_embedder(Config(net="tiny", dim=8))
-    found, arrays = measure(embedder, Dataset("digits", train, test), **views)
+    found, arrays = evaluate(embedder, Dataset("digits", train, test), **views)
 
     gallery, queries = (embed(embedder, split.images, **views) for split in (train, test))
     references = {
