@@ -25,10 +25,9 @@ from circlemnist.evaluation.cells import Cell, read_cells, write_cells
 from circlemnist.evaluation.measure import measure
 from circlemnist.evaluation.measures import MEASURES
 from circlemnist.runs.run import find_runs
-from circlemnist.sweep.axes import Axis
 from circlemnist.sweep.folder import SweepFolder
-from circlemnist.sweep.plan import HOLDOUT, Plan
-from circlemnist.sweep.sweep import Reached, draw
+from circlemnist.sweep.plan import HOLDOUT, Axis, Plan
+from circlemnist.sweep.run import SweepResult
 from circlemnist.sweep.worker import GALLERY
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
@@ -70,9 +69,9 @@ def made_up(count: int) -> float:
         sweep = SweepFolder(Path(folder))
         write_cells(sweep.results_file, cells)
         begun = time.perf_counter()
-        reached = Reached(sweep, plan, read_cells(sweep.results_file), [])
-        as_table(reached)
-        draw(reached)
+        result = SweepResult(sweep, plan, read_cells(sweep.results_file), [])
+        as_table(result)
+        result.draw()
         return time.perf_counter() - begun
 
 
