@@ -75,9 +75,6 @@ def _mend(path: Path) -> None:
 class Database:
     """A PostgreSQL database that several processes write.
 
-    Args:
-        url: of the database.
-
     Raises:
         UserError: the URL is none, psycopg is not installed, or the database does not answer.
     """

@@ -12,12 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna import distributions as spaces
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import TPESampler
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
@@ -83,7 +78,7 @@ class SweepStudy:
         self._count = plan.trials or plan.cells  # trials, without those of dead processes
         self._distributions = {axis.name: _distribution(axis) for axis in plan.axes}
         if not plan.is_search:
-            self._distributions["seed"] = CategoricalDistribution(plan.seeds)
+            self._distributions["seed"] = spaces.CategoricalDistribution(plan.seeds)
         with self._in_turn():
             self._study = optuna.create_study(
                 storage=kept.storage,
@@ -278,10 +273,10 @@ def _is_final(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE or FAILED in trial.user_attrs
 
 
-def _distribution(axis: Axis) -> BaseDistribution:
+def _distribution(axis: Axis) -> spaces.BaseDistribution:
     if axis.bounds is None:
-        return CategoricalDistribution(axis.values)
+        return spaces.CategoricalDistribution(axis.values)
     if setting_type(axis.name) is int:
         low, high = map(int, axis.bounds)
-        return IntDistribution(low, high, log=axis.log)
-    return FloatDistribution(*axis.bounds, log=axis.log)
+        return spaces.IntDistribution(low, high, log=axis.log)
+    return spaces.FloatDistribution(*axis.bounds, log=axis.log)
