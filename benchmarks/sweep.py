@@ -25,10 +25,9 @@ from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.evaluation.group import Cell
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.runs.run import find_runs
-from circlemnist.sweep.axes import Axis
 from circlemnist.sweep.folder import SweepFolder
-from circlemnist.sweep.plan import HOLDOUT, Plan
-from circlemnist.sweep.sweep import Reached, draw
+from circlemnist.sweep.plan import HOLDOUT, Axis, Plan
+from circlemnist.sweep.run import SweepResult
 from circlemnist.sweep.worker import GALLERY
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
@@ -69,9 +68,9 @@ def made_up(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         sweep = SweepFolder(Path(folder))
         begun = time.perf_counter()
-        reached = Reached(sweep, plan, cells, [])
-        as_table(reached)
-        draw(reached)
+        result = SweepResult(sweep, plan, cells, [])
+        as_table(result)
+        result.draw()
         return time.perf_counter() - begun
 
 

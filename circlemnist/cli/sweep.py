@@ -17,14 +17,14 @@ from circlemnist.cli.options import (
     typed,
 )
 from circlemnist.cli.tables import aligned
+from circlemnist.config import giving_way
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.metric_names import METRICS
-from circlemnist.family import BY_LOSS, CIRCLE
-from circlemnist.sweep.axes import parse_axis
-from circlemnist.sweep.plan import HOLDOUT, Plan
+from circlemnist.family import BY_LOSS
+from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 
 if TYPE_CHECKING:
-    from circlemnist.sweep.sweep import Reached
+    from circlemnist.sweep.run import SweepResult
 
 # a sweep chooses, so it does not look at the test images unless it is told to
 HELD_OUT = {
@@ -112,20 +112,19 @@ def sweep(
     """
     plan = new_plan(ctx, settings, varied, seeds, trials, metric)
 
-    from circlemnist.sweep.sweep import Place, SweepInterrupted
-    from circlemnist.sweep.sweep import sweep as run_sweep
+    from circlemnist.sweep.run import SweepInterrupted, run_sweep
     from circlemnist.training.progress import mode_for
 
     try:
-        reached = run_sweep(plan, Place(outputs, name, storage), jobs, mode_for(quiet), say)
+        result = run_sweep(plan, outputs, name, storage, jobs, mode_for(quiet), say)
     except SweepInterrupted as interrupted:
         command = shlex.join(["circlemnist", *sys.argv[1:]])
         say(f"{interrupted}; continue with the same command: {command}")
         ctx.exit(interrupted.exit_code)
-    click.echo(as_table(reached))
-    click.echo(f"sweep: {reached.folder.folder}")
-    if reached.folder.plots.exists():
-        click.echo(f"pictures: {reached.folder.plots}")
+    click.echo(as_table(result))
+    click.echo(f"sweep: {result.folder.folder}")
+    if result.folder.plots.exists():
+        click.echo(f"pictures: {result.folder.plots}")
 
 
 def new_plan(
@@ -156,11 +155,10 @@ def new_plan(
     of_file = ctx.default_map or {}
     if not typed(ctx, "holdout") and not kept.get("holdout"):
         kept.pop("holdout", None)  # a file of all settings has 0, which is not asked for there
-    own = [name for name in BY_LOSS if name in of_file and name in kept and not typed(ctx, name)]
-    if own and ("loss" in names or settings["loss"] != of_file.get("loss", CIRCLE)):
-        for name in own:
-            del kept[name]
-        say(f"{', '.join(own)} of the file give way: each loss has its own")
+    chosen = {k: v for k, v in settings.items() if typed(ctx, k)} | dict.fromkeys(names)
+    left = [name for name in giving_way(of_file, chosen) if kept.pop(name, None) is not None]
+    if of_loss := [name for name in left if name in BY_LOSS]:
+        say(f"{', '.join(of_loss)} of the file give way: each loss has its own")
     first = settings["seed"]
     plan = Plan(kept, axes, tuple(range(first, first + seeds)), trials, metric)
     plan.check()
@@ -172,14 +170,14 @@ def new_plan(
     return plan
 
 
-def as_table(reached: "Reached") -> str:
+def as_table(result: "SweepResult") -> str:
     """Return an aligned table: a row a combination, its means over the seeds, the best marked."""
-    from circlemnist.evaluation.group import best_of, outcomes_of, written
+    from circlemnist.evaluation.group import best_of, described, outcomes_of, written
 
-    plan, cells = reached.plan, reached.cells
-    drawn = f" ({reached.repeats:,} repeated)" if reached.repeats else ""
-    about = f"{len(cells):,} cells of {plan.cells:,}{drawn}, measured on {reached.about}"
-    lines = [spelled(f"failed: {varied}: {reason}") for varied, reason in reached.failed]
+    plan, cells = result.plan, result.cells
+    drawn = f" ({result.repeats:,} repeated)" if result.repeats else ""
+    about = f"{len(cells):,} cells of {plan.cells:,}{drawn}, measured on {result.about}"
+    lines = [spelled(f"failed: {described(v)}: {reason}") for v, reason in result.failures]
     if not cells:
         return "\n".join([about, *lines])
     metrics = list(dict.fromkeys([plan.metric, *TABLE]))

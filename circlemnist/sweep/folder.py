@@ -1,4 +1,4 @@
-"""The folder of a sweep: found by its name or by what it trains, or made."""
+"""The folder of a sweep: found by its name or by its plan, or made."""
 
 import tomllib
 from dataclasses import asdict, dataclass
@@ -43,28 +43,28 @@ def find_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> Swe
         kept_in: `JOURNAL` or `DATABASE`, where its results are to be kept.
 
     Raises:
-        UserError: the sweep of that name is another one, of a newer version, damaged, or is kept
-            elsewhere.
+        UserError: the sweep of that name has another plan, a newer version or another storage, or
+            is damaged.
     """
     if name is not None:
-        found = SweepFolder((outputs / name).resolve())
-        if not is_file(found.plan_file):
+        sweep = SweepFolder((outputs / name).resolve())
+        if not is_file(sweep.plan_file):
             return None
-        _check(found, plan, kept_in)
-        return found
-    same = []
+        _check(sweep, plan, kept_in)
+        return sweep
+    sweeps = []
     for file in files_in(outputs, SWEEP_FILE):
-        found = SweepFolder(file.parent.resolve())
+        sweep = SweepFolder(file.parent.resolve())
         try:
-            _check(found, plan, kept_in)
+            _check(sweep, plan, kept_in)
         except UserError:
             continue
-        same.append((file.stat().st_mtime_ns, found))
-    return max(same, key=lambda one: one[0])[1] if same else None
+        sweeps.append(sweep)
+    return max(sweeps, key=lambda sweep: sweep.plan_file.stat().st_mtime_ns, default=None)
 
 
 def make_sweep(outputs: Path, name: str | None, plan: Plan, kept_in: str) -> SweepFolder:
-    """Make the folder of a new sweep, with what it trains, all at once.
+    """Make the folder of a new sweep and its plan file, all at once.
 
     Raises:
         UserError: the name is taken or is no folder name, or `outputs` cannot be written.
@@ -84,7 +84,7 @@ def _as_toml(plan: Plan, kept_in: str) -> str:
     settings = {k: v for k, v in asdict(first).items() if v is not None and k not in varied}
     if "loss" in varied:  # each loss has its own
         settings = {k: v for k, v in settings.items() if k not in BY_LOSS}
-    search = {} if plan.trials is None else {"trials": plan.trials, "metric": plan.metric}
+    search = {"trials": plan.trials, "metric": plan.metric} if plan.is_search else {}
     content: dict[str, Any] = {
         "format": FORMAT,
         "kept_in": kept_in,
@@ -99,23 +99,21 @@ def _as_toml(plan: Plan, kept_in: str) -> str:
 
 def _check(sweep: SweepFolder, plan: Plan, kept_in: str) -> None:
     """Raise UserError where the sweep cannot go on with the plan."""
-    file = sweep.plan_file
+    file, another = sweep.plan_file, "another `name`"
     try:
         content = tomllib.loads(file.read_text("utf-8"))
         version, identity, kept = (content[key] for key in ("format", "identity", "kept_in"))
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, KeyError, RecursionError) as error:
-        raise UserError(f"{file} is damaged: give another `name`") from error
+        raise UserError(f"{file} is damaged: give {another}") from error
     if version != FORMAT:
-        raise UserError(
-            f"{file} is of format {version}, and this circlemnist reads format {FORMAT}: "
-            "update circlemnist, or give another `name`"
-        )
+        versions = f"of format {version}, and this circlemnist reads format {FORMAT}"
+        raise UserError(f"{file} is {versions}: update circlemnist, or give {another}")
     if identity != plan.identity:
         raise UserError(
-            f"{sweep.name} is a sweep of other settings, as {file} says: give another `name`"
+            f"{sweep.name} is a sweep of other settings, as {file} says: give {another}"
         )
     if kept != kept_in:
         mend = "give its `storage`" if kept == DATABASE else "leave out `storage`"
-        raise UserError(f"{sweep.name} keeps its results in a {kept}: {mend}, or another `name`")
+        raise UserError(f"{sweep.name} keeps its results in a {kept}: {mend}, or {another}")

@@ -1,24 +1,98 @@
-"""What a sweep trains: base settings, what varies, seeds; imports nothing heavy."""
+"""What a sweep trains: the settings of all cells, those that vary, seeds; imports nothing heavy."""
 
+import contextlib
+import difflib
 import hashlib
 import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
-from circlemnist.config import OF_THE_MACHINE, Config
+from circlemnist.config import OF_THE_MACHINE, Config, setting_problem, setting_type
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
 from circlemnist.limits import Value
-from circlemnist.sweep.axes import Axis
 
 # last training images that cells are measured on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
-# where a run computes, and finds its data, makes no other sweep of it
-LONGEST_NAME = 80
+LONGEST_NAME = 80  # letters of the name of a cell's folder
+SWITCH = {"true": True, "on": True, "false": False, "off": False}
+RANGE = re.compile(r"(.+?)\.\.(.+?)(:log)?")
 Varied = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting that varies, over a list of values or within a range.
+
+    Attributes:
+        name: of a field of `Config`.
+        values: the list; empty for a range.
+        bounds: the least and the largest value of a range; None for a list.
+        log: whether a range is searched on a logarithmic scale.
+    """
+
+    name: str
+    values: tuple[Value, ...] = ()
+    bounds: tuple[float, float] | None = None
+    log: bool = False
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        return self.bounds or self.values
+
+    def to_toml(self) -> object:
+        if self.bounds is None:
+            return list(self.values)
+        return {"from": self.bounds[0], "to": self.bounds[1], "log": self.log}
+
+
+def parse_axis(text: str) -> Axis:
+    """Read `KEY=V1,V2,…`, or `KEY=LOW..HIGH` and perhaps `:log` for a range of numbers.
+
+    Raises:
+        SettingError: the text is neither, or the setting or a value is unknown.
+    """
+    name, sign, listed = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not sign:
+        raise SettingError("vary", f"must be KEY=V1,V2,… or KEY=LOW..HIGH, not {text!r}")
+    known = [setting.name for setting in fields(Config)]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+        raise SettingError("vary", f"has the unknown setting {name!r}; did you mean {near[0]!r}?")
+    bounds = RANGE.fullmatch(listed.strip())
+    if bounds and setting_type(name) in (int, float):
+        return _parse_range(name, *bounds.groups())
+    values = tuple(_parse_value(name, text.strip()) for text in listed.split(","))
+    for value in values:
+        if values.count(value) > 1:
+            raise SettingError("vary", f"has {name} = {value} twice: two cells would be the same")
+    return Axis(name, values)
+
+
+def _parse_range(name: str, first: str, last: str, log: str | None) -> Axis:
+    low, high = (_parse_value(name, text.strip()) for text in (first, last))
+    assert isinstance(low, int | float)
+    assert isinstance(high, int | float)
+    if not low < high:
+        raise SettingError("vary", f"{name} must go from less to more, not {low}..{high}")
+    if log and low <= 0:
+        raise SettingError("vary", f"{name} must be above 0 for a logarithmic scale, not {low}")
+    return Axis(name, bounds=(low, high), log=bool(log))
+
+
+def _parse_value(name: str, text: str) -> Value:
+    """Read a value of a setting, within the limits that do not depend on other settings."""
+    kind = setting_type(name)
+    value: Value = text
+    with contextlib.suppress(ValueError):
+        value = SWITCH.get(text.lower(), text) if kind is bool else kind(text)
+    if problem := setting_problem(name, value):
+        raise SettingError("vary", f"{name} {problem}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -26,11 +100,11 @@ class Plan:
     """What a sweep trains.
 
     Attributes:
-        settings: of all cells, by the names of `Config`'s fields; what is not there is by default.
-        axes: what varies.
+        settings: of all cells, by the names of `Config`'s fields; others have their defaults.
+        axes: the settings that vary.
         seeds: each combination is trained with all of them.
-        trials: combinations to search, by TPE; None to walk the grid of all.
-        metric: what a search makes better, and what is shown.
+        trials: how many combinations a search draws by TPE; None for a grid, which has all.
+        metric: what a search improves, and what is shown.
     """
 
     settings: dict[str, Value]
@@ -61,32 +135,27 @@ class Plan:
         return [dict(zip(names, values, strict=True)) for values in ends]
 
     @property
-    def combinations(self) -> int:
-        """How many there are to train, each with all seeds."""
-        return len(self.grid) if self.trials is None else self.trials
+    def is_search(self) -> bool:
+        return self.trials is not None
 
     @property
     def cells(self) -> int:
-        """How many trainings there are."""
-        return self.combinations * len(self.seeds)
+        """How many cells there are: each combination with each seed."""
+        return (self.trials or len(self.grid)) * len(self.seeds)
 
     @cached_property
-    def names(self) -> dict[tuple[tuple[Value, ...], int], str]:
-        """The folder of each cell of a grid, by its values and its seed."""
-        cells = [(tuple(varied.values()), seed) for varied in self.grid for seed in self.seeds]
-        stems = [self._stem(values, seed) for values, seed in cells]
+    def cell_names(self) -> dict[tuple[Value, ...], str]:
+        """The folder of each cell of a grid, by its values, of which the seed is the last."""
+        names = [*(axis.name for axis in self.axes), "seed"]
+        cells = [(*varied.values(), seed) for varied in self.grid for seed in self.seeds]
+        stems = [_stem(dict(zip(names, values, strict=True))) for values in cells]
         if len(set(stems)) < len(stems) or max(map(len, stems)) > LONGEST_NAME:
             stems = [f"cell{number}" for number in range(1, len(cells) + 1)]
         return dict(zip(cells, stems, strict=True))
 
-    def _stem(self, values: tuple[Value, ...], seed: int) -> str:
-        varied = zip((axis.name for axis in self.axes), values, strict=True)
-        parts = [f"{name}{v:g}" if isinstance(v, float) else f"{name}{v}" for name, v in varied]
-        return "_".join(re.sub(r"[^\w.+-]", "-", part) for part in [*parts, f"seed{seed}"])
-
     @property
     def identity(self) -> str:
-        """What tells it from another sweep: SHA-256, hexadecimal."""
+        """SHA-256, hexadecimal, of all that makes it another sweep."""
         settings = {name: v for name, v in self.settings.items() if name not in OF_THE_MACHINE}
         axes = [[axis.name, axis.to_toml()] for axis in self.axes]
         search = None if self.trials is None else [self.trials, self.metric]
@@ -94,19 +163,19 @@ class Plan:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def configs(self) -> Iterator[tuple[Varied, Config]]:
-        """Settings of all combinations, with the first seed."""
+        """Yield the settings of all combinations, with the first seed."""
         for varied in self.grid:
             yield varied, self.config(varied, self.seeds[0])
 
     def check(self) -> None:
         """Raise UserError where a cell's settings do not fit, or two cells are the same.
 
-        Of a search the ends of the ranges are tried, whose values between may still not fit.
+        Of a search the ends of the ranges are checked: values between them may still not fit.
         """
         if self.metric in OF_UNSEEN and any(c.unseen is None for _, c in self.configs()):
             raise SettingError("metric", f"{self.metric} is of `unseen` classes: name some")
         for axis in self.axes:
-            if axis.bounds is not None and self.trials is None:
+            if axis.bounds is not None and not self.is_search:
                 raise SettingError("vary", f"{axis.name} is a range: list values, or give `trials`")
             if axis.name == "dataset" and "auto" in axis.values:
                 raise SettingError("vary", "dataset must name data sets, not auto")
@@ -116,11 +185,11 @@ class Plan:
         for varied, config in self.configs():
             acting = {k: v for k, v in asdict(config).items() if not config.without_effect(k)}
             twin = seen.setdefault(repr(acting), varied)
-            if twin is not varied and self.trials is None:
+            if twin is not varied and not self.is_search:
                 from circlemnist.evaluation.group import described  # which loads numpy
 
-                one, other = described(twin), described(varied)
-                raise UserError(f"two cells are the same training: {one} and {other}; leave one")
+                both = f"{described(twin)} and {described(varied)}"
+                raise UserError(f"two cells are the same training: {both}; leave one")
         for axis in self.axes:
             idle = [config.without_effect(axis.name) for _, config in self.configs()]
             if all(idle):
@@ -135,3 +204,10 @@ class Plan:
             return "the TEST images: what is best here was chosen on them"
         counts = sorted({f"{count:,}" for count in held_out})
         return f"{' or '.join(counts)} held-out training images"
+
+
+def _stem(settings: Varied) -> str:
+    parts = [
+        f"{name}{v:g}" if isinstance(v, float) else f"{name}{v}" for name, v in settings.items()
+    ]
+    return "_".join(re.sub(r"[^\w.+-]", "-", part) for part in parts)

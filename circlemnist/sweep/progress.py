@@ -18,9 +18,9 @@ class SweepProgress:
     Args:
         mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
         total: number of cells.
-        done: those that were there before.
+        done: those that were measured before.
         metric: of which the best so far is shown.
-        say: told, in every mode, what the user should know.
+        say: shows, in every mode, a line that the user should know.
     """
 
     def __init__(
@@ -32,32 +32,35 @@ class SweepProgress:
         say: Callable[[str], object],
     ) -> None:
         self._mode, self._total, self._metric, self._say = mode, total, metric, say
-        self._measure, self._done, self._repeats = METRICS[metric], len(done), 0
-        self._best: float | None = None
-        for cell in done:
-            self._better(cell.metrics[metric])
+        self._values = [cell.metrics[metric] for cell in done]
+        self._done, self._repeats = len(done), 0
         self._bar: tqdm[NoReturn] | None = None
         self._draw()
 
     def cell(self, words: str, value: float, seconds: float) -> None:
         """Show a cell that is measured, as a line that stays or in the bar."""
         self._done += 1
-        self._better(value)
-        self._line(f"{words}  {self._metric} {self._written(value)}  {seconds:.1f} s")
+        self._values.append(value)
+        if self._mode == "lines":
+            metric = f"{self._metric} {self._written(value)}"
+            with unread_is_fine(sys.stdout):
+                line = f"{self._done}/{self._total}  {words}  {metric}  {seconds:.1f} s"
+                print(line, flush=True)
+        self._draw()
 
     def repeats(self, count: int) -> None:
-        """Count cells that need not be trained again, all there are, with those that are done."""
+        """Count cells that need not be trained again as done, so many in all."""
         if count != self._repeats:
             self._done, self._repeats = self._done + count - self._repeats, count
             self._draw()
 
     def failed(self, words: str, reason: str, cells: int) -> None:
-        """Tell of cells that cannot be trained."""
+        """Show that so many cells cannot be trained."""
         self._done += cells
         self.note(f"{words} failed: {reason}")
 
     def note(self, line: str) -> None:
-        """Tell what the user should know."""
+        """Show a line that the user should know."""
         self.close()
         self._say(line)
         self._draw()
@@ -69,23 +72,17 @@ class SweepProgress:
                 self._bar.close()
             self._bar = None
 
-    def _better(self, value: float) -> None:
-        best = min if self._measure.low else max
-        self._best = value if self._best is None else best(self._best, value)
-
     def _written(self, value: float) -> str:
-        return self._measure.number(value * self._measure.factor)
-
-    def _line(self, words: str) -> None:
-        if self._mode == "lines":
-            with unread_is_fine(sys.stdout):
-                print(f"{self._done}/{self._total}  {words}", flush=True)
-        self._draw()
+        measure = METRICS[self._metric]
+        return measure.number(value * measure.factor)
 
     def _draw(self) -> None:
         if self._mode != "bar":
             return
-        best = "" if self._best is None else f"best {self._metric} {self._written(self._best)}"
+        best = ""
+        if self._values:
+            value = (min if METRICS[self._metric].low else max)(self._values)
+            best = f"best {self._metric} {self._written(value)}"
         shown = f"cell {self._done}/{self._total} |{{bar}}| {best} {{elapsed}}<{{remaining}}"
         with unread_is_fine(sys.stderr):
             if self._bar is None:  # shown as soon as it is made

@@ -1,54 +1,194 @@
-"""The loop of a sweep: claims cells, has them trained, keeps what they reached."""
+"""A sweep from its plan to its table and picture."""
 
 import time
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from circlemnist.config import Config
+from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import described
-from circlemnist.sweep.folder import SweepFolder
-from circlemnist.sweep.plan import Plan
+from circlemnist.evaluation.group import Cell, described, write_cells
+from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.runs.new_run import alone, check_name
+from circlemnist.sweep.folder import DATABASE, JOURNAL, SweepFolder, find_sweep, make_sweep
+from circlemnist.sweep.plan import Plan, Varied
 from circlemnist.sweep.progress import SweepProgress
-from circlemnist.sweep.study import Claim, SweepStudy
-from circlemnist.sweep.worker import Answer, Job
-from circlemnist.sweep.workers import Workers
+from circlemnist.sweep.storage import Database, Journal
+from circlemnist.sweep.study import Claim, SweepStudy, study_of
+from circlemnist.sweep.worker import Answer, Workers
 from circlemnist.training.precision import settled
-from circlemnist.training.signals import StopSignals
+from circlemnist.training.progress import Mode
+from circlemnist.training.signals import Stopped, StopSignals
 
 GLANCE = 0.2  # seconds from one look for a signal to the next
 SELDOM = 1.0  # seconds from one look for a cell that another machine has left to the next
 TRIES = 3  # of a cell whose worker dies each time
 
 
-@dataclass
-class Task:
-    """A cell that a worker is busy with, and how often one has died of it."""
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep has trained so far.
 
-    claim: Claim
-    seed: int
-    config: Config
-    begun: float = field(default_factory=time.monotonic)
-    deaths: int = 0
+    Attributes:
+        folder: of the sweep.
+        plan: with the data set known.
+        cells: those that are measured.
+        failures: combinations that cannot be trained, and why.
+        repeats: how many cells a search has drawn again, and not trained.
+    """
+
+    folder: SweepFolder
+    plan: Plan
+    cells: list[Cell]
+    failures: list[tuple[Varied, str]]
+    repeats: int = 0
 
     @property
-    def words(self) -> str:
-        return described({**self.claim.varied, "seed": self.seed})
+    def about(self) -> str:
+        """The images that the cells are measured on, in words."""
+        first = self.plan.config(self.plan.grid[0], self.plan.seeds[0])
+        dataset = "" if "dataset" in self.plan.grid[0] else f"{first.dataset}, "
+        return f"{dataset}{self.plan.measured}"
+
+    def draw(self) -> Path:
+        """Draw the cells by their metric into the folder; return the picture's path.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        from circlemnist.plots.draw import save
+        from circlemnist.plots.style import Style
+        from circlemnist.plots.sweep import draw_cells
+
+        style, metric = Style(), self.plan.metric
+        path = self.folder.plots / f"{metric.replace('/', '-')}.png"
+        save(draw_cells(self.cells, metric, style, self.about), path, style.width)
+        return path
 
 
-class Walk:
-    """A sweep on its way, from what is done of it to the last cell."""
+class SweepInterrupted(Exception):
+    """A signal stopped a sweep, whose cells keep every step that they have done.
+
+    Attributes:
+        exit_code: 128 and the number of the signal.
+    """
+
+    def __init__(self, name: str, cells: str, exit_code: int) -> None:
+        super().__init__(f"stopped; {name} has {cells} cells, and every step of the others")
+        self.exit_code = exit_code
+
+
+def run_sweep(
+    plan: Plan,
+    outputs: Path,
+    name: str | None,
+    storage: str | None,
+    jobs: int,
+    mode: Mode,
+    say: Callable[[str], object],
+) -> SweepResult:
+    """Train all cells of a plan, or those that are left, and write and draw their metrics.
+
+    Args:
+        plan: checked.
+        outputs: the folder of runs and sweeps.
+        name: of the sweep; None for the one of the same plan, or for the time and what varies.
+        storage: URL of a database; None for a journal in the sweep's folder.
+        jobs: cells trained at once.
+        mode: how progress is shown.
+        say: shows a line that the user should know.
+
+    Raises:
+        UserError: a setting, the data, the device, the storage or a folder is not usable, or
+            another process runs the sweep; nothing is trained then.
+        SweepInterrupted: SIGINT, SIGTERM or SIGHUP came while cells were trained.
+        Stopped: one of them came before.
+    """
+    if name is not None:
+        check_name(name)
+    with StopSignals() as stop:
+        database = None if storage is None else Database(storage)
+        plan = _on_data(plan, mode == "quiet", say)
+        with _opened(plan, outputs, name, database) as (folder, study):
+            progress = SweepProgress(mode, plan.cells, study.cells(), plan.metric, say)
+            try:
+                with stop.between_steps():
+                    _Loop(plan, folder, study, progress).train_all(jobs, stop)
+            except Stopped as stopped:
+                cells = f"{len(study.cells())} of {plan.cells}"
+                raise SweepInterrupted(folder.name, cells, stopped.exit_code) from None
+            result = SweepResult(folder, plan, study.cells(), study.failures, study.repeats)
+            write_cells(folder.results_file, result.cells)
+            if result.cells and plan.axes:
+                result.draw()
+            return result
+
+
+def _on_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
+    """Return the plan with its data set known, there, and large enough for all cells.
+
+    Raises:
+        UserError: the data cannot be had, a setting does not fit it, or the device or the precision
+            is not there.
+    """
+    loaded: dict[tuple[str, str], Dataset] = {}
+
+    def dataset_of(name: str, data_dir: str) -> Dataset:
+        if (name, data_dir) not in loaded:
+            dataset = load_dataset(name, Path(data_dir), quiet=quiet, say=say)
+            loaded[name, data_dir] = loaded[dataset.name, data_dir] = dataset
+        return loaded[name, data_dir]
+
+    for device, precision in sorted({(c.device, c.precision) for _, c in plan.configs()}):
+        resolve_precision(precision, resolve_device(device))
+    first = plan.config(plan.grid[0], plan.seeds[0])
+    if first.dataset == "auto":
+        plan = plan.on(dataset_of("auto", first.data_dir).name)
+    for _, config in plan.configs():
+        dataset = dataset_of(config.dataset, config.data_dir).used_by(config)
+        if config.batch_size > (left := len(dataset.train)):
+            raise SettingError("batch_size", f"must be ≤ {left}, the training images")
+    return plan
+
+
+@contextmanager
+def _opened(
+    plan: Plan, outputs: Path, name: str | None, database: Database | None
+) -> Iterator[tuple[SweepFolder, SweepStudy]]:
+    """Give the folder and the study of a plan, those that are there or new ones."""
+    if database is None:
+        folder = find_sweep(outputs, name, plan, JOURNAL)
+        folder = folder or make_sweep(outputs, name, plan, JOURNAL)
+        with alone(folder.folder, "swept"):
+            yield folder, SweepStudy(Journal(folder.journal_file), folder.name, plan)
+        return
+    with closing(database):
+        with database.reached(), database.in_turn(plan.identity):
+            there = find_sweep(outputs, name, plan, DATABASE)
+            name = there.name if there else name or study_of(database, plan)
+            if name is None:
+                there = make_sweep(outputs, None, plan, DATABASE)
+                name = there.name
+            # ahead of the folder: it refuses a study of another sweep
+            study = SweepStudy(database, name, plan)
+            folder = there or make_sweep(outputs, name, plan, DATABASE)
+        yield folder, study
+
+
+class _Loop:
+    """Claims trials, has workers train their cells, and records the metrics."""
 
     def __init__(
         self, plan: Plan, folder: SweepFolder, study: SweepStudy, progress: SweepProgress
     ) -> None:
         self._plan, self._folder, self._study, self._progress = plan, folder, study, progress
-        self._next: list[Task] = []  # of claims that are begun
+        self._begun: list[Claim] = []  # with seeds that no worker trains
         self._looked = -SELDOM
 
-    def to_end(self, jobs: int, stop: StopSignals) -> None:
+    def train_all(self, jobs: int, stop: StopSignals) -> None:
         """Train all cells that no other machine trains, and wait for those.
 
         Args:
@@ -59,72 +199,71 @@ class Walk:
                 again and again; the other workers keep their last step.
             Stopped: a signal has come; all workers have kept their last step.
         """
-        workers: Workers[Task] = Workers(jobs, max(1, torch.get_num_threads() // jobs))
-        with closing(self._progress), workers:
+        threads = max(1, torch.get_num_threads() // jobs)
+        with closing(self._progress), closing(Workers(jobs, threads)) as workers:
             while True:
                 stop.check()
                 self._study.beat()
-                while workers.free and (task := self._task()):
-                    workers.give(task, Job(task.config, self._folder.cells, self._name(task)))
+                while workers.free and (claim := self._next_claim()):
+                    self._give(claim, workers)
                 if workers.busy:
-                    for task, answer in workers.answers(GLANCE):
-                        self._take(task, answer)
+                    for claim, answer in workers.answers(GLANCE):
+                        self._take(claim, answer)
                 elif self._study.finished:
                     return
                 else:
                     time.sleep(GLANCE)
 
-    def _task(self) -> Task | None:
-        """Return a cell to train, or None where there is none for now."""
-        if self._next:
-            return self._next.pop()
-        while time.monotonic() - self._looked >= SELDOM:
-            claim = self._study.claim()
-            self._progress.repeats(self._study.repeats)
-            if claim is None:
-                self._looked = time.monotonic()
-            elif task := self._begun(claim):
-                return task
-        return None
+    def _next_claim(self) -> Claim | None:
+        """Return a trial with a cell to train, or None where there is none for now."""
+        if self._begun:
+            return self._begun.pop()
+        if time.monotonic() - self._looked < SELDOM:
+            return None
+        claim = self._study.claim()
+        self._progress.repeats(self._study.repeats)
+        if claim is None:
+            self._looked = time.monotonic()
+        return claim
 
-    def _begun(self, claim: Claim) -> Task | None:
-        """Return the first cell of a claim that is left; None where its settings do not fit."""
+    def _give(self, claim: Claim, workers: Workers) -> None:
+        """Let a worker train the next cell of a claim; fail it where its settings do not fit."""
+        seed = claim.seeds[0]
         try:
-            config = self._plan.config(claim.varied, claim.seeds[0])
+            config = self._plan.config(claim.varied, seed)
         except SettingError as error:
             self._fail(claim, str(error))
-            return None
-        # here, once for all workers: each for itself might find another gain
-        return Task(claim, claim.seeds[0], settled(config))
+            return
+        in_search = f"trial{claim.key}_seed{seed}"
+        name = in_search if isinstance(claim.key, int) else self._plan.cell_names[claim.key]
+        if not claim.deaths:
+            claim.begun = time.monotonic()
+        # the precision is settled once for all workers: each might find another
+        workers.give(claim, settled(config), self._folder.cells / name)
 
-    def _take(self, task: Task, answer: Answer | None) -> None:
+    def _take(self, claim: Claim, answer: Answer | None) -> None:
         """Do what an answer asks for."""
-        claim = task.claim
+        words = described({**claim.varied, "seed": claim.seeds[0]})
         if answer is None:
-            task.deaths += 1
-            if task.deaths == TRIES:
-                raise UserError(f"{task.words}: its worker died {TRIES} times; lower `jobs`")
-            self._progress.note(f"{task.words}: its worker died, and another goes on with it")
-            self._next.append(task)
+            claim.deaths += 1
+            if claim.deaths == TRIES:
+                raise UserError(f"{words}: its worker died {TRIES} times; lower `jobs`")
+            self._progress.note(f"{words}: its worker died, and another goes on with it")
+            self._begun.append(claim)
         elif answer.kind == "done":
-            self._study.record(claim, task.seed, answer.metrics)
-            seconds = time.monotonic() - task.begun
-            self._progress.cell(task.words, answer.metrics[self._plan.metric], seconds)
-            if claim.seeds and (following := self._begun(claim)):
-                self._next.append(following)
+            self._study.record(claim, answer.metrics)
+            seconds = time.monotonic() - claim.begun
+            self._progress.cell(words, answer.metrics[self._plan.metric], seconds)
+            if claim.seeds:
+                claim.deaths = 0
+                self._begun.append(claim)
         elif answer.kind == "failed":
             self._fail(claim, answer.words)
         elif answer.kind == "error":
             raise UserError(answer.words)
         else:
-            self._progress.note(f"{task.words}: {answer.words}")
+            self._progress.note(f"{words}: {answer.words}")
 
     def _fail(self, claim: Claim, reason: str) -> None:
         self._study.fail(claim, reason)
         self._progress.failed(described(claim.varied), reason, len(claim.seeds))
-
-    def _name(self, task: Task) -> str:
-        """The folder of a cell: by its settings, or of a search by the number of its trial."""
-        if self._plan.trials is not None:
-            return f"trial{task.claim.number}_seed{task.seed}"
-        return self._plan.names[tuple(task.claim.varied.values()), task.seed]

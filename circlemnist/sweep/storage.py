@@ -1,7 +1,7 @@
-"""Where a sweep's results are kept: a journal in its folder, or a PostgreSQL database.
+"""Where the study of a sweep is kept: a journal in its folder, or a PostgreSQL database.
 
-A journal is written by one process, which holds the lock of the folder. A database by one on each
-machine; what must not be done twice they do in turn, and a claim is held by a heartbeat.
+One process writes a journal: it holds the lock of the folder. Several may share a database: they
+take turns to ask for a trial, and heartbeats show which of them are alive.
 """
 
 import hashlib
@@ -15,58 +15,52 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.storages import JournalStorage, RDBStorage, get_storage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
 from circlemnist.runs.files import writing
 
 HEARTBEAT = 5  # seconds
-GRACE = 30  # seconds without a heartbeat, after which a claim is given up
+GRACE = 30  # seconds without a heartbeat, after which a process counts as dead
 PATIENCE = 10  # seconds that a database may take to answer
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-SEED = 0  # of the order in which a grid is walked
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Journal:
-    """A journal file, of which this is the only process that writes."""
+    """A journal file that this process alone writes, since it holds the lock of the folder."""
+
+    shared = False
 
     def __init__(self, path: Path) -> None:
-        with writing(path):
+        self._path = path
+        with self.reached():
             _mend(path)
             lock = JournalFileOpenLock(str(path))
             try:
                 self.storage = JournalStorage(JournalFileBackend(str(path), lock))
             except (ValueError, KeyError, AssertionError) as error:
                 raise UserError(f"{path} is damaged: give the sweep another `name`") from error
-        self._path = path
 
     @contextmanager
     def reached(self) -> Iterator[None]:
         """Say in one line that the journal cannot be written, where the block fails to."""
-        with writing(self._path):
+        with writing(self._path), _quiet():
             yield
 
     @contextmanager
     def in_turn(self, name: str) -> Iterator[None]:
-        """Do something for the study `name` that other processes do not do meanwhile."""
+        """Do something that no other process does meanwhile: there is none."""
         yield
 
-    def beat(self, trial_id: int) -> None:
-        """Say that the process which claimed a trial is alive: the folder's lock says so."""
-
-    def left(self, study_id: int) -> set[int] | None:
-        """Ids of trials whose process is gone; None for all that this process did not claim."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is open between two writes."""
+    def beat(self, study: str, number: int) -> None:
+        """Show that this process is alive: the lock of the folder does."""
 
 
 def _mend(path: Path) -> None:
-    """Take away what a process that was killed while it wrote left: half a line, and its lock."""
+    """Remove what a killed process left: half a line and the lock of the file."""
     path.with_name(path.name + ".lock").unlink(missing_ok=True)
     if not path.exists():
         return
@@ -79,11 +73,13 @@ def _mend(path: Path) -> None:
 
 
 class Database:
-    """A PostgreSQL database, by its URL, of which several processes write.
+    """A PostgreSQL database that several processes write.
 
     Raises:
-        UserError: it is no such URL, psycopg is not installed, or the database does not answer.
+        UserError: the URL is none, psycopg is not installed, or the database does not answer.
     """
+
+    shared = True
 
     def __init__(self, url: str) -> None:
         scheme, sign, rest = url.partition("://")
@@ -96,23 +92,23 @@ class Database:
             "pool_pre_ping": True,
             "connect_args": {"connect_timeout": PATIENCE},
         }
-        with self.reached(), quiet():
-            self._engine = sqlalchemy.create_engine(address, **options)
-            # of two that begin at once in an empty database, one makes the tables
+        with self.reached():
+            self._locks = sqlalchemy.create_engine(address, **options)
+            # two processes may begin at once in an empty database: one of them makes the tables
             with self.in_turn("circlemnist"):
-                self._database = RDBStorage(
+                self.storage = RDBStorage(
                     address,
                     engine_kwargs=options,
                     heartbeat_interval=HEARTBEAT,
                     grace_period=GRACE,
                 )
-        self.storage = get_storage(self._database)  # which keeps finished trials in memory
 
     @contextmanager
     def reached(self) -> Iterator[None]:
         """Say in one line that the database does not answer, where the block fails for that."""
         try:
-            yield
+            with _quiet():
+                yield
         except (sqlalchemy.exc.ArgumentError, ValueError) as error:
             raise SettingError("storage", "is no address of a database") from error
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -124,30 +120,28 @@ class Database:
 
     @contextmanager
     def in_turn(self, name: str) -> Iterator[None]:
-        """Do something for the study `name` that other processes do not do meanwhile."""
+        """Do something for the study `name` that no other process does meanwhile."""
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         lock = sqlalchemy.text("select pg_advisory_xact_lock(:key)")
-        with self._engine.begin() as connection:
+        with self._locks.begin() as connection:
             connection.execute(lock, {"key": key})
             yield
 
-    def beat(self, trial_id: int) -> None:
-        """Say that the process which claimed a trial is alive."""
-        self._database.record_heartbeat(trial_id)
-
-    def left(self, study_id: int) -> set[int] | None:
-        """Ids of trials whose process is gone, or has lost the database for long."""
-        return set(self._database._get_stale_trial_ids(study_id))
+    def beat(self, study: str, number: int) -> None:
+        """Show that the process which trains a trial is alive."""
+        study_id = self.storage.get_study_id_from_name(study)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        self.storage.record_heartbeat(trial_id)
 
     def close(self) -> None:
         """Close the connections."""
-        self._database.engine.dispose()
-        self._engine.dispose()
+        self.storage.engine.dispose()
+        self._locks.dispose()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna from warning that heartbeats and claims by hand are experimental."""
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from warning that heartbeats, their retries and `constant_liar` may change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

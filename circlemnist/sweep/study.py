@@ -1,59 +1,67 @@
-"""Who trains which cell, and what it reached: a study of Optuna's."""
+"""The queue of a sweep: a study of Optuna.
 
-import os
-import platform
+A grid enqueues its trainings, a search draws its combinations by TPE. A process asks for a trial,
+trains it and tells its value. A trial whose process died fails, and goes into the queue once more
+as a new trial; its run folder knows how far it was trained.
+"""
+
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import optuna
-from optuna.samplers import BaseSampler, GridSampler, TPESampler
+from optuna import distributions as spaces
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import TPESampler
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from circlemnist.config import setting_type
 from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Cell
 from circlemnist.evaluation.metric_names import METRICS
-from circlemnist.sweep.axes import Axis
-from circlemnist.sweep.plan import Plan, Varied
-from circlemnist.sweep.storage import HEARTBEAT, SEED, Database, Journal, quiet
+from circlemnist.limits import Value
+from circlemnist.sweep.plan import Axis, Plan, Varied
+from circlemnist.sweep.storage import HEARTBEAT, Database, Journal
 
-FORMAT = 1
-# user attributes: of the study what it is of, of a trial who claimed it, why it failed, and
-# under each seed what it reached
-FORMAT_KEY, IDENTITY_KEY, OWNER, FAILED = "circlemnist_sweep", "identity", "owner", "failed"
+FORMAT = 2  # of a study; one of format 1 goes on
+# user attributes of a study: its format and the plan that it is of
+FORMAT_KEY, IDENTITY = "circlemnist_sweep", "identity"
+# user attributes of a trial, beside the metrics under each seed: its own number, which the retry
+# of another has not, once it has a heartbeat; and why it cannot be trained
+CLAIMED, FAILED = "claimed", "failed"
+
+
+Key = tuple[Value, ...] | int
 
 
 @dataclass
 class Claim:
-    """A combination that this process is to train.
+    """A trial that this process trains.
 
     Attributes:
-        number: of its trial, from 0.
+        trial: Optuna's.
+        key: of its training, which a trial shares with its retries.
         varied: its settings.
-        seeds: those that are still to do.
+        seeds: those that are left to train.
+        begun: when a worker began with its first seed, by the monotonic clock.
+        deaths: how many workers have died of that.
     """
 
-    number: int
-    trial_id: int
+    trial: Trial
+    key: Key
     varied: Varied
     seeds: list[int]
-
-
-class Grid(GridSampler):
-    """Walks the grid; a sweep itself sees when it is at the end."""
-
-    def after_trial(self, *_: object) -> None:
-        """Stop no loop of Optuna's: there is none."""
+    begun: float = 0.0
+    deaths: int = 0
 
 
 class SweepStudy:
     """The study of a sweep, which several processes may share.
 
-    A grid has a trial for each combination and seed, a search one for each combination. A trial is
-    claimed once; where the process that claimed it dies, another takes the same trial over, so
-    that there is never a second one of a cell.
+    A grid has a trial for each combination and seed, a search one for each combination.
 
     Args:
         kept: where the study is kept.
@@ -65,9 +73,13 @@ class SweepStudy:
 
     def __init__(self, kept: Journal | Database, name: str, plan: Plan) -> None:
         self._kept, self._plan, self._name = kept, plan, name
-        self._claims: dict[int, Claim] = {}
+        self._mine: set[int] = set()  # numbers of the trials that this process trains
         self._beaten = 0.0
-        with self._in_turn(), quiet():
+        self._count = plan.trials or plan.cells  # trials, without those of dead processes
+        self._distributions = {axis.name: _distribution(axis) for axis in plan.axes}
+        if not plan.is_search:
+            self._distributions["seed"] = spaces.CategoricalDistribution(plan.seeds)
+        with self._in_turn():
             self._study = optuna.create_study(
                 storage=kept.storage,
                 study_name=name,
@@ -75,171 +87,172 @@ class SweepStudy:
                 load_if_exists=True,
             )
             self._check_kind()
-        self._study_id = kept.storage.get_study_id_from_name(name)
+
+    def _check_kind(self) -> None:
+        """Mark a new study as of this plan; raise UserError where it is of another."""
+        attributes, mend = self._study.user_attrs, "give another `name`"
+        if not attributes and not self._study.get_trials(deepcopy=False):
+            self._study.set_user_attr(IDENTITY, self._plan.identity)
+        elif attributes.get(FORMAT_KEY, FORMAT) > FORMAT:
+            raise UserError(f"{self._name} is a study of a newer circlemnist: update, or {mend}")
+        elif attributes.get(IDENTITY) != self._plan.identity:
+            raise UserError(f"`storage` has a study {self._name} of another sweep: {mend}")
+        if attributes.get(FORMAT_KEY) != FORMAT:
+            self._study.set_user_attr(FORMAT_KEY, FORMAT)
 
     def claim(self) -> Claim | None:
-        """Return a combination to train: one whose process died, or a new one; None for neither."""
-        with self._in_turn(), quiet():
-            while True:
-                trials = self._trials()
-                orphan = next(self._orphans(trials), None)
-                if orphan is None and len(trials) >= self._count:
-                    return None
-                new = self._kept.storage.create_new_trial
-                claim = self._take(new(self._study_id) if orphan is None else orphan._trial_id)
+        """Return a trial to train, first those of dead processes; None where there is none."""
+        with self._in_turn():
+            self._queue_dead_again()
+            while claim := self._ask():
                 if claim.seeds:
                     return claim
-                self._end(claim)  # its process died between its last result and this
+                self._end(claim)  # nothing is left of it: it died late, or an earlier one is alike
+        return None
 
-    def record(self, claim: Claim, seed: int, metrics: dict[str, float]) -> None:
-        """Keep what a seed of a claim reached, and end the trial with its last one.
-
-        Where this process was thought dead, and another was quicker, nothing is left to do.
-        """
-        with self._kept.reached(), quiet():
-            if self._frozen(claim).state.is_finished():
+    def record(self, claim: Claim, metrics: dict[str, float]) -> None:
+        """Keep the metrics of a claim's first seed, and end the trial with its last one."""
+        seed = claim.seeds.pop(0)
+        with self._kept.reached():
+            try:
+                claim.trial.set_user_attr(str(seed), metrics)
+                if not claim.seeds:
+                    self._end(claim)
+            except UpdateFinishedTrialError:  # this process counted as dead, another trains it
                 claim.seeds.clear()
-                self._claims.pop(claim.number, None)
-                return
-            self._kept.storage.set_trial_user_attr(claim.trial_id, str(seed), metrics)
-            claim.seeds.remove(seed)
-            if not claim.seeds:
-                self._end(claim)
-
-    def _end(self, claim: Claim) -> None:
-        reached = self._reached(self._frozen(claim)).values()
-        mean = sum(metrics[self._plan.metric] for metrics in reached) / len(reached)
-        self._study.tell(claim.number, mean, skip_if_finished=True)
-        self._claims.pop(claim.number, None)
+                self._mine.discard(claim.trial.number)
 
     def fail(self, claim: Claim, reason: str) -> None:
-        """End a trial that cannot be trained, and would not be if it were tried again."""
-        with self._kept.reached(), quiet():
-            if not self._frozen(claim).state.is_finished():
-                self._kept.storage.set_trial_user_attr(claim.trial_id, FAILED, reason)
-            self._study.tell(claim.number, state=TrialState.FAIL, skip_if_finished=True)
-        self._claims.pop(claim.number, None)
+        """End a trial that cannot be trained, and could not if it were tried again."""
+        with self._kept.reached():
+            try:
+                claim.trial.set_user_attr(FAILED, reason)
+                self._study.tell(claim.trial, state=TrialState.FAIL)
+            except UpdateFinishedTrialError:  # another process will see the same
+                pass
+        self._mine.discard(claim.trial.number)
 
     def beat(self) -> None:
-        """Say now and then that the claims of this process are alive."""
+        """Show now and then that this process is alive."""
         if time.monotonic() - self._beaten < HEARTBEAT:
             return
         self._beaten = time.monotonic()
         with self._kept.reached():
-            for claim in self._claims.values():
-                self._kept.beat(claim.trial_id)
+            for number in self._mine:
+                self._kept.beat(self._name, number)
 
     @property
     def finished(self) -> bool:
-        """Whether all combinations are trained, or have failed."""
-        trials = self._trials()
-        return len(trials) >= self._count and all(trial.state.is_finished() for trial in trials)
+        """Whether all combinations are trained, or cannot be."""
+        trainings = self._trainings().values()
+        return len(trainings) == self._count and all(map(_is_final, trainings))
 
     @property
     def failures(self) -> list[tuple[Varied, str]]:
-        """What cannot be trained, and why."""
-        trials = [trial for trial in self._trials() if FAILED in trial.user_attrs]
-        return [(self._varied(trial), trial.user_attrs[FAILED]) for trial in trials]
+        """The combinations that cannot be trained, and why."""
+        failed = [trial for trial in self._trainings().values() if FAILED in trial.user_attrs]
+        return [(self._varied(trial), trial.user_attrs[FAILED]) for trial in failed]
 
     def cells(self) -> list[Cell]:
         """Every cell that is measured, once: in the order of the grid, or of the search."""
-        found: dict[tuple[object, ...], Cell] = {}
-        for trial in self._trials():
-            for seed, metrics in self._reached(trial).items():
-                varied = self._varied(trial)
-                found.setdefault((*varied.values(), seed), Cell(varied, seed, metrics))
-        if self._plan.trials is not None:
-            return list(found.values())
-        order = [(*v.values(), seed) for v in self._plan.grid for seed in self._plan.seeds]
-        return [found[key] for key in order if key in found]
+        cells: dict[tuple[object, ...], Cell] = {}
+        for trial in self._trainings().values():
+            varied = self._varied(trial)
+            for seed, metrics in self._metrics(trial).items():
+                cells.setdefault((*varied.values(), seed), Cell(varied, seed, metrics))
+        return list(cells.values())
 
     @property
     def repeats(self) -> int:
         """How many cells a search has drawn again, and not trained; a grid has each once."""
-        if self._plan.trials is None:
+        if not self._plan.is_search:
             return 0
-        return sum(len(self._reached(trial)) for trial in self._trials()) - len(self.cells())
+        measured = sum(len(self._metrics(trial)) for trial in self._trainings().values())
+        return measured - len(self.cells())
 
-    def _check_kind(self) -> None:
-        """Mark a new study as of this plan; raise UserError where it is of another."""
-        attributes = self._study.user_attrs
-        if not attributes and not self._trials():
-            self._study.set_user_attr(IDENTITY_KEY, self._plan.identity)
-            self._study.set_user_attr(FORMAT_KEY, FORMAT)
-            return
-        mend = "give another `name`"
-        if attributes.get(FORMAT_KEY, FORMAT) != FORMAT:
-            raise UserError(f"{self._name} is a study of a newer circlemnist: update, or {mend}")
-        if attributes.get(IDENTITY_KEY) != self._plan.identity:
-            raise UserError(f"`storage` has a study {self._name} of another sweep: {mend}")
+    def _queue_dead_again(self) -> None:
+        """Fail the trials of dead processes, and put their settings into the queue once more.
 
-    @property
-    def _count(self) -> int:
-        """How many trials there are to be."""
-        return self._plan.cells if self._plan.trials is None else self._plan.trials
+        Optuna does both at once where a storage has the callback, and loses the trial where it is
+        killed between them. Here the next process does the rest.
+        """
+        fail_stale_trials(self._study)  # those of a database
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            # no other process asks meanwhile: one that has no heartbeat yet died as it asked
+            beats = self._kept.shared and trial.user_attrs.get(CLAIMED) == trial.number
+            if trial.number not in self._mine and not beats:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        retry = RetryHeartbeatStaleTrialCallback()
+        for trial in self._trainings().values():
+            if trial.state == TrialState.FAIL and not _is_final(trial):
+                retry(self._study, copy.deepcopy(trial))
 
-    def _sampler(self, number: int) -> BaseSampler:
-        plan = self._plan
-        if plan.trials is None:
-            return Grid({axis.name: axis.values for axis in self._axes}, seed=SEED)
-        # of each trial anew, so that one that goes on after a kill draws as if there had been none
-        return TPESampler(seed=number, constant_liar=True)
+    def _ask(self) -> Claim | None:
+        """Claim the next trial of the queue, of the grid or of the search; None at their end."""
+        trainings = self._trainings()
+        if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if len(trainings) == self._count:
+                return None
+            if not self._plan.is_search:  # one by one: each look at a database reads the queue
+                values = next(key for key in self._plan.cell_names if key not in trainings)
+                settings = zip(self._distributions, values, strict=True)
+                self._study.enqueue_trial(dict(settings))
+        # a new one for each trial: a sweep that goes on draws what it would have drawn
+        self._study.sampler = TPESampler(seed=len(trainings), constant_liar=True)
+        trial = self._study.ask(self._distributions)
+        self._kept.beat(self._name, trial.number)
+        trial.set_user_attr(CLAIMED, trial.number)
+        self._mine.add(trial.number)
+        if self._plan.is_search and not self._metrics(trial):
+            self._copy_repeated(trial, trainings)
+        seeds = self._plan.seeds if self._plan.is_search else (trial.params["seed"],)
+        left = [seed for seed in seeds if seed not in self._metrics(trial)]
+        key = self._key(self._study.get_trials(deepcopy=False)[trial.number])
+        return Claim(trial, key, self._varied(trial), left)
 
-    @property
-    def _axes(self) -> list[Axis]:
-        """What a trial draws: of a grid the seed, too."""
-        seeds = [Axis("seed", self._plan.seeds)] if self._plan.trials is None else []
-        return [*self._plan.axes, *seeds]
-
-    def _take(self, trial_id: int) -> Claim:
-        """Make a trial this process's own; what its settings lack of a killed claim is drawn."""
-        self._study.sampler = self._sampler(self._kept.storage.get_trial(trial_id).number)
-        trial = Trial(self._study, trial_id)
-        for axis in self._axes:
-            _draw(trial, axis)
-        self._kept.beat(trial_id)
-        trial.set_user_attr(OWNER, f"{platform.node()} {os.getpid()}")
-        frozen = self._kept.storage.get_trial(trial_id)
-        done = self._reached(frozen) or self._repeated(trial, frozen)
-        seeds = self._plan.seeds if self._plan.trials is not None else (frozen.params["seed"],)
-        left = [seed for seed in seeds if seed not in done]
-        claim = Claim(frozen.number, trial_id, self._varied(frozen), left)
-        self._claims[claim.number] = claim
-        return claim
-
-    def _repeated(self, trial: Trial, frozen: FrozenTrial) -> dict[int, dict[str, float]]:
-        """Give a trial what an earlier one of its settings reached, and it would reach again."""
-        for other in self._trials() if self._plan.trials is not None else ():
-            if other.state == TrialState.COMPLETE and other.params == frozen.params:
-                for seed, metrics in self._reached(other).items():
+    def _copy_repeated(self, trial: Trial, trainings: dict[Key, FrozenTrial]) -> None:
+        """Give a trial of a search the metrics of an earlier one with the same settings."""
+        for earlier in trainings.values():
+            if earlier.state == TrialState.COMPLETE and earlier.params == trial.params:
+                for seed, metrics in self._metrics(earlier).items():
                     trial.set_user_attr(str(seed), metrics)
-                return self._reached(other)
-        return {}
+                return
 
-    def _orphans(self, trials: list[FrozenTrial]) -> Iterator[FrozenTrial]:
-        """Trials whose process died, also while it claimed them."""
-        left = self._kept.left(self._study_id)
-        for trial in trials:
-            if trial.state != TrialState.RUNNING or trial.number in self._claims:
-                continue
-            if left is None or OWNER not in trial.user_attrs or trial._trial_id in left:
-                yield trial
+    def _end(self, claim: Claim) -> None:
+        reached = self._metrics(claim.trial).values()
+        mean = sum(metrics[self._plan.metric] for metrics in reached) / len(reached)
+        self._study.tell(claim.trial, mean)
+        self._mine.discard(claim.trial.number)
 
-    def _trials(self) -> list[FrozenTrial]:
+    def _trainings(self) -> dict[Key, FrozenTrial]:
+        """The newest trial of each training, in the order of the grid or of the search.
+
+        A trial that lacks a setting is of none: it is in the queue, or its process died as it
+        asked.
+        """
         with self._kept.reached():
-            return self._study.get_trials(deepcopy=False)
+            trials = self._study.get_trials(deepcopy=False)
+            drawn = [t for t in trials if t.params.keys() == self._distributions.keys()]
+            newest = {self._key(trial): trial for trial in drawn}
+        if self._plan.is_search:
+            return newest
+        return {key: newest[key] for key in self._plan.cell_names if key in newest}
 
-    def _frozen(self, claim: Claim) -> FrozenTrial:
-        with self._kept.reached():
-            return self._kept.storage.get_trial(claim.trial_id)
+    def _key(self, trial: FrozenTrial) -> Key:
+        """The values of a trial of a grid, the number of the first of its retries in a search."""
+        if not self._plan.is_search:
+            return tuple(trial.params[name] for name in self._distributions)
+        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+        return trial.number if first is None else first
 
-    def _reached(self, trial: FrozenTrial) -> dict[int, dict[str, float]]:
-        """What each seed of a trial reached."""
-        found = trial.user_attrs
-        return {seed: found[str(seed)] for seed in self._plan.seeds if str(seed) in found}
+    def _metrics(self, trial: FrozenTrial | Trial) -> dict[int, dict[str, float]]:
+        """The metrics of each seed of a trial that is trained."""
+        attributes = trial.user_attrs
+        return {s: attributes[str(s)] for s in self._plan.seeds if str(s) in attributes}
 
-    def _varied(self, trial: FrozenTrial) -> Varied:
-        return {axis.name: trial.params[axis.name] for axis in self._plan.axes}
+    def _varied(self, trial: FrozenTrial | Trial) -> Varied:
+        params = trial.params
+        return {axis.name: params[axis.name] for axis in self._plan.axes}
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -247,20 +260,23 @@ class SweepStudy:
             yield
 
 
-def _draw(trial: Trial, axis: Axis) -> None:
-    """Let the sampler draw a setting of a trial, unless it is drawn already."""
-    if axis.bounds is None:
-        trial.suggest_categorical(axis.name, axis.values)
-    elif setting_type(axis.name) is int:
-        low, high = map(int, axis.bounds)
-        trial.suggest_int(axis.name, low, high, log=axis.log)
-    else:
-        trial.suggest_float(axis.name, *axis.bounds, log=axis.log)
-
-
 def study_of(kept: Database, plan: Plan) -> str | None:
-    """Return the name of the newest study of a plan, or None where there is none."""
+    """Return the name of the newest study of a plan; None where there is none."""
     with kept.reached():
-        found = optuna.get_all_study_summaries(kept.storage, include_best_trial=False)
-    same = [each for each in found if each.user_attrs.get(IDENTITY_KEY) == plan.identity]
-    return max(same, key=lambda each: each._study_id).study_name if same else None
+        studies = optuna.get_all_study_summaries(kept.storage, include_best_trial=False)
+    names = [s.study_name for s in studies if s.user_attrs.get(IDENTITY) == plan.identity]
+    return names[-1] if names else None
+
+
+def _is_final(trial: FrozenTrial) -> bool:
+    """Tell whether a trial is trained, or cannot be."""
+    return trial.state == TrialState.COMPLETE or FAILED in trial.user_attrs
+
+
+def _distribution(axis: Axis) -> spaces.BaseDistribution:
+    if axis.bounds is None:
+        return spaces.CategoricalDistribution(axis.values)
+    if setting_type(axis.name) is int:
+        low, high = map(int, axis.bounds)
+        return spaces.IntDistribution(low, high, log=axis.log)
+    return spaces.FloatDistribution(*axis.bounds, log=axis.log)

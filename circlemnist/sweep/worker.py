@@ -1,10 +1,14 @@
-"""A process that trains cells, one after another."""
+"""The worker processes of a sweep: what each does, and how the sweep sees them."""
 
+import multiprocessing
 import queue
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +19,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
 from circlemnist.runs.new_run import create_run, locked
 from circlemnist.runs.run import Run
+from circlemnist.sweep.study import Claim
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
@@ -26,26 +31,12 @@ from circlemnist.training.state import Diverged
 GALLERY = 10_000
 # seconds for a worker of a sweep that was killed to notice it, and to keep its last step
 PATIENCE = 60.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """A cell to train.
-
-    Attributes:
-        config: its settings.
-        cells: the folder of cells.
-        name: of its run in there, new or begun.
-    """
-
-    config: Config
-    cells: Path
-    name: str
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says of its job.
+    """What a worker says of its cell.
 
     Attributes:
         kind: "done", with the metrics; "failed", where trying again would end the same; "error",
@@ -57,42 +48,110 @@ class Answer:
     words: str = ""
 
 
-def work(connection: Connection, threads: int) -> None:
-    """Train the cells that come through `connection`, until it closes or None comes.
+class Workers:
+    """At most `count` worker processes, each begun when there is a cell for it.
 
-    Ctrl-C reaches the whole group of processes: only the sweep itself answers it, and tells its
-    workers. Where it was killed, `connection` closes, and the worker keeps its last step and ends.
+    At its end it asks all of them to keep their last step and end, and waits for that.
+
+    Args:
+        threads: of each.
+    """
+
+    def __init__(self, count: int, threads: int) -> None:
+        self._count, self._threads = count, threads
+        self._processes: dict[Connection, BaseProcess] = {}
+        self._claims: dict[Connection, Claim] = {}  # of those that are busy
+
+    def close(self) -> None:
+        for connection in self._processes:
+            connection.close()
+        for process in self._processes.values():
+            process.join()
+
+    @property
+    def busy(self) -> int:
+        return len(self._claims)
+
+    @property
+    def free(self) -> bool:
+        return self.busy < self._count
+
+    def give(self, claim: Claim, config: Config, folder: Path) -> None:
+        """Let a free worker train the cell of a claim, or go on with it, in its run folder."""
+        idle = (each for each in self._processes if each not in self._claims)
+        connection = next(idle, None) or self._start()
+        self._claims[connection] = claim
+        with suppress(OSError):  # where it died just now, its connection will say so
+            connection.send((config, folder))
+
+    def _start(self) -> Connection:
+        """Start a worker: spawned, since a process that has run torch does not fork well."""
+        spawn = multiprocessing.get_context("spawn")
+        connection, theirs = spawn.Pipe()
+        process = spawn.Process(target=work, args=(theirs, self._threads), daemon=True)
+        with _no_signals():
+            process.start()
+        theirs.close()  # so that its death closes the connection
+        self._processes[connection] = process
+        return connection
+
+    def answers(self, seconds: float) -> Iterator[tuple[Claim, Answer | None]]:
+        """Give what came within so many seconds; None for a claim whose worker died."""
+        for connection in wait(list(self._processes), seconds):
+            assert isinstance(connection, Connection)
+            claim = self._claims.get(connection)
+            try:
+                answer = connection.recv()
+            except (EOFError, OSError):
+                self._processes.pop(connection).join()
+                connection.close()
+                answer = None
+            if answer is None or answer.kind != "note":
+                self._claims.pop(connection, None)
+            if claim is not None:
+                yield claim, answer
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """Within, a process that is begun hears no Ctrl-C, not even while it loads its modules."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def work(connection: Connection, threads: int) -> None:
+    """Train the cells that come through `connection`, until it closes.
+
+    Ctrl-C reaches the whole group of processes: only the sweep itself answers it, and closes the
+    connection. It closes too where the sweep is killed. The worker keeps its last step and ends.
 
     Args:
         threads: of this worker's share of the cores.
     """
-    for name in NAMES:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
     torch.set_num_threads(threads)
     stop = StopSignals()
-    jobs: queue.Queue[Job | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
+    cells: queue.Queue[tuple[Config, Path] | None] = queue.Queue()
+
+    def listen() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                cells.put(connection.recv())
+        stop.received = signal.SIGTERM
+        cells.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
     worker = Worker(connection, stop)
-    try:
-        while job := jobs.get():
-            connection.send(worker.answer(job))
-    except (Stopped, OSError):
-        pass  # nobody waits for an answer
-
-
-def _listen(connection: Connection, jobs: "queue.Queue[Job | None]", stop: StopSignals) -> None:
-    job: Job | None = None
-    while True:
-        try:
-            job = connection.recv()
-        except (EOFError, OSError):
-            job = None
-        if job is None:
-            stop.received = signal.SIGTERM
-        jobs.put(job)
-        if job is None:
-            return
+    with suppress(Stopped, OSError):  # OSError: nobody waits for an answer
+        while cell := cells.get():
+            connection.send(worker.answer(*cell))
 
 
 class Worker:
@@ -103,35 +162,33 @@ class Worker:
         self._datasets: dict[tuple[str, str], Dataset] = {}
         self._environments: dict[tuple[object, ...], dict[str, object]] = {}
 
-    def answer(self, job: Job) -> Answer:
-        """Train a cell, or go on with it, and measure it.
+    def answer(self, config: Config, folder: Path) -> Answer:
+        """Train a cell in its run folder, or go on with it there, and measure it.
 
         Raises:
             Stopped: the sweep ends; the checkpoint is that of the last step.
         """
         self._stop.check()
         try:
-            return Answer("done", self._train(job))
+            return Answer("done", self._train(config, Run(folder)))
         except Diverged as error:
             return Answer("failed", {}, str(error))
         except Unwritten as error:
             mend = "make room, then give the same command of the sweep again"
             return Answer("error", {}, f"{error.reason}; {mend}")
-        except UserError as error:
-            return Answer("error", {}, f"{job.name}: {error}")
         except ConnectionError:  # of a note, that nobody waits for
             raise
-        except OSError as error:
-            return Answer("error", {}, f"{job.name}: {error}")
+        except (UserError, OSError) as error:
+            return Answer("error", {}, f"{folder.name}: {error}")
 
-    def _train(self, job: Job) -> dict[str, float]:
-        run, begun = Run(job.cells / job.name), None
-        config = job.config
-        if run.config_file.exists():
-            begun, config = run, replace(config, precision=run.config().precision)
+    def _train(self, config: Config, run: Run) -> dict[str, float]:
+        begun = run if run.config_file.exists() else None
+        if begun is not None:
+            config = replace(config, precision=begun.config().precision)
         training = Training(settled(config, begun), self._dataset(config), self._note)
         if begun is None:
-            run = create_run(job.cells, job.name, training.config, self._environment(training))
+            environment = self._environment(training)
+            run = create_run(run.folder.parent, run.name, training.config, environment)
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
             trained = training.to_end(run, progress, self._stop)
@@ -147,7 +204,7 @@ class Worker:
         return self._datasets[key]
 
     def _environment(self, training: Training) -> dict[str, Any]:
-        """What cells run on: found out once, since it hashes the images and asks git."""
+        """The environment of cells with the same images: it takes a checksum of them, and git."""
         config = training.config
         images = (config.dataset, config.data_dir, config.holdout, config.unseen)
         key = (*images, str(training.device))

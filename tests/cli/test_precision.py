@@ -94,12 +94,12 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
     from multiprocessing import Pipe
 
     from circlemnist.config import Config
-    from circlemnist.sweep.worker import Job, Worker
+    from circlemnist.sweep.worker import Worker
     from circlemnist.training.signals import StopSignals
 
-    job = Job(Config(dataset="digits", net="tiny", epochs=1, device="cpu"), Path("cells"), "one")
+    config = Config(dataset="digits", net="tiny", epochs=1, device="cpu")
     for machine.found in (FAST, SLOW, NONE):
-        answer = Worker(Pipe()[0], StopSignals()).answer(job)
+        answer = Worker(Pipe()[0], StopSignals()).answer(config, Path("cells", "one"))
     assert machine.dtypes == [torch.bfloat16] * 2
     assert answer.kind == "error"
     assert "one trains in bfloat16: this processor dislikes it" in answer.words
@@ -110,17 +110,17 @@ def test_all_workers_of_a_sweep_are_told_one_precision(
     found: Probe, expected: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each for itself might find another."""
+    from circlemnist.config import Config
     from circlemnist.errors import UserError
-    from circlemnist.sweep.worker import Job
-    from circlemnist.sweep.workers import Workers
+    from circlemnist.sweep.worker import Workers
 
-    given = list[Job]()
+    given = list[str]()
 
-    def give(_: object, task: object, job: Job) -> None:
-        given.append(job)
+    def give(_: object, claim: object, config: Config, folder: Path) -> None:
+        given.append(config.precision)
         raise UserError("that is enough")
 
     monkeypatch.setattr(Workers, "give", give)
     machine.found = found
     assert_one_line_error(invoke("sweep", *SMALL, "--vary", "m=0.1,0.2"), "that is enough")
-    assert [job.config.precision for job in given] == [expected]
+    assert given == [expected]

@@ -4,14 +4,14 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from circlemnist.runs.checkpoint import load_checkpoint
-from circlemnist.sweep.storage import Journal
 from tests.process import ONE_THREAD, start
 from tests.sweep.sweeping import (
     CELLS,
@@ -25,6 +25,14 @@ from tests.sweep.sweeping import (
 )
 
 A_SWEEP = 5  # kills of one sweep
+
+
+def assert_trained_once(trials: list[FrozenTrial]) -> None:
+    """Each cell has one trial that ended; those of processes that were killed have failed."""
+    states = Counter(trial.state for trial in trials)
+    assert states.keys() <= {TrialState.COMPLETE, TrialState.FAIL}
+    ended = [trial.params for trial in trials if trial.state == TrialState.COMPLETE]
+    assert len(ended) == len({tuple(params.values()) for params in ended}) == CELLS
 
 
 def kill_many(count: int, tmp_path: Path, new_storage: Callable[[], str] | None) -> None:
@@ -43,8 +51,7 @@ def kill_many(count: int, tmp_path: Path, new_storage: Callable[[], str] | None)
             seconds = moments.uniform(0, duration)
             kill(folder, args, seconds, moments.choice(("sweep", "worker", "both")))
         assert finish(folder, args) == expected
-        trials = trials_of(folder, storage)
-        assert [trial.state for trial in trials] == [TrialState.COMPLETE] * CELLS
+        assert_trained_once(trials_of(folder, storage))
         assert len(list((folder / "outputs" / "grid" / "cells").iterdir())) == CELLS
 
 
@@ -91,15 +98,3 @@ def test_ctrl_c_keeps_every_step_and_says_how_to_go_on(tmp_path: Path) -> None:
     steps = [load_checkpoint(path)["step"] for path in cells.glob("*/last.pt")]
     assert sum(steps) > 0
     assert finish(tmp_path, GRID) == expected == results(tmp_path)
-
-
-def test_half_a_line_of_a_journal_and_its_lock_are_taken_away(tmp_path: Path) -> None:
-    file = tmp_path / "journal.log"
-    first = Journal(file).storage.create_new_study([], "first")
-    whole = file.read_bytes()
-    file.write_bytes(whole + whole[: len(whole) // 2])
-    file.with_name("journal.log.lock").touch()
-    again = Journal(file).storage
-    assert again.get_study_id_from_name("first") == first
-    again.create_new_study([], "second")
-    assert len(Journal(file).storage.get_all_studies()) == 2

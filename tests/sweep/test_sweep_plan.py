@@ -10,13 +10,9 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import Cell, write_cells
-from circlemnist.sweep.axes import Axis, parse_axis
+from circlemnist.evaluation.group import Cell, read_cells, write_cells
 from circlemnist.sweep.folder import JOURNAL, find_sweep, make_sweep
-from circlemnist.sweep.plan import HOLDOUT, Plan
-from circlemnist.sweep.storage import Journal
-from circlemnist.sweep.study import SweepStudy
-from tests.cells import read_cells
+from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
 
 
 def plan_of(*args: object) -> Plan:
@@ -51,8 +47,8 @@ def test_axis_as_it_is_typed(text: str, axis: Axis) -> None:
 
 def test_every_combination_has_a_folder_of_its_own() -> None:
     plan = plan_of("--vary", "gamma=16,32", "--vary", "m=0,0.25,0.4", "--seeds", 2, "--seed", 3)
-    assert (plan.combinations, plan.cells, plan.seeds) == (6, 12, (3, 4))
-    assert list(plan.names.values())[:3] == [
+    assert (len(plan.grid), plan.cells, plan.seeds) == (6, 12, (3, 4))
+    assert list(plan.cell_names.values())[:3] == [
         "gamma16_m0_seed3",
         "gamma16_m0_seed4",
         "gamma16_m0.25_seed3",
@@ -62,11 +58,11 @@ def test_every_combination_has_a_folder_of_its_own() -> None:
 
 def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered() -> None:
     close = plan_of("--vary", "lr=0.1,0.10000001")
-    assert list(close.names.values()) == ["cell1", "cell2"]
+    assert list(close.cell_names.values()) == ["cell1", "cell2"]
     long = plan_of("--vary", f"data-dir={'x' * 200},y")
-    assert list(long.names.values()) == ["cell1", "cell2"]
+    assert list(long.cell_names.values()) == ["cell1", "cell2"]
     slashes = plan_of("--vary", "data-dir=/a/b")
-    assert list(slashes.names.values()) == ["data_dir-a-b_seed0"]
+    assert list(slashes.cell_names.values()) == ["data_dir-a-b_seed0"]
 
 
 def test_settings_of_a_cell_are_those_of_train() -> None:
@@ -145,20 +141,6 @@ def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
 ) -> None:
     with pytest.raises(SettingError, match=problem):
         plan_of(*args)
-
-
-def test_a_search_does_not_train_the_same_again(tmp_path: Path) -> None:
-    plan = plan_of("--vary", "dim=2..4", "--trials", 12, "--seeds", 2)
-    study = SweepStudy(Journal(tmp_path / "journal.log"), "some", plan)
-    trained = []
-    while claim := study.claim():
-        for seed in list(claim.seeds):
-            trained.append((claim.varied["dim"], seed))
-            study.record(claim, seed, {"1nn": float(str(claim.varied["dim"])) + seed})
-    assert len(trained) == len(set(trained)) == len(study.cells()) <= 6
-    assert study.finished
-    assert study.repeats == 24 - len(trained)
-    assert [cell.metrics["1nn"] for cell in study.cells()] == [dim + seed for dim, seed in trained]
 
 
 @pytest.mark.parametrize(
