@@ -42,7 +42,7 @@ def explore(
     run = find_run(outputs, run_name)
 
     from circlemnist.evaluation.trained_run import TrainedRun
-    from circlemnist.explorer.write import write_page
+    from circlemnist.explorer.page import write_page
     from circlemnist.plots.style import THEMES, Style
 
     trained = TrainedRun(run, data_dir, device)

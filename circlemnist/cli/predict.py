@@ -110,9 +110,9 @@ def predict(
         about = {"run": run.name, "similarity": loaded.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     if out is not None and shown:
-        from circlemnist.plots.prediction import draw_seen
+        from circlemnist.plots.prediction import draw_predictions
 
-        draw_seen(loaded, shown, point, theme, out)
+        draw_predictions(loaded, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
         of = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
         say(f"picture: {out}{of}")

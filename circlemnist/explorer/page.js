@@ -81,11 +81,11 @@ window.explorer = (() => {
   }
 
   // Shows what is selected of all images: none where it is done among those of an earlier time.
-  function chosen(indices) {
+  function selectImages(indices) {
     if (indices.length || models.gate.indices.length) sheet(indices);
   }
 
-  function chosenEarly(places) {
+  function selectMoving(places) {
     if (!models.gate.indices.length) sheet(places.map((place) => facts.moving[place]));
   }
 
@@ -143,5 +143,5 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  return { facts, start, draw, card, point, tap, sheet, chosen, chosenEarly, filter, time, play };
+  return { facts, start, draw, card, point, tap, sheet, selectImages, selectMoving, filter, time, play };
 })();

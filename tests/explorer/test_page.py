@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from circlemnist.explorer.map import Frames, Space, pair_places
 from circlemnist.explorer.page import explorer_html
-from circlemnist.explorer.space import Frames, Space, pair_places
-from circlemnist.plots.style import LIGHT, Points
+from circlemnist.plots.points import Points
+from circlemnist.plots.style import LIGHT
 from tests.conftest import assert_one_line_error, invoke
 from tests.explorer.browser import Page, start_browser
 from tests.plots.figures import CLOTHES

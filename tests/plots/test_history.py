@@ -16,7 +16,7 @@ from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.runs.snapshots import Snapshots
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.figures import BLANK, boxes_of, drawn
+from tests.plots.figures import TITLED, boxes_of, drawn
 
 
 @pytest.mark.parametrize("epochs", [1, 6, 100])
@@ -24,7 +24,7 @@ def test_history_holds_every_epoch(epochs: int) -> None:
     x = np.arange(1, epochs + 1)
     values = np.linspace(1, 0.1, epochs).tolist()
     rows = [Epoch(i, v, v, v, v, v, v) for i, v in enumerate(values, 1)]
-    figure = history_figure(rows, (np.array([0.0, epochs]), np.array([0.5, 1])), BLANK)
+    figure = history_figure(rows, (np.array([0.0, epochs]), np.array([0.5, 1])), *TITLED)
     for axes, count in zip(figure.axes, (1, 2, 1, 1), strict=True):
         assert len(axes.lines) == count
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), x)
@@ -56,14 +56,14 @@ def test_history_of_a_run_with_snapshots_ends_at_its_accuracy(watched_run: Path)
 def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
     x = np.arange(1, 4)
     rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
-    figure = history_figure(rows, (x, x / 3) if known else None, BLANK)
+    figure = history_figure(rows, (x, x / 3) if known else None, *TITLED)
     boxes = boxes_of(figure, figure.axes[1].texts)
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])
 
 
 def test_one_epoch_has_a_tick_of_its_own() -> None:
-    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, BLANK)
+    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, *TITLED)
     axes = figure.axes[-1]
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]

@@ -7,7 +7,7 @@ import pytest
 
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.neighbors import Queries, neighbors_figure
-from tests.plots.figures import BLANK, CLOTHES, boxes_of, drawn
+from tests.plots.figures import CLOTHES, TITLED, boxes_of, drawn
 
 
 def test_neighbors_are_framed_by_being_right(trained: TrainedRun) -> None:
@@ -32,7 +32,7 @@ def test_neighbors_with_long_names_do_not_touch(columns: int) -> None:
         np.full((10, columns), 0.98),
         CLOTHES,
     )
-    figure = neighbors_figure(queries, BLANK)
+    figure = neighbors_figure(queries, *TITLED)
     boxes = boxes_of(figure, [axes.xaxis.label for axes in figure.axes])
     assert len(boxes) == 10 * (columns + 1)
     assert all(figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1 for box in boxes)

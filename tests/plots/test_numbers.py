@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from circlemnist.evaluation.boundary import boundary_of
 from circlemnist.evaluation.pair_plane import pair_density
 from circlemnist.evaluation.results import Arrays, Evaluation
 from circlemnist.evaluation.trained_run import TrainedRun
-from circlemnist.explorer import write
+from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation, embedding
 from circlemnist.plots.projection import project
@@ -144,7 +143,7 @@ def test_neighbors_are_of_the_hardest_with_their_own_images(made: TrainedRun) ->
             cosine = arrays.neighbor_similarities[query, place]
             label = dataset.train.labels[index].item()
             assert axes.get_xlabel() == f"{label}  {cosine:.2f}"
-            edge = LIGHT.like if label == arrays.labels[query] else LIGHT.unlike
+            edge = LIGHT.same if label == arrays.labels[query] else LIGHT.different
             assert to_hex(axes.spines["left"].get_edgecolor()) == edge
 
 
@@ -157,8 +156,8 @@ def test_similarities_are_those_of_the_pairs(made: TrainedRun) -> None:
     assert f"area under the curve {100 * area:.2f} %" in words(figure)
     drawn_of = {patch.get_label(): patch for patch in figure.axes[0].patches}
     for name, of_kind, color in (
-        ("within a class", alike, LIGHT.like),
-        ("between classes", ~alike, LIGHT.unlike),
+        ("within a class", alike, LIGHT.same),
+        ("between classes", ~alike, LIGHT.different),
     ):
         counts, _ = np.histogram(s[of_kind], np.linspace(-1, 1, 101))
         values = drawn_of[name].get_data().values
@@ -255,9 +254,7 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(made: TrainedRun) ->
 
 
 @pytest.mark.parametrize("loss", ["circle", "center"])
-def test_page_is_given_what_was_measured(
-    loss: str, made: TrainedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_is_given_what_was_measured(loss: str, made: TrainedRun) -> None:
     """The neighbours of images off the sphere are by distance, their places by the cosine."""
     arrays = made.evaluation.arrays
     lengths = np.random.default_rng(1).uniform(0.1, 9, (TEST, 1)).astype(np.float32)
@@ -266,15 +263,8 @@ def test_page_is_given_what_was_measured(
         made.config = Config(dataset="digits", loss=loss, dim=8)
         made.evaluation = replace(made.evaluation, arrays=arrays)
     made.has_snapshots = True
-    given = SimpleNamespace()
-
-    def kept(space: object, title: str, theme: object) -> str:
-        given.space, given.title = space, title
-        return "page"
-
-    monkeypatch.setattr(write, "explorer_html", kept)
-    write.write_page(made, Style(projection="pca"))
-    space = given.space
+    space, how = space_of(made, Style(projection="pca"))
+    assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
@@ -283,24 +273,16 @@ def test_page_is_given_what_was_measured(
     np.testing.assert_array_equal(space.predicted, arrays.neighbor_labels[:, 0])
     np.testing.assert_array_equal(space.points.labels, arrays.labels)
     np.testing.assert_array_equal(space.images, made.dataset.test.images)
+    assert space.frames is not None
     np.testing.assert_array_equal(space.frames.points.labels, made.snapshots.labels)
     np.testing.assert_array_equal(space.boundary[0], boundary_of(made.config).lines()[0])
     assert space.frames.captions[-1] == "epoch 7.00"
 
 
 @pytest.mark.slow
-def test_movie_of_the_page_ends_where_its_images_are(
-    made: TrainedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_movie_of_the_page_ends_where_its_images_are(made: TrainedRun) -> None:
     made.has_snapshots = True
-    given = SimpleNamespace()
-
-    def kept(space: object, *_: object) -> str:
-        given.space = space
-        return "page"
-
-    monkeypatch.setattr(write, "explorer_html", kept)
-    write.write_page(made, Style(projection="tsne"))
-    frames = given.space.frames.points.positions
-    there = given.space.points.positions[made.snapshots.indices]
-    np.testing.assert_array_equal(frames[-1], there)
+    space, _ = space_of(made, Style(projection="tsne"))
+    assert space.frames is not None
+    there = space.points.positions[made.snapshots.indices]
+    np.testing.assert_array_equal(space.frames.points.positions[-1], there)

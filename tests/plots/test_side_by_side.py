@@ -20,12 +20,13 @@ from circlemnist.evaluation.boundary import boundary_of
 from circlemnist.evaluation.groups import Group, Measured
 from circlemnist.evaluation.pair_plane import pair_density, share_beyond
 from circlemnist.evaluation.results import Arrays, Evaluation, save_evaluation
+from circlemnist.plots import panels
+from circlemnist.plots.draw import draw_group_pictures
+from circlemnist.plots.embedding import Space, turn_spaces
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
-from circlemnist.plots.side_by_side import panels
-from circlemnist.plots.side_by_side.draw import draw_groups
-from circlemnist.plots.side_by_side.embedding import Space, turned
-from circlemnist.plots.side_by_side.panels import Grid, sample
-from circlemnist.plots.style import DARK, LIGHT, Points, Style
+from circlemnist.plots.panels import Grid, sample
+from circlemnist.plots.points import Points
+from circlemnist.plots.style import DARK, LIGHT, Style
 from circlemnist.runs.history import Epoch, read_history, write_history
 from circlemnist.runs.run import Run
 from tests.plots.figures import DIGITS, boxes_of, cloud, words
@@ -79,7 +80,7 @@ def groups_of(folder: Path, count: int, seeds: int = 1, dim: int = 8) -> list[Gr
 
 
 def drawn(kind: str, groups: Sequence[Group], style: Style = PCA) -> Figure:
-    figure = import_module(f"circlemnist.plots.side_by_side.{kind}").draw(groups, style)
+    figure = import_module(f"circlemnist.plots.{kind}").draw_groups(groups, style)
     assert isinstance(figure, Figure)
     return figure
 
@@ -124,7 +125,7 @@ def test_the_histories_hold_every_epoch_of_every_seed(tmp_path: Path) -> None:
             np.testing.assert_array_equal(sp.get_ydata(), [row.mean_sp for row in rows])
             np.testing.assert_array_equal(sn.get_ydata(), [row.mean_sn for row in rows])
             np.testing.assert_array_equal(losses.get_ydata(), [row.loss for row in rows])
-            assert (to_hex(sp.get_color()), to_hex(sn.get_color())) == (LIGHT.like, LIGHT.unlike)
+            assert (to_hex(sp.get_color()), to_hex(sn.get_color())) == (LIGHT.same, LIGHT.different)
         assert len(cosines.lines) == 4
     assert len({axes.get_ylim() for axes in upper}) == 1
     assert len({axes.get_xlim() for axes in (*upper, *lower)}) == 1
@@ -168,7 +169,7 @@ def test_projections_are_turned_and_mirrored_and_nothing_else() -> None:
             (positions @ turn + 5, labels, False),
         )
     ]
-    first, second, other, native = (space.points.positions for space in turned(spaces))
+    first, second, other, native = (space.points.positions for space in turn_spaces(spaces))
     middle = (positions.max(0) + positions.min(0)) / 2
     np.testing.assert_allclose(first, positions - middle)
     np.testing.assert_allclose(second, first, atol=1e-9)
@@ -252,7 +253,7 @@ def test_dark_pictures_are_dark(tmp_path: Path, kind: str) -> None:
 def test_pictures_are_files_of_the_width_asked_for(tmp_path: Path) -> None:
     style, folder = Style(DARK, "pca", width=SIDE_BY_SIDE), tmp_path / "pictures"
     groups = groups_of(tmp_path, 2)
-    paths = list(draw_groups(groups, ["history"], style, folder))
+    paths = list(draw_group_pictures(groups, ["history"], style, folder))
     assert paths == [folder / "history-dark.png"]
     assert imread(paths[0]).shape[1] == SIDE_BY_SIDE
 
@@ -287,7 +288,7 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_grid_has_room_for_all() -> None:
     for count in range(1, 21):
-        grid = Grid.of(count)
+        grid = Grid(count)
         places = {grid.place(panel) for panel in range(count)}
         assert len(places) == count
         assert all(row < grid.rows and column < grid.columns for row, column in places)

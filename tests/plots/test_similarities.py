@@ -10,7 +10,7 @@ import torch
 from circlemnist.evaluation.metrics import pair_similarities, roc_curve
 from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.similarities import similarities_figure
-from tests.plots.figures import BLANK, boxes_of, drawn
+from tests.plots.figures import TITLED, boxes_of, drawn
 
 
 def test_similarities_are_those_of_the_evaluation(trained: TrainedRun, finished_run: Path) -> None:
@@ -32,7 +32,7 @@ def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
     )
     pairs = pair_similarities(torch.nn.functional.normalize(noisy), labels)
     curve = roc_curve(pairs)
-    figure = similarities_figure([(pairs, curve)], BLANK)
+    figure = similarities_figure([(pairs, curve)], *TITLED)
     left, right = figure.axes
     legend = right.get_legend()
     (box,) = boxes_of(figure, legend.get_texts())
