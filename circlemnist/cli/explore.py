@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from circlemnist.cli.options import PrintablePath, projection_option, run_options, theme_option
-from circlemnist.cli.show import show_in
+from circlemnist.cli.plot import show_in
 from circlemnist.runs.run import find_run
 
 

@@ -43,31 +43,6 @@ def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:
     np.testing.assert_allclose(np.hypot(x, y), 1)
 
 
-def test_sphere_shows_every_point_from_one_side_or_the_other() -> None:
-    embeddings, _ = cloud(3)
-    shown = [
-        points.get_offsets()
-        for axes in map_of(3).axes
-        for points in axes.collections
-        if isinstance(points, PathCollection)
-    ]
-    assert len(shown) == 2
-    assert sum(map(len, shown)) == len(embeddings)
-
-
-def test_mistakes_are_ringed_and_the_worst_show_their_image() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
-    figure = map_of(64, mistakes=Mistakes(np.array([7, 3, 11, 100]), images))
-    (axes,) = figure.axes
-    points, rings = axes.collections
-    np.testing.assert_array_equal(rings.get_offsets(), points.get_offsets()[[7, 3, 11, 100]])
-    boxes = [artist for artist in axes.artists if isinstance(artist, AnnotationBbox)]
-    for box, image, index in zip(boxes, images, (7, 3, 11), strict=True):
-        np.testing.assert_array_equal(box.offsetbox.get_data(), image)
-        np.testing.assert_array_equal(box.xy, points.get_offsets()[index])
-    assert figure.legends[0].get_texts()[-1].get_text() == "4 wrong"
-
-
 def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
     embeddings, labels = cloud(3)
     mistakes = Mistakes(np.array([1, 5, 9]), np.zeros((0, 28, 28), np.uint8))

@@ -5,19 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from circlemnist.evaluation.trained_run import TrainedRun
 from circlemnist.plots.neighbors import Queries, neighbors_figure
-from tests.plots.figures import CLOTHES, TITLED, boxes_of, drawn
-
-
-def test_neighbors_are_framed_by_being_right(trained: TrainedRun) -> None:
-    figure = drawn("neighbors", trained)
-    arrays = trained.evaluation.arrays
-    shown = [axes for axes in figure.axes if axes.images]
-    assert len(shown) == 8 * 8
-    first_wrong = arrays.neighbor_labels[:, 0] != arrays.labels
-    dashed = [axes for axes in shown[1::8] if axes.spines["left"].get_linestyle() != "-"]
-    assert len(dashed) == min(8, first_wrong.sum())
+from tests.plots.figures import CLOTHES, TITLED, boxes_of
 
 
 @pytest.mark.slow

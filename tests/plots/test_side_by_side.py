@@ -24,7 +24,7 @@ from circlemnist.plots import panels
 from circlemnist.plots.draw import draw_group_pictures
 from circlemnist.plots.embedding import Space, turn_spaces
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
-from circlemnist.plots.panels import Grid, sample
+from circlemnist.plots.panels import Grid
 from circlemnist.plots.points import Points
 from circlemnist.plots.style import DARK, LIGHT, Style
 from circlemnist.runs.history import Epoch, read_history, write_history
@@ -294,10 +294,3 @@ def test_a_grid_has_room_for_all() -> None:
         assert all(row < grid.rows and column < grid.columns for row, column in places)
         lowest = {grid.place(panel)[1] for panel in range(count) if grid.is_lowest(panel)}
         assert lowest == set(range(min(count, grid.columns)))
-
-
-def test_a_sample_is_spread_over_all_images() -> None:
-    assert sample(360).tolist() == list(range(360))
-    chosen = sample(10_000)
-    assert (chosen[0], chosen[-1], len(set(chosen.tolist()))) == (0, 9_999, 2_000)
-    assert set(np.diff(chosen).tolist()) <= {4, 5, 6}
