@@ -75,7 +75,7 @@ def compare(
     chosen = chosen_kinds(ctx, kinds)
 
     from circlemnist.evaluation.compare import compare_runs
-    from circlemnist.plots.side_by_side.draw import draw_groups
+    from circlemnist.plots.draw import draw_group_pictures
     from circlemnist.plots.style import THEMES, Style
 
     comparison = compare_runs(outputs, names, data_dir, device, say)
@@ -84,7 +84,7 @@ def compare(
     style = Style(THEMES[theme], projection, width=width)
     folder = out or outputs / "comparisons" / folder_name(names)
     pictures = []
-    for path in draw_groups(comparison.groups, chosen, style, folder):
+    for path in draw_group_pictures(comparison.groups, chosen, style, folder):
         pictures.append(str(path))
         if not for_machines:
             click.echo(f"picture: {path}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from circlemnist.cli.options import PrintablePath, projection_option, run_options, theme_option
-from circlemnist.cli.show import show_in
+from circlemnist.cli.plot import show_in
 from circlemnist.runs.run import find_run
 
 
@@ -42,7 +42,7 @@ def explore(
     run = find_run(outputs, run_name)
 
     from circlemnist.evaluation.evaluate import EvaluatedRun
-    from circlemnist.explorer.write import write_page
+    from circlemnist.explorer.page import write_page
     from circlemnist.plots.style import THEMES, Style
 
     trained = EvaluatedRun(run, data_dir, device)

@@ -1,11 +1,13 @@
 """`circlemnist plot`."""
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import spelled
+from circlemnist.cli.messages import say, spelled
 from circlemnist.cli.options import (
     NearestChoice,
     PrintablePath,
@@ -16,7 +18,6 @@ from circlemnist.cli.options import (
     theme_option,
     width_option,
 )
-from circlemnist.cli.show import show_in
 from circlemnist.family import FAMILY
 from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, VECTOR, WIDTH
 from circlemnist.runs.run import Run, find_run, has_runs
@@ -117,3 +118,11 @@ def refuse_what_no_picture_uses(ctx: click.Context, kinds: Sequence[str], out: P
     refuse_idle_flags(ctx, idle, " ".join(f"--kind {kind}" for kind in kinds))
     if out is not None and out.suffix.lower() in VECTOR:
         refuse_idle_flags(ctx, ("width",), f"--out {out}")
+
+
+def show_in(place: str, path: Path) -> None:
+    """Open a file in the program for its kind, or say that there is no `place` for it."""
+    # only Linux and its like say in the environment whether a window can open
+    screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    if not (screen and click.launch(str(path)) == 0):
+        say(f"there is no {place} it in: open {path} yourself")

@@ -108,9 +108,9 @@ def predict(
         about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     if out is not None and shown:
-        from circlemnist.plots.prediction import draw_seen
+        from circlemnist.plots.prediction import draw_predictions
 
-        draw_seen(predictor, shown, point, theme, out)
+        draw_predictions(predictor, shown, point, theme, out)
         # on standard error, so that standard output is of the predictions alone
         first = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
         say(f"picture: {out}{first}")

@@ -2,17 +2,16 @@
 // numbers, as in torch.
 window.network = (() => {
   function bytes(base64) {
-    const text = atob(base64), found = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) found[i] = text.charCodeAt(i);
-    return found;
+    const text = atob(base64);
+    return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
   }
 
   // Numbers of 16 bits, as numpy's float16, in 32: the same bits but for the offset of the exponent.
   function halves(base64) {
-    const given = new Uint16Array(bytes(base64).buffer);
-    const bits = new Uint32Array(given.length), numbers = new Float32Array(bits.buffer);
-    for (let i = 0; i < given.length; i++) {
-      bits[i] = ((given[i] & 0x8000) << 16) | ((given[i] & 0x7fff) << 13);
+    const codes = new Uint16Array(bytes(base64).buffer);
+    const bits = new Uint32Array(codes.length), numbers = new Float32Array(bits.buffer);
+    for (let i = 0; i < codes.length; i++) {
+      bits[i] = ((codes[i] & 0x8000) << 16) | ((codes[i] & 0x7fff) << 13);
       numbers[i] *= 2 ** 112;
     }
     return numbers;
@@ -20,22 +19,22 @@ window.network = (() => {
 
   // With a border of zeros, and two of them behind the end.
   function padded({ data, channels, side }, padding) {
-    const wide = side + 2 * padding, found = new Float32Array(channels * wide * wide + 2);
+    const wide = side + 2 * padding, result = new Float32Array(channels * wide * wide + 2);
     for (let row = 0; row < channels * side; row++) {
       const channel = Math.floor(row / side), y = (row % side) + padding;
       const line = data.subarray(row * side, (row + 1) * side);
-      found.set(line, channel * wide * wide + y * wide + padding);
+      result.set(line, channel * wide * wide + y * wide + padding);
     }
-    return found;
+    return result;
   }
 
   function convolution(input, { channels, kernel, stride, padding }, take) {
     const wide = input.side + 2 * padding, data = padded(input, padding);
     const side = Math.floor((wide - kernel) / stride) + 1;
     const bias = take(channels), weight = take(channels * input.channels * kernel * kernel);
-    const found = new Float32Array(channels * side * side);
+    const result = new Float32Array(channels * side * side);
     for (let channel = 0, at = 0; channel < channels; channel++) {
-      const out = found.subarray(channel * side * side, (channel + 1) * side * side);
+      const out = result.subarray(channel * side * side, (channel + 1) * side * side);
       out.fill(bias[channel]);
       for (let line = 0; line < input.channels * kernel; line++, at += kernel) {
         const start = Math.floor(line / kernel) * wide * wide + (line % kernel) * wide;
@@ -52,32 +51,32 @@ window.network = (() => {
         }
       }
     }
-    return { data: found, channels, side };
+    return { data: result, channels, side };
   }
 
   // The largest of each 2 × 2; a last row or column that is left over is dropped.
   function pool({ data, channels, side }) {
-    const half = side >> 1, found = new Float32Array(channels * half * half);
+    const half = side >> 1, result = new Float32Array(channels * half * half);
     let place = 0;
     for (let channel = 0; channel < channels; channel++) {
       for (let y = 0; y < half; y++) {
         for (let x = 0; x < half; x++) {
           const i = channel * side * side + 2 * y * side + 2 * x, j = i + side;
-          found[place++] = Math.max(data[i], data[i + 1], data[j], data[j + 1]);
+          result[place++] = Math.max(data[i], data[i + 1], data[j], data[j + 1]);
         }
       }
     }
-    return { data: found, channels, side: half };
+    return { data: result, channels, side: half };
   }
 
   function linear({ data }, { size }, take) {
-    const bias = take(size), weight = take(size * data.length), found = new Float32Array(size);
+    const bias = take(size), weight = take(size * data.length), result = new Float32Array(size);
     for (let row = 0, at = 0; row < size; row++) {
       let sum = bias[row];
       for (let i = 0; i < data.length; i++) sum += weight[at++] * data[i];
-      found[row] = sum;
+      result[row] = sum;
     }
-    return { data: found, channels: size, side: 1 };
+    return { data: result, channels: size, side: 1 };
   }
 
   function affine(input, { channels }, take) {

@@ -34,27 +34,27 @@ def plain_network(embedder: Embedder) -> PlainNetwork:
 
     BatchNorm becomes a scale and a shift for each channel, computed in float64.
     """
-    found = list(_plain_layers(embedder))
-    numbers = [array.ravel() for _, arrays in found for array in arrays]
-    featuring = 1 + sum(1 for _ in _each(up_to_last_convolution(embedder)))  # 1 for the pixels
-    layers = [layer for layer, _ in found]
+    pairs = list(_plain_layers(embedder))
+    numbers = [array.ravel() for _, arrays in pairs for array in arrays]
+    featuring = 1 + sum(1 for _ in _convert(up_to_last_convolution(embedder)))  # 1 for the pixels
+    layers = [layer for layer, _ in pairs]
     return PlainNetwork(layers, np.concatenate(numbers).astype("<f4"), featuring)
 
 
 def _plain_layers(embedder: Embedder) -> Iterator[Layer]:
     std = _float64(embedder.std).reshape(1)
     yield _affine(1 / std, -_float64(embedder.mean) / std)
-    yield from _each(embedder.layers)
+    yield from _convert(embedder.layers)
     if embedder.head is not None:
         # √F is the length that the head takes
-        linear = next(each for each in embedder.head.children() if isinstance(each, nn.Linear))
+        linear = next(layer for layer in embedder.head.children() if isinstance(layer, nn.Linear))
         yield {"kind": "normalise", "length": linear.in_features**0.5}, []
-        yield from _each(embedder.head)
+        yield from _convert(embedder.head)
     if embedder.on_sphere:
         yield {"kind": "normalise", "length": 1}, []
 
 
-def _each(layers: nn.Module) -> Iterator[Layer]:
+def _convert(layers: nn.Module) -> Iterator[Layer]:
     for layer in layers.children():
         match layer:
             case nn.Conv2d():
@@ -102,5 +102,5 @@ def _affine(scale: Array, shift: Array) -> Layer:
 
 
 def _float64(tensor: Tensor) -> Array:
-    found: Array = tensor.detach().cpu().double().numpy()
-    return found
+    array: Array = tensor.detach().cpu().double().numpy()
+    return array

@@ -5,7 +5,7 @@ window.pad = (() => {
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
   const embedded = network.build(facts), subspaces = network.halves(facts.subspaces);
-  const gallery = network.halves(facts.embeddings).map((each) => each * facts.scale);
+  const gallery = network.halves(facts.embeddings).map((number) => number * facts.scale);
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
   const [section, paper, prepared, verdict, why, beside, strip, follow] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
@@ -44,16 +44,16 @@ window.pad = (() => {
 
   // Images of the gallery, the most alike first; of classes that were trained on, or of all.
   function nearest(alike, ofAll) {
-    const found = [];
+    const rows = [];
     alike.forEach((value, row) => {
       if (!ofAll && !facts.known[labels[facts.indices[row]]]) return;
-      if (found.length === VOTES && value <= alike[found[VOTES - 1]]) return;
-      let place = found.length;
-      while (place && alike[found[place - 1]] < value) place -= 1;
-      found.splice(place, 0, row);
-      found.length = Math.min(found.length, VOTES);
+      if (rows.length === VOTES && value <= alike[rows[VOTES - 1]]) return;
+      let place = rows.length;
+      while (place && alike[rows[place - 1]] < value) place -= 1;
+      rows.splice(place, 0, row);
+      rows.length = Math.min(rows.length, VOTES);
     });
-    return found.map((row) => facts.indices[row]);
+    return rows.map((row) => facts.indices[row]);
   }
 
   function judge(image) {
@@ -61,8 +61,8 @@ window.pad = (() => {
     const near = nearest(alike, true).slice(0, SHOWN), asked = nearest(alike, false);
     const votes = names.map((_, label) => asked.filter((index) => labels[index] === label).length);
     const label = votes.indexOf(Math.max(...votes)), known = typicality > facts.threshold;
-    const of = facts.known.every(Boolean) ? "" : " of known classes";
-    const reason = `${votes[label]} of ${asked.length} nearest${of} are ${names[label]}; typicality ${typicality.toFixed(3)}`;
+    const classes = facts.known.every(Boolean) ? "" : " of known classes";
+    const reason = `${votes[label]} of ${asked.length} nearest${classes} are ${names[label]}; typicality ${typicality.toFixed(3)}`;
     return {
       image,
       typicality,
@@ -77,7 +77,7 @@ window.pad = (() => {
   function placeOf(embedding, near) {
     if (facts.exact) return [embedding[0], embedding.length > 1 ? embedding[1] : 0];
     const { x, y } = models.points.data;
-    return [x, y].map((of) => near.reduce((sum, index) => sum + of[index] / near.length, 0));
+    return [x, y].map((column) => near.reduce((sum, index) => sum + column[index] / near.length, 0));
   }
 
   function paint(canvas, image) {
@@ -108,14 +108,14 @@ window.pad = (() => {
     cancelAnimationFrame(waiting);
     waiting = 0;
     drawPaper();
-    const found = current && judge(prepare.placed(prepare.ink(current.strokes, facts.box, facts.pen), facts.box));
-    section.className = found ? found.kind : "";
-    verdict.textContent = found ? found.verdict : "";
-    why.textContent = found ? found.reason : "Nothing is drawn yet.";
-    beside.replaceChildren(...(found ? found.near.map(thumbnail) : []));
-    if (found) paint(prepared, found.image);
+    const judged = current && judge(prepare.placed(prepare.ink(current.strokes, facts.box, facts.pen), facts.box));
+    section.className = judged ? judged.kind : "";
+    verdict.textContent = judged ? judged.verdict : "";
+    why.textContent = judged ? judged.reason : "Nothing is drawn yet.";
+    beside.replaceChildren(...(judged ? judged.near.map(thumbnail) : []));
+    if (judged) paint(prepared, judged.image);
     else prepared.getContext("2d").clearRect(0, 0, 28, 28);
-    if (current) current.found = found;
+    if (current) current.judged = judged;
     if (current && models.slider) models.slider.value = models.slider.end;
     mark();
   }
@@ -128,9 +128,9 @@ window.pad = (() => {
       svg.style[name] = `${value}px`;
     svg.replaceChildren();
     const early = models.slider && models.slider.value !== models.slider.end; // when its nearest are elsewhere
-    if (!current?.found || early) return;
+    if (!current?.judged || early) return;
     const at = ([x, y]) => [frame.x_scale.compute(x) - box.left, frame.y_scale.compute(y) - box.top];
-    const { kind, near, place } = current.found, [x, y] = at(place), { data } = models.points;
+    const { kind, near, place } = current.judged, [x, y] = at(place), { data } = models.points;
     for (const index of near) {
       const [x2, y2] = at([data.x[index], data.y[index]]);
       svg.append(shape("line", { x1: x, y1: y, x2, y2 }));
@@ -159,7 +159,7 @@ window.pad = (() => {
 
   // Moves the map to where the drawing lies, or back to all of it.
   function fly() {
-    const place = current?.found.place;
+    const place = current?.judged.place;
     const moves = [models.plot.x_range, models.plot.y_range].map((range, axis) => {
       const [start, end] = whole[axis], half = (VIEW * (end - start)) / 2;
       const to = place ? [place[axis] - half, place[axis] + half] : [start, end];
@@ -190,10 +190,10 @@ window.pad = (() => {
       drawing.button = button;
       strip.prepend(button);
     }
-    const { button, found } = current;
-    paint(button.firstChild, found.image);
-    button.lastChild.textContent = found.verdict;
-    button.lastChild.className = found.kind;
+    const { button, judged } = current;
+    paint(button.firstChild, judged.image);
+    button.lastChild.textContent = judged.verdict;
+    button.lastChild.className = judged.kind;
     button.setAttribute("aria-pressed", "true");
   }
 
@@ -228,7 +228,7 @@ window.pad = (() => {
     stay();
     pen = event.pointerId;
     paper.setPointerCapture(pen);
-    current ??= { strokes: [], button: null, found: null };
+    current ??= { strokes: [], button: null, judged: null };
     current.strokes.push([point(event)]);
     waiting ||= requestAnimationFrame(land);
   }
@@ -246,8 +246,8 @@ window.pad = (() => {
     show(current, REST); // a map that moves would hold up the next stroke
   }
 
-  function start(given) {
-    models = given;
+  function start(bokehModels) {
+    models = bokehModels;
     const { x_range: x, y_range: y } = models.plot;
     whole = [[x.start, x.end], [y.start, y.end]];
     // on a phone, the map and the pad are seen at once

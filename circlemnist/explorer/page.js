@@ -57,15 +57,15 @@ window.explorer = (() => {
     const { x_range: x, y_range: y, inner_width: width, inner_height: height } = plot;
     const across = width / (x.end - x.start), up = height / (y.end - y.start);
     const early = plot.name === "space" && !models.gate.indices.length;
-    let best = FINGER ** 2, found = null;
+    let best = FINGER ** 2, nearest = null;
     models.filters.forEach(({ indices }, label) => {
       if (early || !models.classes[label].visible) return;
       for (const index of indices) {
         const away = (across * (xs[index] - place.x)) ** 2 + (up * (ys[index] - place.y)) ** 2;
-        if (away < best) [best, found] = [away, index];
+        if (away < best) [best, nearest] = [away, index];
       }
     });
-    card(found);
+    card(nearest);
   }
 
   function sheet(indices) {
@@ -81,29 +81,29 @@ window.explorer = (() => {
   }
 
   // Shows what is selected of all images: none where it is done among those of an earlier time.
-  function chosen(indices) {
+  function selectImages(indices) {
     if (indices.length || models.gate.indices.length) sheet(indices);
   }
 
-  function chosenEarly(places) {
+  function selectMoving(places) {
     if (!models.gate.indices.length) sheet(places.map((place) => facts.moving[place]));
   }
 
   function filter() {
     const text = models.search.value_input.trim().toLowerCase();
-    const wanted = facts.names.map((each) => each.toLowerCase().startsWith(text));
+    const wanted = facts.names.map((className) => className.toLowerCase().startsWith(text));
     const only = models.mistakes.active;
-    const kept = facts.names.map(() => []), wrong = [];
+    const passed = facts.names.map(() => []), wrong = [];
     facts.labels.forEach((label, index) => {
       const mistaken = label !== facts.predicted[index];
       if (!wanted[label] || (only && !mistaken)) return;
-      kept[label].push(index);
+      passed[label].push(index);
       if (mistaken && models.classes[label].visible) wrong.push(index);
     });
-    models.filters.forEach((each, label) => { each.indices = kept[label]; });
+    models.filters.forEach((filter, label) => { filter.indices = passed[label]; });
     models.wrong.indices = wrong;
     if (!models.moved) return;
-    const shown = new Set(kept.filter((_, label) => models.classes[label].visible).flat());
+    const shown = new Set(passed.filter((_, label) => models.classes[label].visible).flat());
     models.moved.indices = [...facts.moving.keys()].filter((place) => shown.has(facts.moving[place]));
   }
 
@@ -135,13 +135,13 @@ window.explorer = (() => {
     }, 150);
   }
 
-  function start(given) {
-    models = { ...given };
-    models.classes.forEach((each) => each.properties.visible.change.connect(filter));
+  function start(bokehModels) {
+    models = { ...bokehModels };
+    models.classes.forEach((dots) => dots.properties.visible.change.connect(filter));
     if (facts.frames) models.frames = new Float32Array(network.bytes(facts.frames).buffer);
     if (window.pad) pad.start(models);
     document.body.dataset.ready = "yes";
   }
 
-  return { facts, start, draw, card, point, tap, sheet, chosen, chosenEarly, filter, time, play };
+  return { facts, start, draw, card, point, tap, sheet, selectImages, selectMoving, filter, time, play };
 })();

@@ -1,11 +1,13 @@
-"""Bokeh's plots and the page around them, as one HTML file."""
+"""The page of a run: Bokeh's plots and all around them, as one HTML file."""
 
 import io
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from bokeh.document import Document
 from bokeh.embed import file_html
 from bokeh.events import DocumentReady
@@ -13,12 +15,83 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.explorer.pad import Pad, in_base64
-from circlemnist.explorer.plots import draw_plots
-from circlemnist.explorer.space import Space
-from circlemnist.plots.style import Array, Theme
+from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.metrics import nearest_others
+from circlemnist.evaluation.pair_plane import boundary_of
+from circlemnist.explorer.map import Frames, Space, draw_plots
+from circlemnist.explorer.pad import Pad, in_base64, pad_of
+from circlemnist.plots.kinds import check_suffix
+from circlemnist.plots.panels import heading, snapshot_captions
+from circlemnist.plots.points import Points
+from circlemnist.plots.projection import native_dimensions, project_frames, project_run
+from circlemnist.plots.projector import sheet
+from circlemnist.plots.style import Array, Style, Theme
+from circlemnist.runs.files import write_text, writing
 
+NEIGHBORS = 5
 COLUMNS = 100  # of the sheet that holds all images
+
+
+def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> Path:
+    """Write the page to walk through the embedding space of a run, with its snapshots if any.
+
+    Args:
+        out: where it goes; None for `explorer.html` in the run's `plots/`.
+
+    Raises:
+        UserError: the run, the data or the device is not usable, or the page cannot be written, or
+            not into a file of that name.
+    """
+    path = out or trained.run.plots / "explorer.html"
+    check_suffix(path, [".html"], "write the page")
+    space, how = space_of(trained, style)
+    counted = trained.report.counted_all
+    title = heading(trained, counted, f"{how}, ").replace("\n", ", ")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, explorer_html(space, title, style.theme))
+    return path
+
+
+def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
+    """Return the test split of a run, and in words how its places on the map were made."""
+    evaluation = trained.report
+    arrays = evaluation.arrays
+    names = [
+        f"{name}, unseen" if label in evaluation.unseen else name
+        for label, name in enumerate(CLASS_NAMES[evaluation.dataset])
+    ]
+    pad = pad_of(trained)  # ahead of what takes long, in which the run may train on
+    embeddings = torch.from_numpy(arrays.embeddings)
+    positions, how = project_run(trained, arrays.embeddings, style.projection)
+    if positions.shape[1] > 2:
+        how += ", seen from one side"
+    space = Space(
+        points=Points(positions[:, :2], arrays.labels, names),
+        predicted=np.where(evaluation.seen, arrays.neighbor_labels[:, 0], arrays.labels),
+        images=trained.test_images.numpy(),
+        directions=trained.directions(embeddings).numpy(),
+        neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
+        boundary=boundary_of(trained.config).lines(),
+        frames=_frames(trained, style, names, positions) if trained.has_snapshots else None,
+        pad=pad,
+    )
+    return space, how
+
+
+def _frames(trained: EvaluatedRun, style: Style, names: list[str], positions: Array) -> Frames:
+    """The snapshots, the last of which lies as all images do."""
+    snapshots, config = trained.snapshots, trained.config
+    moving, _ = project_frames(
+        snapshots.embeddings.astype(np.float32),
+        style.projection,
+        config.seed,
+        native_dimensions(config),
+        last=positions[snapshots.indices, :2],
+    )
+    points = Points(moving[..., :2], snapshots.labels, names)
+    return Frames(snapshot_captions(trained), points, snapshots.indices)
 
 
 def explorer_html(space: Space, title: str, theme: Theme) -> str:
@@ -26,11 +99,11 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
 
     Where there are snapshots it has a slider over the training.
     """
-    plots = draw_plots(space, theme)
+    roots, start = draw_plots(space, theme)
     document = Document()
-    for root in plots.roots:
+    for root in roots:
         document.add_root(root)
-    document.js_on_event(DocumentReady, plots.start)
+    document.js_on_event(DocumentReady, start)
     points, frames = space.points, space.frames
     moving = b"" if frames is None else frames.points.positions.astype("<f4").tobytes()
     facts = {
@@ -66,22 +139,14 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
 
 def _sprite(images: Array, theme: Theme) -> str:
     """All images on one sheet in 16 shades from paper to ink, as a PNG in base64."""
-    rows = -(-len(images) // COLUMNS)
-    sheet = np.zeros((rows * COLUMNS, 28, 28), np.uint8)
-    sheet[: len(images)] = images
-    whole = sheet.reshape(rows, COLUMNS, 28, 28).swapaxes(1, 2).reshape(rows * 28, COLUMNS * 28)
-    picture = Image.fromarray(whole // 16)
-    picture.putpalette(_shades(theme))
+    picture = Image.fromarray(sheet(images, -(-len(images) // COLUMNS), COLUMNS) // 16)
+    paper, ink = (np.frombuffer(bytes.fromhex(c[1:]), np.uint8) for c in (theme.paper, theme.ink))
+    share = np.linspace(0, 1, 16)[:, None]
+    picture.putpalette((paper * (1 - share) + ink * share).round().astype(np.uint8).tobytes())
     content = io.BytesIO()
     # the most that can be would take nine times as long, for a page smaller by a few hundredths
     picture.save(content, "png", bits=4, compress_level=6)
     return in_base64(content.getvalue())
-
-
-def _shades(theme: Theme) -> bytes:
-    paper, ink = (np.frombuffer(bytes.fromhex(c[1:]), np.uint8) for c in (theme.paper, theme.ink))
-    share = np.linspace(0, 1, 16)[:, None]
-    return bytes((paper * (1 - share) + ink * share).round().astype(np.uint8).ravel().tolist())
 
 
 def _json(content: dict[str, Any]) -> str:

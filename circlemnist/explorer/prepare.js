@@ -40,15 +40,15 @@ window.prepare = (() => {
     return Array.from({ length: after }, (_, place) => {
       const center = (place + 0.5) * scale - 0.5;
       const weights = Array.from({ length: before }, (_, i) => Math.max(0, 1 - Math.abs(i - center) / reach));
-      const sum = weights.reduce((one, other) => one + other);
+      const sum = weights.reduce((total, weight) => total + weight);
       return weights.map((weight) => weight / sum);
     });
   }
 
   // Rows of numbers, each resized by such weights, turned: what was a row is a column.
   function resized(rows, weights) {
-    return weights.map((each) => {
-      const first = each.findIndex((weight) => weight > 0), some = each.slice(first).filter((weight) => weight > 0);
+    return weights.map((line) => {
+      const first = line.findIndex((weight) => weight > 0), some = line.slice(first).filter((weight) => weight > 0);
       return rows.map((row) => some.reduce((sum, weight, i) => sum + weight * row[first + i], 0));
     });
   }
@@ -76,10 +76,10 @@ window.prepare = (() => {
         }
       }
     }
-    const [top, left] = [rows, columns].map((each) => each.reduce((one, other) => Math.min(one, other)));
-    const [bottom, right] = [rows, columns].map((each) => 1 + each.reduce((one, other) => Math.max(one, other)));
+    const [top, left] = [rows, columns].map((places) => places.reduce((least, place) => Math.min(least, place)));
+    const [bottom, right] = [rows, columns].map((places) => 1 + places.reduce((most, place) => Math.max(most, place)));
     const longest = Math.max(bottom - top, right - left);
-    const [tall, wide] = [bottom - top, right - left].map((each) => Math.max(1, round((box * each) / longest)));
+    const [tall, wide] = [bottom - top, right - left].map((side) => Math.max(1, round((box * side) / longest)));
     const within = [];
     for (let y = top; y < bottom; y++) within.push(values.subarray(y * width + left, y * width + right));
     const turned = resized(within, resizing(right - left, wide));

@@ -1,50 +1,92 @@
-"""The embedding space as it forms: one picture moving."""
+"""The embedding space as it forms: a picture that moves, as a GIF or an MP4."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
+from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.captions import heading, snapshot_captions
-from circlemnist.plots.movie import Movie
+from circlemnist.plots.panels import heading, snapshot_captions
+from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
-from circlemnist.plots.style import Array, Blank, Points, Style
+from circlemnist.plots.style import Array, Style, Theme, new_figure
 
 FRAMES = 60
+FRAMES_PER_SECOND = 12
+HOLD = 18  # frames for which the last picture stays
+
+
+@dataclass(frozen=True)
+class Movie:
+    """A figure that moves.
+
+    Attributes:
+        figure: what is drawn.
+        frames: how many there are.
+        show: makes the figure that of a frame, 0 to `frames` - 1.
+    """
+
+    figure: Figure
+    frames: int
+    show: Callable[[int], None]
+
+    def write(self, path: Path, width: int) -> None:
+        """Write a GIF, or an MP4 where `path` ends so, `width` pixels wide; a terminal sees a bar.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        kind = FFMpegWriter if path.suffix.lower() == ".mp4" else PillowWriter
+        writer: AbstractMovieWriter = kind(fps=FRAMES_PER_SECOND)
+        self.show(0)
+        self.figure.draw_without_rendering()  # as `save` does
+        order = [*range(self.frames), *[self.frames - 1] * HOLD]
+        try:
+            with writer.saving(self.figure, str(path), dpi=width / self.figure.get_figwidth()):
+                for frame in tqdm(order, "animation", disable=None, leave=False):
+                    self.show(frame)
+                    writer.grab_frame()
+        except CalledProcessError as error:
+            raise OSError(str(error)) from error
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Movie:
-    """Draw the snapshots of a run one after another.
+    """Draw the snapshots of a run after each other.
 
     Raises:
         UserError: the run has none, or is not usable.
     """
-    seen, evaluation = trained.snapshots, trained.report
-    embeddings = seen.embeddings.astype(np.float32)
+    snapshots, evaluation = trained.snapshots, trained.report
+    embeddings = snapshots.embeddings.astype(np.float32)
     positions, how = project_frames(
         embeddings, style.projection, trained.config.seed, native_dimensions(trained.config)
     )
     if positions.shape[2] > 2:
         how += ", seen from one side"
-    counted = f"{len(seen.labels):,} {evaluation.measured} images"
-    blank = Blank(heading(trained, counted, f"{how}, "), style.theme)
-    points = Points(positions, seen.labels, CLASS_NAMES[evaluation.dataset], evaluation.unseen)
-    return animation_movie(points, snapshot_captions(trained), blank)
+    counted = f"{len(snapshots.labels):,} {evaluation.measured} images"
+    names = CLASS_NAMES[evaluation.dataset]
+    points = Points(positions, snapshots.labels, names, evaluation.unseen)
+    title = heading(trained, counted, f"{how}, ")
+    return animation_movie(points, snapshot_captions(trained), title, style.theme)
 
 
-def animation_movie(points: Points, captions: Sequence[str], blank: Blank) -> Movie:
+def animation_movie(points: Points, captions: Sequence[str], title: str, theme: Theme) -> Movie:
     """Draw points that move, in the colours of their classes.
 
     Args:
         points: at T times; those of three coordinates are seen from one side of the sphere.
         captions: T words for the times.
     """
-    frames = between(points.positions[..., :2], FRAMES)
-    said = np.linspace(0, len(captions) - 1, FRAMES).round().astype(int)
-    with blank.figure(8, 7) as figure:
+    frames = interpolate(points.positions[..., :2], FRAMES)
+    nearest_times = np.linspace(0, len(captions) - 1, FRAMES).round().astype(int)
+    with new_figure(title, theme, 8, 7) as figure:
         axes = figure.add_subplot()
         axes.set_aspect("equal")
         axes.set_axis_off()
@@ -52,22 +94,22 @@ def animation_movie(points: Points, captions: Sequence[str], blank: Blank) -> Mo
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         clouds = []
         for marker, part in replace(points, positions=frames[0]).by_marker():
-            given: dict[str, Any] = {"marker": marker, "s": 30, "linewidths": 0, "alpha": 0.8}
             x, y = part.positions.T
-            clouds.append(axes.scatter(x, y, c=part.colors(blank.theme), **given))
+            dots: dict[str, Any] = {"marker": marker, "s": 30, "linewidths": 0, "alpha": 0.8}
+            clouds.append(axes.scatter(x, y, c=part.colors(theme), **dots))
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
-        points.write_legend(figure, blank.theme)
+        points.write_legend(figure, theme)
 
     def show(frame: int) -> None:
         parts = replace(points, positions=frames[frame]).by_marker()
         for cloud, (_, part) in zip(clouds, parts, strict=True):
             cloud.set_offsets(part.positions)
-        caption.set_text(captions[said[frame]])
+        caption.set_text(captions[nearest_times[frame]])
 
     return Movie(figure, FRAMES, show)
 
 
-def between(positions: Array, frames: int) -> Array:
+def interpolate(positions: Array, frames: int) -> Array:
     """Return (frames, S, D) positions, evenly spaced between those of (T, S, D), linearly."""
     times = np.linspace(0, len(positions) - 1, frames)
     before = np.minimum(times.astype(int), max(len(positions) - 2, 0))

@@ -1,4 +1,4 @@
-"""The confusion matrix: counts, and the share of each class that is right."""
+"""The confusion matrix: counts, and the accuracy of each class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.captions import heading
-from circlemnist.plots.style import Array, Blank, Style, shades
+from circlemnist.plots.panels import heading
+from circlemnist.plots.style import Array, Style, Theme, new_figure, shades
 
 # of the deepest shade: where ink and paper contrast alike with it, in both themes
 SWITCH = 0.67
@@ -22,30 +22,30 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     seen = trained.report.seen
     np.add.at(counts, (arrays.labels[seen], arrays.neighbor_labels[seen, 0]), 1)
     title = heading(trained, f"1-NN of {trained.report.counted}")
-    return confusion_figure(counts, names, Blank(title, style.theme))
+    return confusion_figure(counts, names, title, style.theme)
 
 
-def confusion_figure(counts: Array, names: Sequence[str], blank: Blank) -> Figure:
+def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: Theme) -> Figure:
     """Draw counts by true and by predicted class; colour is for the mistakes.
 
     Args:
         counts: (C, C) int: row i, column j the images of class i taken for class j.
         names: C names of classes.
     """
-    theme = blank.theme
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     most = max(int(mistakes.max()), 1)
-    with blank.figure(8, 7.4) as figure:
+    totals = counts.sum(1)
+    centred: dict[str, Any] = {"ha": "center", "va": "center"}
+    with new_figure(title, theme, 8, 7.4) as figure:
         axes = figure.add_subplot()
-        axes.imshow(mistakes, cmap=shades(theme.paper, theme.unlike), vmin=0, vmax=most)
-        for row, of_class in enumerate(counts):
-            for column, count in enumerate(of_class):
-                if row == column and of_class.any():
-                    share = 100 * count / of_class.sum()
-                    axes.text(column, row, f"{count:,}\n{share:.1f} %", **_centred(10, theme.like))
-                elif count:
-                    color = theme.ink if count < SWITCH * most else theme.paper
-                    axes.text(column, row, f"{count:,}", **_centred(12, color))
+        axes.imshow(mistakes, cmap=shades(theme.paper, theme.different), vmin=0, vmax=most)
+        for (row, column), count in np.ndenumerate(counts):
+            if row == column and totals[row]:
+                text = f"{count:,}\n{100 * count / totals[row]:.1f} %"
+                axes.text(column, row, text, fontsize=10, color=theme.same, **centred)
+            elif count:
+                color = theme.ink if count < SWITCH * most else theme.paper
+                axes.text(column, row, f"{count:,}", fontsize=12, color=color, **centred)
         slanted = max(map(len, names)) > 3
         axes.set_xticks(range(len(names)), names, rotation=40 if slanted else 0)
         if slanted:
@@ -57,7 +57,3 @@ def confusion_figure(counts: Array, names: Sequence[str], blank: Blank) -> Figur
         for spine in axes.spines.values():
             spine.set(visible=True, edgecolor=theme.faint)
     return figure
-
-
-def _centred(size: int, color: str) -> dict[str, Any]:
-    return {"ha": "center", "va": "center", "fontsize": size, "color": color}

@@ -1,4 +1,4 @@
-"""Pictures of a run as files: figures as PNG, SVG or PDF, movies as GIF or MP4."""
+"""Pictures as files: figures as PNG, SVG or PDF, movies as GIF or MP4."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group
+from circlemnist.plots.animation import Movie
 from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
-from circlemnist.plots.movie import Movie
 from circlemnist.plots.style import Style
 from circlemnist.runs.files import atomic_write, writing
 
@@ -25,8 +26,8 @@ def draw_pictures(
         trained: the run; None for kinds that need none, at the default settings.
         kinds: keys of `KINDS`.
         style: of all of them.
-        out: where the picture goes, if it is one; None for the run's `plots/`, or without a run
-            the working folder.
+        out: where the picture goes, if there is only one; None for the run's `plots/`, or without
+            a run the working folder.
 
     Raises:
         UserError: the run, the data or the device is not usable, it has no snapshots to animate,
@@ -50,12 +51,36 @@ def draw_pictures(
             yield path
 
 
+def draw_group_pictures(
+    groups: Sequence[Group], kinds: Sequence[str], style: Style, folder: Path
+) -> Iterator[Path]:
+    """Draw pictures of groups of runs, and give the path of each when it is written.
+
+    Args:
+        groups: evaluated, one or more.
+        kinds: keys of `COMPARED`.
+        style: of all of them.
+        folder: where they go; made where it is not there.
+
+    Raises:
+        UserError: a run's file is damaged, or a picture cannot be written.
+    """
+    for kind in kinds:
+        figure = import_module(f"circlemnist.plots.{kind}").draw_groups(groups, style)
+        path = folder / f"{'-'.join([kind, *_theme(style)])}.png"
+        save(figure, path, style.width)
+        yield path
+
+
 def _stem(kind: str, style: Style) -> str:
     """The kind, and what is not the default of its style."""
     split = [style.split] if "split" in KINDS[kind].uses and style.split != "test" else []
-    theme = [style.theme.name] if style.theme.name != "light" else []
     losses = style.losses if "loss" in KINDS[kind].uses else ()
-    return "-".join([kind, *losses, *split, *theme])
+    return "-".join([kind, *losses, *split, *_theme(style)])
+
+
+def _theme(style: Style) -> list[str]:
+    return [] if style.theme.name == "light" else [style.theme.name]
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:

@@ -1,46 +1,34 @@
 """The embedding space as a scatter plot: a plane, the unit circle, or both sides of the sphere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from mpl_toolkits.mplot3d import Axes3D
+from scipy.linalg import orthogonal_procrustes
 
 from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
-from circlemnist.plots.captions import heading
-from circlemnist.plots.kept_projection import project_run
-from circlemnist.plots.style import DOT, Array, Blank, Points, Style, Theme, shades
+from circlemnist.plots.panels import (
+    Grid,
+    best_groups,
+    group_caption,
+    heading,
+    sample,
+    sample_in_words,
+)
+from circlemnist.plots.points import DOT, Mistakes, Points, draw_plane, draw_sphere
+from circlemnist.plots.projection import native_dimensions, project, project_run
+from circlemnist.plots.style import Array, Style, Theme, new_figure
 
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
-VIEW = (20.0, -60.0)  # elevation and azimuth in degrees
-REACH = 1.1  # of an axis beside the sphere, whose halves may be empty
-THUMBNAIL = 1.3  # points a pixel of a digit
-DIRECTIONS = 16
-RISE = 0.02  # of the width, from the place of a name to its middle
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """The points whose nearest neighbour is of another class.
-
-    Attributes:
-        indices: (E,) int, of the points, the worst first.
-        images: (W, 28, 28) uint8, of the first W of them, which are drawn beside their points.
-    """
-
-    indices: Array
-    images: Array
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
@@ -50,22 +38,27 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     if style.split != "train":
         parts.append((test.arrays.embeddings, test.arrays.labels, test.counted_all))
     if style.split != "test":
-        parts.append(_of_training(trained))
+        parts.append(_training_points(trained))
     embeddings, labels, counted = zip(*parts, strict=True)
     together = np.concatenate(embeddings)
     positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
-        Points(places, of_these, CLASS_NAMES[test.dataset], test.unseen)
-        for of_these, places in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
+        Points(part, part_labels, CLASS_NAMES[test.dataset], test.unseen)
+        for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
-    blank = Blank(heading(trained, " on ".join(counted), f"{how}, "), style.theme)
     mistakes = None if style.split == "train" else _mistakes(trained)
     centers = trained.centers if together.shape[1] == 2 else None
-    marks = None if centers is None else centers.numpy()
-    return embedding_figure(points, blank, mistakes, behind[0] if behind else None, marks)
+    return embedding_figure(
+        points,
+        heading(trained, " on ".join(counted), f"{how}, "),
+        style.theme,
+        mistakes,
+        behind[0] if behind else None,
+        None if centers is None else centers.numpy(),
+    )
 
 
-def _of_training(trained: EvaluatedRun) -> tuple[Array, Array, str]:
+def _training_points(trained: EvaluatedRun) -> tuple[Array, Array, str]:
     """Embeddings and labels of some of the training split, and how many those are, in words."""
     train = trained.dataset.train
     chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
@@ -87,7 +80,8 @@ def _mistakes(trained: EvaluatedRun) -> Mistakes:
 
 def embedding_figure(
     points: Points,
-    blank: Blank,
+    title: str,
+    theme: Theme,
     mistakes: Mistakes | None = None,
     behind: Points | None = None,
     centers: Array | None = None,
@@ -102,205 +96,133 @@ def embedding_figure(
         behind: those of another split, drawn fainter beneath.
         centers: (C, 2) float, of the classes, in a plane map.
     """
-    flat, theme = points.positions.shape[1] == 2, blank.theme
-    with blank.figure(*((8, 7) if flat else (10, 5.2))) as figure:
+    flat = points.positions.shape[1] == 2
+    with new_figure(title, theme, *((8, 7) if flat else (10, 5.2))) as figure:
         if flat:
             draw_plane(figure.add_subplot(), points, theme, mistakes, behind)
         else:
             halves = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
             draw_sphere(halves, points, theme, mistakes, behind)
-        marked = [] if mistakes is None or not len(mistakes.indices) else [_dot(mistakes, theme)]
+        marked = []
+        if mistakes is not None and len(mistakes.indices):
+            ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
+            ring |= {"marker": "o", "linestyle": "", "markersize": DOT}
+            marked.append(Line2D([], [], label=f"{len(mistakes.indices):,} wrong", **ring))
         if centers is not None:
             # a line of its own colour about it: it lies in the midst of its class
-            cross: dict[str, Any] = {
-                "marker": "X",
-                "color": theme.paper,
-                "markeredgecolor": theme.ink,
-            }
-            (drawn,) = figure.axes[0].plot(*centers.T, **cross, markersize=DOT, linestyle="")
-            drawn.set_label("centres")
-            marked.append(drawn)
+            cross: dict[str, Any] = {"color": theme.paper, "markeredgecolor": theme.ink}
+            cross |= {"marker": "X", "markersize": DOT, "linestyle": "", "label": "centres"}
+            marked += figure.axes[0].plot(*centers.T, **cross)
         points.write_legend(figure, theme, marked)
     return figure
 
 
-def _dot(mistakes: Mistakes, theme: Theme) -> Line2D:
-    """What the legend says of the mistakes."""
-    ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
-    label = f"{len(mistakes.indices):,} wrong"
-    return Line2D([], [], label=label, marker="o", linestyle="", markersize=DOT, **ring)
+@dataclass(frozen=True)
+class Space:
+    """The embedding of a group's first run.
 
-
-def _size(points: Points) -> float:
-    return float(np.clip(30_000 / len(points.labels), 5, 30))
-
-
-def draw_plane(
-    axes: Axes,
-    points: Points,
-    theme: Theme,
-    mistakes: Mistakes | None = None,
-    behind: Points | None = None,
-) -> None:
-    """Draw points (N, 2) with the names of their classes, and the rest as `embedding_figure` does.
-
-    Axes are those of the unit circle where all points lie on it, and not shown elsewhere.
+    Attributes:
+        points: in the plane, or on the sphere.
+        images: the data set, and how many images there are, in words.
+        how: they were made, in words.
+        projected: from more dimensions, so that to turn them changes nothing.
+        on_sphere: of unit length, and so of the same size as others that are.
     """
-    for drawn, alpha in ((behind, 0.15), (points, 0.7)):
-        if drawn is None:
-            continue
-        given: dict[str, Any] = {"s": _size(drawn), "linewidths": 0, "alpha": alpha}
-        for marker, part in drawn.by_marker():
-            x, y = part.positions.T
-            axes.scatter(x, y, c=part.colors(theme), marker=marker, **given)
-    axes.set_aspect("equal")
-    positions, classes = points.positions, np.unique(points.labels)
-    groups = [positions[points.labels == label] for label in classes]
-    if np.allclose(np.linalg.norm(positions, axis=1), 1, atol=1e-3):
-        turn = np.linspace(0, 2 * np.pi, 200)
-        axes.plot(np.cos(turn), np.sin(turn), color=theme.faint, linewidth=0.8, zorder=0)
-        axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
-        means = [group.mean(0) for group in groups]
-        places = [1.12 * mean / max(float(np.linalg.norm(mean)), 1e-6) for mean in means]
-    else:
-        axes.set_axis_off()
-        places = [above(group) for group in groups]
-    width = np.ptp(positions, axis=0).max()
-    _write_labels(axes, places, [points.names[label] for label in classes], width, theme)
-    if mistakes is not None:
-        wrong = positions[mistakes.indices]
-        axes.scatter(*wrong.T, **_ring(theme))
-        worst = wrong[: len(mistakes.images)]
-        names = np.array(places) + np.array([0, RISE * width])
-        _show_images(axes, worst, mistakes.images, (positions, names), width, theme)
+
+    points: Points
+    images: tuple[str, str]
+    how: str
+    projected: bool
+    on_sphere: bool
 
 
-def above(cluster: Array) -> Array:
-    """Return the place (2,) above a cluster (N, 2), whatever its outliers do."""
-    middle = np.median(cluster, axis=0)
-    away = np.abs(cluster[:, 1] - middle[1])
-    near = cluster[away <= 4 * np.median(away), 1]  # of a Gaussian, nearly all
-    return np.array([middle[0], np.quantile(near, 0.95)])
+def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
+    """Draw the same images in each group's first run, in the colours of their classes.
 
-
-def _ring(theme: Theme) -> dict[str, Any]:
-    return {"s": 36, "facecolors": "none", "edgecolors": theme.ink, "linewidths": 0.8}
-
-
-def _write_labels(
-    axes: Axes, places: list[Array], names: list[str], width: float, theme: Theme
-) -> None:
-    """Write each name at its place, where that hides no other name."""
-    for name, place in zip(names, places, strict=True):
-        distances = sorted(float(np.linalg.norm(other - place)) for other in places)
-        if min(distances[1:], default=width) > 0.05 * width:
-            axes.annotate(
-                name,
-                (place[0], place[1]),
-                xytext=(0, 4),
-                textcoords="offset points",
-                ha="center",
-                fontsize=14,
-                fontweight="bold",
-                path_effects=[patheffects.withStroke(linewidth=3, foreground=theme.paper)],
-            )
-
-
-def _show_images(
-    axes: Axes,
-    points: Array,
-    images: Array,
-    beside: tuple[Array, Array],
-    width: float,
-    theme: Theme,
-) -> None:
-    """Put each image near its point, in the direction where it hides the least.
-
-    Args:
-        beside: all points (N, 2), and the middles of the names (C, 2).
+    Projections are turned to lie as the first one does. Those made alike share their scale, but for
+    embeddings that are not on the sphere, which have any size.
     """
-    (occupied, names), shown = beside, np.empty((0, 2))
-    turns = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
-    reach = 0.1 * width
-    ink = shades(theme.paper, theme.ink)
-    ways = reach * np.stack([np.cos(turns), np.sin(turns)], 1)  # (16, 2)
-    for point, image in zip(points, images, strict=True):
-        # another image there would be hidden whole, and so would a name
-        hidden = [
-            _within(occupied, place, 0.5 * reach)
-            + len(occupied) * (_within(shown, place, reach) + _within(names, place, 0.7 * reach))
-            for place in point + ways
-        ]
-        place = point + ways[int(np.argmin(hidden))]
-        shown = np.vstack([shown, place])
-        axes.add_artist(
-            AnnotationBbox(
-                OffsetImage(image, zoom=THUMBNAIL, cmap=ink, norm=Normalize(0, 255)),
-                (point[0], point[1]),
-                xybox=(place[0], place[1]),
-                boxcoords="data",
-                pad=0.1,
-                bboxprops={"edgecolor": theme.ink, "linewidth": 0.8},
-                arrowprops={"arrowstyle": "-", "color": theme.ink, "linewidth": 0.8},
-            )
-        )
+    groups, which = best_groups(groups)
+    grid = Grid(len(groups))
+    spaces = turn_spaces([_space(group, style) for group in groups])
+    images = sample_in_words(groups, [space.images for space in spaces])
+    hows = dict.fromkeys(space.how for space in spaces)
+    captions = [
+        group_caption(group, grid, f"\n{space.how}" if len(hows) > 1 else "")
+        for group, space in zip(groups, spaces, strict=True)
+    ]
+    return spaces_figure(spaces, captions, grid, f"{images}{which}\n{', '.join(hows)}", style.theme)
 
 
-def _within(points: Array, place: Array, distance: float) -> int:
-    """How many points lie in the square of twice that side about a place."""
-    return int((np.abs(points - place).max(1) < distance).sum())
+def _space(group: Group, style: Style) -> Space:
+    trained = EvaluatedRun(group.runs[0].run)
+    evaluation, config = trained.report, trained.config
+    arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted_all)
+    chosen, native = sample(len(arrays.labels)), native_dimensions(config)
+    positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
+    names = CLASS_NAMES[evaluation.dataset]
+    projected = arrays.embeddings.shape[1] > native
+    points = Points(positions, arrays.labels[chosen], names, evaluation.unseen)
+    return Space(points, images, how, projected, config.member.on_sphere)
 
 
-def draw_sphere(
-    halves: Sequence[Axes],
-    points: Points,
-    theme: Theme,
-    mistakes: Mistakes | None = None,
-    behind: Points | None = None,
-) -> None:
-    """Draw points (N, 3) of the unit sphere from opposite sides into two axes in space."""
-    elevation, azimuth = VIEW
-    views = (((elevation, azimuth), "one side"), ((-elevation, azimuth + 180), "the other side"))
-    for axes, (view, side) in zip(halves, views, strict=True):
-        assert isinstance(axes, Axes3D)
-        if behind is not None:
-            far = behind.where(behind.positions @ _toward(view) > 0)
-            axes.scatter(*far.positions.T, c=far.colors(theme), s=5, linewidths=0, alpha=0.15)
-        near = points.positions @ _toward(view) > 0
-        _draw_hemisphere(axes, points.where(near), view, theme)
-        if mistakes is not None:
-            wrong = mistakes.indices[near[mistakes.indices]]
-            axes.scatter(*points.positions[wrong].T, **_ring(theme))
-        axes.text2D(0.5, -0.02, side, fontsize=12, ha="center", transform=axes.transAxes)
+def turn_spaces(spaces: Sequence[Space]) -> list[Space]:
+    """Return spaces whose projections lie as the first one does, in the middle about 0.
+
+    A projection is turned and mirrored only: distances stay as they are. One of other images is
+    not turned.
+    """
+    turned: list[Space] = []
+    first: Points | None = None
+    for space in spaces:
+        points = space.points
+        if space.projected:
+            positions = points.positions - points.positions.mean(0)
+            if first is not None and np.array_equal(points.labels, first.labels):
+                target = first.positions - first.positions.mean(0)
+                positions = positions @ orthogonal_procrustes(positions, target)[0]
+            positions = positions - (positions.max(0) + positions.min(0)) / 2
+            points = replace(points, positions=positions)
+            first = first or points
+        turned.append(replace(space, points=points))
+    return turned
 
 
-def _toward(view: tuple[float, float]) -> Array:
-    """The unit vector to the eye."""
-    elevation, azimuth = np.radians(view)
-    flat = np.cos(elevation)
-    return np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+def spaces_figure(
+    spaces: Sequence[Space], captions: Sequence[str], grid: Grid, title: str, theme: Theme
+) -> Figure:
+    """Draw the points of each space in a panel of its own, with one legend."""
+    planes: dict[str, list[Axes]] = {}
+    with new_figure(title, theme, grid.width, 0.8 + grid.rows * (grid.side + 0.2)) as figure:
+        # a panel is two columns wide, since a sphere has two sides
+        layout = figure.add_gridspec(grid.rows, 2 * grid.columns)
+        for panel, (space, caption) in enumerate(zip(spaces, captions, strict=True)):
+            row, column = grid.place(panel)
+            if space.points.positions.shape[1] == 2:
+                axes = figure.add_subplot(layout[row, 2 * column : 2 * column + 2])
+                draw_plane(axes, space.points, theme)
+                axes.set_title(caption, fontsize=11)
+                if space.projected and space.on_sphere:
+                    planes.setdefault(space.how, []).append(axes)
+            else:
+                halves = [
+                    figure.add_subplot(layout[row, half], projection="3d")
+                    for half in (2 * column, 2 * column + 1)
+                ]
+                draw_sphere(halves, space.points, theme)
+                halves[0].set_title(caption, fontsize=11, x=1.0)
+        for panels in planes.values():
+            _share_limits(panels)
+        widest = max((space.points for space in spaces), key=lambda points: len(points.names))
+        # where they differ, the names of the groups say which are unseen
+        same = len({tuple(space.points.unseen) for space in spaces}) == 1
+        legend = widest if same else replace(widest, unseen=())
+        legend.write_legend(figure, theme)
+    return figure
 
 
-def _draw_hemisphere(axes: Axes3D, points: Points, view: tuple[float, float], theme: Theme) -> None:
-    around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
-    axes.plot_wireframe(
-        np.cos(around) * np.sin(up),
-        np.sin(around) * np.sin(up),
-        np.cos(up),
-        color=theme.faint,
-        linewidth=0.4,
-    )
-    for marker, part in points.by_marker():
-        axes.scatter(
-            *part.positions.T,
-            c=part.colors(theme),
-            s=_size(points),
-            marker=marker,
-            linewidths=0,
-            alpha=0.7,
-            depthshade=False,
-        )
-    axes.view_init(*view)
-    axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), zlim=(-REACH, REACH))
-    axes.set_box_aspect((1, 1, 1), zoom=1.5)
-    axes.set_axis_off()
+def _share_limits(planes: Sequence[Axes]) -> None:
+    """Give planes the limits in which the largest of them lies."""
+    farthest = max(float(np.abs([axes.get_xlim(), axes.get_ylim()]).max()) for axes in planes)
+    for axes in planes:
+        axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))

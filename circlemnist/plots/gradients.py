@@ -10,7 +10,7 @@ from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.kinds import FIG_2
-from circlemnist.plots.style import Array, Blank, Style, Theme, shades
+from circlemnist.plots.style import Array, Style, Theme, new_figure, shades
 
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
@@ -23,12 +23,12 @@ def draw(trained: EvaluatedRun | None, style: Style) -> Figure:
     own = Config() if trained is None else trained.config
     axis = np.linspace(0, 1, SIDE)
     sn, sp = np.meshgrid(axis, axis)
-    found = {}
+    magnitudes = {}
     for loss in style.losses or dict.fromkeys((*FIG_2, own.loss)):
         config = own if loss == own.loss else Config(loss=loss)
-        found[config.described] = pulls(loss, sn, sp, **config.knobs)
+        magnitudes[config.described] = pulls(loss, sn, sp, **config.knobs)
     title = "How hard each loss pulls at a similarity: its gradients"
-    return gradients_figure(found, Blank(title, style.theme))
+    return gradients_figure(magnitudes, title, style.theme)
 
 
 def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
@@ -45,9 +45,9 @@ def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
     Returns:
         (2, …) float64: |dL/ds_n| and |dL/ds_p|.
     """
-    loss = _of_two_classes(name, **knobs)
+    loss = _two_class_loss(name, **knobs)
     at = torch.from_numpy(np.stack([sp, sn], -1).reshape(-1, 2)).double().requires_grad_()
-    (gradient,) = torch.autograd.grad(_summed(loss, at), at)
+    (gradient,) = torch.autograd.grad(_sum(loss, at), at)
     magnitudes: Array = gradient.abs().flip(1).T.reshape(2, *sn.shape).numpy()
     return magnitudes
 
@@ -55,8 +55,8 @@ def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
 AXES, AXIS_CLASSES = torch.eye(2, dtype=torch.float64), torch.arange(2)
 
 
-def _of_two_classes(name: str, **knobs: float) -> nn.Module:
-    """The loss, summed over anchors, that knows the axes if it has something of its own a class."""
+def _two_class_loss(name: str, **knobs: float) -> nn.Module:
+    """The loss, summed over anchors; where it has a weight or a centre for each class, the axes."""
     loss = build_loss(
         name,
         num_classes=CLASSES if name == "adacos" else 2,  # which takes its scale from their number
@@ -65,29 +65,29 @@ def _of_two_classes(name: str, **knobs: float) -> nn.Module:
         reduction="sum",
         **knobs,
     )
-    for of_classes in ("W", "weight", "centers"):
-        if hasattr(loss, of_classes):
-            getattr(loss, of_classes).data = AXES
+    for name in ("W", "weight", "centers"):
+        if hasattr(loss, name):
+            getattr(loss, name).data = AXES
     if isinstance(loss, CenterLoss):
         loss.bias.data = torch.zeros(2, dtype=torch.float64)
     return loss.eval()
 
 
-def _summed(loss: nn.Module, anchors: Tensor) -> Tensor:
-    of_class_0 = torch.zeros(len(anchors), dtype=torch.long)
+def _sum(loss: nn.Module, anchors: Tensor) -> Tensor:
+    labels = torch.zeros(len(anchors), dtype=torch.long)
+    value: Tensor
     if isinstance(loss, AdaCosLoss | CenterLoss):  # which know the mean alone
-        value = len(anchors) * loss(anchors, of_class_0)
-    elif any(hasattr(loss, of_classes) for of_classes in ("W", "weight")):
-        value = loss(anchors, of_class_0)
+        value = len(anchors) * loss(anchors, labels)
+    elif hasattr(loss, "W") or hasattr(loss, "weight"):
+        value = loss(anchors, labels)
     elif isinstance(loss, CircleLoss):
-        value = loss(anchors, of_class_0, AXES, AXIS_CLASSES)
+        value = loss(anchors, labels, AXES, AXIS_CLASSES)
     else:
-        value = loss(anchors, of_class_0, ref_emb=AXES, ref_labels=AXIS_CLASSES)
-    summed: Tensor = value
-    return summed
+        value = loss(anchors, labels, ref_emb=AXES, ref_labels=AXIS_CLASSES)
+    return value
 
 
-def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
+def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> Figure:
     """Draw the magnitudes of the gradients by s_n and by s_p of each loss.
 
     Three points A, B and C with equal s_n - s_p show the difference: triplet loss and AM-Softmax
@@ -95,17 +95,16 @@ def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
     worse.
 
     Args:
-        found: what a loss is called → (2, S, S) magnitudes over the square from 0 to 1, rows by
+        gradients: what a loss is called → (2, S, S) magnitudes over the square from 0 to 1, rows by
             s_p.
     """
-    theme = blank.theme
-    columns = min(len(found), COLUMNS)
-    bands = -(-len(found) // COLUMNS)
-    with blank.figure(10 * columns / 3, 0.6 + 6.2 * bands) as figure:
+    columns = min(len(gradients), COLUMNS)
+    bands = -(-len(gradients) // COLUMNS)
+    with new_figure(title, theme, 10 * columns / 3, 0.6 + 6.2 * bands) as figure:
         panels = figure.subplots(2 * bands, columns, sharex=True, sharey=True, squeeze=False)
         for axes in panels.flat:
             axes.set_axis_off()
-        for number, (name, magnitudes) in enumerate(found.items()):
+        for number, (name, magnitudes) in enumerate(gradients.items()):
             band, column = divmod(number, COLUMNS)
             for row, (by, magnitude) in enumerate(zip(("s_n", "s_p"), magnitudes, strict=True)):
                 axes = panels[2 * band + row, column]
@@ -114,13 +113,13 @@ def gradients_figure(found: dict[str, Array], blank: Blank) -> Figure:
                     magnitude,
                     origin="lower",
                     extent=(0, 1, 0, 1),
-                    cmap=shades(theme.paper, theme.unlike),
+                    cmap=shades(theme.paper, theme.different),
                     vmin=0,
                     vmax=magnitudes.max(),
                 )
-                title, *knobs = name.split(", ")
-                of = ", ".join([*knobs, rf"$|\partial L / \partial {by}|$"])
-                axes.set_title(f"{title}\n{of}", fontsize=12)
+                loss, *knobs = name.split(", ")
+                settings = ", ".join([*knobs, rf"$|\partial L / \partial {by}|$"])
+                axes.set_title(f"{loss}\n{settings}", fontsize=12)
                 figure.colorbar(image, ax=axes, shrink=0.8)
                 for letter, (x, y) in POINTS.items():
                     last = len(magnitude) - 1

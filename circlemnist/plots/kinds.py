@@ -1,6 +1,7 @@
-"""The kinds of pictures and what one may wish of them, for the command line: imports nothing heavy.
+"""The kinds of pictures and their options, for the command line: imports nothing heavy.
 
-The module of this folder that has the name of a kind draws it: `draw(trained, style)`.
+The module of this folder that has the name of a kind draws it: `draw(trained, style)` of a run, and
+`draw_groups(groups, style)` of several, side by side.
 """
 
 from collections.abc import Sequence
@@ -57,9 +58,7 @@ KINDS = {
     ),
 }
 
-
 SIDE_BY_SIDE = 1600  # pixels
-# of several runs: the module of `side_by_side` that has the name draws it
 COMPARED = {
     "embedding": Kind("the embedding spaces, of the same images", uses=("projection",)),
     "circle": Kind("pairs in the (s_n, s_p) plane, with each loss's decision boundary"),

@@ -1,6 +1,9 @@
-"""Embeddings of any size as points in the plane or in space."""
+"""Embeddings of any size as points in the plane or in space; those of a run, computed once."""
 
+import hashlib
 import logging
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +11,12 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
+from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import COSINE, DISTANCE, nearest_others
 from circlemnist.plots.kinds import PROJECTIONS
 from circlemnist.plots.style import Array
+from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.files import atomic_write
 
 NEIGHBORS = 30  # of UMAP
 # Fewer than openTSNE's 30, 250 and 500: as many of the 10 nearest of held-out images stay near.
@@ -19,6 +25,7 @@ FRAME_ITERATIONS = 100
 LARGE = 5_000  # points from which on a grid repels them faster than a tree does
 UNIT = 1e-4  # by which the length of a unit row may differ from 1
 LAYOUT = 3  # raised where the same embeddings and seed get other points than before
+STORED = ("tsne", "umap")  # PCA is computed as fast as its points are read
 
 
 def native_dimensions(config: Config) -> int:
@@ -45,6 +52,49 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
         return np.pad(embeddings, ((0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     points = {"tsne": _tsne, "umap": _umap, "pca": _pca}[method](embeddings, seed)
     return points, described(method, dim)
+
+
+def project_run(
+    trained: EvaluatedRun, embeddings: Array, method: str, split: str = "test"
+) -> tuple[Array, str]:
+    """Return points (N, 2) for embeddings (N, D) of a run, and how, in words, as `project` does.
+
+    Those of t-SNE and UMAP are stored as `projection-METHOD.npz`, with a digest of their origin:
+    other embeddings, as of a training that went on, another seed or another `LAYOUT` make others
+    in their place. Where the run cannot be written, they are computed each time.
+
+    Args:
+        method: a key of `kinds.PROJECTIONS`.
+        split: a key of `kinds.SPLITS`, the images that the embeddings are of.
+
+    Raises:
+        UserError: UMAP is not installed.
+    """
+    seed, native = trained.config.seed, native_dimensions(trained.config)
+    count, dim = embeddings.shape
+    if method not in STORED or dim <= native:
+        return project(embeddings, method, seed, native)
+    path = trained.run.projection_file(method if split == "test" else f"{method}-{split}")
+    how = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}"
+    digest = hashlib.sha256(how.encode())
+    digest.update(np.ascontiguousarray(embeddings).data)
+    points = _stored(path, digest.hexdigest(), count)
+    if points is None:
+        points, _ = project(embeddings, method, seed, native)
+        with suppress(OSError), atomic_write(path) as temporary:
+            np.savez(temporary, of=np.array(digest.hexdigest()), points=points)
+    return points, described(method, dim)
+
+
+def _stored(path: Path, digest: str, count: int) -> Array | None:
+    """The points of a file; None where it is not there, damaged, or of another digest."""
+    try:
+        arrays = read_npz(path, ["of", "points"])
+    except ValueError:
+        return None
+    points = arrays["points"]
+    sound = points.shape == (count, 2) and points.dtype.kind == "f" and np.isfinite(points).all()
+    return points if sound and str(arrays["of"]) == digest else None
 
 
 def described(method: str, dim: int) -> str:

@@ -67,9 +67,14 @@ def sprite(images: Array) -> bytes:
     The projector lays the colour of a class over it, which dark ink stands out from.
     """
     side = math.ceil(math.sqrt(len(images)))
-    sheet = np.zeros((side * side, SIDE, SIDE), np.uint8)
-    sheet[: len(images)] = images
-    whole = sheet.reshape(side, side, SIDE, SIDE).swapaxes(1, 2).reshape(side * SIDE, side * SIDE)
     content = io.BytesIO()
-    Image.fromarray(255 - whole).save(content, "png", optimize=True)
+    Image.fromarray(255 - sheet(images, side, side)).save(content, "png", optimize=True)
     return content.getvalue()
+
+
+def sheet(images: Array, rows: int, columns: int) -> Array:
+    """Return images (N, 28, 28) uint8 as one, (28 rows, 28 columns), row by row; the rest is 0."""
+    full = np.zeros((rows * columns, SIDE, SIDE), np.uint8)
+    full[: len(images)] = images
+    grid = full.reshape(rows, columns, SIDE, SIDE).swapaxes(1, 2)
+    return grid.reshape(rows * SIDE, columns * SIDE)

@@ -1,4 +1,4 @@
-"""How alike pairs within and between classes are, and what a threshold on that accepts."""
+"""How similar same-class and different-class pairs are, and what a threshold accepts."""
 
 from collections.abc import Sequence
 
@@ -16,40 +16,40 @@ from circlemnist.evaluation.metrics import (
     pair_similarities,
     roc_curve,
 )
-from circlemnist.plots.captions import heading
-from circlemnist.plots.style import Blank, Style, Theme
+from circlemnist.plots.panels import heading
+from circlemnist.plots.style import Style, Theme, new_figure
 
 BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
-    """Draw how alike all pairs of the test split are, those of unseen classes by themselves."""
-    groups = [trained.test_points] + [trained.unseen_points] * bool(trained.report.unseen)
-    measured = [pair_similarities(*points, trained.similarity) for points in groups]
-    count = sum(len(pairs.sp) + len(pairs.sn) for pairs in measured)
-    counted = f"{count:,} pairs of {trained.report.measured} images"
-    blank = Blank(heading(trained, counted), style.theme)
-    rows = [(pairs, roc_curve(pairs)) for pairs in measured]
-    return similarities_figure(rows, blank, trained.similarity)
+    """Draw how similar all pairs of the test split are, those of unseen classes by themselves."""
+    splits = [trained.test_points] + [trained.unseen_points] * bool(trained.report.unseen)
+    pairs_of_splits = [pair_similarities(*points, trained.similarity) for points in splits]
+    count = sum(len(pairs.sp) + len(pairs.sn) for pairs in pairs_of_splits)
+    title = heading(trained, f"{count:,} pairs of {trained.report.measured} images")
+    rows = [(pairs, roc_curve(pairs)) for pairs in pairs_of_splits]
+    return similarities_figure(rows, title, style.theme, trained.similarity)
 
 
 def similarities_figure(
     rows: Sequence[tuple[PairSimilarities, RocCurve]],
-    blank: Blank,
+    title: str,
+    theme: Theme,
     similarity: Similarity = COSINE,
 ) -> Figure:
-    """Draw the histograms of how alike both kinds of pairs are, and the ROC curve of accepting.
+    """Draw the histograms of the similarities of both kinds of pairs, and the ROC curve.
 
     Args:
-        rows: how alike pairs are, by `similarity`, and the curve of these; first of seen classes,
-            and then, if there is a second, of unseen ones.
+        rows: the pairs by `similarity`, and their curve; first of seen classes, and then, if there
+            is a second row, of unseen ones.
     """
-    with blank.figure(10, 5 * len(rows)) as figure:
+    with new_figure(title, theme, 10, 5 * len(rows)) as figure:
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (left, right), (pairs, curve) in zip(panels, rows, strict=True):
-            _histograms(left, pairs, curve.threshold, similarity, blank.theme)
-            _roc(right, curve, blank.theme)
+            _histograms(left, pairs, curve.threshold, similarity, theme)
+            _roc(right, curve, theme)
         for row, name in zip(panels, ("seen", "unseen") if len(rows) > 1 else (), strict=False):
             row[0].set_title(f"{name} classes", fontsize=12)
     return figure
@@ -63,18 +63,18 @@ def _histograms(
     low = low if np.isfinite(low) else float(min(pairs.sp[0], pairs.sn[0]))
     low, high = sorted((similarity.sign * low, similarity.sign * high))
     edges, threshold = np.linspace(low, high, BINS + 1), similarity.sign * threshold
-    like, unlike = (
+    same, different = (
         np.histogram((similarity.sign * s).clip(low, high), edges)[0] / len(s) for s in pairs
     )
     for shares, name, color in (
-        (unlike, "between classes", theme.unlike),
-        (like, "within a class", theme.like),
+        (different, "between classes", theme.different),
+        (same, "within a class", theme.same),
     ):
         axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
         axes.stairs(shares, edges, color=color, linewidth=1.5, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.axvline(threshold, color=theme.ink, linestyle="--", linewidth=1.2)
-    smallest = min(shares[shares > 0].min() for shares in (like, unlike) if shares.any())
+    smallest = min(shares[shares > 0].min() for shares in (same, different) if shares.any())
     axes.set(
         yscale="log",
         xlim=(low, high),
@@ -102,12 +102,12 @@ def _roc(axes: Axes, curve: RocCurve, theme: Theme) -> None:
         marker="o",
         markersize=8,
         linestyle="",
-        color=theme.unlike,
+        color=theme.different,
         clip_on=False,
         label=f"equal error rate {100 * curve.equal_error:.2f} %",
     )
     # where the curve is not, be the embedding good or bad
-    axes.legend(loc="best", labelcolor=theme.unlike, handletextpad=0.1)
+    axes.legend(loc="best", labelcolor=theme.different, handletextpad=0.1)
     shown = curve.true_accepts[curve.false_accepts >= LOWEST_RATE]
     lowest = 100 * float(shown.min()) if len(shown) else 0.0
     axes.set(

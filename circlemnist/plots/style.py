@@ -1,4 +1,4 @@
-"""The style of pictures, in light and in dark, and what they share."""
+"""The style of pictures, in light and in dark."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from circlemnist.plots.kinds import WIDTH
 
 Array = NDArray[Any]
-DOT = 9  # of a legend, in points
 TITLE_SHARE = 0.92  # of the width of a figure, at most: letters are wider in small pictures
+DASHES = (0, (2, 1.2))
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Theme:
         paper: background.
         ink: text, axes, the circle.
         faint: grids and what is in the background.
-        like: within-class pairs, and what is right.
-        unlike: between-class pairs, and what is wrong.
-        classes: ten colours that colour-blind readers tell apart.
+        same: same-class pairs, and correct answers.
+        different: different-class pairs, and mistakes.
+        classes: ten colours that colour-blind readers distinguish.
     """
 
     name: str
     paper: str
     ink: str
     faint: str
-    like: str
-    unlike: str
+    same: str
+    different: str
     classes: tuple[str, ...]
 
 
@@ -48,8 +48,8 @@ LIGHT = Theme(
     paper="#ffffff",
     ink="#1a1a1a",
     faint="#d0d0d0",
-    like="#117733",
-    unlike="#882255",
+    same="#117733",
+    different="#882255",
     classes=(
         *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
         *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000"),
@@ -60,8 +60,8 @@ DARK = Theme(
     paper="#14171c",
     ink="#e8e8e8",
     faint="#3c424c",
-    like="#44bb99",
-    unlike="#ee8866",
+    same="#44bb99",
+    different="#ee8866",
     classes=(
         *("#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00"),
         *("#eedd88", "#ee8866", "#ffaabb", "#8844ee", "#ffffff"),
@@ -72,7 +72,7 @@ THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 @dataclass(frozen=True)
 class Style:
-    """How a picture is wanted.
+    """How the user wants a picture.
 
     Attributes:
         theme: its colours.
@@ -89,88 +89,53 @@ class Style:
     losses: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Blank:
-    """A picture before anything is drawn: its title, and the colours to draw with."""
+@contextmanager
+def new_figure(title: str, theme: Theme, width: float, height: float) -> Iterator[Figure]:
+    """Give an empty figure of that size in inches, whose text is read at 800 px.
 
-    title: str
-    theme: Theme
-
-    @contextmanager
-    def figure(self, width: float, height: float) -> Iterator[Figure]:
-        """Give an empty figure of that size in inches, whose text is read at 800 px.
-
-        A title that is wider than the figure is written smaller.
-
-        What is drawn within the block has the colours of the theme, and keeps them after it.
-        """
-        papers = ("figure.facecolor", "axes.facecolor")
-        inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-        settings: dict[Any, Any] = {
-            **dict.fromkeys(papers, self.theme.paper),
-            **dict.fromkeys(inks, self.theme.ink),
-            "grid.color": self.theme.faint,
-            "legend.frameon": False,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "font.size": 12,
-            "figure.titlesize": 14,
-        }
-        with rc_context(settings):
-            figure = Figure(figsize=(width, height), layout="constrained")
-            title = figure.suptitle(self.title)
-            while (share := title.get_window_extent().width / figure.bbox.width) > TITLE_SHARE:
-                title.set_fontsize(float(title.get_fontsize()) * TITLE_SHARE / share)
-            yield figure
-
-
-@dataclass(frozen=True)
-class Points:
-    """Images as points, each in the colour of its class.
-
-    Attributes:
-        positions: (N, 2) or (N, 3) float; (T, N, 2) or (T, N, 3) where they move.
-        labels: (N,) int, index into `names`.
-        names: of the classes, at most ten.
-        unseen: labels of classes that were left out of training, drawn as triangles.
+    A title that is wider than the figure is written smaller. What is drawn within the block has
+    the colours of the theme, and keeps them after it.
     """
+    papers = ("figure.facecolor", "axes.facecolor")
+    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    settings: dict[Any, Any] = {
+        **dict.fromkeys(papers, theme.paper),
+        **dict.fromkeys(inks, theme.ink),
+        "grid.color": theme.faint,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.size": 12,
+        "figure.titlesize": 14,
+    }
+    with rc_context(settings):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        text = figure.suptitle(title)
+        while (share := text.get_window_extent().width / figure.bbox.width) > TITLE_SHARE:
+            text.set_fontsize(float(text.get_fontsize()) * TITLE_SHARE / share)
+        yield figure
 
-    positions: Array
-    labels: Array
-    names: Sequence[str]
-    unseen: Sequence[int] = ()
 
-    def where(self, chosen: Array) -> "Points":
-        """Return the points for which `chosen`, (N,) bool, is true."""
-        return Points(self.positions[chosen], self.labels[chosen], self.names, self.unseen)
+def draw_grid(axes: Axes, axis: str = "y") -> None:
+    """Draw a thin grid beneath what is drawn: its lines across the axis "x" or "y", or "both"."""
+    axes.grid(axis=axis, linewidth=0.6)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
 
-    def by_marker(self) -> Iterator[tuple[str, "Points"]]:
-        """Give the points of seen and of unseen classes, those there are, with their marker."""
-        unseen = np.isin(self.labels, self.unseen)
-        for marker, chosen in (("o", ~unseen), ("^", unseen)):
-            if chosen.any():
-                yield marker, self.where(chosen)
 
-    def colors(self, theme: Theme) -> Array:
-        """Return the colour of each point (N,), as text."""
-        found: Array = np.asarray(theme.classes)[self.labels]
-        return found
+def draw_image(
+    axes: Axes, image: Array, colors: LinearSegmentedColormap | None, caption: str, size: int
+) -> None:
+    """Draw an image of bytes with a caption of that size below; a coloured one without `colors`."""
+    axes.imshow(image, cmap=colors, vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel(caption, fontsize=size, labelpad=3)
 
-    def write_legend(self, figure: Figure, theme: Theme, more: Sequence[Line2D] = ()) -> None:
-        """Put a dot and a name for each class, and `more` like these, to the right of a figure."""
-        dots = [
-            Line2D(
-                [],
-                [],
-                color=color,
-                label=f"{name}, unseen" if label in self.unseen else name,
-                marker="^" if label in self.unseen else "o",
-                linestyle="",
-                markersize=DOT,
-            )
-            for label, (name, color) in enumerate(zip(self.names, theme.classes, strict=False))
-        ]
-        figure.legend(handles=[*dots, *more], loc="outside right center", handletextpad=0.1)
+
+def frame_image(axes: Axes, right: bool, theme: Theme) -> None:
+    """Frame an image: in thick dashes where it is wrong or unknown."""
+    for spine in axes.spines.values():
+        spine.set(visible=True, edgecolor=theme.same if right else theme.different)
+        spine.set(linestyle="-" if right else DASHES, linewidth=1.8 if right else 2.6)
 
 
 def shades(*colors: str) -> LinearSegmentedColormap:

@@ -416,7 +416,7 @@ def test_mark_and_verdict_have_the_colours_of_the_theme(
     page.open(path)
     page.draw(SEVEN)
     known = "known" in text(page, "verdict").split()
-    wanted = tuple(bytes.fromhex((theme.like if known else theme.unlike)[1:]))
+    wanted = tuple(bytes.fromhex((theme.same if known else theme.different)[1:]))
     for element, style in (("#verdict", "color"), ("#mark circle:not(.rim)", "stroke")):
         found = page.ask(f"getComputedStyle(document.querySelector('{element}')).{style}")
         assert tuple(map(int, re.findall(r"\d+", found))) == wanted

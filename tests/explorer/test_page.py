@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from circlemnist.explorer.map import Frames, Space, pair_places
 from circlemnist.explorer.page import explorer_html
-from circlemnist.explorer.space import Frames, Space, pair_places
-from circlemnist.plots.style import LIGHT, Points
+from circlemnist.plots.points import Points
+from circlemnist.plots.style import LIGHT
 from tests.conftest import assert_one_line_error, invoke
 from tests.explorer.browser import Page, start_browser
 from tests.plots.figures import CLOTHES
@@ -430,21 +431,6 @@ def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
 
 
 @pytest.mark.slow
-def test_selection_fills_the_sheet(watched: Path, page: Page) -> None:
-    page.open(watched / "plots" / "explorer.html")
-    page.do(f"{page.model('points')}.selected.indices = [3, 1, 4, 159]")
-    page.until("document.getElementById('count').textContent === '4 selected'")
-    assert page.ask(
-        "document.getElementById('sheet').getContext('2d').getImageData(2, 2, 28, 28)"
-        ".data.some((value) => value > 0)"
-    )
-    page.do(f"{page.model('points')}.selected.indices = [...Array(300).keys()]")
-    page.until(
-        "document.getElementById('count').textContent === '300 selected, the first 200 of them'"
-    )
-
-
-@pytest.mark.slow
 def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     plot = page.model("space")
@@ -468,21 +454,3 @@ def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
     )
     page.until(f"{page.model('points')}.selected.indices.length > 300")
     page.until("document.getElementById('count').textContent.endsWith('the first 200 of them')")
-
-
-@pytest.mark.slow
-def test_slider_and_play_move_the_points(watched: Path, page: Page) -> None:
-    page.open(watched / "plots" / "explorer.html")
-    data = f"[...{page.model('moving')}.data.x]"
-    page.do(f"{page.model('slider')}.value = 0")
-    page.until(f"{page.model('caption')}.text === 'before training'")
-    first = page.ask(data)
-    assert len(first) == 360
-    page.do(f"{page.model('slider')}.value = 5")
-    assert page.ask(data) != first
-    assert page.ask(f"{page.model('space')}.renderers[0].view.filter.operands[1].indices") == []
-    page.do(f"{page.model('play')}.active = true")
-    page.until(f"{page.model('slider')}.value > 2")
-    page.until(f"!{page.model('play')}.active")
-    assert page.ask(f"{page.model('caption')}.text") == "all images"
-    assert sum(counts(page)) == 360

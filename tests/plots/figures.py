@@ -10,9 +10,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.style import LIGHT, Blank, Style, Theme
+from circlemnist.plots.style import LIGHT, Style, Theme
 
-BLANK = Blank("the title\nthe subtitle", LIGHT)
+TITLED = ("the title\nthe subtitle", LIGHT)
 DIGITS = tuple("0123456789")
 CLOTHES = (
     *("T-shirt", "trouser", "pullover", "dress", "coat"),

@@ -12,16 +12,17 @@ from PIL import Image
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.draw import save
-from circlemnist.plots.embedding import Mistakes, above, draw, embedding_figure
+from circlemnist.plots.embedding import draw, embedding_figure
+from circlemnist.plots.points import Mistakes, Points, place_above
 from circlemnist.plots.projection import project
-from circlemnist.plots.style import Points, Style
-from tests.plots.figures import BLANK, DIGITS, cloud
+from circlemnist.plots.style import Style
+from tests.plots.figures import DIGITS, TITLED, cloud
 
 
 def map_of(dim: int, mistakes: Mistakes | None = None, behind: Points | None = None) -> Figure:
     embeddings, labels = cloud(dim)
     points = Points(project(embeddings, "pca", 0)[0], labels, DIGITS)
-    return embedding_figure(points, BLANK, mistakes, behind)
+    return embedding_figure(points, *TITLED, mistakes, behind)
 
 
 def test_map_has_every_point_in_the_colour_of_its_class() -> None:
@@ -40,31 +41,6 @@ def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), embeddings)
     x, y = axes.lines[0].get_data()
     np.testing.assert_allclose(np.hypot(x, y), 1)
-
-
-def test_sphere_shows_every_point_from_one_side_or_the_other() -> None:
-    embeddings, _ = cloud(3)
-    shown = [
-        points.get_offsets()
-        for axes in map_of(3).axes
-        for points in axes.collections
-        if isinstance(points, PathCollection)
-    ]
-    assert len(shown) == 2
-    assert sum(map(len, shown)) == len(embeddings)
-
-
-def test_mistakes_are_ringed_and_the_worst_show_their_image() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
-    figure = map_of(64, mistakes=Mistakes(np.array([7, 3, 11, 100]), images))
-    (axes,) = figure.axes
-    points, rings = axes.collections
-    np.testing.assert_array_equal(rings.get_offsets(), points.get_offsets()[[7, 3, 11, 100]])
-    boxes = [artist for artist in axes.artists if isinstance(artist, AnnotationBbox)]
-    for box, image, index in zip(boxes, images, (7, 3, 11), strict=True):
-        np.testing.assert_array_equal(box.offsetbox.get_data(), image)
-        np.testing.assert_array_equal(box.xy, points.get_offsets()[index])
-    assert figure.legends[0].get_texts()[-1].get_text() == "4 wrong"
 
 
 def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
@@ -106,10 +82,10 @@ def test_nothing_is_clipped_at_the_edges() -> None:
 def test_name_is_right_above_its_cluster_though_some_points_are_elsewhere(strays: int) -> None:
     cluster = np.random.default_rng(0).normal(size=(33, 2))
     lost = np.tile([[5.0, 40.0]], (strays, 1))
-    x, y = above(np.concatenate([cluster, lost]))
+    x, y = place_above(np.concatenate([cluster, lost]))
     assert abs(x) < 0.5
     assert 1 < y < 2.5
-    assert above(cluster[:1]).tolist() == cluster[0].tolist()
+    assert place_above(cluster[:1]).tolist() == cluster[0].tolist()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -121,7 +97,7 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
     positions = middles[labels] + 0.18 * random.standard_normal((1000, 2))
     upper = [100 * label + positions[labels == label, 1].argmax() for label in range(6)]
     mistakes = Mistakes(np.array(upper), np.zeros((6, 28, 28), np.uint8))
-    figure = embedding_figure(Points(positions, labels, DIGITS), BLANK, mistakes)
+    figure = embedding_figure(Points(positions, labels, DIGITS), *TITLED, mistakes)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     axes = figure.axes[0]
@@ -135,7 +111,7 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
 def test_both_halves_of_a_sphere_are_of_one_size() -> None:
     """Though all points lie on one of them."""
     positions = np.tile([[0.0, 0.0, 1.0]], (20, 1))
-    figure = embedding_figure(Points(positions, np.arange(20) % 10, DIGITS), BLANK)
+    figure = embedding_figure(Points(positions, np.arange(20) % 10, DIGITS), *TITLED)
     limits = [(axes.get_xlim(), axes.get_ylim(), axes.get_zlim()) for axes in figure.axes]  # type: ignore[attr-defined]
     assert len({limit for half in limits for limit in half}) == 1
 

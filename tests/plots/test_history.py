@@ -1,6 +1,5 @@
 """The history: every epoch, and lines that can be told apart."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -16,39 +15,7 @@ from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.figures import BLANK, boxes_of, drawn
-
-
-@pytest.mark.parametrize("epochs", [1, 6, 100])
-def test_history_holds_every_epoch(epochs: int) -> None:
-    x = np.arange(1, epochs + 1)
-    values = np.linspace(1, 0.1, epochs).tolist()
-    rows = [Epoch(i, v, v, v, v, v, v) for i, v in enumerate(values, 1)]
-    figure = history_figure(rows, (np.array([0.0, epochs]), np.array([0.5, 1])), BLANK)
-    for axes, count in zip(figure.axes, (1, 2, 1, 1), strict=True):
-        assert len(axes.lines) == count
-    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), x)
-    np.testing.assert_array_equal(figure.axes[3].lines[0].get_ydata(), [50, 100])
-
-
-def test_history_is_that_of_the_run(trained: EvaluatedRun, finished_run: Path) -> None:
-    with (finished_run / "history.csv").open() as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert drawn("history", trained).axes[0].lines[0].get_ydata().tolist() == losses
-
-
-@pytest.mark.slow
-def test_history_of_a_run_with_snapshots_ends_at_its_accuracy(watched_run: Path) -> None:
-    """All 360 test images are the sample, whose nearest are here among themselves."""
-    trained = EvaluatedRun(Run(watched_run))
-    (line,) = drawn("history", trained).axes[3].lines
-    epochs, shares = line.get_data()
-    assert (epochs[0], epochs[-1]) == (0, 4)
-    s = trained.report.arrays.embeddings @ trained.report.arrays.embeddings.T
-    np.fill_diagonal(s, -2)
-    labels = trained.report.arrays.labels
-    # the snapshots are of half precision
-    assert shares[-1] == pytest.approx(100 * (labels[s.argmax(1)] == labels).mean(), abs=1)
+from tests.plots.figures import TITLED, boxes_of
 
 
 @pytest.mark.parametrize(("sp", "sn"), [(0.98, 0.93), (0.1, 0.12), (0.9, -0.1)])
@@ -56,14 +23,14 @@ def test_history_of_a_run_with_snapshots_ends_at_its_accuracy(watched_run: Path)
 def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
     x = np.arange(1, 4)
     rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
-    figure = history_figure(rows, (x, x / 3) if known else None, BLANK)
+    figure = history_figure(rows, (x, x / 3) if known else None, *TITLED)
     boxes = boxes_of(figure, figure.axes[1].texts)
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])
 
 
 def test_one_epoch_has_a_tick_of_its_own() -> None:
-    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, BLANK)
+    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, *TITLED)
     axes = figure.axes[-1]
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import boundary_of, pair_density
 from circlemnist.evaluation.report import Arrays, Report
-from circlemnist.explorer import write
+from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation, embedding
 from circlemnist.plots.projection import project
@@ -145,7 +144,7 @@ def test_neighbors_are_of_the_hardest_with_their_own_images(made: EvaluatedRun) 
             cosine = arrays.neighbor_similarities[query, place]
             label = dataset.train.labels[index].item()
             assert axes.get_xlabel() == f"{label}  {cosine:.2f}"
-            edge = LIGHT.like if label == arrays.labels[query] else LIGHT.unlike
+            edge = LIGHT.same if label == arrays.labels[query] else LIGHT.different
             assert to_hex(axes.spines["left"].get_edgecolor()) == edge
 
 
@@ -158,8 +157,8 @@ def test_similarities_are_those_of_the_pairs(made: EvaluatedRun) -> None:
     assert f"area under the curve {100 * area:.2f} %" in words(figure)
     drawn_of = {patch.get_label(): patch for patch in figure.axes[0].patches}
     for name, of_kind, color in (
-        ("within a class", alike, LIGHT.like),
-        ("between classes", ~alike, LIGHT.unlike),
+        ("within a class", alike, LIGHT.same),
+        ("between classes", ~alike, LIGHT.different),
     ):
         counts, _ = np.histogram(s[of_kind], np.linspace(-1, 1, 101))
         values = drawn_of[name].get_data().values
@@ -256,9 +255,7 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(made: EvaluatedRun) 
 
 
 @pytest.mark.parametrize("loss", ["circle", "center"])
-def test_page_is_given_what_was_measured(
-    loss: str, made: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_is_given_what_was_measured(loss: str, made: EvaluatedRun) -> None:
     """The neighbours of images off the sphere are by distance, their places by the cosine."""
     arrays = made.report.arrays
     lengths = np.random.default_rng(1).uniform(0.1, 9, (TEST, 1)).astype(np.float32)
@@ -267,15 +264,8 @@ def test_page_is_given_what_was_measured(
         made.config = Config(dataset="digits", loss=loss, dim=8)
         made.report = replace(made.report, per_image=arrays)
     made.has_snapshots = True
-    given = SimpleNamespace()
-
-    def kept(space: object, title: str, theme: object) -> str:
-        given.space, given.title = space, title
-        return "page"
-
-    monkeypatch.setattr(write, "explorer_html", kept)
-    write.write_page(made, Style(projection="pca"))
-    space = given.space
+    space, how = space_of(made, Style(projection="pca"))
+    assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
@@ -284,24 +274,16 @@ def test_page_is_given_what_was_measured(
     np.testing.assert_array_equal(space.predicted, arrays.neighbor_labels[:, 0])
     np.testing.assert_array_equal(space.points.labels, arrays.labels)
     np.testing.assert_array_equal(space.images, made.dataset.test.images)
+    assert space.frames is not None
     np.testing.assert_array_equal(space.frames.points.labels, made.snapshots.labels)
     np.testing.assert_array_equal(space.boundary[0], boundary_of(made.config).lines()[0])
     assert space.frames.captions[-1] == "epoch 7.00"
 
 
 @pytest.mark.slow
-def test_movie_of_the_page_ends_where_its_images_are(
-    made: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_movie_of_the_page_ends_where_its_images_are(made: EvaluatedRun) -> None:
     made.has_snapshots = True
-    given = SimpleNamespace()
-
-    def kept(space: object, *_: object) -> str:
-        given.space = space
-        return "page"
-
-    monkeypatch.setattr(write, "explorer_html", kept)
-    write.write_page(made, Style(projection="tsne"))
-    frames = given.space.frames.points.positions
-    there = given.space.points.positions[made.snapshots.indices]
-    np.testing.assert_array_equal(frames[-1], there)
+    space, _ = space_of(made, Style(projection="tsne"))
+    assert space.frames is not None
+    there = space.points.positions[made.snapshots.indices]
+    np.testing.assert_array_equal(space.frames.points.positions[-1], there)

@@ -19,12 +19,13 @@ from circlemnist.config import Config
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
 from circlemnist.evaluation.report import Arrays, Report, save_report
+from circlemnist.plots import panels
+from circlemnist.plots.draw import draw_group_pictures
+from circlemnist.plots.embedding import Space, turn_spaces
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
-from circlemnist.plots.side_by_side import panels
-from circlemnist.plots.side_by_side.draw import draw_groups
-from circlemnist.plots.side_by_side.embedding import Space, turned
-from circlemnist.plots.side_by_side.panels import Grid, sample
-from circlemnist.plots.style import DARK, LIGHT, Points, Style
+from circlemnist.plots.panels import Grid
+from circlemnist.plots.points import Points
+from circlemnist.plots.style import DARK, LIGHT, Style
 from circlemnist.runs.history import Epoch, read_history, write_history
 from circlemnist.runs.run import Run
 from tests.plots.figures import DIGITS, boxes_of, cloud, words
@@ -78,7 +79,7 @@ def groups_of(folder: Path, count: int, seeds: int = 1, dim: int = 8) -> list[Gr
 
 
 def drawn(kind: str, groups: Sequence[Group], style: Style = PCA) -> Figure:
-    figure = import_module(f"circlemnist.plots.side_by_side.{kind}").draw(groups, style)
+    figure = import_module(f"circlemnist.plots.{kind}").draw_groups(groups, style)
     assert isinstance(figure, Figure)
     return figure
 
@@ -123,7 +124,7 @@ def test_the_histories_hold_every_epoch_of_every_seed(tmp_path: Path) -> None:
             np.testing.assert_array_equal(sp.get_ydata(), [row.mean_sp for row in rows])
             np.testing.assert_array_equal(sn.get_ydata(), [row.mean_sn for row in rows])
             np.testing.assert_array_equal(losses.get_ydata(), [row.loss for row in rows])
-            assert (to_hex(sp.get_color()), to_hex(sn.get_color())) == (LIGHT.like, LIGHT.unlike)
+            assert (to_hex(sp.get_color()), to_hex(sn.get_color())) == (LIGHT.same, LIGHT.different)
         assert len(cosines.lines) == 4
     assert len({axes.get_ylim() for axes in upper}) == 1
     assert len({axes.get_xlim() for axes in (*upper, *lower)}) == 1
@@ -167,7 +168,7 @@ def test_projections_are_turned_and_mirrored_and_nothing_else() -> None:
             (positions @ turn + 5, labels, False),
         )
     ]
-    first, second, other, native = (space.points.positions for space in turned(spaces))
+    first, second, other, native = (space.points.positions for space in turn_spaces(spaces))
     middle = (positions.max(0) + positions.min(0)) / 2
     np.testing.assert_allclose(first, positions - middle)
     np.testing.assert_allclose(second, first, atol=1e-9)
@@ -251,7 +252,7 @@ def test_dark_pictures_are_dark(tmp_path: Path, kind: str) -> None:
 def test_pictures_are_files_of_the_width_asked_for(tmp_path: Path) -> None:
     style, folder = Style(DARK, "pca", width=SIDE_BY_SIDE), tmp_path / "pictures"
     groups = groups_of(tmp_path, 2)
-    paths = list(draw_groups(groups, ["history"], style, folder))
+    paths = list(draw_group_pictures(groups, ["history"], style, folder))
     assert paths == [folder / "history-dark.png"]
     assert imread(paths[0]).shape[1] == SIDE_BY_SIDE
 
@@ -286,16 +287,9 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_grid_has_room_for_all() -> None:
     for count in range(1, 21):
-        grid = Grid.of(count)
+        grid = Grid(count)
         places = {grid.place(panel) for panel in range(count)}
         assert len(places) == count
         assert all(row < grid.rows and column < grid.columns for row, column in places)
         lowest = {grid.place(panel)[1] for panel in range(count) if grid.is_lowest(panel)}
         assert lowest == set(range(min(count, grid.columns)))
-
-
-def test_a_sample_is_spread_over_all_images() -> None:
-    assert sample(360).tolist() == list(range(360))
-    chosen = sample(10_000)
-    assert (chosen[0], chosen[-1], len(set(chosen.tolist()))) == (0, 9_999, 2_000)
-    assert set(np.diff(chosen).tolist()) <= {4, 5, 6}

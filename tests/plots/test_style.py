@@ -10,14 +10,14 @@ from PIL import Image
 
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import THEME_NAMES
-from circlemnist.plots.style import THEMES, Blank
+from circlemnist.plots.style import THEMES, new_figure
 from tests.plots.figures import boxes_of
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_themes_colour_paper_and_ink(theme: str, tmp_path: Path) -> None:
     colors = THEMES[theme]
-    with Blank("title", colors).figure(4, 3) as figure:
+    with new_figure("title", colors, 4, 3) as figure:
         axes = figure.add_subplot()
     assert to_hex(figure.get_facecolor()) == to_hex(axes.get_facecolor()) == colors.paper
     assert to_hex(axes.spines["left"].get_edgecolor()) == colors.ink
@@ -29,7 +29,7 @@ def test_themes_colour_paper_and_ink(theme: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("letters", "size"), [(30, 14), (60, None)])
 def test_title_is_as_large_as_fits(letters: int, size: int | None) -> None:
-    with Blank("digits\n" + "m" * letters, THEMES["light"]).figure(8, 7) as figure:
+    with new_figure("digits\n" + "m" * letters, THEMES["light"], 8, 7) as figure:
         title = figure._suptitle
     (box,) = boxes_of(figure, [title])
     assert 0 <= box.x0 < box.x1 <= figure.bbox.width

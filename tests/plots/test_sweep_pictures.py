@@ -93,7 +93,7 @@ def test_the_best_cell_is_framed_deepest_and_named(metric: str) -> None:
     assert sorted(MARGINS)[row] == best.varied["m"]
     image = axes.images[0]
     drawn = image.to_rgba(image.get_array())[row, column]
-    np.testing.assert_allclose(drawn[:3], to_rgb(LIGHT.like), atol=0.01)
+    np.testing.assert_allclose(drawn[:3], to_rgb(LIGHT.same), atol=0.01)
     (title,) = (text for text in words(figure) if "best" in text)
     value = 100 * best.metrics[metric]
     assert f"best {value:.2f} at gamma {best.varied['gamma']}, m {best.varied['m']:g}" in title

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import group_runs
-from circlemnist.explorer.write import write_page
-from circlemnist.plots import animation, circle
-from circlemnist.plots.side_by_side import embedding as side_by_side
+from circlemnist.explorer.page import write_page
+from circlemnist.plots import animation, circle, embedding
 from circlemnist.plots.style import LIGHT, Style
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
@@ -125,13 +124,13 @@ def test_runs_of_other_unseen_classes_side_by_side(tmp_path: Path) -> None:
     runs = [EvaluatedRun(Run(name)) for name in names]
     groups, _ = group_runs([run.report for run in runs])
     style = Style(LIGHT, projection="pca")
-    figure = side_by_side.draw(groups, style)
+    figure = embedding.draw_groups(groups, style)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [str(label) for label in range(10)]
     for axes in figure.axes:
         vertices = {len(part.get_paths()[0].vertices) for part in axes.collections}
         assert len(vertices) == 2
-    alone = side_by_side.draw(groups[:1], style)
+    alone = embedding.draw_groups(groups[:1], style)
     assert alone.get_suptitle().startswith("scikit-learn digits, 360 test images, 105 of unseen")
     (heading,) = boxes_of(figure, [figure._suptitle])
     assert 0 <= heading.x0 < heading.x1 <= figure.bbox.width

@@ -10,9 +10,10 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import Cell, read_cells, write_cells
+from circlemnist.evaluation.group import Cell, write_cells
 from circlemnist.sweep.folder import JOURNAL, find_sweep, make_sweep
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
+from tests.cells import read_cells
 
 
 def plan_of(*args: object) -> Plan:

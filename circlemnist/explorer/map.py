@@ -1,4 +1,4 @@
-"""The plots and controls of the explorer, in Bokeh."""
+"""The map and the pair plane of the explorer, with their controls and the slider, in Bokeh."""
 
 from __future__ import annotations
 
@@ -22,64 +22,116 @@ from bokeh.models.widgets import Div, Slider, TextInput, Toggle
 from bokeh.plotting import figure
 
 from circlemnist.explorer.pad import Pad
-from circlemnist.explorer.space import Frames, Space, pair_places
+from circlemnist.plots.points import Points
 from circlemnist.plots.style import Array, Theme
 
 TOOLS = "pan,wheel_zoom,box_zoom,lasso_select,box_select,reset"
 DOTS: dict[str, Any] = {"size": 5, "alpha": 0.75, "nonselection_alpha": 0.08, "line_color": None}
 RINGS: dict[str, Any] = {"size": 10, "fill_color": None, "nonselection_line_alpha": 0.1}
 
-CARD = "explorer.point(cb_data.index.indices[0])"
+
+@dataclass(frozen=True)
+class Frames:
+    """The space as it formed.
+
+    Attributes:
+        captions: T words, of the times.
+        points: (T, S, 2) float, those that move.
+        indices: (S,) int, their images.
+    """
+
+    captions: Sequence[str]
+    points: Points
+    indices: Array
 
 
 @dataclass(frozen=True)
-class Plots:
-    """What the page is made of.
+class Space:
+    """The test split of a run.
 
     Attributes:
-        roots: each named as its place in `page.html`: controls, space, pair_plane, and time where
-            there are frames.
-        start: to run when the page is ready.
+        points: (N, 2) float, where each image is drawn.
+        predicted: (N,) int, class of the nearest training image; a mistake where it differs. Of
+            an unseen class, which none of these has, its own.
+        images: (N, 28, 28) uint8, 255 is full ink.
+        directions: (N, D) float, the embeddings at unit length.
+        neighbors: (N, 5) int, the nearest other images of each, nearest first.
+        boundary: the lines of the decision boundary, (L, 2) float each, columns s_n and s_p.
+        frames: where there are snapshots.
+        pad: what a drawing is embedded with, or why there is nothing, in words.
     """
 
-    roots: list[UIElement]
-    start: CustomJS
+    points: Points
+    predicted: Array
+    images: Array
+    directions: Array
+    neighbors: Array
+    boundary: Sequence[Array]
+    frames: Frames | None = None
+    pad: Pad | str = "the network is not here"
 
 
-def draw_plots(space: Space, theme: Theme) -> Plots:
-    """Build the plots over one source, so that a selection in one shows in the other."""
-    points, frames, data = space.points, space.frames, _source(space)
+def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
+    """Build the plots over one source, so that a selection in one shows in the other.
+
+    Returns:
+        Elements named as their places in `page.html`: controls, space, pair_plane, and time where
+        there are frames; and the script to run when the page is ready.
+    """
+    points, frames, source = space.points, space.frames, _source(space)
     classes = range(len(points.names))
-    kept = [IndexFilter(indices=np.flatnonzero(points.labels == c).tolist()) for c in classes]
+    filters = [IndexFilter(indices=np.flatnonzero(points.labels == c).tolist()) for c in classes]
     wrong = IndexFilter(indices=np.flatnonzero(points.labels != space.predicted).tolist())
     # closed while the points of an earlier time are shown in place of all
     gate = IndexFilter(indices=list(range(len(points.labels))))
-    both = [IntersectionFilter(operands=[each, gate]) for each in kept]
+    gated = [IntersectionFilter(operands=[chosen, gate]) for chosen in filters]
 
     everything = [points.positions, *([] if frames is None else frames.points.positions)]
     scatter = _plot("space", *_ranges(np.concatenate(everything)), theme, height=520)
     scatter.axis.visible = scatter.grid.visible = False
-    shown, rings = _draw_images(scatter, ("x", "y"), data, both, wrong, theme)
+    dots, rings = _draw_images(scatter, ("x", "y"), source, gated, wrong, theme)
 
     square = Range1d(start=-1, end=1), Range1d(start=-1, end=1.05)
     pair_plane = _plot("pair_plane", *square, theme, height=360)
     pair_plane.xaxis.axis_label = "s_n, to the next class"
     pair_plane.yaxis.axis_label = "s_p, to its own"
-    beside, _ = _draw_images(pair_plane, ("sn", "sp"), data, kept, wrong, theme)
-    _boundary(pair_plane, space.boundary, theme)
-    for one, other in zip(shown, beside, strict=True):
-        one.js_link("visible", other, "visible")
+    pair_dots, _ = _draw_images(pair_plane, ("sn", "sp"), source, filters, wrong, theme)
+    for line in space.boundary:
+        pair_plane.line(*line.T, color=theme.ink, line_width=1.5)
+    pair_plane.scatter([0], [1], marker="star", size=14, color=theme.ink)
+    for class_dots, class_pair_dots in zip(dots, pair_dots, strict=True):
+        class_dots.js_link("visible", class_pair_dots, "visible")
 
-    controls, given = _controls(points.names[-1], theme)
+    controls, models = _controls(points.names[-1], theme)
     roots = [controls, scatter, pair_plane]
-    given |= {"filters": kept, "wrong": wrong, "gate": gate, "classes": shown, "rings": rings}
+    models |= {"filters": filters, "wrong": wrong, "gate": gate, "classes": dots, "rings": rings}
     if frames is not None:
-        time, more = _movie(scatter, frames, theme)
-        roots, given = [*roots, time], given | more
-    scatter.add_layout(_legend(scatter, points.names, shown, theme), "right")
+        time, time_models = _movie(scatter, frames, theme)
+        roots, models = [*roots, time], models | time_models
+    scatter.add_layout(_legend(scatter, points.names, dots, theme), "right")
     if isinstance(space.pad, Pad):
-        given |= {"plot": scatter, "points": data}
-    return Plots(roots, CustomJS(args=given, code=f"explorer.start({{{', '.join(given)}}})"))
+        models |= {"plot": scatter, "points": source}
+    return roots, CustomJS(args=models, code=f"explorer.start({{{', '.join(models)}}})")
+
+
+def pair_places(directions: Array, labels: Array) -> tuple[Array, Array]:
+    """Return (N,) s_n and s_p: the place of each image in the pair plane.
+
+    They are its mean cosines to the next class, the other one to which that is highest, and to
+    its own. An image alone in its class has an s_p of NaN, and an s_n of NaN if there is no other
+    class.
+    """
+    counts = np.bincount(labels, minlength=labels.max() + 1).astype(float)
+    sums = np.stack([directions[labels == label].sum(0) for label in range(len(counts))])  # (C, D)
+    rows = np.arange(len(labels))
+    cosines = directions @ sums.T  # (N, C), summed over each class
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sp = (cosines[rows, labels] - 1) / (counts[labels] - 1)
+        means = cosines / counts
+    means[rows, labels] = -np.inf
+    means[:, counts == 0] = -np.inf
+    sn = means.max(1)
+    return np.where(np.isfinite(sn), sn, np.nan), np.where(counts[labels] > 1, sp, np.nan)
 
 
 def _source(space: Space) -> ColumnDataSource:
@@ -88,7 +140,7 @@ def _source(space: Space) -> ColumnDataSource:
     columns = {"x": x, "y": y, "sn": sn, "sp": sp}
     single = {name: column.astype(np.float32) for name, column in columns.items()}
     source = ColumnDataSource(single, name="points")
-    source.selected.js_on_change("indices", CustomJS(code="explorer.chosen(cb_obj.indices)"))
+    source.selected.js_on_change("indices", CustomJS(code="explorer.selectImages(cb_obj.indices)"))
     return source
 
 
@@ -96,22 +148,22 @@ def _draw_images(
     plot: Any,
     columns: tuple[str, str],
     source: ColumnDataSource,
-    kept: Sequence[Filter],
+    filters: Sequence[Filter],
     wrong: Filter,
     theme: Theme,
 ) -> tuple[list[GlyphRenderer[Any]], GlyphRenderer[Any]]:
     """A dot for each image, by class, and a ring about each mistake; the pointer shows a card."""
     x, y = map(field, columns)
     dots = [
-        plot.scatter(x, y, source=source, view=CDSView(filter=of), color=color, **DOTS)
-        for of, color in zip(kept, theme.classes, strict=False)
+        plot.scatter(x, y, source=source, view=CDSView(filter=chosen), color=color, **DOTS)
+        for chosen, color in zip(filters, theme.classes, strict=False)
     ]
     ringed = CDSView(filter=wrong)
     rings = plot.scatter(x, y, source=source, view=ringed, line_color=theme.ink, **RINGS)
-    plot.add_tools(HoverTool(renderers=dots, tooltips=None, callback=CustomJS(code=CARD)))
-    given = {"plot": plot, "source": source}
+    hovered = CustomJS(code="explorer.point(cb_data.index.indices[0])")
+    plot.add_tools(HoverTool(renderers=dots, tooltips=None, callback=hovered))
     tapped = "explorer.tap(plot, source.data.{}, source.data.{}, cb_obj)".format(*columns)
-    plot.js_on_event("tap", CustomJS(args=given, code=tapped))
+    plot.js_on_event("tap", CustomJS(args={"plot": plot, "source": source}, code=tapped))
     plot.js_on_event("mouseleave", CustomJS(code="explorer.point()"))
     return dots, rings
 
@@ -162,13 +214,6 @@ def _plot(name: str, x: Range1d, y: Range1d, theme: Theme, height: int) -> Any:
     return plot
 
 
-def _boundary(plot: Any, lines: Sequence[Array], theme: Theme) -> None:
-    """The decision boundary and the optimum."""
-    for line in lines:
-        plot.line(*line.T, color=theme.ink, line_width=1.5)
-    plot.scatter([0], [1], marker="star", size=14, color=theme.ink)
-
-
 def _legend(
     plot: Any, names: Sequence[str], classes: list[GlyphRenderer[Any]], theme: Theme
 ) -> Legend:
@@ -193,26 +238,18 @@ def _legend(
 
 
 def _movie(plot: Any, frames: Frames, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
-    """The points that move, and what moves them."""
+    """The slider over the training, in a row and by name, and the points that it moves."""
     last = len(frames.captions)
     x, y = frames.points.positions[-1].astype(np.float32).T
     colors = frames.points.colors(theme).tolist()
     source = ColumnDataSource({"x": x, "y": y, "color": colors}, name="moving")
-    chosen = CustomJS(code="explorer.chosenEarly(cb_obj.indices)")
-    source.selected.js_on_change("indices", chosen)
+    selected = CustomJS(code="explorer.selectMoving(cb_obj.indices)")
+    source.selected.js_on_change("indices", selected)
     moved = IndexFilter(indices=list(range(len(x))))
     dots: dict[str, Any] = {"color": "color", "source": source, "view": CDSView(filter=moved)}
     moving = plot.scatter("x", "y", size=8, visible=False, **dots)
-    slider = Slider(
-        start=0,
-        end=last,
-        value=last,
-        step=1,
-        title=None,
-        show_value=False,
-        width=320,
-        name="slider",
-    )
+    span: dict[str, Any] = {"start": 0, "end": last, "value": last, "step": 1, "width": 320}
+    slider = Slider(title=None, show_value=False, name="slider", **span)
     play = Toggle(label="Play", name="play", width=80)
     ink: dict[str, str | None] = {"color": theme.ink, "font-size": "15px"}
     caption = Div(text="all images", styles=ink, name="caption")

@@ -8,8 +8,8 @@ import pytest
 from click.testing import Result
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots import kept_projection
-from circlemnist.plots.kept_projection import project_run
+from circlemnist.plots import projection
+from circlemnist.plots.projection import project_run
 from circlemnist.runs.checkpoint import load_checkpoint, save_checkpoint
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
@@ -29,7 +29,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         methods.append(method)
         return embeddings[:, :2] + len(methods), "another"
 
-    monkeypatch.setattr(kept_projection, "project", quick)
+    monkeypatch.setattr(projection, "project", quick)
     return methods
 
 
@@ -128,7 +128,7 @@ def test_projection_that_cannot_be_kept_is_drawn(
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept_projection, "atomic_write", full)
+    monkeypatch.setattr(projection, "atomic_write", full)
     plot(run, "--out", tmp_path / "space.png")
     plot(run, "--out", tmp_path / "space.png")
     assert computed == ["tsne", "tsne"]

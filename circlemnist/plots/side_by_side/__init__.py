@@ -1,1 +1,0 @@
-"""Pictures of several groups of runs as small multiples: `draw(groups, style)`, one kind a file."""
