@@ -8,7 +8,7 @@ docs/benchmarks.md has the cost.
 
 import os
 
-SPINS = "10000"  # of GNU's OpenMP, which spins 300,000 times unless told otherwise
+SPINS = "1000"  # of GNU's OpenMP, which spins 300,000 times unless told otherwise
 OWN_CHOICE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 

@@ -192,8 +192,7 @@ def _pca(embeddings: Array, seed: int) -> Array:
 
 
 def _axes(embeddings: Array) -> Array:
-    """(D, 2): the principal axes of the embeddings."""
-    from sklearn.decomposition import PCA
-
-    axes: Array = PCA(2, svd_solver="full").fit(embeddings).components_.T
-    return axes
+    """(D, 2): the principal axes of the embeddings, the largest entry of each positive."""
+    centered = embeddings - embeddings.mean(0)
+    axes: Array = np.linalg.eigh(centered.T @ centered).eigenvectors[:, :-3:-1]  # ascending
+    return axes * np.sign(axes[np.abs(axes).argmax(0), [0, 1]])

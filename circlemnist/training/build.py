@@ -52,7 +52,7 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
             f"must be ≤ {there}, the classes there are, not {config.classes_per_batch}",
         )
     device = split.labels.device
-    pixels = split.images.float() / 255
+    pixels = split.images.float().div_(255)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         embedder = build_embedder(config, pixels.mean().item(), pixels.std().item()).to(device)

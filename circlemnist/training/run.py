@@ -30,7 +30,7 @@ from circlemnist.training.tensorboard import Board, require_tensorboard
 from circlemnist.version import __version__
 
 # drawn at the end, with the quickest projection
-FIRST_PICTURES = ("embedding", "history")
+FIRST_PICTURES = ("embedding",)
 
 
 class Interrupted(Exception):

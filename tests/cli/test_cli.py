@@ -101,10 +101,7 @@ def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
         "gallery.npz",
         "plots",
     }
-    assert {path.name for path in (finished_run / "plots").iterdir()} >= {
-        "embedding.png",
-        "history.png",
-    }
+    assert (finished_run / "plots" / "embedding.png").exists()
     config = tomllib.loads((finished_run / "config.toml").read_text())
     assert (config["dataset"], config["epochs"]) == ("digits", 3)
     environment = json.loads((finished_run / "environment.json").read_text())

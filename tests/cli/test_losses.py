@@ -76,7 +76,7 @@ def test_recipe_of_one_loss_gives_another_its_own_knobs() -> None:
         assert (found["dim"], found["fold"], found["lr"]) == (2, 64, own.lr)
         knobs = {name: found[name] for name in ("gamma", "m") if name in found}
         assert knobs == {name: knob.default for name, knob in own.knobs.items()}
-        assert "--gamma, --m, --lr of the file, which is for circle-class" in result.stderr
+        assert "--gamma, --m, --lr of the file are for another loss" in result.stderr
     args = ("--config", recipe, "--loss", "arcface", "--m", 0.1, "--dry-run")
     assert tomllib.loads(invoke("train", *args).stdout)["m"] == 0.1
     same = invoke("train", "--config", recipe, "--loss", "circle-class", "--dry-run")

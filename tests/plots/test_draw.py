@@ -56,7 +56,7 @@ def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
     assert result.exit_code == 0, result.output
     written = {path.name for path in (watched_run / "plots").iterdir()}
     assert {f"{kind}-dark.png" for kind in STILLS} | {"animation-dark.gif"} <= written
-    assert {"embedding.png", "history.png"} <= written  # at the end of the training
+    assert "embedding.png" in written  # at the end of the training
 
 
 @pytest.mark.slow
