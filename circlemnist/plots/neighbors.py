@@ -77,7 +77,7 @@ def neighbors_figure(queries: Queries, title: str, theme: Theme) -> Figure:
             query = panels[row, 0]
             draw_image(query, queries.images[row], ink, names[queries.labels[row]], 10)
             for spine in query.spines.values():
-                spine.set(visible=True, edgecolor=theme.ink, linewidth=0.8)
+                spine.set(visible=True, edgecolor=theme.ink, linestyle="-", linewidth=0.8)
             for column in range(columns):
                 axes = panels[row, column + 1]
                 name = names[queries.neighbor_labels[row, column]]
