@@ -1,6 +1,6 @@
 """From the end of a stroke to its landing on the pad of the explorer, in a headless Chromium.
 
-    python -m benchmarks.pad RUN/explorer.html
+    python -m benchmarks.pad RUN/plots/explorer.html
 
 Needs chromium, chromedriver and selenium, and a page that `circlemnist explore` has written. Prints
 the size of the page, how long it takes to open, the milliseconds of the network by itself, and

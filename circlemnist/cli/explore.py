@@ -16,7 +16,7 @@ from circlemnist.runs.run import find_run
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help=".html file  [default: explorer.html in the run]",
+    help=".html file  [default: plots/explorer.html in the run]",
 )
 @click.option("--open", "open_it", is_flag=True, help="open it in the browser")
 def explore(

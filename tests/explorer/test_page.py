@@ -83,7 +83,7 @@ def counts(page: Page) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theme", ["explorer.html", "dark.html"])
+@pytest.mark.parametrize("theme", ["plots/explorer.html", "dark.html"])
 def test_page_loads_without_errors_and_without_network(
     theme: str, watched: Path, page: Page
 ) -> None:
