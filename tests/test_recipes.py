@@ -62,6 +62,18 @@ def test_recipes_that_augment_on_their_own_say_how_long_whatever_the_default() -
         assert settings["plain_share"] == 0.25, f"the figures of {name} are of a quarter"
 
 
+def test_length_that_is_typed_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
+    typed = invoke("train", "--dry-run", "--config", "fast", "--epochs", 3).stdout
+    assert "epochs = 3\n" in typed
+    assert "images" not in typed
+    (tmp_path / "mine.toml").write_text("epochs = 3\n")
+    typed = invoke("train", "--dry-run", "--config", "mine.toml", "--images", 900).stdout
+    assert "images = 900\n" in typed
+    assert "epochs" not in typed
+    both = invoke("train", "--dry-run", "--images", 900, "--epochs", 3)
+    assert_one_line_error(both, "--images", "--epochs")
+
+
 def test_recipe_is_found_by_its_name_in_any_folder() -> None:
     for name, path in recipe_files().items():
         by_name = invoke("train", "--dry-run", "--config", name)

@@ -76,12 +76,12 @@ def remove_damaged(raw: Path, resources: list[tuple[str, str]]) -> list[str]:
             try:
                 read_sn3_pascalvincent_tensor(str(unpacked))
             except Exception:  # it has no errors of its own for a damaged file
-                damaged.append(unpacked)
+                damaged.append(unpacked.name)
                 unpacked.unlink()
         if packed.exists() and not unpacked.exists() and not check_integrity(packed, md5):
-            damaged.append(packed)
+            damaged.append(packed.name)
             packed.unlink()
-    return [path.name for path in damaged]
+    return damaged
 
 
 if __name__ == "__main__":

@@ -87,9 +87,6 @@ def evaluate(
     if device.type == "mps":  # which has no float64
         gallery, queries = gallery.cpu(), queries.cpu()
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
-    labels, unseen = test.labels, torch.zeros(len(test), dtype=torch.bool, device=queries.device)
-    if dataset.unseen is not None:
-        unseen = torch.isin(labels, dataset.unseen.labels.to(labels.device))
     similarities, neighbors = metrics.nearest(queries, gallery, NEIGHBORS, similarity)
     neighbor_labels = train.labels[neighbors]
     arrays = Arrays(
@@ -99,9 +96,11 @@ def evaluate(
         neighbor_labels.cpu().numpy(),
         similarities.float().cpu().numpy(),
     )
+    labels, unseen = test.labels, torch.zeros(len(test), dtype=torch.bool, device=queries.device)
     of_unseen: dict[str, float] = {}
     if dataset.unseen is not None:
         others = dataset.unseen.to(gallery.device)
+        unseen = torch.isin(labels, others.labels)
         pool_labels = torch.cat([train.labels, others.labels])
         # of the many images of unseen classes, those alone that an index takes
         taken = few_shot_indices(pool_labels).unique() - len(train)

@@ -210,8 +210,8 @@ def pair_similarities(
             sp[p : p + len(block_sp)] = block_sp
             sn[n : n + other.size].reshape(other.shape)[:] = other
             p, n = p + len(block_sp), n + other.size
-    for similarities in (sp, sn):
-        _sort(similarities)
+    _sort(sp)
+    _sort(sn)
     return PairSimilarities(sp, sn)
 
 

@@ -16,7 +16,7 @@ from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.diagnosis import crowded, diagnose
+from circlemnist.training.diagnosis import crowded, diagnose, flat_schedule
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.signals import StopSignals
@@ -298,3 +298,24 @@ def test_classes_that_are_turns_of_digits_are_not_said_to_be_crowded() -> None:
     """Of more than ten no arrangement is known."""
     assert crowded(Config(dim=2, m=0.1)) is not None
     assert crowded(Config(dim=2, m=0.1, turned="quarters")) is None
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "batch_size", "is_flat"),
+    [
+        ("onecycle", 1000, True),
+        ("cosine", 1000, False),
+        ("none", 1000, False),
+        ("onecycle", 5, False),
+    ],
+)
+def test_schedule_without_steps_to_rise_is_said(
+    scheduler: str, batch_size: int, is_flat: bool
+) -> None:
+    """Of one-cycle, the only step of an epoch of 1,437 images by 1,000 has its final rate."""
+    config = Config(epochs=1, batch_size=batch_size, scheduler=scheduler).on("digits", 1437)
+    line = flat_schedule(config, 1437)
+    assert (line is not None) == is_flat
+    if line is not None:
+        assert "over 1 step never" in line
+        assert "`epochs`" in line
