@@ -4,7 +4,6 @@ run = circlemnist.train(gamma=80, m=0.25)
 run.metrics["1nn"]
 """
 
-import difflib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.predict import Predictor
+from circlemnist.limits import did_you_mean
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.launched import place
@@ -87,8 +87,7 @@ def _refuse_unknown(settings: dict[str, Any]) -> None:
     known = [setting.name for setting in fields(Config)]
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-            raise TypeError(f"train() has no setting {name!r}; did you mean {near[0]!r}?")
+            raise TypeError(f"train() has no setting {name!r}{did_you_mean(name, known)}")
 
 
 def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:

@@ -4,43 +4,45 @@ The command line builds its flags from this table, so a setting is declared once
 its type and default here in `Config`, its help and its limits beside them.
 """
 
-import codecs
-import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import tomli_w
 
 from circlemnist.errors import SettingError, UserError
-from circlemnist.family import BY_LOSS, CIRCLE, CIRCLE_M, CIRCLES, FAMILY, OF_CLASSES, Member
-from circlemnist.limits import Limits, Value, class_list
+from circlemnist.family import BY_LOSS, CIRCLE, CIRCLE_M, CIRCLES, FAMILY, Member
+from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
-# settings of where a run is trained, which are not of what it learns
+# settings that say where a run is trained, and change nothing of what it learns
 OF_THE_MACHINE = ("data_dir", "device")
 # how many turns of an image: as it is, three quarter turns, and the mirror images of these four
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 MOST_INVENTED = 10_000  # 300 MB of images
+CIRCLE_LOSS = FAMILY[CIRCLE]
 EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
+# a setting that has an effect only beside some values of another one: that one, and its test
+NEEDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "pairs": ("loss", lambda loss: loss == CIRCLE),
+    "class_weights": ("loss", lambda loss: FAMILY[loss].of_classes),
+    "last_norm": ("net", lambda net: net != "article"),
+    "elastic": ("augment", bool),
+    "plain_share": ("augment", bool),
+}
 
 
-def _setting(
-    default: Any, help: str, needs: tuple[str, tuple[Value, ...]] | None = None, **limits: Any
-) -> Any:
-    """A field of `Config`; `needs`: another one, and the values of it without which it is idle."""
-    metadata = {"help": help, "needs": needs, "limits": Limits(**limits)}
-    return field(default=default, metadata=metadata)
+def _setting(default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"help": help, "limits": Limits(**limits)})
 
 
-def _by_loss(help: str, name: str, **limits: Any) -> Any:
-    """A field of `Config` that is the loss's own where it is not given."""
-    circle = FAMILY[CIRCLE]
-    default = circle.lr if name == "lr" else circle.knobs[name].default
+def _setting_by_loss(help: str, default: float, **limits: Any) -> Any:
+    """Return a field whose default is the loss's own; `default` is that of Circle Loss."""
     return _setting(None, f"{help}  [default: by loss; {CIRCLE} {default:g}]", **limits)
 
 
@@ -57,18 +59,18 @@ class Config:
     )
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
     loss: str = _setting(CIRCLE, "what to make smaller; see docs/losses.md", choices=tuple(FAMILY))
-    gamma: float | None = _by_loss("scale of the loss", "gamma", above=0, most=1e6)
-    m: float | None = _by_loss("margin of the loss", "m", least=-1, most=8)
+    gamma: float | None = _setting_by_loss(
+        "scale of the loss", CIRCLE_LOSS.knobs["gamma"].default, above=0, most=1e6
+    )
+    m: float | None = _setting_by_loss("margin of the loss", CIRCLE_M, least=-1, most=8)
     pairs: str = _setting(
         "anchor",
         "one logsumexp per anchor (the paper), or over the whole batch; with `loss` circle",
-        needs=("loss", (CIRCLE,)),
         choices=("anchor", "batch"),
     )
     class_weights: str = _setting(
         "learned",
         "of a loss that compares with one weight a class: learned, or fixed far apart",
-        needs=("loss", OF_CLASSES),
         choices=("learned", "fixed"),
     )
     dim: int = _setting(64, "size of the embedding", least=1, most=4096)
@@ -83,11 +85,7 @@ class Config:
         least=0,
         most=4096,
     )
-    last_norm: bool = _setting(
-        True,
-        "end in BatchNorm, which keeps embeddings apart at first",
-        needs=("net", tuple(net for net in NETS if net != "article")),
-    )
+    last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
     unseen: str | None = _setting(
         None, "classes to leave out of training and to measure by themselves, such as 0,4,5,8"
     )
@@ -120,7 +118,7 @@ class Config:
         most=10_000_000_000,
     )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
-    lr: float = _by_loss("peak learning rate of SGD", "lr", above=0, most=1e6)
+    lr: float = _setting_by_loss("peak learning rate of SGD", CIRCLE_LOSS.lr, above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
     weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
     scheduler: str = _setting(
@@ -132,14 +130,12 @@ class Config:
     elastic: float = _setting(
         0.3,
         "bend each image, too, by this many pixels, with `augment`",
-        needs=("augment", (True,)),
         least=0,
         most=SIDE,
     )
     plain_share: float = _setting(
         0.34,
         "share of the training, at its end, on the images as they are, with `augment`",
-        needs=("augment", (True,)),
         least=0,
         most=1,
     )
@@ -184,8 +180,8 @@ class Config:
             if problem := setting_problem(setting.name, value, knob.limits if knob else None):
                 of_loss = "" if knob is None else f", with the loss {self.loss}"
                 raise SettingError(setting.name, problem + of_loss)
-        self._settle_knobs()
-        self._settle_unseen()
+        self._fill_in_loss_defaults()
+        self._sort_unseen()
         if self.images is not None and self.epochs is not None:
             raise SettingError("images", "cannot be given with `epochs`: both set the length")
         p = self.classes_per_batch
@@ -213,8 +209,8 @@ class Config:
                 if getattr(self, name):
                     raise SettingError(name, "must be 0 with the article's network")
 
-    def _settle_knobs(self) -> None:
-        """Refuse a knob that the loss does not have; what is not given becomes its default."""
+    def _fill_in_loss_defaults(self) -> None:
+        """Refuse a gamma or m that the loss does not have."""
         knobs = self.member.knobs
         for name in ("gamma", "m"):
             value = getattr(self, name)
@@ -227,33 +223,28 @@ class Config:
         if self.lr is None:
             object.__setattr__(self, "lr", self.member.lr)
 
-    def _settle_unseen(self) -> None:
-        """Refuse what names no classes, or leaves too few; what does not is sorted."""
+    def _sort_unseen(self) -> None:
         if self.unseen is not None:
             try:
-                found = class_list(self.unseen, CLASSES)
+                classes = parse_classes(self.unseen, CLASSES)
             except ValueError as error:
                 raise SettingError("unseen", str(error)) from None
-            object.__setattr__(self, "unseen", ",".join(map(str, found)))
+            object.__setattr__(self, "unseen", ",".join(map(str, classes)))
 
     @property
     def unseen_classes(self) -> tuple[int, ...]:
-        """The classes that are left out of training, ascending."""
         return () if self.unseen is None else tuple(map(int, self.unseen.split(",")))
 
     @property
     def seen_classes(self) -> tuple[int, ...]:
-        """The classes that are trained on, ascending."""
         return tuple(label for label in range(CLASSES) if label not in self.unseen_classes)
 
     @property
     def member(self) -> Member:
-        """What there is to know of the loss."""
         return FAMILY[self.loss]
 
     @property
     def knobs(self) -> dict[str, float]:
-        """The loss's gamma and m by name, those that it has."""
         return {name: getattr(self, name) for name in self.member.knobs}
 
     @property
@@ -268,10 +259,10 @@ class Config:
 
     def without_effect(self, name: str) -> str | None:
         """Say why the setting `name` changes nothing beside the others, or None where it does."""
-        needs = self.__dataclass_fields__[name].metadata["needs"]
-        if needs is None or (value := getattr(self, needs[0])) in needs[1]:
+        other, has_effect = NEEDS.get(name, (name, lambda _: True))
+        if has_effect(value := getattr(self, other)):
             return None
-        return f"has no effect where `{needs[0]}` is {'off' if value is False else value}"
+        return f"has no effect with `{other}` {'off' if value is False else value}"
 
     def on(self, dataset: str, size: int) -> "Config":
         """Return these settings resolved for a data set: its name, and a length in epochs.
@@ -297,29 +288,21 @@ class Config:
 
 
 def giving_way(of_file: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
-    """Return the settings of a file that give way to settings chosen over it.
+    """Return the settings of a file that are dropped for those chosen in a command or in Python.
 
     The gamma, m and lr of a file are for its own loss; a length in epochs replaces one in images.
-
-    Args:
-        of_file: settings of the file.
-        chosen: settings given on the command line or in Python.
     """
-    names: list[str] = []
-    if chosen.get("loss", loss := of_file.get("loss", CIRCLE)) != loss:
-        names += BY_LOSS
-    for name, other in (("epochs", "images"), ("images", "epochs")):
-        if name in chosen:
-            names.append(other)
+    loss = of_file.get("loss", CIRCLE)
+    names = list(BY_LOSS) if chosen.get("loss", loss) != loss else []
+    names += ["images"] * ("epochs" in chosen) + ["epochs"] * ("images" in chosen)
     return [name for name in names if name in of_file and name not in chosen]
 
 
 def setting_type(name: str) -> type:
     """Return the plain type (str, int, float or bool) of the setting `name`."""
     annotation: Any = Config.__annotations__[name]
-    plain: dict[Any, Any] = {int | None: int, float | None: float, str | None: str}
-    found: type = plain.get(annotation, annotation)
-    return found
+    plain: type = next((kind for kind in get_args(annotation) if kind is not NoneType), annotation)
+    return plain
 
 
 def setting_problem(name: str, value: Value, limits: Limits | None = None) -> str | None:
@@ -348,10 +331,7 @@ def read_settings(path: Path) -> dict[str, Any]:
             wrong type or outside its limits; whether values fit together is for `Config` to say.
     """
     try:
-        content = path.read_bytes()
-        # what a shell or an editor on Windows may write
-        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        settings = tomllib.loads(content.decode("utf-16" if wide else "utf-8-sig"))
+        settings = tomllib.loads(path.read_text("utf-8-sig"))  # an editor on Windows adds a mark
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -359,8 +339,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     known = [setting.name for setting in fields(Config)]
     for name, value in settings.items():
         if name not in known:
-            near = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0)
-            raise UserError(f"unknown setting {name!r} in {path}; did you mean {near[0]!r}?")
+            raise UserError(f"unknown setting {name!r} in {path}{did_you_mean(name, known)}")
         if problem := setting_problem(name, value):
             raise UserError(f"{path}: {name} {problem}")
     return settings

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Value = str | int | float | bool
@@ -22,9 +23,8 @@ class Limits:
         """Say what is wrong with `value`, or None where nothing is."""
         if isinstance(value, str):
             if self.choices and value not in self.choices:
-                near = difflib.get_close_matches(value, self.choices, n=1)
-                meant = f"; did you mean {near[0]!r}?" if near else ""
-                return f"must be one of {', '.join(self.choices)}, not {value!r}{meant}"
+                hint = did_you_mean(value, self.choices)
+                return f"must be one of {', '.join(self.choices)}, not {value!r}{hint}"
             if not value:
                 return "must not be empty"
             return None if value.isprintable() else f"must be text that prints, not {value!r}"
@@ -37,7 +37,13 @@ class Limits:
         return f"must be {' and '.join(allowed)}, not {value}"
 
 
-def class_list(text: str, classes: int) -> tuple[int, ...]:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown word: the nearest known one, or nothing."""
+    near = difflib.get_close_matches(word.lower(), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def parse_classes(text: str, classes: int) -> tuple[int, ...]:
     """Return the classes that a text such as "5,0,4" or "5+0+4" names, ascending.
 
     Args:
@@ -48,12 +54,12 @@ def class_list(text: str, classes: int) -> tuple[int, ...]:
     """
     words = [word.strip() for word in text.replace("+", ",").split(",")]
     known = set(map(str, range(classes)))
-    if strange := [word for word in words if word not in known]:
+    if unknown := [word for word in words if word not in known]:
         raise ValueError(
-            f"must be classes from 0 to {classes - 1} such as 0,4, and has {strange[0]!r}"
+            f"must be classes from 0 to {classes - 1} such as 0,4, and has {unknown[0]!r}"
         )
-    if twice := [word for word in words if words.count(word) > 1]:
-        raise ValueError(f"names the class {twice[0]} twice")
+    if repeated := [word for word in words if words.count(word) > 1]:
+        raise ValueError(f"names the class {repeated[0]} twice")
     if len(words) < 2:
         raise ValueError(
             f"must name two classes or more, to tell apart, and names {words[0]} alone"

@@ -4,12 +4,12 @@ A recipe is headed by a comment: its first sentence, up to a colon if there is o
 for, and the paragraph that begins with `Expected:` what it reaches and how long it takes.
 """
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from circlemnist.errors import UserError
+from circlemnist.limits import did_you_mean
 
 EXPECTED = "Expected: "
 # in a wheel the recipes lie in the package, in a checkout beside it
@@ -75,10 +75,11 @@ def _recipe(name: str) -> Path:
     files = recipe_files()
     if name in files:
         return files[name]
-    near = difflib.get_close_matches(name.lower(), files, n=1, cutoff=0)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     names = ", ".join(files) or "none"
-    raise UserError(f"no recipe {name!r}{hint} (recipes: {names}; a file: `config` ./{name})")
+    raise UserError(
+        f"no recipe {name!r}{did_you_mean(name, files)} "
+        f"(recipes: {names}; a file: `config` ./{name})"
+    )
 
 
 def _is_there(path: Path) -> bool:

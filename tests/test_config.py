@@ -140,8 +140,7 @@ def test_length_in_images_is_the_same_work_on_any_data_set() -> None:
         Config(images=60_000, epochs=2)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_file_is_read_as_windows_writes_it(tmp_path: Path, encoding: str) -> None:
+def test_file_is_read_as_windows_writes_it(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
-    file.write_bytes("loss = 'arcface'\r\nm = 0.4\r\n".encode(encoding))
+    file.write_bytes("loss = 'arcface'\r\nm = 0.4\r\n".encode("utf-8-sig"))
     assert read_settings(file) == {"loss": "arcface", "m": 0.4}

@@ -14,7 +14,7 @@ from circlemnist.cli.options import (
     kind_option,
     place_options,
     projection_option,
-    refuse_idle_flags,
+    refuse_unused_flags,
     runs,
     theme_option,
     width_option,
@@ -101,12 +101,8 @@ def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
     """
     if "none" in kinds and len(set(kinds)) > 1:
         raise click.UsageError("--kind none goes with no other kind")
-    chosen = [] if "none" in kinds else list(COMPARED if "all" in kinds else dict.fromkeys(kinds))
-    idle = [] if chosen else ["theme", "width", "out"]
-    if not any("projection" in COMPARED[kind].uses for kind in chosen):
-        idle.append("projection")
-    refuse_idle_flags(ctx, idle, " ".join(f"--kind {kind}" for kind in dict.fromkeys(kinds)))
-    return chosen
+    refuse_unused_flags(ctx)
+    return [] if "none" in kinds else list(COMPARED if "all" in kinds else dict.fromkeys(kinds))
 
 
 def folder_name(names: Sequence[str]) -> str:

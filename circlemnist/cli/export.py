@@ -7,14 +7,10 @@ import click
 from circlemnist.cli.options import (
     NearestChoice,
     PrintablePath,
-    refuse_idle_flags,
+    refuse_unused_flags,
     run_options,
 )
 from circlemnist.runs.run import find_run
-
-PROJECTOR = "projector"
-# what changes nothing, by format
-IDLE = {"onnx": ("data_dir", "device"), "torch": ("data_dir", "device"), PROJECTOR: ("pixels",)}
 
 
 @click.command()
@@ -22,7 +18,7 @@ IDLE = {"onnx": ("data_dir", "device"), "torch": ("data_dir", "device"), PROJECT
 @click.option(
     "--format",
     "kind",
-    type=NearestChoice(tuple(IDLE)),
+    type=NearestChoice(("onnx", "torch", "projector")),
     default="onnx",
     show_default=True,
     help="what to write",
@@ -70,10 +66,10 @@ def export(
       circlemnist export --format torch --input float32 --out embedder.pt2
       circlemnist export --format projector --out space
     """
-    refuse_idle_flags(ctx, IDLE[kind], f"--format {kind}")
+    refuse_unused_flags(ctx)
     run = find_run(outputs, run_name)
 
-    if kind == PROJECTOR:
+    if kind == "projector":
         from circlemnist.evaluation.evaluate import EvaluatedRun
         from circlemnist.plots.projector import write_projector
 

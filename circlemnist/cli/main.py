@@ -14,7 +14,7 @@ from circlemnist.cli.compare import compare
 from circlemnist.cli.evaluate import evaluate
 from circlemnist.cli.explore import explore
 from circlemnist.cli.export import export
-from circlemnist.cli.one_line_errors import OneLineErrors
+from circlemnist.cli.messages import OneLineErrors
 from circlemnist.cli.plot import plot
 from circlemnist.cli.predict import predict
 from circlemnist.cli.recipes import recipes

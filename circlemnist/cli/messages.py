@@ -1,10 +1,21 @@
-"""What the program says to a person beside its results, in the words of the command line."""
+"""What the program says to a person beside its results: errors of one line, in flags' words."""
 
+import errno
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from typing import Any
+
+import click
+from click.exceptions import NoArgsIsHelpError
 
 from circlemnist.config import Config
-from circlemnist.training.streams import to_stderr
+from circlemnist.errors import Lost, UserError
+from circlemnist.training.launched import PATIENCE, let_the_first_speak, place
+from circlemnist.training.signals import Stopped
+from circlemnist.training.streams import to_stderr, unread_is_fine
 
 COMMANDS = ("train", "eval", "sweep")
 OTHERS = ("far", "name", "outputs", "projection", "resume", "format", "config", "tensorboard")
@@ -40,3 +51,52 @@ def visible(text: str) -> str:
 def say(message: str) -> None:
     """Tell the user, on standard error, something that is not a result."""
     to_stderr(spelled(message))
+
+
+class WrongUsage(click.ClickException):
+    """A flag or argument that cannot be understood, shown without click's usage lines."""
+
+    exit_code = 2
+
+
+class OneLineErrors(click.Group):
+    """A command group that shows what the user can mend as one line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn errors that the user can mend into click's, each shown as one line."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        let_the_first_speak(PATIENCE)
+        command = error.ctx.command_path if error.ctx else "circlemnist"
+        message = error.format_message().rstrip(".").replace("\n", " ")
+        raise WrongUsage(visible(spelled(f"{message} (see {command} --help)"))) from error
+    except UserError as error:
+        if isinstance(error, Lost):
+            if not error.speaks:
+                raise click.exceptions.Exit(1) from None
+        else:
+            let_the_first_speak(PATIENCE)
+        raise click.ClickException(visible(spelled(str(error)))) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        with unread_is_fine(sys.stdout):  # what was not written of the results is given up
+            sys.stdout.flush()
+        raise click.ClickException(f"cannot write: {error.strerror}; make room") from error
+    except (KeyboardInterrupt, Stopped) as error:
+        if place().rank == 0:
+            click.echo("stopped", err=True)
+        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None

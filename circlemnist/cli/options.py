@@ -1,6 +1,6 @@
 """The flags: one for every setting of `Config`, and those that commands share."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -11,13 +11,41 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from circlemnist.cli.messages import flag, spelled
+from circlemnist.config import NEEDS as SETTING_NEEDS
 from circlemnist.config import Config, read_settings, setting_type
-from circlemnist.limits import Limits
-from circlemnist.plots.kinds import PROJECTIONS, THEME_NAMES
+from circlemnist.limits import Limits, Value
+from circlemnist.plots.kinds import COMPARED, KINDS, PROJECTIONS, THEME_NAMES, VECTOR, Kind
 from circlemnist.recipes import recipe_files, settings_file
 from circlemnist.runs.run import names_in
 
 OUTPUTS = Path("outputs")
+
+
+def _a_kind_uses(option: str, table: Mapping[str, Kind]) -> Callable[[Sequence[str]], bool]:
+    """Return the test whether one of the chosen kinds of pictures uses an option."""
+    using = {"all", *(name for name, kind in table.items() if option in kind.uses)}
+    return lambda kinds: not using.isdisjoint(kinds)
+
+
+# by command, the flags that have an effect only beside some values of another flag: that one, and
+# the test of its value
+NEEDS: dict[str, dict[str, tuple[str, Callable[[Any], bool]]]] = {
+    "train": SETTING_NEEDS,
+    "sweep": SETTING_NEEDS,
+    "plot": {
+        **{name: ("kinds", _a_kind_uses(name, KINDS)) for name in ("split", "projection", "loss")},
+        "width": ("out", lambda out: out is None or out.suffix.lower() not in VECTOR),
+    },
+    "compare": {
+        "projection": ("kinds", _a_kind_uses("projection", COMPARED)),
+        **dict.fromkeys(("theme", "width", "out"), ("kinds", lambda kinds: "none" not in kinds)),
+    },
+    "predict": {"theme": ("out", lambda out: out is not None)},
+    "export": {
+        **dict.fromkeys(("data_dir", "device"), ("kind", lambda kind: kind == "projector")),
+        "pixels": ("kind", lambda kind: kind != "projector"),
+    },
+}
 
 
 class PrintablePath(click.Path):
@@ -75,17 +103,29 @@ def typed(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
 
 
-def refuse_idle_flags(ctx: click.Context, names: Iterable[str], beside: str) -> None:
-    """Raise click.UsageError for a typed flag that changes nothing beside another.
+def refuse_unused_flags(
+    ctx: click.Context, varied: Mapping[str, Sequence[Value]] = MappingProxyType({})
+) -> None:
+    """Raise click.UsageError for a typed flag that changes nothing beside another, by `NEEDS`.
 
     Args:
-        names: of the parameters that change nothing.
-        beside: the other, as it is typed.
+        varied: the values of the settings that a sweep varies.
     """
-    spellings = {param.name: param.opts[0] for param in ctx.command.params}
-    for name in names:
-        if typed(ctx, name):
-            raise click.UsageError(f"{spellings[name]} has no effect with {beside}")
+    params = {param.name: param for param in ctx.command.params}
+    for name, (other, has_effect) in NEEDS[str(ctx.command.name)].items():
+        values = varied.get(other, [ctx.params[other]])
+        if typed(ctx, name) and not any(has_effect(value) for value in values):
+            beside = _as_typed(params[other], values[0])
+            raise click.UsageError(f"{params[name].opts[0]} has no effect with {beside}")
+
+
+def _as_typed(param: click.Parameter, value: Any) -> str:
+    if value is None:
+        return f"no {param.opts[0]}"
+    if value is False:
+        return param.secondary_opts[0]
+    values = dict.fromkeys(value) if isinstance(value, tuple) else [value]
+    return " ".join(f"{param.opts[0]} {value}" for value in values)
 
 
 def setting_option(name: str, **changes: Any) -> Callable[..., Any]:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,13 +12,13 @@ from circlemnist.cli.options import (
     PrintablePath,
     kind_option,
     projection_option,
-    refuse_idle_flags,
+    refuse_unused_flags,
     run_options,
     theme_option,
     width_option,
 )
 from circlemnist.family import FAMILY
-from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, VECTOR, WIDTH
+from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, WIDTH
 from circlemnist.runs.run import Run, find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
@@ -85,7 +84,7 @@ def plot(
     if out is not None and (len(kinds) > 1 or "all" in kinds):
         raise click.UsageError("--out takes one picture: give one --kind")
     chosen = list(KINDS if "all" in kinds else dict.fromkeys(kinds))
-    refuse_what_no_picture_uses(ctx, chosen, out)
+    refuse_unused_flags(ctx)
     needs_run = run_name is not None or any(KINDS[kind].needs_run for kind in chosen)
     run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
     if "all" in kinds and run is not None:
@@ -109,15 +108,6 @@ def can_be_drawn(name: str, run: Run) -> bool:
     if kind.needs_snapshots and not run.snapshots_file.exists():
         return False
     return not kind.needs_epochs or bool(run.history())
-
-
-def refuse_what_no_picture_uses(ctx: click.Context, kinds: Sequence[str], out: Path | None) -> None:
-    """Raise click.UsageError for a flag that the user typed and that changes no picture."""
-    used = {name for kind in kinds for name in KINDS[kind].uses}
-    idle = [name for name in ("split", "projection", "loss") if name not in used]
-    refuse_idle_flags(ctx, idle, " ".join(f"--kind {kind}" for kind in kinds))
-    if out is not None and out.suffix.lower() in VECTOR:
-        refuse_idle_flags(ctx, ("width",), f"--out {out}")
 
 
 def show_in(place: str, path: Path) -> None:

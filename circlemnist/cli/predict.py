@@ -13,7 +13,7 @@ from circlemnist.cli.options import (
     PrintablePath,
     files,
     outputs_option,
-    refuse_idle_flags,
+    refuse_unused_flags,
     setting_option,
     theme_option,
 )
@@ -80,9 +80,8 @@ def predict(
       circlemnist predict photo.jpg --out seen.png
     """
     run, files = run_and_files(outputs, arguments)
-    if out is None:
-        refuse_idle_flags(ctx, ["theme"], "no --out")
-    else:
+    refuse_unused_flags(ctx)
+    if out is not None:
         check_suffix(out, STILL, "draw")
 
     from circlemnist.evaluation.predict import Predictor

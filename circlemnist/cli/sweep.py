@@ -13,6 +13,7 @@ from circlemnist.cli.options import (
     NearestChoice,
     config_option,
     outputs_option,
+    refuse_unused_flags,
     setting_options,
     typed,
 )
@@ -162,11 +163,7 @@ def new_plan(
     first = settings["seed"]
     plan = Plan(kept, axes, tuple(range(first, first + seeds)), trials, metric)
     plan.check()
-    for name in kept:
-        if typed(ctx, name):
-            idle = [config.without_effect(name) for _, config in plan.configs()]
-            if all(idle):
-                raise click.UsageError(f"{flag(name)} {idle[0]}")
+    refuse_unused_flags(ctx, {axis.name: axis.ends for axis in axes})
     return plan
 
 

@@ -12,6 +12,7 @@ from circlemnist.cli.options import (
     OUTPUTS,
     config_option,
     outputs_option,
+    refuse_unused_flags,
     runs,
     setting_options,
     typed,
@@ -115,9 +116,7 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
         names = ", ".join(of_loss)
         say(f"{names} of the file are for another loss: {settings['loss']} takes its own")
     config = Config(**settings)
-    for name in settings:
-        if typed(ctx, name) and (problem := config.without_effect(name)):
-            raise click.UsageError(f"{flag(name)} {problem}")
+    refuse_unused_flags(ctx)
     return config
 
 

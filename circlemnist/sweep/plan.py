@@ -1,7 +1,6 @@
 """What a sweep trains: the settings of all cells, those that vary, seeds; imports nothing heavy."""
 
 import contextlib
-import difflib
 import hashlib
 import itertools
 import json
@@ -13,7 +12,7 @@ from functools import cached_property
 from circlemnist.config import OF_THE_MACHINE, Config, setting_problem, setting_type
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
-from circlemnist.limits import Value
+from circlemnist.limits import Value, did_you_mean
 
 # last training images that cells are measured on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
@@ -61,8 +60,7 @@ def parse_axis(text: str) -> Axis:
         raise SettingError("vary", f"must be KEY=V1,V2,… or KEY=LOW..HIGH, not {text!r}")
     known = [setting.name for setting in fields(Config)]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-        raise SettingError("vary", f"has the unknown setting {name!r}; did you mean {near[0]!r}?")
+        raise SettingError("vary", f"has the unknown setting {name!r}{did_you_mean(name, known)}")
     bounds = RANGE.fullmatch(listed.strip())
     if bounds and setting_type(name) in (int, float):
         return _parse_range(name, *bounds.groups())

@@ -269,11 +269,15 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("idle", "beside", "words"),
     [
-        (["--elastic", "0.5"], ["--no-augment"], "--elastic has no effect where --augment is off"),
+        (["--elastic", "0.5"], ["--no-augment"], "--elastic has no effect with --no-augment"),
         (["--plain-share", "0"], ["--no-augment"], "--plain-share has no effect"),
-        (["--pairs", "batch"], ["--loss", "circle-class"], "--pairs has no effect where --loss is"),
+        (
+            ["--pairs", "batch"],
+            ["--loss", "circle-class"],
+            "--pairs has no effect with --loss",
+        ),
         (["--pairs", "anchor"], ["--loss", "triplet"], "--pairs has no effect"),
-        (["--no-last-norm"], ["--net", "article"], "--last-norm has no effect where --net is"),
+        (["--no-last-norm"], ["--net", "article"], "--last-norm has no effect with --net"),
     ],
     ids=" ".join,
 )
