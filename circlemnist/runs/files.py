@@ -51,8 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be written, or the disk is full.
     """
     there = path.is_dir()
-    hidden = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=path if there else path.parent))
-    try:
+    with hidden_folder(path if there else path.parent) as hidden:
         yield hidden
         for file in hidden.iterdir():
             with file.open("rb+") as opened:
@@ -61,12 +60,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             for file in hidden.iterdir():
                 file.replace(path / file.name)
         else:
-            hidden.chmod(0o777 & ~umask())
             hidden.rename(path)
         flush_folder(path)
         flush_folder(path.parent)
+
+
+@contextmanager
+def hidden_folder(parent: Path) -> Iterator[Path]:
+    """Give a new folder in `parent` to fill and rename; it is removed where it is still there."""
+    folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=parent))
+    try:
+        folder.chmod(0o777 & ~umask())
+        yield folder
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

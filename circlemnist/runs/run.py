@@ -1,14 +1,31 @@
-"""The folder of a run: names, paths, finding the newest."""
+"""The folder of a run: its paths, made all at once, found by name, locked while it trains."""
 
+import datetime
+import errno
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from circlemnist.config import Config, read_settings
 from circlemnist.errors import SettingError, UserError
+from circlemnist.runs.files import flush_folder, hidden_folder, remove_unfinished, write_text
 from circlemnist.runs.history import Epoch, read_history
 
-SWEEP_FILE = "sweep.toml"  # what makes a folder a sweep
+if TYPE_CHECKING:
+    import torch
+
+CONFIG_FILE, SWEEP_FILE = "config.toml", "sweep.toml"  # what makes a folder a run, or a sweep
+LONGEST = 255  # bytes of a name, for nearly all file systems
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pytorch-metric-learning")
+# what a rename says where there is a folder with files in it, or a file
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 class FileIn:
@@ -32,7 +49,7 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
-    config_file = FileIn("config.toml")
+    config_file = FileIn(CONFIG_FILE)
     environment_file = FileIn("environment.json")
     history_file = FileIn("history.csv")
     checkpoint_file = FileIn("last.pt")
@@ -45,7 +62,7 @@ class Run:
     tensorboard = FileIn("tensorboard")
 
     def projection_file(self, of: str) -> Path:
-        """Return the path of the points of a projection, kept by the name of what they are of."""
+        """Return the path of the points of a projection, stored by the name of what they are of."""
         return self.folder / f"projection-{of}.npz"
 
     def config(self) -> Config:
@@ -69,6 +86,87 @@ class Run:
         return read_history(self.history_file)
 
 
+def create_run(outputs: Path, name: str | None, config: Config, environment: object) -> Run:
+    """Make the folder of a new run, with its settings and its environment, all at once.
+
+    Args:
+        outputs: the folder of runs; made where it is not there.
+        name: the folder's name; by default the time, the loss, gamma and m, and unseen classes.
+        environment: written as `environment.json`.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+    values = "".join(f"_{name}{value:g}" for name, value in config.knobs.items())
+    unseen = f"_unseen{''.join(map(str, config.unseen_classes))}" if config.unseen else ""
+
+    def fill(hidden: Path) -> None:
+        run = Run(hidden)
+        write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
+        write_text(run.config_file, config.to_toml())
+
+    words = f"{config.loss}{values}{unseen}"
+    return Run(create_folder(outputs, name, words, fill, "or continue it with `resume`"))
+
+
+def create_folder(
+    outputs: Path,
+    name: str | None,
+    words: str,
+    fill: Callable[[Path], object],
+    mend: str = "",
+) -> Path:
+    """Make a folder in `outputs`, with what `fill` writes into it, all at once; return its path.
+
+    Args:
+        name: the folder's name; by default the time and `words`.
+        mend: what else may be done where a run has the name.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+    stem = name if name is not None else f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{words}"
+    check_name(stem)
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(outputs, below=False, age=3600)
+        with hidden_folder(outputs) as hidden:
+            fill(hidden)
+            return _show(hidden, stem, name is None, mend)
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {outputs}: {error.strerror}; choose another folder for `outputs`"
+        ) from error
+
+
+def check_name(name: str) -> None:
+    """Raise UserError where `name` is no plain name of a folder."""
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise UserError(f"{name!r} cannot name a folder: give `name` a plain folder name")
+    if len(os.fsencode(name)) > LONGEST:
+        raise UserError(f"{name[:20]!r}… is too long: give `name` at most {LONGEST} bytes")
+
+
+def _show(hidden: Path, stem: str, numbered: bool, mend: str) -> Path:
+    """Rename a finished folder to `stem`, or with `numbered` to the first of its numbers free."""
+    for count in range(1, 1000):
+        folder = hidden.parent.resolve() / (stem if count == 1 else f"{stem}_{count}")
+        try:
+            hidden.rename(folder)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+            if not numbered:
+                more = f", {mend} {stem}" if mend and Run(folder).config_file.is_file() else ""
+                raise UserError(
+                    f"{stem!r} is already in {hidden.parent}: choose another `name`{more}"
+                ) from None
+        else:
+            flush_folder(folder.parent)
+            return folder
+    raise UserError(f"too many runs named {stem!r} in {hidden.parent}")
+
+
 def find_run(outputs: Path, name: str | None) -> Run:
     """Find a run by its folder or by its name in `outputs`; the newest where `name` is None.
 
@@ -76,28 +174,15 @@ def find_run(outputs: Path, name: str | None) -> Run:
         UserError: there is no such run, or none at all.
     """
     if name is None:
-        runs = _runs(outputs)
-        if not runs:
+        files = files_in(outputs, CONFIG_FILE)
+        if not files:
             raise UserError(f"no runs in {outputs}: train one first, with `train`")
-        newest = max(runs, key=lambda folder: (folder / "config.toml").stat().st_mtime_ns)
-        return Run(newest.resolve())
-    if (named := _named(outputs, name)) is not None:
-        return named
-    known = sorted(folder.name for folder in _runs(outputs))
+        return Run(max(files, key=lambda file: file.stat().st_mtime_ns).parent.resolve())
+    if folder := _folder_with(CONFIG_FILE, outputs, name):
+        return Run(folder)
+    known = sorted(file.parent.name for file in files_in(outputs, CONFIG_FILE))
     hint = f"its runs: {', '.join(known[-3:])}" if known else "it holds no runs"
     raise UserError(f"no run {name!r}, neither as a folder nor in {outputs} ({hint})")
-
-
-def is_run(outputs: Path, name: str) -> bool:
-    """Tell whether `find_run` finds a run of that folder or name."""
-    return _named(outputs, name) is not None
-
-
-def _named(outputs: Path, name: str) -> Run | None:
-    for folder in (Path(name), outputs / name):
-        if is_file(folder / "config.toml"):
-            return Run(folder.resolve())
-    return None
 
 
 def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
@@ -109,31 +194,31 @@ def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
     Raises:
         UserError: there is neither of that name, or the sweep has no run yet.
     """
-    for folder in (Path(name), outputs / name):
-        if is_file(folder / "config.toml"):
-            return [Run(folder.resolve())], False
-        if is_file(folder / SWEEP_FILE):
-            if cells := _runs(folder / "cells"):
-                return [Run(cell.resolve()) for cell in sorted(cells)], True
-            raise UserError(f"the sweep {name} has trained nothing yet: run it first")
-    if _is_folder(Path(name)):
-        raise UserError(f"{name} is neither a run nor a sweep: no config.toml and no {SWEEP_FILE}")
+    if folder := _folder_with(CONFIG_FILE, outputs, name):
+        return [Run(folder)], False
+    if folder := _folder_with(SWEEP_FILE, outputs, name):
+        if files := files_in(folder / "cells", CONFIG_FILE):
+            return [Run(file.parent.resolve()) for file in sorted(files)], True
+        raise UserError(f"the sweep {name} has trained nothing yet: run it first")
+    if os.path.isdir(name):  # noqa: PTH112 - never raises, whatever the name
+        raise UserError(
+            f"{name} is neither a run nor a sweep: no {CONFIG_FILE} and no {SWEEP_FILE}"
+        )
     raise UserError(f"no run or sweep {name!r}, neither as a folder nor in {outputs}")
 
 
+def is_run(outputs: Path, name: str) -> bool:
+    """Tell whether `find_run` finds a run of that folder or name."""
+    return _folder_with(CONFIG_FILE, outputs, name) is not None
+
+
 def has_runs(outputs: Path) -> bool:
-    """Tell whether there is a run in `outputs`."""
-    return bool(_runs(outputs))
-
-
-def _runs(outputs: Path) -> list[Path]:
-    """Folders of runs."""
-    return [path.parent for path in files_in(outputs, "config.toml")]
+    return bool(files_in(outputs, CONFIG_FILE))
 
 
 def names_in(outputs: Path) -> list[str]:
     """Return the names of the runs and sweeps in `outputs`, sorted."""
-    files = [*files_in(outputs, "config.toml"), *files_in(outputs, SWEEP_FILE)]
+    files = [*files_in(outputs, CONFIG_FILE), *files_in(outputs, SWEEP_FILE)]
     return sorted(file.parent.name for file in files)
 
 
@@ -148,15 +233,80 @@ def files_in(outputs: Path, name: str) -> list[Path]:
 
 def is_file(path: Path) -> bool:
     """Tell whether there is a file; not for a path that the system finds impossible."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for some of these
 
 
-def _is_folder(path: Path) -> bool:
-    """The same of a folder."""
+def _folder_with(file: str, outputs: Path, name: str) -> Path | None:
+    """Return the folder that has a file of that name, by its path or its name in `outputs`."""
+    folders = (Path(name), outputs / name)
+    return next((folder.resolve() for folder in folders if is_file(folder / file)), None)
+
+
+@contextmanager
+def locked(run: Run, patience: float = 0) -> Iterator[None]:
+    """Keep other processes from training the run; the system frees the lock of one that died.
+
+    Args:
+        patience: seconds to wait for a process that is about to end.
+
+    Raises:
+        UserError: another process trains the run, or its folder cannot be written.
+    """
+    with alone(run.folder, "trained", patience):
+        remove_unfinished(run.folder)
+        yield
+
+
+@contextmanager
+def alone(folder: Path, done: str, patience: float = 0) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Args:
+        done: what another process may be doing to it, for its message.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout  # whose own imports are slow
+
+    lock = FileLock(folder / "lock", timeout=patience)
     try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{folder.name} is being {done} by another process: wait for its end, or stop it first"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def describe_machine(device: "torch.device") -> dict[str, Any]:
+    """Return versions, device, threads and git revision, for `environment.json`."""
+    import torch
+
+    return {
+        "revision": _revision(),
+        "python": platform.python_version(),
+        **{library: version(library) for library in LIBRARIES},
+        "platform": platform.platform(),
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _revision() -> str | None:
+    """Return the git revision of the source, or None where it is not run from a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

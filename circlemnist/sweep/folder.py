@@ -10,8 +10,7 @@ import tomli_w
 from circlemnist.errors import UserError
 from circlemnist.family import BY_LOSS
 from circlemnist.runs.files import write_text
-from circlemnist.runs.new_run import create_folder
-from circlemnist.runs.run import SWEEP_FILE, FileIn, files_in, is_file
+from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, files_in, is_file
 from circlemnist.sweep.plan import Plan
 
 FORMAT = 1

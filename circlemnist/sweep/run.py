@@ -12,7 +12,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Cell, described, write_cells
 from circlemnist.models.precision import resolve_device, resolve_precision
-from circlemnist.runs.new_run import alone, check_name
+from circlemnist.runs.run import alone, check_name
 from circlemnist.sweep.folder import DATABASE, JOURNAL, SweepFolder, find_sweep, make_sweep
 from circlemnist.sweep.plan import Plan, Varied
 from circlemnist.sweep.progress import SweepProgress

@@ -17,8 +17,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
-from circlemnist.runs.new_run import create_run, locked
-from circlemnist.runs.run import Run
+from circlemnist.runs.run import Run, create_run, locked
 from circlemnist.sweep.study import Claim
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Progress

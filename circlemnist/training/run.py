@@ -16,8 +16,7 @@ from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
 from circlemnist.runs.checkpoint import checksum
-from circlemnist.runs.new_run import create_run, describe_machine, locked
-from circlemnist.runs.run import Run
+from circlemnist.runs.run import Run, create_run, describe_machine, locked
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded, flat_schedule
 from circlemnist.training.loop import fit

@@ -13,8 +13,8 @@ import sklearn
 import torch
 import torchvision
 
-from circlemnist.runs import new_run
-from circlemnist.runs.new_run import describe_machine
+from circlemnist.runs import run
+from circlemnist.runs.run import describe_machine
 
 
 def test_versions_device_and_threads_are_those_of_this_process() -> None:
@@ -46,7 +46,7 @@ def test_revision_is_that_of_the_checkout_and_says_what_is_not_in_it(
     other, root = tmp_path / "other", tmp_path / "other" / "site"
     source = root / "circlemnist" / "runs" / "environment.py"
     source.parent.mkdir(parents=True)
-    monkeypatch.setattr(new_run, "__file__", str(source))
+    monkeypatch.setattr(run, "__file__", str(source))
 
     def git(*args: str) -> str:
         who = ("-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
@@ -76,7 +76,7 @@ def test_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise subprocess.TimeoutExpired(command, timeout)
 
     (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(new_run, "__file__", str(tmp_path / "circlemnist" / "runs" / "x.py"))
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "circlemnist" / "runs" / "x.py"))
     monkeypatch.setattr(subprocess, "run", hang)
     assert describe_machine(torch.device("cpu"))["revision"] is None
 

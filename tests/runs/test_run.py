@@ -12,11 +12,10 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.runs import new_run
+from circlemnist.runs import run as run_module
 from circlemnist.runs.files import UNFINISHED
 from circlemnist.runs.history import Epoch, read_history, write_history
-from circlemnist.runs.new_run import create_folder, create_run
-from circlemnist.runs.run import Run, find_run, has_runs
+from circlemnist.runs.run import Run, create_folder, create_run, find_run, has_runs
 
 
 def test_new_run_holds_its_settings_and_environment(tmp_path: Path) -> None:
@@ -40,7 +39,7 @@ def test_runs_of_the_same_second_are_numbered(
         def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
             return cls(2026, 1, 2, 3, 4, 5, 678)
 
-    monkeypatch.setattr(new_run.datetime, "datetime", Clock)
+    monkeypatch.setattr(run_module.datetime, "datetime", Clock)
     names = [create_run(tmp_path, None, Config(gamma=64, m=-0.1), {}).name for _ in range(3)]
     stem = "2026-01-02_03-04-05_circle_gamma64_m-0.1"
     assert names == [stem, f"{stem}_2", f"{stem}_3"]

@@ -63,7 +63,7 @@ def test_a_folder_that_fails_ends_the_sweep_with_its_reason(
         if below:  # in the run, not beside it
             raise PermissionError(errno.EACCES, "Permission denied", "plots/a.png")
 
-    monkeypatch.setattr("circlemnist.runs.new_run.remove_unfinished", refuse)
+    monkeypatch.setattr("circlemnist.runs.run.remove_unfinished", refuse)
     config = Config(dataset="digits", net="tiny", epochs=1)
     answer = Worker(Pipe()[0], StopSignals()).answer(config, tmp_path / "cell")
     assert (answer.kind, "Permission denied: 'plots/a.png'" in answer.words) == ("error", True)

@@ -12,7 +12,7 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.family import FAMILY, OF_CLASSES
 from circlemnist.losses import build_loss
 from circlemnist.losses.class_weights import spread_directions
-from circlemnist.runs.new_run import create_run
+from circlemnist.runs.run import create_run
 from circlemnist.training.build import build_training
 from circlemnist.training.objective import build_objective
 from circlemnist.training.progress import Progress
