@@ -18,12 +18,11 @@ class SettingError(UserError, ValueError):
     """
 
     def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"`{name}` {problem}")
+        super().__init__(name, problem)
         self.name, self.problem = name, problem
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """How it is sent to another process: by what it is made of."""
-        return type(self), (self.name, self.problem)
+    def __str__(self) -> str:
+        return f"`{self.name}` {self.problem}"
 
 
 class Unwritten(UserError):
@@ -35,12 +34,11 @@ class Unwritten(UserError):
     """
 
     def __init__(self, reason: str, run: str) -> None:
-        super().__init__(f"{reason}; make room, then continue with `resume` {run}")
+        super().__init__(reason, run)
         self.reason, self.run = reason, run
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """How it is sent to another process: by what it is made of."""
-        return type(self), (self.reason, self.run)
+    def __str__(self) -> str:
+        return f"{self.reason}; make room, then continue with `resume` {self.run}"
 
 
 class Lost(UserError):

@@ -26,28 +26,23 @@ class Recipe:
 
 
 def recipe_files() -> dict[str, Path]:
-    """Return the file of each recipe by name, in the order of the names."""
+    """Return the files of the recipes by name, in the order of the names."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def recipes() -> list[Recipe]:
-    """Return what there is to know of each recipe, in the order of the names."""
     return [read_recipe(path) for path in recipe_files().values()]
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read the head of a recipe: the comments ahead of its first setting.
-
-    Raises:
-        ValueError: it does not say what it is for, and what to expect.
-    """
+    """Read the comments ahead of its first setting; raises ValueError where one is missing."""
     lines = path.read_text("utf-8").splitlines()
     head = lines[: next((n for n, line in enumerate(lines) if line[:1] != "#"), None)]
     text = "\n".join(line[1:].strip() for line in head)
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
     sentence = paragraphs[0].split(". ")[0].rstrip(".")
-    expected = [each for each in paragraphs[1:] if each.startswith(EXPECTED)]
+    expected = [text for text in paragraphs[1:] if text.startswith(EXPECTED)]
     if not sentence or len(expected) != 1:
         raise ValueError(f"{path} does not begin with what it is for and what to expect")
     return Recipe(path.stem, sentence.split(":")[0], expected[0].removeprefix(EXPECTED).rstrip("."))
@@ -62,21 +57,16 @@ def settings_file(text: str) -> Path:
     Raises:
         UserError: there is no such recipe; or no such file, and a recipe of its name.
     """
-    path = Path(text)
+    path, files = Path(text), recipe_files()
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if not path.suffix and not any(separator in text for separator in separators):
-        return _recipe(text)
-    if path.stem in recipe_files() and not os.path.exists(path):  # noqa: PTH110 - never raises
-        raise UserError(f"no file {path}; the recipe of that name is `config` {path.stem}")
-    return path
-
-
-def _recipe(name: str) -> Path:
-    files = recipe_files()
-    if name in files:
-        return files[name]
-    names = ", ".join(files) or "none"
-    raise UserError(
-        f"no recipe {name!r}{did_you_mean(name, files)} "
-        f"(recipes: {names}; a file: `config` ./{name})"
-    )
+    if path.suffix or any(separator in text for separator in separators):
+        if path.stem in files and not os.path.exists(path):  # noqa: PTH110 - never raises
+            raise UserError(f"no file {path}; the recipe of that name is `config` {path.stem}")
+        return path
+    if text not in files:
+        names = ", ".join(files) or "none"
+        raise UserError(
+            f"no recipe {text!r}{did_you_mean(text, files)} "
+            f"(recipes: {names}; a file: `config` ./{text})"
+        )
+    return files[text]

@@ -82,24 +82,23 @@ class NearestChoice(click.Choice[str]):
 
 
 def folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    """Let the shell complete the names of folders, for a text that may be something else."""
+    """Let the shell complete the names of folders."""
     return [CompletionItem(text, type="dir")]
 
 
 def files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    """Let the shell complete the names of files and folders, likewise."""
+    """Let the shell complete the names of files and folders."""
     return [CompletionItem(text, type="file")]
 
 
 def runs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
     """Complete the names of runs and sweeps in `outputs`, and else those of folders."""
     names = names_in(Path(ctx.params.get("outputs") or OUTPUTS))
-    found = [CompletionItem(name) for name in names if name.startswith(text)]
-    return found or folders(ctx, _param, text)
+    items = [CompletionItem(name) for name in names if name.startswith(text)]
+    return items or folders(ctx, _param, text)
 
 
 def typed(ctx: click.Context, name: str) -> bool:
-    """Tell whether the user typed the flag of `name`."""
     return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
 
 

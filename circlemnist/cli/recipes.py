@@ -2,7 +2,7 @@
 
 import click
 
-from circlemnist.recipes import recipes as known
+from circlemnist.recipes import recipes as all_recipes
 
 
 @click.command()
@@ -15,8 +15,8 @@ def recipes() -> None:
       circlemnist train --config plane
       circlemnist train --config plane --dry-run > mine.toml
     """
-    found = known()
-    name = max((len(each.name) for each in found), default=0)
-    purpose = max((len(each.purpose) for each in found), default=0)
-    for each in found:
-        click.echo(f"{each.name:<{name}}  {each.purpose:<{purpose}}  {each.expected}")
+    listed = all_recipes()
+    name = max((len(recipe.name) for recipe in listed), default=0)
+    purpose = max((len(recipe.purpose) for recipe in listed), default=0)
+    for recipe in listed:
+        click.echo(f"{recipe.name:<{name}}  {recipe.purpose:<{purpose}}  {recipe.expected}")

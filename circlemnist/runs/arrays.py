@@ -16,8 +16,7 @@ from circlemnist.errors import UserError
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read the arrays `names` from a file, and run nothing that is pickled in it.
 
-    Raises:
-        ValueError: the file cannot be read, is damaged, or lacks one of the arrays.
+    Raises ValueError where the file cannot be read, is damaged, or lacks one of the arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -33,9 +32,6 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
     """Write arrays by their names, those in `packed` compressed, as soon as that can be.
 
     Numbers with random last digits do not get smaller, and images hardly smaller by more effort.
-
-    Raises:
-        OSError: the file cannot be written.
     """
     with zipfile.ZipFile(path, "w", compresslevel=1) as file:
         for name, array in arrays.items():
@@ -55,11 +51,7 @@ class Snapshots:
 
 
 def load_snapshots(path: Path) -> Snapshots:
-    """Read the snapshots of a run.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """Read the snapshots of a run; raises UserError where they are missing or damaged."""
     if not path.exists():
         raise UserError(
             f"{path.parent} has no snapshots: train with `snapshots` to see how the space forms"

@@ -29,8 +29,7 @@ SEAL_BYTES = len(f"circlemnist checkpoint {FORMAT:04} sha256 ") + DIGEST_BYTES
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (of tensors, numbers, strings and containers of them) to `path`, atomically.
 
-    Raises:
-        Unwritten: the file cannot be written; an older one of that name is left as it was.
+    Raises Unwritten where that fails; an older file of that name is left as it was.
     """
     archive = io.BytesIO()
     torch.save(state, archive)
@@ -44,8 +43,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a state that `save_checkpoint` wrote, onto the CPU; no code in the file is run.
 
-    Raises:
-        UserError: the file is missing, damaged, foreign, or of another format version.
+    Raises UserError where the file is missing, damaged, foreign, or of another format version.
     """
     try:
         with path.open("rb") as file:
@@ -82,8 +80,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def restore_from(path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
     """Give the state of a run's checkpoint to `restore`.
 
-    Raises:
-        UserError: there is no sound checkpoint, or it is of other settings than `config.toml`.
+    Raises UserError where there is no sound checkpoint, or it is of other settings than
+    `config.toml`.
     """
     state = load_checkpoint(path)
     try:
@@ -96,11 +94,7 @@ def restore_from(path: Path, restore: Callable[[dict[str, Any]], object]) -> Non
 
 
 def checksum(path: Path) -> str | None:
-    """Return the SHA-256 of a checkpoint as it lies there, hexadecimal; None where there is none.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
+    """Return the SHA-256 of a checkpoint file, hexadecimal; None where there is none."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

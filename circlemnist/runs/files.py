@@ -21,18 +21,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The temporary file is flushed to the disk before the rename, and the folder after it. It is
     removed where the block raises, so that an exception or a full disk leaves `path` as it was; a
-    crash leaves it for `remove_unfinished`.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
+    crash leaves it for `remove_unfinished`. Raises OSError where the file cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=unfinished_prefix(), suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        flush_file(temporary)
         temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
         flush_folder(path.parent)
@@ -46,18 +42,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Where `path` is there already, they replace those of their names, one by one, and the others
     stay. Where the block raises, `path` is as it was.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
     """
     there = path.is_dir()
     with hidden_folder(path if there else path.parent) as hidden:
         yield hidden
-        for file in hidden.iterdir():
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
+        files = list(hidden.iterdir())
+        for file in files:
+            flush_file(file)
         if there:
-            for file in hidden.iterdir():
+            for file in files:
                 file.replace(path / file.name)
         else:
             hidden.rename(path)
@@ -68,7 +61,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def hidden_folder(parent: Path) -> Iterator[Path]:
     """Give a new folder in `parent` to fill and rename; it is removed where it is still there."""
-    folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
     try:
         folder.chmod(0o777 & ~umask())
         yield folder
@@ -116,7 +109,7 @@ def remove_unfinished(folder: Path, below: bool = True, age: float = 0.0) -> Non
                 path.unlink()
 
 
-def unfinished_prefix() -> str:
+def _prefix() -> str:
     """Return how the name of what this process is writing begins."""
     return f"{UNFINISHED}{os.getpid()}-"
 
@@ -133,6 +126,11 @@ def _is_being_written(path: Path) -> bool:
     except PermissionError:  # there, and another user's
         return True
     return True
+
+
+def flush_file(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def flush_folder(folder: Path) -> None:

@@ -29,11 +29,6 @@ class Epoch:
 
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
-    """Write a header and a line an epoch, whole.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
@@ -43,10 +38,9 @@ def write_history(path: Path, rows: Sequence[Epoch]) -> None:
 
 
 def read_history(path: Path) -> list[Epoch]:
-    """Read what `write_history` wrote; nothing where the file is not there.
+    """Read the epochs; none where the file is not there.
 
-    Raises:
-        UserError: the file cannot be read, or is no history.
+    Raises UserError where it cannot be read, or is no history.
     """
     if not path.exists():
         return []

@@ -93,9 +93,6 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         outputs: the folder of runs; made where it is not there.
         name: the folder's name; by default the time, the loss, gamma and m, and unseen classes.
         environment: written as `environment.json`.
-
-    Raises:
-        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
     """
     values = "".join(f"_{name}{value:g}" for name, value in config.knobs.items())
     unseen = f"_unseen{''.join(map(str, config.unseen_classes))}" if config.unseen else ""
@@ -168,11 +165,7 @@ def _show(hidden: Path, stem: str, numbered: bool, mend: str) -> Path:
 
 
 def find_run(outputs: Path, name: str | None) -> Run:
-    """Find a run by its folder or by its name in `outputs`; the newest where `name` is None.
-
-    Raises:
-        UserError: there is no such run, or none at all.
-    """
+    """Find a run by its folder or by its name in `outputs`; the newest where `name` is None."""
     if name is None:
         files = files_in(outputs, CONFIG_FILE)
         if not files:
@@ -188,11 +181,7 @@ def find_run(outputs: Path, name: str | None) -> Run:
 def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
     """Find a run, or all those of a sweep, by its folder or by its name in `outputs`.
 
-    Returns:
-        The runs, and whether the name is of a sweep.
-
-    Raises:
-        UserError: there is neither of that name, or the sweep has no run yet.
+    Also returns whether the name is of a sweep.
     """
     if folder := _folder_with(CONFIG_FILE, outputs, name):
         return [Run(folder)], False
@@ -246,11 +235,7 @@ def _folder_with(file: str, outputs: Path, name: str) -> Path | None:
 def locked(run: Run, patience: float = 0) -> Iterator[None]:
     """Keep other processes from training the run; the system frees the lock of one that died.
 
-    Args:
-        patience: seconds to wait for a process that is about to end.
-
-    Raises:
-        UserError: another process trains the run, or its folder cannot be written.
+    Waits `patience` seconds for a process that is about to end; raises UserError after them.
     """
     with alone(run.folder, "trained", patience):
         remove_unfinished(run.folder)
@@ -259,13 +244,10 @@ def locked(run: Run, patience: float = 0) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path, done: str, patience: float = 0) -> Iterator[None]:
-    """Hold the lock of a folder.
+    """Hold the lock of a folder, or raise UserError where another process does.
 
     Args:
-        done: what another process may be doing to it, for its message.
-
-    Raises:
-        UserError: another process holds it, or the folder cannot be written.
+        done: what that process may be doing to it, for the message.
     """
     from filelock import FileLock, Timeout  # whose own imports are slow
 
