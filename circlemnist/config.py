@@ -128,10 +128,7 @@ class Config:
     )
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
     elastic: float = _setting(
-        0.3,
-        "bend each image, too, by this many pixels, with `augment`",
-        least=0,
-        most=SIDE,
+        0.3, "bend each image, too, by this many pixels, with `augment`", least=0, most=SIDE
     )
     plain_share: float = _setting(
         0.34,

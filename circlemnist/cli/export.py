@@ -4,12 +4,7 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import (
-    NearestChoice,
-    PrintablePath,
-    refuse_unused_flags,
-    run_options,
-)
+from circlemnist.cli.options import NearestChoice, PrintablePath, refuse_unused_flags, run_options
 from circlemnist.runs.run import find_run
 
 

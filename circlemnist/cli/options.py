@@ -190,11 +190,7 @@ projection_option = click.option(
 )
 
 theme_option = click.option(
-    "--theme",
-    type=click.Choice(THEME_NAMES),
-    default="light",
-    show_default=True,
-    help="colours",
+    "--theme", type=click.Choice(THEME_NAMES), default="light", show_default=True, help="colours"
 )
 
 

@@ -107,11 +107,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
 
 
 def create_folder(
-    outputs: Path,
-    name: str | None,
-    words: str,
-    fill: Callable[[Path], object],
-    mend: str = "",
+    outputs: Path, name: str | None, words: str, fill: Callable[[Path], object], mend: str = ""
 ) -> Path:
     """Make a folder in `outputs`, with what `fill` writes into it, all at once; return its path.
 
