@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -134,17 +133,6 @@ def test_head_of_a_recipe_may_span_lines(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(text + "m = 0.25\n")
     recipe = read_recipe(tmp_path / "a.toml")
     assert (recipe.name, recipe.purpose, recipe.expected) == ("a", "For this and that", "9 %, 3 s")
-
-
-def test_listing_and_finding_load_nothing_that_is_slow() -> None:
-    code = (
-        "import sys, click.testing, circlemnist.cli.main as c; "
-        "run = click.testing.CliRunner().invoke; "
-        "codes = [run(c.main, args).exit_code "
-        "for args in (['recipes'], ['train', '--dry-run', '--config', 'plane'])]; "
-        "sys.exit(any(codes) or not {'torch', 'numpy', 'matplotlib'}.isdisjoint(sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,7 @@ CASE_SECONDS = 60  # a sluggish machine needs 1
 OWN_FOLDER = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def check(*args: object) -> None:
@@ -135,5 +133,5 @@ def test_any_damage_to_a_file_of_a_run(file: str, data: st.DataObject, finished_
     stop = place + data.draw(st.integers(0, 3))
     content[place:stop] = data.draw(st.binary(max_size=4))
     (run / file).write_bytes(content)
-    check("plot", run, "--projection", "pca")
+    check("plot", run, "--projection", "pca", "--width", 200)
     check("train", "--resume", run, "--dry-run")

@@ -9,10 +9,7 @@ from circlemnist.family import FAMILY
 from circlemnist.runs.run import Run
 from tests.conftest import ROOT, assert_one_line_error, invoke
 
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.mark.parametrize("loss", FAMILY)
@@ -82,21 +79,6 @@ def test_recipe_of_one_loss_gives_another_its_own_knobs() -> None:
     same = invoke("train", "--config", recipe, "--loss", "circle-class", "--dry-run")
     assert tomllib.loads(same.stdout)["m"] == 0.67
     assert same.stderr == ""
-
-
-def test_run_keeps_its_loss(finished_run: Path) -> None:
-    result = invoke("train", "--resume", finished_run, "--loss", "triplet")
-    assert_one_line_error(result, "--loss cannot be given with --resume")
-
-
-def test_settings_that_name_another_loss_than_the_checkpoint_are_refused(tmp_path: Path) -> None:
-    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--name", "run")
-    assert invoke("train", "--loss", "cosface", *args, "--quiet").exit_code == 0
-    file = Path("outputs/run/config.toml")
-    file.write_text(
-        file.read_text().replace("cosface", "arcface").replace("epochs = 1", "epochs = 2")
-    )
-    assert_one_line_error(invoke("train", "--resume", "run"), "last.pt", "does not fit config.toml")
 
 
 def test_pair_loss_without_pairs_says_so() -> None:

@@ -8,10 +8,7 @@ import pytest
 
 from tests.conftest import assert_one_line_error, invoke
 
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.mark.parametrize(
@@ -45,21 +42,6 @@ def test_few_images_of_a_class_are_refused() -> None:
     args = ("--dataset", "digits", "--holdout", 1337, "--batch-size", 10, "--unseen", "1,2")
     assert_one_line_error(invoke("train", *args), "--unseen", "20 images or more", "and 4 has 8")
     assert not Path("outputs").exists()
-
-
-def test_run_keeps_its_classes(unseen_run: Path) -> None:
-    result = invoke("train", "--resume", unseen_run, "--unseen", "1")
-    assert_one_line_error(result, "--unseen cannot be given with --resume")
-
-
-def test_settings_that_name_other_classes_than_the_checkpoint_are_refused() -> None:
-    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--name", "run")
-    assert invoke("train", "--unseen", "1,4", *args, "--quiet").exit_code == 0
-    file = Path("outputs/run/config.toml")
-    text = file.read_text().replace('"1,4"', '"1,5"').replace("epochs = 1", "epochs = 2")
-    file.write_text(text)
-    for command in (("train", "--resume"), ("eval",)):
-        assert_one_line_error(invoke(*command, "run"), "last.pt", "does not fit config.toml")
 
 
 def test_more_classes_a_batch_than_are_seen_leave_no_folder() -> None:
