@@ -83,29 +83,25 @@ def test_values_that_do_not_fit_each_other_are_refused() -> None:
             Config(**settings)
 
 
-def test_unknown_key_is_named_with_the_nearest_right_one(tmp_path: Path) -> None:
-    file = tmp_path / "my.toml"
-    file.write_text("batchsize = 8\n")
-    with pytest.raises(UserError, match=r"'batchsize' in .*my.toml; did you mean 'batch_size'"):
-        read_settings(file)
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("batchsize = 8\n", "'batchsize' in FILE; did you mean 'batch_size'?"),
         ("gamma = 'high'\n", "gamma must be a number, not 'high'"),
         ("[gamma]\nx = 1\n", "gamma must be a number"),
-        ("gamma = = 1\n", "not valid TOML"),
+        ("gamma = = 1\n", "FILE is not valid TOML"),
+        ("gamma = '\udcff'\n", "FILE is not valid TOML"),
+        ("gamma = " + "[" * 10_000 + "]" * 10_000, "FILE is not valid TOML"),
         ("m = 20\n", "m must be ≥ -1 and ≤ 8, not 20"),
         ("loss = 'arcfce'\n", "did you mean 'arcface'?"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "my.toml"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=r"my\.toml") as caught:
         read_settings(file)
-    assert words in str(caught.value)
+    assert words in str(caught.value).replace(str(file), "FILE")
 
 
 def test_file_may_need_a_flag_to_fit(tmp_path: Path) -> None:
@@ -115,13 +111,6 @@ def test_file_may_need_a_flag_to_fit(tmp_path: Path) -> None:
     refused = invoke("train", "--config", file, "--dry-run")
     assert_one_line_error(refused, "--classes-per-batch", "must divide the batch size, 250")
     assert invoke("train", "--config", file, "--batch-size", 256, "--dry-run").exit_code == 0
-
-
-def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "my.toml"
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"my.toml is not valid TOML"):
-        read_settings(file)
 
 
 def test_data_set_decides_the_epochs_that_are_left_out() -> None:

@@ -122,7 +122,7 @@ def test_any_bytes_as_a_config_file(content: bytes) -> None:
 @pytest.mark.parametrize(
     "file", ["config.toml", "history.csv", "eval.json", "embeddings.npz", "last.pt"]
 )
-@settings(max_examples=20, suppress_health_check=OWN_FOLDER)
+@settings(max_examples=10, suppress_health_check=OWN_FOLDER)
 @given(data=st.data())
 def test_any_damage_to_a_file_of_a_run(file: str, data: st.DataObject, finished_run: Path) -> None:
     run = Path("damaged")

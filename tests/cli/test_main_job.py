@@ -3,47 +3,61 @@
 import fcntl
 import json
 import os
+import pty
 import struct
 import subprocess
 import sys
 import termios
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.process import PROGRAM, run
+from circlemnist.cli.main import main
+from tests.conftest import invoke
+from tests.process import run
 
-TRAIN = ("train", "--dataset", "digits", "--epochs", "30")
-
-
-@pytest.mark.slow
-def test_bar_is_for_terminals_only(tmp_path: Path) -> None:
-    result = run(tmp_path, *TRAIN[:-1], "1", "--name", "a")
-    assert result.stderr == ""
-    assert "\r" not in result.stdout
+TRAIN = ("train", "--dataset", "digits", "--net", "tiny", "--epochs", "3")
 
 
-def test_bar_shows_what_a_person_wants_to_see(tmp_path: Path) -> None:
-    pid, terminal = os.forkpty()
-    if pid == 0:
-        os.chdir(tmp_path)
-        os.execv(sys.executable, [*PROGRAM, *TRAIN[:-1], "8", "--net", "small", "--name", "a"])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+def on_terminal(columns: int, monkeypatch: pytest.MonkeyPatch, *args: str) -> str:
+    """What the command line shows on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     shown = b""
-    while chunk := _read(terminal):
-        shown += chunk
-    _, status = os.waitpid(pid, 0)
-    assert status == 0
+
+    def read() -> None:
+        nonlocal shown
+        with suppress(OSError):  # Linux reports the end of a terminal as an error
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patch:
+        for stream in ("stdout", "stderr"):
+            patch.setattr(sys, stream, terminal)
+        main(args, standalone_mode=False)
+    reader.join()
+    os.close(ours)
+    return shown.decode()
+
+
+def test_bar_on_a_terminal_shows_what_a_person_wants_to_see(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = on_terminal(120, monkeypatch, *TRAIN, "--name", "a")
     for word in ("epoch ", "batch ", "loss ", "s_p ", "s_n ", "lr ", "images/s", "1nn"):
-        assert word in shown.decode(), word
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:
-        return b""  # Linux reports the end of a terminal as an error
+        assert word in shown, word
+    narrow = on_terminal(40, monkeypatch, *TRAIN, "--name", "b")
+    bars = [part for part in narrow.split("\r") if "batch" in part and "\n" not in part]
+    assert bars
+    assert all(len(bar.replace("\x1b[A", "")) <= 40 for bar in bars)
+    lines = invoke(*TRAIN, "--name", "c")
+    assert lines.stderr == ""
+    assert "\r" not in lines.stdout
 
 
 def weights(folder: Path) -> dict[str, bytes]:

@@ -1,13 +1,9 @@
 """Places where programs break: no HOME, no TERM, a C locale, odd paths, closed pipes."""
 
-import fcntl
 import os
-import pty
 import shlex
 import shutil
-import struct
 import subprocess
-import termios
 from pathlib import Path
 
 import pytest
@@ -96,31 +92,6 @@ def test_reader_of_the_output_goes_away(args: tuple[str, ...], odd_folder: Path)
 def test_training_goes_on_when_its_reader_goes_away(odd_folder: Path) -> None:
     unread(odd_folder, *TRAIN, "--name", "alone")
     assert (odd_folder / "outputs" / "alone" / "eval.json").exists()
-
-
-@pytest.mark.slow
-def test_narrow_terminal(odd_folder: Path) -> None:
-    """The bar fits into 40 columns: no line of it wraps."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(odd_folder)
-        os.environ.update(ONE_THREAD)
-        os.execv(PROGRAM[0], [*PROGRAM, *TRAIN[:4], "20", "--quiet"][:-1])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 40, 0, 0))
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(terminal, 4096)
-        except OSError:
-            break
-        shown += chunk
-        if not chunk:
-            break
-    _, status = os.waitpid(pid, 0)
-    assert status == 0
-    bars = [part for part in shown.decode().split("\r") if "batch" in part and "\n" not in part]
-    assert bars
-    assert all(len(bar.replace("\x1b[A", "")) <= 40 for bar in bars)
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def test_a_flipped_bit_is_damage_or_changes_nothing_else(tmp_path: Path) -> None
     write_npz(path, {"a": np.arange(5.0)}, packed=["a"])
     whole = path.read_bytes()
     damaged = 0
-    for place in range(8 * len(whole)):
+    for place in range(0, 8 * len(whole), 5):
         content = bytearray(whole)
         content[place // 8] ^= 1 << place % 8
         path.write_bytes(content)
@@ -33,7 +33,7 @@ def test_a_flipped_bit_is_damage_or_changes_nothing_else(tmp_path: Path) -> None
             read_npz(path, ["a"])
         except ValueError:
             damaged += 1
-    assert damaged > 4 * len(whole)
+    assert damaged > 0.8 * len(whole)
 
 
 def test_the_same_arrays_are_the_same_bytes(tmp_path: Path) -> None:

@@ -22,18 +22,12 @@ from circlemnist.runs.checkpoint import (
 from tests.payload import Payload
 
 
-def test_state_comes_back(tmp_path: Path) -> None:
-    path = tmp_path / "last.pt"
-    save_checkpoint(path, {"weights": torch.arange(3.0), "history": [{"epoch": 1}]})
-    state = load_checkpoint(path)
-    assert torch.equal(state["weights"], torch.arange(3.0))
-    assert state["history"] == [{"epoch": 1}]
-
-
 def test_checkpoint_is_an_archive_with_its_seal_as_the_comment(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
-    save_checkpoint(path, {"weights": torch.arange(3.0)})
-    assert torch.equal(torch.load(path, weights_only=True)["weights"], torch.arange(3.0))
+    save_checkpoint(path, {"weights": torch.arange(3.0), "history": [{"epoch": 1}]})
+    for state in (load_checkpoint(path), torch.load(path, weights_only=True)):
+        assert torch.equal(state["weights"], torch.arange(3.0))
+        assert state["history"] == [{"epoch": 1}]
     content, archive = path.read_bytes(), zipfile.ZipFile(path)
     assert archive.testzip() is None
     digest = hashlib.sha256(content[:-64]).hexdigest()
@@ -41,9 +35,11 @@ def test_checkpoint_is_an_archive_with_its_seal_as_the_comment(tmp_path: Path) -
     assert content[: -len(archive.comment)].endswith(struct.pack("<H", len(archive.comment)))
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no checkpoint yet: train it, with `resume`"):
         load_checkpoint(tmp_path / "last.pt")
+    with pytest.raises(UserError, match="cannot read"):
+        load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(100), bytes(200)])
@@ -60,11 +56,6 @@ def test_foreign_file_is_not_read_whole(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(UserError, match=r"last.pt is cut off"):
         load_checkpoint(path)
-
-
-def test_folder_is_not_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot read"):
-        load_checkpoint(tmp_path)
 
 
 def test_every_damage_to_a_checkpoint_is_named(finished_run: Path, tmp_path: Path) -> None:

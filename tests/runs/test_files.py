@@ -20,14 +20,6 @@ from circlemnist.runs.files import (
 )
 
 
-def test_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
-    write_text(path, "new Ω")
-    assert path.read_text("utf-8") == "new Ω"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
@@ -40,6 +32,8 @@ def test_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old"
+    write_text(path, "new Ω")
+    assert path.read_text("utf-8") == "new Ω"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -98,23 +92,6 @@ def test_file_is_on_the_disk_before_its_name_and_the_folder_after(
     assert flushed == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
-def test_what_a_killed_process_left_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Below the folder as well; a file that another process removes meanwhile is no error."""
-    kept, left = tmp_path / "plots" / "a.png", tmp_path / "plots" / f"{UNFINISHED}b.png"
-    folder = tmp_path / f"{UNFINISHED}space"
-    for place in (kept.parent, folder):
-        place.mkdir()
-    for path in (kept, left, folder / "c.tsv", folder / f"{UNFINISHED}d.tsv"):
-        path.touch()
-    remove_unfinished(tmp_path)
-    assert list(kept.parent.iterdir()) == [kept]
-    assert list(tmp_path.iterdir()) == [kept.parent]
-    monkeypatch.setattr(Path, "rglob", lambda *_: [left])
-    remove_unfinished(tmp_path)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not say whether a process is there")
 def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
     code = (
@@ -151,14 +128,26 @@ def test_a_folder_that_cannot_be_flushed_is_written(
     assert path.read_text() == "x"
 
 
-def test_what_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a file of another user, or one that is open on Windows."""
-    left = tmp_path / f"{UNFINISHED}b.png"
-    left.touch()
+def test_what_a_killed_process_left_is_removed_where_that_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the folder as well. A file of another user, or open on Windows, stays."""
+    kept, left = tmp_path / "plots" / "a.png", tmp_path / "plots" / f"{UNFINISHED}b.png"
+    folder = tmp_path / f"{UNFINISHED}space"
+    for place in (kept.parent, folder):
+        place.mkdir()
+    for path in (kept, left, folder / "c.tsv", folder / f"{UNFINISHED}d.tsv"):
+        path.touch()
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "unlink", refuse)
-    remove_unfinished(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        remove_unfinished(tmp_path)
     assert left.exists()
+    remove_unfinished(tmp_path)
+    assert list(kept.parent.iterdir()) == [kept]
+    assert list(tmp_path.iterdir()) == [kept.parent]
+    monkeypatch.setattr(Path, "rglob", lambda *_: [left])  # gone meanwhile
+    remove_unfinished(tmp_path)
