@@ -40,29 +40,6 @@ def test_each_trains_is_measured_drawn_and_explored(loss: str) -> None:
     assert len(drawn.stdout.splitlines()) >= 8
 
 
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (["--loss", "arcfce"], ["--loss", "did you mean 'arcface'?"]),
-        (["--loss", "triplet", "--gamma", "3"], ["--gamma", "triplet, which has m alone"]),
-        (["--loss", "softmax", "--m", "0.1"], ["--m", "softmax, which has gamma alone"]),
-        (["--loss", "adacos", "--gamma", "1"], ["--gamma", "has neither gamma nor m"]),
-        (["--loss", "sphereface", "--m", "1.5"], ["--m", "whole number", "sphereface"]),
-        (["--m", "1"], ["--m", "> -1 and < 1"]),
-        (["--m", "9"], ["--m", "> -1 and < 1"]),
-        (["--loss", "sphereface", "--m", "nan"], ["--m", "sphereface"]),
-        (["--loss", "triplet", "--batch-size", "501"], ["--batch-size", "≤ 500", "triplet"]),
-        (["--loss", "arcface", "--m", "-0.5"], ["--m", "arcface"]),
-        (["--loss", "triplet", "--class-weights", "fixed"], ["--class-weights has no effect"]),
-        (["--loss", "center", "--pairs", "batch"], ["--pairs has no effect"]),
-    ],
-    ids=lambda value: " ".join(value),
-)
-def test_knob_that_a_loss_does_not_have_is_refused(args: list[str], words: list[str]) -> None:
-    assert_one_line_error(invoke("train", *args), *words)
-    assert not Path("outputs").exists()
-
-
 def test_recipe_of_one_loss_gives_another_its_own_knobs() -> None:
     """And says so; what else the recipe wants stays, and what is typed is taken."""
     recipe = ROOT / "configs" / "plane.toml"
