@@ -22,7 +22,7 @@ DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
 # settings that say where a run is trained, and change nothing of what it learns
 OF_THE_MACHINE = ("data_dir", "device")
-# how many turns of an image: as it is, three quarter turns, and the mirror images of these four
+# how many images are made of one: itself, three quarter turns, the mirror images of these four
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 MOST_INVENTED = 10_000  # 300 MB of images
 CIRCLE_LOSS = FAMILY[CIRCLE]
@@ -58,7 +58,7 @@ class Config:
         "auto", "images to learn; auto takes MNIST, or digits offline", choices=DATASETS
     )
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
-    loss: str = _setting(CIRCLE, "what to make smaller; see docs/losses.md", choices=tuple(FAMILY))
+    loss: str = _setting(CIRCLE, "loss to minimise; see docs/losses.md", choices=tuple(FAMILY))
     gamma: float | None = _setting_by_loss(
         "scale of the loss", CIRCLE_LOSS.knobs["gamma"].default, above=0, most=1e6
     )
@@ -70,7 +70,7 @@ class Config:
     )
     class_weights: str = _setting(
         "learned",
-        "of a loss that compares with one weight a class: learned, or fixed far apart",
+        "class weights of a loss that has them: learned, or fixed far apart",
         choices=("learned", "fixed"),
     )
     dim: int = _setting(64, "size of the embedding", least=1, most=4096)
@@ -87,21 +87,20 @@ class Config:
     )
     last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
     unseen: str | None = _setting(
-        None, "classes to leave out of training and to measure by themselves, such as 0,4,5,8"
+        None, "classes to leave out of training and to evaluate by themselves, such as 0,4,5,8"
     )
     turned: str = _setting(
         "none",
-        "train on each image in its quarter turns, or mirrored in these as well, as classes of "
-        "their own",
+        "extra classes: each image in its quarter turns, or mirrored in these as well",
         choices=tuple(TURNS),
     )
     halves: bool = _setting(
         False,
-        "train, too, on upper halves of one class above lower halves of another, each pair a class",
+        "extra classes: upper halves of a class above lower halves of another, each pair a class",
     )
     invented: int = _setting(
         0,
-        "train, too, on this many characters that are drawn at random, each a class of 40 images",
+        "extra classes: this many characters that are drawn at random, with 40 images of each",
         least=0,
         most=MOST_INVENTED,
     )
@@ -122,9 +121,7 @@ class Config:
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
     weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
     scheduler: str = _setting(
-        "onecycle",
-        "how the learning rate moves over the run",
-        choices=("onecycle", "cosine", "multistep", "none"),
+        "onecycle", "learning-rate schedule", choices=("onecycle", "cosine", "multistep", "none")
     )
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
     elastic: float = _setting(
@@ -144,13 +141,13 @@ class Config:
     )
     holdout: int = _setting(
         0,
-        "last training images to keep out of training and measure on, in place of the test split",
+        "validation set: so many last training images, evaluated in place of the test split",
         least=0,
         most=1_000_000,
     )
     views: int = _setting(
         1,
-        "when measured, embed an image as the mean of itself and VIEWS - 1 shifts by a pixel",
+        "test-time augmentation: mean embedding of an image and VIEWS - 1 shifts by a pixel",
         least=1,
         most=5,
     )
@@ -163,8 +160,8 @@ class Config:
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = _setting(
         "auto",
-        "of the network while it trains; auto takes bfloat16 on GPUs that have it, and on CPUs "
-        "that are faster in it",
+        "precision of the network in training; auto takes bfloat16 on GPUs that have it, and on "
+        "CPUs that are faster in it",
         choices=("auto", "float32", "bfloat16"),
     )
 
@@ -262,10 +259,10 @@ class Config:
         return f"has no effect with `{other}` {'off' if value is False else value}"
 
     def on(self, dataset: str, size: int) -> "Config":
-        """Return these settings resolved for a data set: its name, and a length in epochs.
+        """Return these settings for a data set: with its name, and a length in epochs.
 
         Args:
-            dataset: the one that `auto` turned out to be.
+            dataset: the data set that `auto` turned out to be.
             size: how many images are trained on.
         """
         epochs = self.epochs or EPOCHS[dataset]
@@ -280,7 +277,7 @@ class Config:
         return self.epochs * (images // self.batch_size)
 
     def to_toml(self) -> str:
-        """Return the settings as TOML; one that is left to the data set is left out."""
+        """Return the settings as TOML, without those that are left to the data set."""
         return tomli_w.dumps({k: v for k, v in asdict(self).items() if v is not None})
 
 

@@ -15,7 +15,7 @@ from circlemnist.runs.run import find_run
 def evaluate(
     run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
 ) -> None:
-    """Measure a run on the test split; by default the newest run.
+    """Evaluate a run on the test split; by default the newest run.
 
     RUN is the name or the folder of a run. The training split is the gallery of 1-NN, 20-NN and
     the centroids; retrieval and verification are within the test split.

@@ -33,9 +33,9 @@ def main(ctx: click.Context) -> None:
 
     \b
     circlemnist train --gamma 80 --m 0.25     learn an embedding
-    circlemnist eval                          measure the newest run
+    circlemnist eval                          evaluate the newest run
     circlemnist plot                          look at it
-    circlemnist sweep --vary m=0,0.25,0.4     turn the knobs
+    circlemnist sweep --vary m=0,0.25,0.4     tune hyperparameters
     circlemnist predict my_digit.png          use it
     """
     job = ctx.invoked_subcommand
