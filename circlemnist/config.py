@@ -170,10 +170,10 @@ class Config:
             value = getattr(self, setting.name)
             if value is None and setting.default is None:
                 continue
-            knob = FAMILY[self.loss].knobs.get(setting.name) if self.loss in FAMILY else None
-            if problem := setting_problem(setting.name, value, knob.limits if knob else None):
-                of_loss = "" if knob is None else f", with the loss {self.loss}"
-                raise SettingError(setting.name, problem + of_loss)
+            own = FAMILY[self.loss].knobs.get(setting.name) if self.loss in FAMILY else None
+            if problem := setting_problem(setting.name, value, own.limits if own else None):
+                with_loss = "" if own is None else f", with the loss {self.loss}"
+                raise SettingError(setting.name, problem + with_loss)
         self._fill_in_loss_defaults()
         self._sort_unseen()
         if self.images is not None and self.epochs is not None:
@@ -205,15 +205,15 @@ class Config:
 
     def _fill_in_loss_defaults(self) -> None:
         """Refuse a gamma or m that the loss does not have."""
-        knobs = self.member.knobs
+        own = self.member.knobs
         for name in ("gamma", "m"):
             value = getattr(self, name)
-            if name not in knobs:
+            if name not in own:
                 if value is not None:
-                    has = f"{' and '.join(knobs)} alone" if knobs else "neither gamma nor m"
+                    has = f"{' and '.join(own)} alone" if own else "neither gamma nor m"
                     raise SettingError(name, f"is not of the loss {self.loss}, which has {has}")
             elif value is None:
-                object.__setattr__(self, name, knobs[name].default)
+                object.__setattr__(self, name, own[name].default)
         if self.lr is None:
             object.__setattr__(self, "lr", self.member.lr)
 
@@ -244,7 +244,8 @@ class Config:
     @property
     def described(self) -> str:
         """The loss and its knobs, in words."""
-        return ", ".join([self.member.title, *(f"{k} {v:g}" for k, v in self.knobs.items())])
+        values = [f"{name} {value:g}" for name, value in self.knobs.items()]
+        return ", ".join([self.member.title, *values])
 
     @property
     def circle_m(self) -> float:

@@ -44,7 +44,7 @@ class Member:
     def knobs(self) -> dict[str, Knob]:
         """Its hyperparameters by name, gamma first."""
         both = {"gamma": self.gamma, "m": self.m}
-        return {name: knob for name, knob in both.items() if knob is not None}
+        return {name: own for name, own in both.items() if own is not None}
 
 
 def _gamma(default: float) -> Knob:

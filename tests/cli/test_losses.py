@@ -16,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 def test_each_has_its_own_defaults(loss: str) -> None:
     member = FAMILY[loss]
     printed = tomllib.loads(invoke("train", "--loss", loss, "--dry-run").stdout)
-    knobs = {name: value for name, value in printed.items() if name in ("gamma", "m", "lr")}
-    wanted = {name: knob.default for name, knob in member.knobs.items()}
-    assert knobs == {**wanted, "lr": member.lr}
+    values = {name: value for name, value in printed.items() if name in ("gamma", "m", "lr")}
+    defaults = {name: own.default for name, own in member.knobs.items()}
+    assert values == {**defaults, "lr": member.lr}
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_each_trains_is_measured_drawn_and_explored(loss: str) -> None:
     assert len(drawn.stdout.splitlines()) >= 8
 
 
-def test_recipe_of_one_loss_gives_another_its_own_knobs() -> None:
+def test_recipe_of_one_loss_gives_another_its_own_defaults() -> None:
     """And says so; what else the recipe wants stays, and what is typed is taken."""
     recipe = ROOT / "configs" / "plane.toml"
     for loss in ("arcface", "triplet", "adacos"):
@@ -48,8 +48,8 @@ def test_recipe_of_one_loss_gives_another_its_own_knobs() -> None:
         assert result.exit_code == 0, result.output
         found, own = tomllib.loads(result.stdout), FAMILY[loss]
         assert (found["dim"], found["fold"], found["lr"]) == (2, 64, own.lr)
-        knobs = {name: found[name] for name in ("gamma", "m") if name in found}
-        assert knobs == {name: knob.default for name, knob in own.knobs.items()}
+        values = {name: found[name] for name in ("gamma", "m") if name in found}
+        assert values == {name: value.default for name, value in own.knobs.items()}
         assert "--gamma, --m, --lr of the file are for another loss" in result.stderr
     args = ("--config", recipe, "--loss", "arcface", "--m", 0.1, "--dry-run")
     assert tomllib.loads(invoke("train", *args).stdout)["m"] == 0.1
