@@ -166,14 +166,14 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        own = FAMILY[self.loss].knobs if self.loss in FAMILY else {}
         for setting in fields(self):
-            value = getattr(self, setting.name)
+            name, value = setting.name, getattr(self, setting.name)
             if value is None and setting.default is None:
                 continue
-            own = FAMILY[self.loss].knobs.get(setting.name) if self.loss in FAMILY else None
-            if problem := setting_problem(setting.name, value, own.limits if own else None):
-                with_loss = "" if own is None else f", with the loss {self.loss}"
-                raise SettingError(setting.name, problem + with_loss)
+            if problem := setting_problem(name, value, own[name].limits if name in own else None):
+                with_loss = f", with the loss {self.loss}" if name in own else ""
+                raise SettingError(name, problem + with_loss)
         self._fill_in_loss_defaults()
         self._sort_unseen()
         if self.images is not None and self.epochs is not None:

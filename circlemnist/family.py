@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from circlemnist.limits import Limits
 
@@ -51,34 +52,35 @@ def _gamma(default: float) -> Knob:
     return Knob(default, Limits(above=0, most=1e6))
 
 
+def _m(default: float, **limits: Any) -> Knob:
+    return Knob(default, Limits(**limits))
+
+
 CIRCLE, CIRCLE_M = "circle", 0.25
 CIRCLES = (CIRCLE, "circle-class")
-COSINE = Limits(above=-1, below=1)
 # gamma, m and lr: of Circle Loss those of the recipes, of the others the best of
 # 20 trials on held-out training images (benchmarks/fair_settings.py)
 FAMILY = {
-    CIRCLE: Member("Circle Loss", _gamma(80.0), Knob(CIRCLE_M, COSINE), 0.08, False),
+    CIRCLE: Member("Circle Loss", _gamma(80.0), _m(CIRCLE_M, above=-1, below=1), 0.08, False),
     "circle-class": Member(
-        "Circle Loss to class weights", _gamma(19.2), Knob(0.077, COSINE), 0.113, True
+        "Circle Loss to class weights", _gamma(19.2), _m(0.077, above=-1, below=1), 0.113, True
     ),
     "triplet": Member(
         "triplet loss",
         None,
-        Knob(0.405, Limits(above=0, most=2)),
+        _m(0.405, above=0, most=2),
         0.69,
         False,
         falls=False,
         largest_batch=500,
     ),
-    "contrastive": Member("contrastive loss", None, Knob(0.402, COSINE), 0.221, False),
+    "contrastive": Member("contrastive loss", None, _m(0.402, above=-1, below=1), 0.221, False),
     "softmax": Member("normalised softmax", _gamma(9.51), None, 0.473, True),
     "sphereface": Member(
-        "SphereFace", _gamma(8.69), Knob(3.0, Limits(least=1, most=8, whole=True)), 0.171, True
+        "SphereFace", _gamma(8.69), _m(3.0, least=1, most=8, whole=True), 0.171, True
     ),
-    "cosface": Member("CosFace", _gamma(9.3), Knob(0.232, Limits(least=0, below=2)), 0.351, True),
-    "arcface": Member(
-        "ArcFace", _gamma(67.8), Knob(0.578, Limits(least=0, below=3.14)), 0.0397, True
-    ),
+    "cosface": Member("CosFace", _gamma(9.3), _m(0.232, least=0, below=2), 0.351, True),
+    "arcface": Member("ArcFace", _gamma(67.8), _m(0.578, least=0, below=3.14), 0.0397, True),
     "adacos": Member("AdaCos", None, None, 0.688, True, falls=False),
     "center": Member("Center Loss", _gamma(0.000733), None, 0.101, True, on_sphere=False),
 }
