@@ -79,11 +79,7 @@ class Config:
         0, "layers of 128 between convolutions and embedding", least=0, most=16
     )
     fold: int = _setting(
-        0,
-        "size of a first embedding, shaped by pairs at gamma 80 and m 0.25, to fold into "
-        "`dim`; 0 for none",
-        least=0,
-        most=4096,
+        0, "first embedding, shaped by pairs, to fold into `dim`; 0 for none", least=0, most=4096
     )
     last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
     unseen: str | None = _setting(
@@ -100,7 +96,7 @@ class Config:
     )
     invented: int = _setting(
         0,
-        "extra classes: this many characters that are drawn at random, with 40 images of each",
+        "extra classes: so many random characters, of 40 images each",
         least=0,
         most=MOST_INVENTED,
     )
@@ -111,10 +107,7 @@ class Config:
         most=1_000_000,
     )
     images: int | None = _setting(
-        None,
-        "length of the training in images, repeats counted, in place of `epochs`",
-        least=1,
-        most=10_000_000_000,
+        None, "length of the training in images, in place of `epochs`", least=1, most=10**10
     )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
     lr: float = _setting_by_loss("peak learning rate of SGD", CIRCLE_LOSS.lr, above=0, most=1e6)
@@ -128,28 +121,16 @@ class Config:
         0.3, "bend each image, too, by this many pixels, with `augment`", least=0, most=SIDE
     )
     plain_share: float = _setting(
-        0.34,
-        "share of the training, at its end, on the images as they are, with `augment`",
-        least=0,
-        most=1,
+        0.34, "last share of the training, on unchanged images, with `augment`", least=0, most=1
     )
     classes_per_batch: int = _setting(
-        0,
-        "P of batches of P classes and K = batch size / P images of each; 0 for a random order",
-        least=0,
-        most=500_000,
+        0, "batches of P classes, K = batch size / P images each; 0: random", least=0, most=500_000
     )
     holdout: int = _setting(
-        0,
-        "validation set: so many last training images, evaluated in place of the test split",
-        least=0,
-        most=1_000_000,
+        0, "last training images to evaluate on in place of the test split", least=0, most=1_000_000
     )
     views: int = _setting(
-        1,
-        "test-time augmentation: mean embedding of an image and VIEWS - 1 shifts by a pixel",
-        least=1,
-        most=5,
+        1, "test-time augmentation: mean of an image and VIEWS - 1 shifts", least=1, most=5
     )
     snapshots: bool = _setting(
         False, "embed 500 test images now and then, one view each, for pictures of how they moved"
@@ -243,7 +224,7 @@ class Config:
 
     @property
     def described(self) -> str:
-        """The loss and its knobs, in words."""
+        """The loss and the values of its hyperparameters, in words."""
         values = [f"{name} {value:g}" for name, value in self.knobs.items()]
         return ", ".join([self.member.title, *values])
 

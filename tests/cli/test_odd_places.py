@@ -33,32 +33,23 @@ def test_path_with_spaces_and_other_letters(odd_folder: Path) -> None:
     assert (odd_folder / "Bild ☃.png").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("missing", ["HOME", "TERM"])
-def test_training_and_drawing_without(missing: str, odd_folder: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != missing} | ONE_THREAD
-    for args in (TRAIN, ("plot", "--projection", "pca")):
-        result = subprocess.run(
-            [*PROGRAM, *args], cwd=odd_folder, env=environment, capture_output=True, text=True
-        )
-        assert (result.returncode, result.stderr) == (0, "")
-
-
-@pytest.mark.slow
-def test_home_that_cannot_be_written(odd_folder: Path) -> None:
-    result = run(odd_folder, "plot", "finished", "--projection", "pca", HOME="/proc/1/none")
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stderr
-
-
 COMMANDS = (TRAIN, ("eval",), ("train", "--help"), ("plot", "--projection", "pca"))
 
 
 @pytest.mark.slow
-def test_locale_of_c(odd_folder: Path) -> None:
+@pytest.mark.parametrize("changes", ["-u HOME", "-u TERM", "HOME=/proc/1/none", "LC_ALL=C"])
+def test_odd_environment(changes: str, odd_folder: Path) -> None:
     for args in COMMANDS:
-        result = run(odd_folder, *args, LC_ALL="C", **ONE_THREAD)
-        assert (result.returncode, result.stderr) == (0, ""), args
+        result = subprocess.run(
+            ["env", *changes.split(), *PROGRAM, *args],
+            cwd=odd_folder,
+            env={**os.environ, **ONE_THREAD},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        # matplotlib may warn that it has no folder for its settings
+        assert result.stderr == "" or ("/proc/1" in changes and "Traceback" not in result.stderr)
 
 
 @pytest.mark.slow
