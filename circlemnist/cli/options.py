@@ -10,9 +10,10 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from circlemnist.cli.messages import flag, spelled
+from circlemnist.cli.messages import flag, say, spelled
 from circlemnist.config import NEEDS as SETTING_NEEDS
-from circlemnist.config import Config, read_settings, setting_type
+from circlemnist.config import Config, giving_way, read_settings, setting_type
+from circlemnist.family import BY_LOSS
 from circlemnist.limits import Limits, Value
 from circlemnist.plots.kinds import COMPARED, KINDS, PROJECTIONS, THEME_NAMES, VECTOR, Kind
 from circlemnist.recipes import recipe_files, settings_file
@@ -116,6 +117,19 @@ def refuse_unused_flags(
         if typed(ctx, name) and not any(has_effect(value) for value in values):
             beside = _as_typed(params[other], values[0])
             raise click.UsageError(f"{params[name].opts[0]} has no effect with {beside}")
+
+
+def dropped_from_file(ctx: click.Context, chosen: Mapping[str, Any]) -> list[str]:
+    """Return the settings of a --config file that chosen ones replace, and say which the loss does.
+
+    Args:
+        chosen: what the user typed; a `loss` of None is one that a sweep varies.
+    """
+    dropped = giving_way(ctx.default_map or {}, chosen)
+    if names := [name for name in dropped if name in BY_LOSS]:
+        loss = chosen["loss"] or "each loss"
+        say(f"{', '.join(names)} of the file give way: {loss} takes its own")
+    return dropped
 
 
 def _as_typed(param: click.Parameter, value: Any) -> str:

@@ -12,16 +12,15 @@ from circlemnist.cli.messages import flag, say, spelled
 from circlemnist.cli.options import (
     NearestChoice,
     config_option,
+    dropped_from_file,
     outputs_option,
     refuse_unused_flags,
     setting_options,
     typed,
 )
 from circlemnist.cli.tables import aligned
-from circlemnist.config import giving_way
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.metric_names import METRICS
-from circlemnist.family import BY_LOSS
 from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 
 if TYPE_CHECKING:
@@ -153,13 +152,11 @@ def new_plan(
     if trials is not None and not axes:
         raise SettingError("trials", "needs something to `vary`")
     kept = {k: v for k, v in settings.items() if v is not None and k not in (*names, "seed")}
-    of_file = ctx.default_map or {}
     if not typed(ctx, "holdout") and not kept.get("holdout"):
         kept.pop("holdout", None)  # a file of all settings has 0, which is not asked for there
     chosen = {k: v for k, v in settings.items() if typed(ctx, k)} | dict.fromkeys(names)
-    left = [name for name in giving_way(of_file, chosen) if kept.pop(name, None) is not None]
-    if of_loss := [name for name in left if name in BY_LOSS]:
-        say(f"{', '.join(of_loss)} of the file give way: each loss has its own")
+    for dropped in dropped_from_file(ctx, chosen):
+        kept.pop(dropped, None)
     first = settings["seed"]
     plan = Plan(kept, axes, tuple(range(first, first + seeds)), trials, metric)
     plan.check()

@@ -11,6 +11,7 @@ from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import (
     OUTPUTS,
     config_option,
+    dropped_from_file,
     outputs_option,
     refuse_unused_flags,
     runs,
@@ -18,8 +19,7 @@ from circlemnist.cli.options import (
     typed,
 )
 from circlemnist.cli.tables import SHORT_TABLE, report_table
-from circlemnist.config import OF_THE_MACHINE, Config, giving_way
-from circlemnist.family import BY_LOSS
+from circlemnist.config import OF_THE_MACHINE, Config
 from circlemnist.runs.run import Run, find_run
 from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
@@ -110,12 +110,7 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
         click.UsageError: a flag was typed that changes nothing beside the others.
     """
     chosen = {name: value for name, value in settings.items() if typed(ctx, name)}
-    left = giving_way(ctx.default_map or {}, chosen)
-    settings = {**settings, **dict.fromkeys(left)}
-    if of_loss := [f"`{name}`" for name in left if name in BY_LOSS]:
-        names = ", ".join(of_loss)
-        say(f"{names} of the file are for another loss: {settings['loss']} takes its own")
-    config = Config(**settings)
+    config = Config(**{**settings, **dict.fromkeys(dropped_from_file(ctx, chosen))})
     refuse_unused_flags(ctx)
     return config
 
