@@ -48,11 +48,7 @@ def _setting_by_loss(help: str, default: float, **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings of a run, immutable and always valid.
-
-    Raises:
-        SettingError: a value has the wrong type or is outside its limits.
-    """
+    """The settings of a run, immutable and always valid: a wrong one raises SettingError."""
 
     dataset: str = _setting(
         "auto", "images to learn; auto takes MNIST, or digits offline", choices=DATASETS
@@ -241,12 +237,7 @@ class Config:
         return f"has no effect with `{other}` {'off' if value is False else value}"
 
     def on(self, dataset: str, size: int) -> "Config":
-        """Return these settings for a data set: with its name, and a length in epochs.
-
-        Args:
-            dataset: the data set that `auto` turned out to be.
-            size: how many images are trained on.
-        """
+        """Return these settings for a data set of `size` training images: its name, and epochs."""
         epochs = self.epochs or EPOCHS[dataset]
         if self.images is not None:
             in_an_epoch = size // self.batch_size * self.batch_size
@@ -282,11 +273,7 @@ def setting_type(name: str) -> type:
 
 
 def setting_problem(name: str, value: Value, limits: Limits | None = None) -> str | None:
-    """Say what is wrong with `value` for the setting `name` by itself, or None.
-
-    Args:
-        limits: in place of those of the setting, for all losses.
-    """
+    """Say what is wrong with a value by itself, or None; `limits` may replace the setting's own."""
     expected = setting_type(name)
     accepted = (int, float) if expected is float else (expected,)
     if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
@@ -299,12 +286,7 @@ def setting_problem(name: str, value: Value, limits: Limits | None = None) -> st
 def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings in a TOML file, checked for unknown keys and wrong types and values.
 
-    Args:
-        path: a TOML file of `key = value` lines, keys spelled as the fields of `Config`.
-
-    Raises:
-        UserError: the file cannot be read, is not TOML, or has an unknown key or a value of the
-            wrong type or outside its limits; whether values fit together is for `Config` to say.
+    Raises UserError for each of these. Whether values fit together is for `Config` to say.
     """
     try:
         settings = tomllib.loads(path.read_text("utf-8-sig"))  # an editor on Windows adds a mark

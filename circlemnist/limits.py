@@ -46,11 +46,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def parse_classes(text: str, classes: int) -> tuple[int, ...]:
     """Return the classes that a text such as "5,0,4" or "5+0+4" names, ascending.
 
-    Args:
-        classes: how many there are; two of them or more must be named, and left.
-
-    Raises:
-        ValueError: with what is wrong, in words that follow the name of the setting.
+    Two or more of the `classes` that there are must be named, and left. ValueError says what is
+    wrong, in words that follow the name of the setting.
     """
     words = [word.strip() for word in text.replace("+", ",").split(",")]
     known = set(map(str, range(classes)))

@@ -52,10 +52,7 @@ def settings_file(text: str) -> Path:
     """Return the file that `text` names: of a recipe, or the file of that path.
 
     What has neither a separator of folders nor a suffix is a recipe's name, whatever files there
-    are; `./plane` and `plane.toml` are files.
-
-    Raises:
-        UserError: there is no such recipe; or no such file, and a recipe of its name.
+    are; `./plane` and `plane.toml` are files. Raises UserError where there is no such recipe.
     """
     path, files = Path(text), recipe_files()
     separators = [separator for separator in (os.sep, os.altsep) if separator]

@@ -111,12 +111,8 @@ def create_folder(
 ) -> Path:
     """Make a folder in `outputs`, with what `fill` writes into it, all at once; return its path.
 
-    Args:
-        name: the folder's name; by default the time and `words`.
-        mend: what else may be done where a run has the name.
-
-    Raises:
-        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    Its name is by default the time and `words`. `mend` is what else may be done where a run has
+    the name. Raises UserError where it is taken, or `outputs` cannot be written.
     """
     stem = name if name is not None else f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{words}"
     check_name(stem)
