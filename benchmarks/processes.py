@@ -17,12 +17,12 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.process import StopSignals
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 CONFIG = Config(dataset="digits", net="article", epochs=3, precision="float32")
 CONFIGS = {

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from circlemnist.threads import share_cores
+from circlemnist.process import share_cores
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except SystemExit as ended:
-        from circlemnist.training.launched import place
+        from circlemnist.process import place
 
         if place().world == 1:
             raise

@@ -12,14 +12,12 @@ from typing import Any
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.predict import Predictor
+from circlemnist.process import Stopped, place, to_stderr
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
-from circlemnist.training.launched import place
 from circlemnist.training.progress import mode_for
 from circlemnist.training.run import Audience, Interrupted
 from circlemnist.training.run import train as train_run
-from circlemnist.training.signals import Stopped
-from circlemnist.training.streams import to_stderr
 
 
 def train(

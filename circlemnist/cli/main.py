@@ -20,7 +20,7 @@ from circlemnist.cli.predict import predict
 from circlemnist.cli.recipes import recipes
 from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
-from circlemnist.training.launched import place
+from circlemnist.process import place
 
 
 @click.group(

@@ -4,7 +4,7 @@ import re
 from dataclasses import fields
 
 from circlemnist.config import Config
-from circlemnist.training.streams import to_stderr
+from circlemnist.process import to_stderr
 
 COMMANDS = ("train", "eval", "sweep")
 OTHERS = ("far", "name", "outputs", "projection", "resume", "format", "config", "tensorboard")

@@ -11,9 +11,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from circlemnist.cli.messages import spelled, visible
 from circlemnist.errors import Lost, UserError
-from circlemnist.training.launched import PATIENCE, let_the_first_speak, place
-from circlemnist.training.signals import Stopped
-from circlemnist.training.streams import unread_is_fine
+from circlemnist.process import PATIENCE, Stopped, let_the_first_speak, place, unread_is_fine
 
 
 class WrongUsage(click.ClickException):

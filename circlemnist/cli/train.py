@@ -19,8 +19,8 @@ from circlemnist.cli.options import (
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way
 from circlemnist.family import BY_LOSS
+from circlemnist.process import COURTESY, let_the_first_speak, place
 from circlemnist.runs.run import Run, find_run
-from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
 RESUMABLE = (*OF_THE_MACHINE, "outputs", "resume", "dry_run", "quiet", "tensorboard")
 

@@ -12,6 +12,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Cell, described, write_cells
 from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.new_run import alone, check_name
 from circlemnist.sweep.folder import DATABASE, JOURNAL, SweepFolder, find_sweep, make_sweep
 from circlemnist.sweep.plan import Plan, Varied
@@ -21,7 +22,6 @@ from circlemnist.sweep.study import Claim, SweepStudy, study_of
 from circlemnist.sweep.worker import Answer, Workers
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Mode
-from circlemnist.training.signals import Stopped, StopSignals
 
 GLANCE = 0.2  # seconds from one look for a signal to the next
 SELDOM = 1.0  # seconds from one look for a cell that another machine has left to the next

@@ -17,13 +17,13 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
+from circlemnist.process import NAMES, Stopped, StopSignals
 from circlemnist.runs.new_run import create_run, locked
 from circlemnist.runs.run import Run
 from circlemnist.sweep.study import Claim
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
-from circlemnist.training.signals import NAMES, Stopped, StopSignals
 from circlemnist.training.state import Diverged
 
 # training images that held-out ones are compared with: of all 55,000 measuring would take several

@@ -12,11 +12,11 @@ from circlemnist.data.augment import random_affine
 from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
 from circlemnist.losses import gathered_statistics
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.state import Diverged, EpochCursor, TrainState
 
 # Steps from one check for a loss that is not finite to the next: checking waits for a GPU.

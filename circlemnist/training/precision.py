@@ -5,8 +5,8 @@ from dataclasses import replace
 from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.models.precision import bfloat16_problem, resolve_device, resolve_precision
+from circlemnist.process import place
 from circlemnist.runs.run import Run
-from circlemnist.training.launched import place
 from circlemnist.training.processes import ALONE, Processes
 
 

@@ -19,8 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from circlemnist.errors import Lost, SettingError, UserError
 from circlemnist.models.precision import resolve_device
-from circlemnist.training.launched import place
-from circlemnist.training.signals import ignore_signals
+from circlemnist.process import ignore_signals, place
 
 Result = TypeVar("Result")
 

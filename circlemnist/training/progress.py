@@ -9,8 +9,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from circlemnist.config import Config
+from circlemnist.process import to_stderr, unread_is_fine
 from circlemnist.runs.history import Epoch
-from circlemnist.training.streams import to_stderr, unread_is_fine
 
 REFRESH = 0.2
 # what tqdm chose: bars that are widgets, which the lines below them do not wipe out

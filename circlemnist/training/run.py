@@ -15,6 +15,7 @@ from circlemnist.evaluation.report import Report
 from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.new_run import create_run, describe_machine, locked
 from circlemnist.runs.run import Run
@@ -24,7 +25,6 @@ from circlemnist.training.loop import fit
 from circlemnist.training.precision import settled
 from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Mode, Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
 from circlemnist.version import __version__

@@ -21,11 +21,11 @@ from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projector import write_projector
+from circlemnist.process import to_stderr
 from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.progress import Mode, Progress
-from circlemnist.training.streams import to_stderr
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
+from circlemnist.process import StopSignals
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
@@ -19,7 +20,6 @@ from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import crowded, diagnose, flat_schedule
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 from circlemnist.training.state import TrainState
 from tests.conftest import assert_one_line_error, invoke
 

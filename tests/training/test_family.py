@@ -12,12 +12,12 @@ from circlemnist.errors import UserError
 from circlemnist.family import FAMILY
 from circlemnist.losses.class_weights import spread_directions
 from circlemnist.models.embedder import embed
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.loop import fit, train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.state import TrainState
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.losses import pair_statistics
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import first_step, fit, step_images, train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2, augment=False)
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
+from circlemnist import process
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.errors import Lost, SettingError, UserError
+from circlemnist.process import Place, Stopped, StopSignals, place
 from circlemnist.runs.run import Run
-from circlemnist.training import launched, processes
+from circlemnist.training import processes
 from circlemnist.training.build import build_training
-from circlemnist.training.launched import Place, place
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, together
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.state import TrainState
 from tests.conftest import assert_one_line_error, invoke
 from tests.losses.processes import run
@@ -179,7 +179,7 @@ def second_of_two(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     for name, value in {**told, "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     waits: list[float] = []
-    monkeypatch.setattr(launched.time, "sleep", waits.append)
+    monkeypatch.setattr(process.time, "sleep", waits.append)
     return waits
 
 
@@ -195,7 +195,7 @@ def test_an_error_is_left_to_the_first_process(second_of_two: list[float]) -> No
     """Which torchrun takes for the end of all; else this one speaks after a while."""
     assert_one_line_error(invoke("train", "--lr", "much"), "--lr")
     assert_one_line_error(invoke("train", "--resume", "none"), "none")
-    assert second_of_two == [launched.PATIENCE] * 2
+    assert second_of_two == [process.PATIENCE] * 2
 
 
 def test_settings_are_printed_once(second_of_two: object) -> None:

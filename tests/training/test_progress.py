@@ -11,9 +11,9 @@ import torch
 from tqdm import notebook, tqdm
 
 from circlemnist.config import Config
+from circlemnist.process import to_stderr
 from circlemnist.runs.history import Epoch
 from circlemnist.training.progress import Mode, Progress, mode_for
-from circlemnist.training.streams import to_stderr
 
 CONFIG = Config(epochs=7, batch_size=100)
 ROW = Epoch(3, 2.34567, 0.91234, -0.12345, 0.5, 0.0123456, 4.26)

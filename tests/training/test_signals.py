@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from circlemnist.training.signals import Stopped, StopSignals
+from circlemnist.process import Stopped, StopSignals
 from tests.process import ONE_THREAD, PROGRAM, fingerprint, run, start, wait_for
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "12", "--batch-size", "100", "--quiet")

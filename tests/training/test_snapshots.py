@@ -12,12 +12,12 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.models.embedder import build_embedder, embed
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.arrays import load_snapshots
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.snapshots import Recorder
 from circlemnist.training.state import TrainState
 from tests.conftest import invoke

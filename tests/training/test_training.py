@@ -15,13 +15,13 @@ from circlemnist.data.datasets import Split
 from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import ClassCircleLoss
 from circlemnist.losses.class_weights import spread_directions
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_scheduler, build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.state import TrainState
 
 CONFIG = Config(dataset="digits", net="tiny", epochs=2)

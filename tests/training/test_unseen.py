@@ -12,12 +12,12 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.family import FAMILY, OF_CLASSES
 from circlemnist.losses import build_loss
 from circlemnist.losses.class_weights import spread_directions
+from circlemnist.process import StopSignals
 from circlemnist.runs.new_run import create_run
 from circlemnist.training.build import build_training
 from circlemnist.training.objective import build_objective
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training
-from circlemnist.training.signals import StopSignals
 
 UNSEEN = "0,3,8"
 SEEN = torch.tensor([1, 2, 4, 5, 6, 7, 9])
