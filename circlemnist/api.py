@@ -16,7 +16,7 @@ from circlemnist.process import Stopped, place, to_stderr
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.progress import mode_for
-from circlemnist.training.run import Audience, Interrupted
+from circlemnist.training.run import Interrupted
 from circlemnist.training.run import train as train_run
 
 
@@ -66,8 +66,15 @@ def train(
         given = {key: value for key, value in others.items() if value is not None}
         resolved = _resumed(run.config(), {**settings, **given})
     try:
-        audience = Audience(mode_for(quiet), to_stderr, tensorboard)
-        run, _ = train_run(resolved, folder, name, run, audience)
+        run, _ = train_run(
+            resolved,
+            folder,
+            name,
+            run,
+            mode=mode_for(quiet),
+            say=to_stderr,
+            tensorboard=tensorboard,
+        )
     except Interrupted as interrupted:
         arguments: dict[str, Any] = {"resume": str(interrupted.run.folder)}
         if tensorboard:

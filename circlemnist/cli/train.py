@@ -73,12 +73,13 @@ def train(
         return
 
     from circlemnist.training.progress import mode_for
-    from circlemnist.training.run import Audience, Interrupted
+    from circlemnist.training.run import Interrupted
     from circlemnist.training.run import train as train_run
 
-    audience = Audience(mode_for(quiet), say, tensorboard)
     try:
-        run, evaluation = train_run(resolved, outputs, name, run, audience)
+        run, report = train_run(
+            resolved, outputs, name, run, mode=mode_for(quiet), say=say, tensorboard=tensorboard
+        )
     except Interrupted as interrupted:
         again = ["circlemnist", "train", "--resume", reference(interrupted.run)]
         if tensorboard:
@@ -91,9 +92,9 @@ def train(
         if first:
             say(f"{interrupted}; continue with: {command}")
         ctx.exit(interrupted.exit_code)
-    if evaluation is None:
+    if report is None:  # rank 0 prints it
         return
-    click.echo(report_table(evaluation, SHORT_TABLE))
+    click.echo(report_table(report, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
     newest = resume is None and run.folder.parent == OUTPUTS.resolve()

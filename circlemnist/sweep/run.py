@@ -20,7 +20,7 @@ from circlemnist.sweep.progress import SweepProgress
 from circlemnist.sweep.storage import Database, Journal
 from circlemnist.sweep.study import Claim, SweepStudy, study_of
 from circlemnist.sweep.worker import Answer, Workers
-from circlemnist.training.precision import settled
+from circlemnist.training.build import settled
 from circlemnist.training.progress import Mode
 
 GLANCE = 0.2  # seconds from one look for a signal to the next

@@ -21,7 +21,7 @@ from circlemnist.process import NAMES, Stopped, StopSignals
 from circlemnist.runs.new_run import create_run, locked
 from circlemnist.runs.run import Run
 from circlemnist.sweep.study import Claim
-from circlemnist.training.precision import settled
+from circlemnist.training.build import settled
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
 from circlemnist.training.state import Diverged

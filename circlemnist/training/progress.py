@@ -13,15 +13,15 @@ from circlemnist.process import to_stderr, unread_is_fine
 from circlemnist.runs.history import Epoch
 
 REFRESH = 0.2
-# what tqdm chose: bars that are widgets, which the lines below them do not wipe out
-IN_NOTEBOOK = any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__)
+# tqdm.auto chose a widget, which printed lines do not overwrite
+IN_NOTEBOOK = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 Mode = Literal["bar", "lines", "quiet"]
 
 
 def mode_for(quiet: bool) -> Mode:
-    """Return how progress is shown: as a bar where somebody watches, else as lines, or not."""
-    watched = IN_NOTEBOOK or (sys.stderr is not None and sys.stderr.isatty())
-    return "quiet" if quiet else "bar" if watched else "lines"
+    """Return the mode: a bar in a terminal or a notebook, else a line an epoch; or nothing."""
+    interactive = IN_NOTEBOOK or (sys.stderr is not None and sys.stderr.isatty())
+    return "quiet" if quiet else "bar" if interactive else "lines"
 
 
 class Progress:
@@ -30,10 +30,10 @@ class Progress:
     In a notebook the bar is a widget, one for all epochs.
 
     Args:
-        mode: "bar" for a terminal or a notebook, "lines" where output is kept, "quiet" for nothing.
+        mode: "quiet" shows nothing, but the lines of `note`.
         config: resolved for a data set.
         size: of the training split.
-        say: told, in every mode, what the user should know.
+        say: prints a line that the user should know.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Progress:
         self.shown = 0.0
 
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-        """Show the `step`-th step of an epoch, at most five times a second.
+        """Show a step of an epoch, at most five times a second: reading values waits for a GPU.
 
         Args:
-            values: (4,) loss, mean s_p, mean s_n, violating; reading them waits for the device.
+            values: (4,) loss, mean s_p, mean s_n, violating.
         """
         now = time.monotonic()
         if self.mode != "bar" or now - self.shown < REFRESH:
@@ -62,7 +62,7 @@ class Progress:
                 self.bar.reset()
             loss, mean_sp, mean_sn, _ = values.tolist()
             rate = 0.0 if self.bar is None else self.bar.format_dict["rate"] or 0.0
-            shown = (
+            bar_format = (
                 f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
                 f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
                 f"{rate:,.0f} images/s"
@@ -70,13 +70,13 @@ class Progress:
             if self.bar is None:  # shown as soon as it is made
                 self.bar = tqdm(
                     total=self.images,
-                    bar_format=shown,
+                    bar_format=bar_format,
                     dynamic_ncols=True,
                     leave=False,
                     mininterval=0,
                     position=0,
                 )
-            self.bar.bar_format = shown
+            self.bar.bar_format = bar_format
             self.bar.update(step * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:
@@ -84,7 +84,7 @@ class Progress:
         if not IN_NOTEBOOK:
             self.close()
         elif self.bar is not None:
-            self.bar.n = self.images  # one that is closed before its end would stay, in red
+            self.bar.n = self.images  # a widget that is closed before its end would stay, in red
             self.bar.refresh()
         if self.mode == "quiet":
             return
@@ -97,12 +97,12 @@ class Progress:
             )
 
     def note(self, line: str) -> None:
-        """Tell what the user should know."""
+        """Print a line that the user should know, in every mode."""
         self.close()
         self.say(line)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             with unread_is_fine(sys.stderr):
                 self.bar.close()

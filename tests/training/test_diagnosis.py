@@ -17,7 +17,7 @@ from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.diagnosis import crowded, diagnose, flat_schedule
+from circlemnist.training.diagnosis import diagnose, flat_schedule, unreachable_margin
 from circlemnist.training.loop import fit
 from circlemnist.training.progress import Progress
 from circlemnist.training.state import TrainState
@@ -199,30 +199,30 @@ def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
         (-cosine + 0.002, False),
     ):
         if -1 < m < 1 and (met or cosine > 0.1):
-            assert (crowded(Config(dim=dim, m=m)) is None) == met
+            assert (unreachable_margin(Config(dim=dim, m=m)) is None) == met
 
 
 @pytest.mark.parametrize("dim", range(1, 5))
 def test_margin_that_is_advised_is_the_least_of_two_decimals(dim: int) -> None:
-    line = crowded(Config(dim=dim, m=0.01))
+    line = unreachable_margin(Config(dim=dim, m=0.01))
     assert line is not None
     advised, _, other = line.partition("take `m` ")[2].partition(" or more")
     least = float(advised)
-    assert crowded(Config(dim=dim, m=least)) is None
-    assert crowded(Config(dim=dim, m=least - 0.01)) is not None
+    assert unreachable_margin(Config(dim=dim, m=least)) is None
+    assert unreachable_margin(Config(dim=dim, m=least - 0.01)) is not None
     assert other == ", or a larger `dim`"
 
 
 @pytest.mark.parametrize("dim", range(5, 12))
 def test_ten_directions_are_at_right_angles_or_more_from_five_dimensions_on(dim: int) -> None:
     for m in (-0.5, -1e-3, 0, 1e-3):
-        assert crowded(Config(dim=dim, m=m)) is None
+        assert unreachable_margin(Config(dim=dim, m=m)) is None
 
 
 def test_margin_below_zero_asks_for_its_size() -> None:
     """alpha_n is 0 up to s_n = -m."""
-    assert crowded(Config(dim=64, m=-0.25)) is None
-    line = crowded(Config(dim=2, m=-0.25))
+    assert unreachable_margin(Config(dim=64, m=-0.25)) is None
+    line = unreachable_margin(Config(dim=2, m=-0.25))
     assert line is not None
     assert "0.81 at best, above the -m = 0.25 that `m` -0.25 asks for" in line
 
@@ -296,8 +296,8 @@ def test_weights_that_are_not_finite_are_not_saved(part: str, split: Split, tmp_
 
 def test_classes_that_are_turns_of_digits_are_not_said_to_be_crowded() -> None:
     """Of more than ten no arrangement is known."""
-    assert crowded(Config(dim=2, m=0.1)) is not None
-    assert crowded(Config(dim=2, m=0.1, turned="quarters")) is None
+    assert unreachable_margin(Config(dim=2, m=0.1)) is not None
+    assert unreachable_margin(Config(dim=2, m=0.1, turned="quarters")) is None
 
 
 @pytest.mark.parametrize(

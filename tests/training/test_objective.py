@@ -9,7 +9,7 @@ from circlemnist import CircleLoss
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.losses.class_weights import spread_directions
-from circlemnist.training.objective import build_objective, class_likeness
+from circlemnist.training.build import build_objective, class_similarities
 
 LABELS = torch.arange(30) % 10
 
@@ -42,7 +42,7 @@ def test_fixed_weights_are_handed_out_by_likeness(split: Split) -> None:
     ).loss.weight
     assert not weight.requires_grad
     assert sorted(weight.tolist()) == sorted(spread_directions(10, 2).tolist())
-    cosines, likeness = weight @ weight.T, class_likeness(split)
+    cosines, likeness = weight @ weight.T, class_similarities(split)
     best = (cosines * likeness).sum()
     for i in range(10):
         for j in range(i):

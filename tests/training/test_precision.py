@@ -7,7 +7,7 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.models.precision import Probe
-from circlemnist.training.precision import settled
+from circlemnist.training.build import settled
 from circlemnist.training.processes import Processes
 
 FAST, SLOW = Probe(gain=1.5), Probe(gain=0.9)
@@ -19,10 +19,10 @@ class Two:
     def __init__(self, other: int) -> None:
         self.other = other
 
-    def each(self, work: Callable[[], Any]) -> Any:
+    def run_on_all(self, work: Callable[[], Any]) -> Any:
         return work()
 
-    def largest(self, value: int) -> int:
+    def maximum(self, value: int) -> int:
         return max(value, self.other)
 
 

@@ -19,7 +19,7 @@ from circlemnist.runs.run import Run
 from circlemnist.training import processes
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
-from circlemnist.training.processes import ALONE, Processes, together
+from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Progress
 from circlemnist.training.state import TrainState
 from tests.conftest import assert_one_line_error, invoke
@@ -71,7 +71,7 @@ def trained(config: Config, folder: Path, together: Processes = ALONE) -> dict[s
         state.restore(Run(folder))
     folder.mkdir(exist_ok=True)
     progress = Progress("quiet", config, IMAGES)
-    fit(state, config, images(), Run(folder), progress, StopSignals(together.largest))
+    fit(state, config, images(), Run(folder), progress, StopSignals(together.maximum))
     return found(state)
 
 
@@ -109,7 +109,7 @@ def _many(rank: int, world: int) -> dict[str, Any]:
         ends[name]["files"] = sorted(path.name for path in own.iterdir())
     state = built(CONFIG, here)
     # the signal comes to the last process alone
-    progress = StopAt(CONFIG, STOP if rank == world - 1 else 0, here.largest)
+    progress = StopAt(CONFIG, STOP if rank == world - 1 else 0, here.maximum)
     try:
         fit(state, CONFIG, images(), Run(folder / "parts"), progress, progress.stop)
     except Stopped as stopped:
@@ -125,12 +125,16 @@ def _errors(here: Processes) -> list[str]:
     def fails() -> None:
         raise SettingError("lr", f"is wrong in process {here.rank}")
 
-    for work in (here.first, here.each):
+    for work in (here.run_on_rank_zero, here.run_on_all):
         try:
-            work(fails if here.rank == 1 or work == here.first else lambda: None)
+            work(fails if here.rank == 1 or work == here.run_on_rank_zero else lambda: None)
         except UserError as error:
             words.append(str(error))
-    return [*words, here.first(lambda: f"from {here.rank}"), str(here.each(lambda: here.rank))]
+    return [
+        *words,
+        here.run_on_rank_zero(lambda: f"from {here.rank}"),
+        str(here.run_on_all(lambda: here.rank)),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +218,7 @@ def test_devices_that_cannot_be_shared_are_refused(
 ) -> None:
     monkeypatch.setattr(processes, "resolve_device", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(SettingError, match=f"`device` {device}: .*{words}"), together(device):
+    with pytest.raises(SettingError, match=f"`device` {device}: .*{words}"), join_processes(device):
         pass
 
 
@@ -223,7 +227,7 @@ def test_others_that_cannot_be_met_are_named(
 ) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     words = r"cannot meet the other processes: .*MASTER_ADDR"
-    with pytest.raises(UserError, match=words), together("cpu"):
+    with pytest.raises(UserError, match=words), join_processes("cpu"):
         pass
 
 
@@ -231,7 +235,7 @@ def test_others_that_cannot_be_met_are_named(
 def test_of_those_that_are_left_one_speaks(
     speaks: bool, second_of_two: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> None:
+    def lost(*_: object, **__: object) -> None:
         raise Lost("another process of this training has ended", speaks)
 
     monkeypatch.setattr("circlemnist.training.run.train", lost)
@@ -250,7 +254,7 @@ def test_what_fails_as_another_process_has_gone_is_lost_and_the_first_to_notice_
     heard = []
     with StopSignals() as stop:
         for _ in range(2):
-            with pytest.raises(Lost) as caught, here.heard():
+            with pytest.raises(Lost) as caught, here.detect_lost_process():
                 raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer")
             heard.append(caught.value.speaks)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -259,5 +263,5 @@ def test_what_fails_as_another_process_has_gone_is_lost_and_the_first_to_notice_
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else before)
     assert heard == [True, False]
-    with pytest.raises(RuntimeError, match="a fault of our own"), here.heard():
+    with pytest.raises(RuntimeError, match="a fault of our own"), here.detect_lost_process():
         raise RuntimeError("a fault of our own")

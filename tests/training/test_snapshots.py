@@ -91,13 +91,13 @@ def test_resumed_training_has_seen_the_same(split: Split, tmp_path: Path) -> Non
     with pytest.raises(Stopped):
         fit(part, config, split, parts, StopAtThree("quiet", config, len(split)), stop)
     assert part.recorder is not None
-    assert (part.step, max(part.recorder.seen)) == (3, 3)
+    assert (part.step, max(part.recorder.embeddings)) == (3, 3)
     part.recorder.record(5, part.embedder)
     part.recorder.save(parts.snapshots_file)
     rest = training()
     rest.restore(parts)
     assert rest.recorder is not None
-    assert max(rest.recorder.seen) == 3
+    assert max(rest.recorder.embeddings) == 3
     fit(rest, config, split, parts, quiet, StopSignals())
     fit(training(), config, split, whole, quiet, StopSignals())
     seen, again = (load_snapshots(of.snapshots_file) for of in (whole, parts))
@@ -188,13 +188,13 @@ def test_what_was_seen_after_the_checkpoint_is_forgotten(tmp_path: Path) -> None
         seen.record(step, embedder)
         with torch.no_grad():
             next(embedder.parameters()).add_(0.1)
-    assert sorted(seen.seen) == [0, 1, 4, 9]
+    assert sorted(seen.embeddings) == [0, 1, 4, 9]
     seen.save(tmp_path / "snapshots.npz")
     again = recorder(30, 900)
     again.restore(tmp_path / "snapshots.npz", 4)
-    assert sorted(again.seen) == [0, 1, 4]
+    assert sorted(again.embeddings) == [0, 1, 4]
     for step in (0, 1, 4):
-        assert torch.equal(again.seen[step], seen.seen[step])
+        assert torch.equal(again.embeddings[step], seen.embeddings[step])
     kept = load_snapshots(tmp_path / "snapshots.npz")
     assert kept.steps.tolist() == [0, 1, 4, 9]
     assert kept.labels.tolist() == seen.labels.tolist()

@@ -14,8 +14,7 @@ from circlemnist.losses import build_loss
 from circlemnist.losses.class_weights import spread_directions
 from circlemnist.process import StopSignals
 from circlemnist.runs.new_run import create_run
-from circlemnist.training.build import build_training
-from circlemnist.training.objective import build_objective
+from circlemnist.training.build import build_objective, build_training
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training
 
