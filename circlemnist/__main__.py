@@ -24,9 +24,9 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except SystemExit as ended:
-        from circlemnist.process import place
+        from circlemnist.process import torchrun_ranks
 
-        if place().world == 1:
+        if torchrun_ranks().world_size == 1:
             raise
         # what gloo leaves behind may abort a process that ends in the usual way
         sys.stdout.flush()

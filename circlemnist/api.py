@@ -12,7 +12,7 @@ from typing import Any
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.predict import Predictor
-from circlemnist.process import Stopped, place, to_stderr
+from circlemnist.process import Stopped, to_stderr, torchrun_ranks
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
 from circlemnist.training.progress import mode_for
@@ -55,7 +55,7 @@ def train(
     """
     _refuse_unknown(settings)
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
-    if place().world > 1:
+    if torchrun_ranks().world_size > 1:
         raise UserError("train is the work of one process: start it without torchrun")
     folder = Path(outputs)
     run = None if resume is None else find_run(folder, str(resume))

@@ -34,30 +34,30 @@ def share_cores() -> None:
         os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
-class Place(NamedTuple):
+class Ranks(NamedTuple):
     """The ranks of this process, in torchrun's terms; by default it is alone."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     local_rank: int = 0
-    local_world: int = 1
+    local_world_size: int = 1
 
 
-def place() -> Place:
+def torchrun_ranks() -> Ranks:
     """Return the ranks that torchrun gave this process by its environment; alone without them."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
     values = [os.environ.get(name, "") for name in names]
     if not all(value.isdecimal() for value in values):
-        return Place()
-    return Place(*map(int, values[:-1]))
+        return Ranks()
+    return Ranks(*map(int, values[:-1]))
 
 
-def let_the_first_speak(seconds: float) -> None:
+def wait_for_rank_zero(seconds: float) -> None:
     """Sleep in all processes but rank 0, which reports an error for all of them.
 
     The launcher ends the others when rank 0 ends; one that wakes up reports by itself.
     """
-    if place().rank > 0:
+    if torchrun_ranks().rank > 0:
         time.sleep(seconds)
 
 

@@ -19,7 +19,7 @@ from circlemnist.cli.options import (
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import OF_THE_MACHINE, Config, giving_way
 from circlemnist.family import BY_LOSS
-from circlemnist.process import COURTESY, let_the_first_speak, place
+from circlemnist.process import COURTESY, torchrun_ranks, wait_for_rank_zero
 from circlemnist.runs.run import Run, find_run
 
 RESUMABLE = (*OF_THE_MACHINE, "outputs", "resume", "dry_run", "quiet", "tensorboard")
@@ -66,7 +66,7 @@ def train(
     """
     run = None if resume is None else find_run(outputs, resume)
     resolved = new_config(ctx, settings) if run is None else resumed_config(ctx, run)
-    first = place().rank == 0
+    first = torchrun_ranks().rank == 0
     if dry_run:
         if first:
             click.echo(resolved.to_toml(), nl=False)
@@ -88,7 +88,7 @@ def train(
             moved = [name for name in OF_THE_MACHINE if typed(ctx, name)]
             again += [word for name in moved for word in (flag(name), str(settings[name]))]
         command = shlex.join(again)
-        let_the_first_speak(COURTESY)
+        wait_for_rank_zero(COURTESY)
         if first:
             say(f"{interrupted}; continue with: {command}")
         ctx.exit(interrupted.exit_code)

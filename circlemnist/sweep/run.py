@@ -20,7 +20,7 @@ from circlemnist.sweep.progress import SweepProgress
 from circlemnist.sweep.storage import Database, Journal
 from circlemnist.sweep.study import Claim, SweepStudy, study_of
 from circlemnist.sweep.worker import Answer, Workers
-from circlemnist.training.build import settled
+from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Mode
 
 GLANCE = 0.2  # seconds from one look for a signal to the next
@@ -239,7 +239,7 @@ class _Loop:
         if not claim.deaths:
             claim.begun = time.monotonic()
         # the precision is settled once for all workers: each might find another
-        workers.give(claim, settled(config), self._folder.cells / name)
+        workers.give(claim, resolve_run_precision(config), self._folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
         """Do what an answer asks for."""

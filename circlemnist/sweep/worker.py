@@ -21,7 +21,7 @@ from circlemnist.process import NAMES, Stopped, StopSignals
 from circlemnist.runs.new_run import create_run, locked
 from circlemnist.runs.run import Run
 from circlemnist.sweep.study import Claim
-from circlemnist.training.build import settled
+from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
 from circlemnist.training.state import Diverged
@@ -185,13 +185,13 @@ class Worker:
         begun = run if run.config_file.exists() else None
         if begun is not None:
             config = replace(config, precision=begun.config().precision)
-        training = Training(settled(config, begun), self._dataset(config), self._note)
+        training = Training(resolve_run_precision(config, begun), self._dataset(config), self._note)
         if begun is None:
             environment = self._environment(training)
             run = create_run(run.folder.parent, run.name, training.config, environment)
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
-            trained = training.to_end(run, progress, self._stop)
+            trained = training.fit(run, progress, self._stop)
             return trained.evaluate(GALLERY if training.config.holdout else None).metrics
 
     def _note(self, line: str) -> None:

@@ -29,7 +29,7 @@ from circlemnist.models.precision import (
     resolve_precision,
     training_forward,
 )
-from circlemnist.process import place
+from circlemnist.process import torchrun_ranks
 from circlemnist.runs.run import Run
 from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.state import TrainState
@@ -40,7 +40,9 @@ SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
 MOST_FIXED = 100  # classes, whose directions take a minute to arrange
 
 
-def settled(config: Config, resumed: Run | None = None, processes: Processes = ALONE) -> Config:
+def resolve_run_precision(
+    config: Config, resumed: Run | None = None, processes: Processes = ALONE
+) -> Config:
     """Return the settings with float32 or bfloat16 in place of `precision` auto.
 
     Auto is bfloat16 where every machine supports it; the first process of each tries it.
@@ -57,7 +59,7 @@ def settled(config: Config, resumed: Run | None = None, processes: Processes = A
     def precision_here() -> str:
         if resumed is not None and config.precision == "auto" and device.type == "cpu":
             return "float32"  # a run from before CPUs trained in bfloat16
-        if place().local_rank > 0 and config.precision != "float32":
+        if torchrun_ranks().local_rank > 0 and config.precision != "float32":
             return "bfloat16"
         try:
             return resolve_precision(config.precision, device)

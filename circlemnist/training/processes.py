@@ -19,7 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from circlemnist.errors import Lost, SettingError, UserError
 from circlemnist.models.precision import resolve_device
-from circlemnist.process import ignore_signals, place
+from circlemnist.process import ignore_signals, torchrun_ranks
 
 Result = TypeVar("Result")
 
@@ -146,17 +146,17 @@ def join_processes(device: str) -> Iterator[Processes]:
         UserError: the others cannot be reached.
     """
     kind = resolve_device(device).type
-    ranks = place()
-    if ranks.world == 1:
+    ranks = torchrun_ranks()
+    if ranks.world_size == 1:
         yield ALONE
         return
     if kind not in BACKENDS:
         raise SettingError("device", f"{kind}: trains in one process alone; use `device` cpu")
     if kind == "cuda":
-        if ranks.local_world > (count := torch.cuda.device_count()):
+        if ranks.local_world_size > (count := torch.cuda.device_count()):
             raise SettingError(
                 "device",
-                f"cuda: {ranks.local_world} processes want a GPU each, and this machine has "
+                f"cuda: {ranks.local_world_size} processes want a GPU each, and this machine has "
                 f"{count}; start fewer, or use `device` cpu",
             )
         torch.cuda.set_device(ranks.local_rank)

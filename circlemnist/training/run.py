@@ -19,7 +19,7 @@ from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.new_run import create_run, describe_machine, locked
 from circlemnist.runs.run import Run
-from circlemnist.training.build import build_training, settled
+from circlemnist.training.build import build_training, resolve_run_precision
 from circlemnist.training.diagnosis import flat_schedule, unreachable_margin
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
@@ -88,7 +88,7 @@ def train(
                 config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say
             )
         )
-        config = settled(config, run, processes)
+        config = resolve_run_precision(config, run, processes)
         training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
         run = processes.run_on_rank_zero(
             lambda: run or create_run(outputs, name, training.config, environment(training))
@@ -99,7 +99,7 @@ def train(
         try:
             with ExitStack() as stack:
                 processes.run_on_rank_zero(lambda: stack.enter_context(locked(run)))
-                trained = training.to_end(run, progress, stop)
+                trained = training.fit(run, progress, stop)
                 if processes.rank > 0:
                     return run, None
                 report = trained.evaluate()
@@ -149,7 +149,7 @@ class Training:
         for warning in filter(None, warnings):
             say(warning)
 
-    def to_end(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:
+    def fit(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:
         """Train to the last epoch, from the checkpoint of the run where it has one.
 
         Args:

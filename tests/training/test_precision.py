@@ -7,7 +7,7 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.models.precision import Probe
-from circlemnist.training.build import settled
+from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.processes import Processes
 
 FAST, SLOW = Probe(gain=1.5), Probe(gain=0.9)
@@ -58,6 +58,6 @@ def test_all_processes_take_what_every_machine_has(
     for name, value in {**words, "MASTER_PORT": 1}.items():
         monkeypatch.setenv(name, str(value))
     config = Config(device="cpu", precision=precision)
-    taken = settled(config, None, cast(Processes, Two(other))).precision
+    taken = resolve_run_precision(config, None, cast(Processes, Two(other))).precision
     assert taken == ("float32" if precision == "float32" else expected)
     assert len(looks) == (precision == "auto" and local_rank == 0)

@@ -14,7 +14,7 @@ from circlemnist import process
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.errors import Lost, SettingError, UserError
-from circlemnist.process import Place, Stopped, StopSignals, place
+from circlemnist.process import Ranks, Stopped, StopSignals, torchrun_ranks
 from circlemnist.runs.run import Run
 from circlemnist.training import processes
 from circlemnist.training.build import build_training
@@ -190,9 +190,9 @@ def second_of_two(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_place_is_what_a_launcher_tells(
     second_of_two: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert place() == Place(1, 2, 1, 2)
+    assert torchrun_ranks() == Ranks(1, 2, 1, 2)
     monkeypatch.setenv("WORLD_SIZE", "many")
-    assert place() == Place(0, 1, 0, 1)
+    assert torchrun_ranks() == Ranks(0, 1, 0, 1)
 
 
 def test_an_error_is_left_to_the_first_process(second_of_two: list[float]) -> None:

@@ -99,7 +99,7 @@ def test_turned_images_are_trained_on_as_further_classes_and_measured_as_they_ar
     assert training.split.labels.unique().numel() == 6 * 8 - 4
     assert set(training.dataset.train.labels.tolist()) == {1, 2, 3, 6, 7, 9}
     progress = Progress("quiet", training.config, len(training.split))
-    trained = training.to_end(
+    trained = training.fit(
         create_run(tmp_path, "run", training.config, {}), progress, StopSignals()
     )
     measured = trained.evaluate()
