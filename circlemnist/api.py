@@ -53,61 +53,46 @@ def train(
         KeyboardInterrupt: it was told to stop; every step that it has done is kept, and the message
             says how to go on.
     """
-    _refuse_unknown(settings)
+    known = [setting.name for setting in fields(Config)]
+    for setting in settings:
+        if setting not in known:
+            near = difflib.get_close_matches(setting, known, n=1, cutoff=0)
+            raise TypeError(f"train() has no setting {setting!r}; did you mean {near[0]!r}?")
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
     if torchrun_ranks().world_size > 1:
         raise UserError("train is the work of one process: start it without torchrun")
     folder = Path(outputs)
     run = None if resume is None else find_run(folder, str(resume))
     if run is None:
-        resolved = _new(config, settings)
+        resolved = _new_config(config, settings)
     else:
-        others = {"config": config, "name": name}
-        given = {key: value for key, value in others.items() if value is not None}
-        resolved = _resumed(run.config(), {**settings, **given})
+        options = {"config": config, "name": name}
+        for option in (*settings, *(k for k, v in options.items() if v is not None)):
+            if option not in OF_THE_MACHINE:
+                problem = "cannot be given with `resume`: a run has its own settings"
+                raise SettingError(option, problem)
+        resolved = replace(run.config(), **settings)
     try:
-        run, _ = train_run(
-            resolved,
-            folder,
-            name,
-            run,
-            mode=mode_for(quiet),
-            say=to_stderr,
-            tensorboard=tensorboard,
-        )
+        run, _ = train_run(resolved, folder, name, run, mode_for(quiet), to_stderr, tensorboard)
     except Interrupted as interrupted:
         arguments: dict[str, Any] = {"resume": str(interrupted.run.folder)}
         if tensorboard:
             arguments["tensorboard"] = True
-        if resume is not None:  # of a new run they are in its settings
+        if resume is not None:  # a new run has them in its settings
             arguments |= settings
-        again = f"circlemnist.train({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
-        raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None
+        call = f"circlemnist.train({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+        raise KeyboardInterrupt(f"{interrupted}; continue with {call}") from None
     except Stopped:
         raise KeyboardInterrupt from None
     return Predictor(run, resolved.device)
 
 
-def _refuse_unknown(settings: dict[str, Any]) -> None:
-    known = [setting.name for setting in fields(Config)]
+def _new_config(file: str | Path | None, settings: dict[str, Any]) -> Config:
+    of_file = {} if file is None else read_settings(settings_file(str(file)))
+    dropped = giving_way(of_file, settings)
+    merged = {k: v for k, v in of_file.items() if k not in dropped} | settings
+    config = Config(**merged)
     for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-            raise TypeError(f"train() has no setting {name!r}; did you mean {near[0]!r}?")
-
-
-def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:
-    kept = {} if config is None else read_settings(settings_file(str(config)))
-    left = giving_way(kept, settings)
-    resolved = Config(**{**{k: v for k, v in kept.items() if k not in left}, **settings})
-    for name in settings:
-        if problem := resolved.without_effect(name):
+        if problem := config.without_effect(name):
             raise SettingError(name, problem)
-    return resolved
-
-
-def _resumed(config: Config, settings: dict[str, Any]) -> Config:
-    for name in settings:
-        if name not in OF_THE_MACHINE:
-            raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
-    return replace(config, **settings)
+    return config

@@ -46,7 +46,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch, **given: Any) -> dict[str, Any]:
     """The settings that a training is started with."""
     seen: list[Any] = []
 
-    def keep(config: Any, *_: Any, **__: Any) -> None:
+    def keep(config: Any, *_: Any) -> None:
         seen.append(config)
         raise Stopped(2)
 
@@ -104,7 +104,7 @@ def test_processes_of_torchrun_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_stop_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, finished_run: Path) -> None:
-    def stop(*_: Any, **__: Any) -> None:
+    def stop(*_: Any) -> None:
         raise Interrupted(Run(finished_run), 130)
 
     monkeypatch.setattr(api, "train_run", stop)

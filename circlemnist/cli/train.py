@@ -66,9 +66,9 @@ def train(
     """
     run = None if resume is None else find_run(outputs, resume)
     resolved = new_config(ctx, settings) if run is None else resumed_config(ctx, run)
-    first = torchrun_ranks().rank == 0
+    is_rank_zero = torchrun_ranks().rank == 0
     if dry_run:
-        if first:
+        if is_rank_zero:
             click.echo(resolved.to_toml(), nl=False)
         return
 
@@ -77,28 +77,25 @@ def train(
     from circlemnist.training.run import train as train_run
 
     try:
-        run, report = train_run(
-            resolved, outputs, name, run, mode=mode_for(quiet), say=say, tensorboard=tensorboard
-        )
+        run, report = train_run(resolved, outputs, name, run, mode_for(quiet), say, tensorboard)
     except Interrupted as interrupted:
         again = ["circlemnist", "train", "--resume", reference(interrupted.run)]
         if tensorboard:
             again.append("--tensorboard")
-        if resume is not None:  # of a new run they are in its settings
-            moved = [name for name in OF_THE_MACHINE if typed(ctx, name)]
-            again += [word for name in moved for word in (flag(name), str(settings[name]))]
-        command = shlex.join(again)
+        if resume is not None:  # a new run has them in its settings
+            changed = [name for name in OF_THE_MACHINE if typed(ctx, name)]
+            again += [word for name in changed for word in (flag(name), str(settings[name]))]
         wait_for_rank_zero(COURTESY)
-        if first:
-            say(f"{interrupted}; continue with: {command}")
+        if is_rank_zero:
+            say(f"{interrupted}; continue with: {shlex.join(again)}")
         ctx.exit(interrupted.exit_code)
     if report is None:  # rank 0 prints it
         return
     click.echo(report_table(report, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
-    newest = resume is None and run.folder.parent == OUTPUTS.resolve()
-    target = [] if newest else [reference(run)]
+    is_newest = resume is None and run.folder.parent == OUTPUTS.resolve()
+    target = [] if is_newest else [reference(run)]
     click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
 
 
@@ -110,32 +107,29 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
         click.UsageError: a flag was typed that changes nothing beside the others.
     """
     chosen = {name: value for name, value in settings.items() if typed(ctx, name)}
-    left = giving_way(ctx.default_map or {}, chosen)
-    settings = {**settings, **dict.fromkeys(left)}
-    if of_loss := [f"`{name}`" for name in left if name in BY_LOSS]:
+    dropped = giving_way(ctx.default_map or {}, chosen)
+    settings = {**settings, **dict.fromkeys(dropped)}
+    if of_loss := [f"`{name}`" for name in dropped if name in BY_LOSS]:
         names = ", ".join(of_loss)
         say(f"{names} of the file are for another loss: {settings['loss']} takes its own")
     config = Config(**settings)
-    for name in settings:
-        if typed(ctx, name) and (problem := config.without_effect(name)):
+    for name in chosen:
+        if problem := config.without_effect(name):
             raise click.UsageError(f"{flag(name)} {problem}")
     return config
 
 
 def resumed_config(ctx: click.Context, run: Run) -> Config:
-    """Return the settings of a run to continue, which flags may not change.
-
-    Raises:
-        click.UsageError: a flag would change a setting that makes the run what it is.
-    """
-    given = [name for name in ctx.params if typed(ctx, name)]
-    for name in given:
+    """Return the settings of a run to continue; raise click.UsageError for flags beside them."""
+    flags = [name for name in ctx.params if typed(ctx, name)]
+    for name in flags:
         if name not in RESUMABLE:
             raise click.UsageError(
                 f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
             )
-    changed = {name: ctx.params[name] for name in given if name in OF_THE_MACHINE}
-    return replace(run.config(), **changed)
+    return replace(
+        run.config(), **{name: ctx.params[name] for name in flags if name in OF_THE_MACHINE}
+    )
 
 
 def reference(run: Run) -> str:

@@ -50,7 +50,6 @@ def train(
     outputs: Path,
     name: str | None,
     run: Run | None,
-    *,
     mode: Mode,
     say: Callable[[str], object],
     tensorboard: bool = False,

@@ -352,7 +352,7 @@ def test_errors_of_the_group_are_one_line_too() -> None:
 def test_what_continues_a_stopped_training_has_its_flags(
     monkeypatch: pytest.MonkeyPatch, finished_run: Path
 ) -> None:
-    def stop(*_: object, **__: object) -> None:
+    def stop(*_: object) -> None:
         raise Interrupted(Run(finished_run), 130)
 
     monkeypatch.setattr("circlemnist.training.run.train", stop)

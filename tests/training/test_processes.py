@@ -235,7 +235,7 @@ def test_others_that_cannot_be_met_are_named(
 def test_of_those_that_are_left_one_speaks(
     speaks: bool, second_of_two: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object, **__: object) -> None:
+    def lost(*_: object) -> None:
         raise Lost("another process of this training has ended", speaks)
 
     monkeypatch.setattr("circlemnist.training.run.train", lost)
