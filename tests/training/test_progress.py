@@ -11,7 +11,6 @@ import torch
 from tqdm import notebook, tqdm
 
 from circlemnist.config import Config
-from circlemnist.process import to_stderr
 from circlemnist.runs.history import Epoch
 from circlemnist.training.progress import Mode, Progress, mode_for
 
@@ -153,12 +152,6 @@ def test_bar_of_a_notebook_is_one_widget_for_all_epochs(monkeypatch: pytest.Monk
     assert progress.bar is None
 
 
-def test_nothing_is_shown_where_standard_error_is_closed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """And it does not get among the results, as what print is given for no file does."""
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", None)
-        assert (mode_for(quiet=False), mode_for(quiet=True)) == ("lines", "quiet")
-        to_stderr("a line")
-    assert capsys.readouterr().out == ""
+def test_mode_is_lines_where_standard_error_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert (mode_for(quiet=False), mode_for(quiet=True)) == ("lines", "quiet")

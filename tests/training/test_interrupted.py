@@ -1,16 +1,19 @@
-"""Ctrl-C, a shutdown, a closed terminal: the step is finished, saved, and can be continued."""
+"""A run that is stopped or killed at any moment and resumed is the run that was never stopped."""
 
 import os
+import random
 import shlex
 import signal
-import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from circlemnist.process import Stopped, StopSignals
+from circlemnist.family import FAMILY
+from circlemnist.runs.checkpoint import load_checkpoint
+from circlemnist.runs.run import Run
 from tests.process import ONE_THREAD, PROGRAM, fingerprint, run, start, wait_for
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "12", "--batch-size", "100", "--quiet")
@@ -23,6 +26,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("whole")
     assert run(folder, *TRAIN, "--name", "parts", **ONE_THREAD).returncode == 0
     return fingerprint(folder / "outputs" / "parts")
+
+
+def assert_resumed(folder: Path, expected: dict[str, str]) -> None:
+    resumed = run(folder, "train", "--resume", "parts", **ONE_THREAD)
+    assert resumed.returncode == 0, resumed.stderr
+    assert fingerprint(folder / "outputs" / "parts") == expected
 
 
 @pytest.mark.slow
@@ -41,14 +50,12 @@ def test_stopped_run_continues_with_the_command_it_prints(
     assert error.count("\n") == 1
     command = shlex.split(error.partition("continue with: ")[2])
     assert command == ["circlemnist", "train", "--resume", "parts"]
-    resumed = run(tmp_path, *command[1:], **ONE_THREAD)
-    assert resumed.returncode == 0, resumed.stderr
-    assert fingerprint(tmp_path / "outputs" / "parts") == whole
+    assert_resumed(tmp_path, whole)
 
 
 @pytest.mark.slow
 def test_step_that_was_done_is_not_done_again(tmp_path: Path) -> None:
-    """A signal amid an epoch: the checkpoint holds the part of it that was done."""
+    """A signal within an epoch: the checkpoint holds the steps that were done."""
     args = ("train", "--dataset", "digits", "--epochs", "1", "--batch-size", "4", "--lr", "0.001")
     with start(tmp_path, *args, "--name", "parts", **ONE_THREAD) as process:
         folder = tmp_path / "outputs" / "parts"
@@ -58,19 +65,10 @@ def test_step_that_was_done_is_not_done_again(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate()
     assert process.returncode == 143
-    assert (folder / "last.pt").exists()
     assert (folder / "history.csv").read_text().count("\n") == 1
-    code = f"""
-from circlemnist.runs.checkpoint import load_checkpoint
-from pathlib import Path
-print(load_checkpoint(Path({str(folder / "last.pt")!r}))["cursor"]["step"])
-"""
-    done = subprocess.run([PROGRAM[0], "-c", code], capture_output=True, text=True)
-    assert 0 < int(done.stdout) < 359
-    resumed = run(tmp_path, "train", "--resume", "parts", **ONE_THREAD)
-    assert resumed.returncode == 0, resumed.stderr
+    assert 0 < load_checkpoint(folder / "last.pt")["cursor"]["step"] < 359
     assert run(tmp_path, *args, "--name", "whole", **ONE_THREAD).returncode == 0
-    assert fingerprint(folder) == fingerprint(folder.parent / "whole")
+    assert_resumed(tmp_path, fingerprint(folder.parent / "whole"))
 
 
 @pytest.mark.slow
@@ -96,8 +94,8 @@ def test_signal_before_the_run_is_made_leaves_nothing(module: str, tmp_path: Pat
         process.send_signal(signal.SIGINT)
         error = process.stderr.read()  # communicate() would lose what readline() has buffered
     assert process.returncode == 130
-    said = [line for line in error.splitlines() if not line.startswith("import time:")]
-    assert said == ["stopped"]
+    lines = [line for line in error.splitlines() if not line.startswith("import time:")]
+    assert lines == ["stopped"]
     assert not (tmp_path / "outputs").exists()
 
 
@@ -130,57 +128,79 @@ def test_closed_terminal_loses_nothing(whole: dict[str, str], tmp_path: Path) ->
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 129
-    resumed = run(tmp_path, "train", "--resume", "parts", **ONE_THREAD)
+    assert_resumed(tmp_path, whole)
+
+
+# whose state is more than weights: a scale, and centres
+WITH_BUFFERS = ("adacos", "center")
+KILLED = ("train", "--dataset", "digits", "--epochs", "8", "--batch-size", "100", "--name", "run")
+AT_ONCE = 3
+
+
+def kill_and_resume(folder: Path, command: tuple[str, ...], seconds: float) -> dict[str, str]:
+    """Kill a training that long after its folder appeared, look at what is left, and resume it."""
+    left = folder / "outputs" / "run"
+    with start(folder, *command, **ONE_THREAD) as process:
+        printed: list[str] = []
+        assert process.stdout is not None
+        reader = threading.Thread(target=printed.extend, args=(process.stdout,))
+        reader.start()
+        while not left.exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reader.join()
+    epochs = sum(line.startswith("epoch ") for line in printed)
+    assert Run(left).config().epochs == 8
+    if epochs or (left / "last.pt").exists():
+        assert len(load_checkpoint(left / "last.pt")["history"]) >= epochs
+    resumed = run(folder, "train", "--resume", "run", "--quiet", **ONE_THREAD)
     assert resumed.returncode == 0, resumed.stderr
-    assert fingerprint(tmp_path / "outputs" / "parts") == whole
+    assert resumed.stderr == ""
+    assert not list(left.rglob(".unfinished-*"))
+    return fingerprint(left)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_between_steps_waits_for_the_check(signum: int) -> None:
-    before = signal.getsignal(signum)
-    with StopSignals() as stop:
-        stop.check()
-        with stop.between_steps():
-            os.kill(os.getpid(), signum)
-            assert stop.received == signum
-        with pytest.raises(Stopped) as caught:
-            stop.check()
-    assert caught.value.exit_code == 128 + signum
-    assert str(caught.value) == signal.Signals(signum).name
-    assert signal.getsignal(signum) == before
+def kill_many(count: int, tmp_path: Path, loss: str = "circle") -> None:
+    command = (*KILLED, "--loss", loss)
+    (tmp_path / "whole").mkdir()
+    with start(tmp_path / "whole", *command, **ONE_THREAD) as process:
+        whole = tmp_path / "whole" / "outputs" / "run"
+        while not whole.exists():
+            time.sleep(0.001)
+        begun = time.monotonic()
+        process.communicate()
+        duration = time.monotonic() - begun
+    assert process.returncode == 0
+    expected = fingerprint(whole)
+    moments = random.Random(count)
+    folders = [tmp_path / f"killed{number}" for number in range(count)]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seconds = [moments.uniform(0, 1.2 * duration) for _ in folders]
+        results = list(pool.map(kill_and_resume, folders, [command] * count, seconds))
+    assert results == [expected] * count
 
 
-def test_signal_at_other_times_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def left(code: int) -> None:
-        raise SystemExit(code)
-
-    monkeypatch.setattr(os, "_exit", left)
-    with StopSignals() as stop:
-        with stop.between_steps():
-            pass
-        with pytest.raises(Stopped, match="SIGTERM"):
-            os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(SystemExit) as second:
-            os.kill(os.getpid(), signal.SIGINT)
-    assert second.value.code == 130
+@pytest.mark.slow
+def test_25_killed_runs_are_resumed_bit_for_bit(tmp_path: Path) -> None:
+    kill_many(25, tmp_path)
 
 
-def test_ignored_signal_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with StopSignals() as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert stop.received is None
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", WITH_BUFFERS)
+def test_2_killed_runs_of_a_loss_with_a_state_are_resumed(loss: str, tmp_path: Path) -> None:
+    kill_many(2, tmp_path, loss)
 
 
-def test_other_threads_are_left_alone() -> None:
-    with ThreadPoolExecutor(1) as pool:
+@pytest.mark.soak
+@pytest.mark.parametrize("loss", FAMILY)
+def test_10_killed_runs_of_each_loss_are_resumed(loss: str, tmp_path: Path) -> None:
+    kill_many(10, tmp_path, loss)
 
-        def within() -> object:
-            with StopSignals():
-                return signal.getsignal(signal.SIGTERM)
 
-        assert pool.submit(within).result() == signal.getsignal(signal.SIGTERM)
+@pytest.mark.soak
+def test_200_killed_runs_are_resumed_bit_for_bit(tmp_path: Path) -> None:
+    kill_many(200, tmp_path)
