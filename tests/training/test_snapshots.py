@@ -18,6 +18,7 @@ from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.snapshots import Recorder
 from circlemnist.training.state import TrainState
+from tests.conftest import invoke
 from tests.process import ONE_THREAD, fingerprint, run, start, wait_for
 from tests.training.helpers import CONFIG, Watcher, bits, trained
 
