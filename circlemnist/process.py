@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Self, TextIO
 SPINS = "1000"  # of GNU's OpenMP, which spins 300,000 times by default
 CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+# those that this system has
+SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 # seconds for a launcher to end all processes when rank 0 has; then the others speak for themselves
 PATIENCE = 5.0
@@ -76,9 +77,8 @@ class StopSignals:
     ignored already (SIGHUP under nohup) stays so. Off the main thread, where Python allows no
     handlers, this does nothing.
 
-    Args:
-        max_over_processes: returns the largest of the signals of all processes that train
-            together, 0 for none; they stop at the same `check`. By default this process is alone.
+    Processes that train together stop at the same `check`: `max_over_processes` returns the largest
+    of their signals, 0 for none.
     """
 
     def __init__(self, max_over_processes: Callable[[int], int] = lambda signum: signum) -> None:
@@ -89,7 +89,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for signum in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+            for signum in SIGNALS:
                 before = signal.getsignal(signum)
                 if before is not signal.SIG_IGN:
                     self._handlers_before[signum] = before
@@ -126,22 +126,18 @@ class StopSignals:
 def ignore_signals() -> None:
     """Ignore the signals that `StopSignals` handles: this process is about to end by itself."""
     if threading.current_thread() is threading.main_thread():
-        for name in NAMES:
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
 
 
 @contextmanager
 def unread_is_fine(stream: TextIO) -> Iterator[None]:
-    """Within, a write to `stream` that nobody can read ends in silence, and so do all later ones.
-
-    Python writes the rest of the buffer again at its end, and would report an error then: so the
-    file descriptor is redirected to nowhere.
-    """
+    """Within, a write to `stream` that nobody can read ends in silence, as do all later ones."""
     try:
         yield
     except OSError:
-        # a stream of a test has no file descriptor
+        # Python writes the rest of its buffer at its end: so the file descriptor leads to nowhere.
+        # A stream of a test has no file descriptor
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())

@@ -100,12 +100,7 @@ def train(
 
 
 def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
-    """Return the settings of a new run.
-
-    Raises:
-        SettingError: they do not fit together.
-        click.UsageError: a flag was typed that changes nothing beside the others.
-    """
+    """Return the settings of a new run; raise click.UsageError for a flag without effect."""
     chosen = {name: value for name, value in settings.items() if typed(ctx, name)}
     dropped = giving_way(ctx.default_map or {}, chosen)
     settings = {**settings, **dict.fromkeys(dropped)}

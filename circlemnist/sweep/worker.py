@@ -17,7 +17,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
-from circlemnist.process import NAMES, Stopped, StopSignals
+from circlemnist.process import SIGNALS, Stopped, StopSignals
 from circlemnist.runs.new_run import create_run, locked
 from circlemnist.runs.run import Run
 from circlemnist.sweep.study import Claim
@@ -31,7 +31,6 @@ from circlemnist.training.state import Diverged
 GALLERY = 10_000
 # seconds for a worker of a sweep that was killed to notice it, and to keep its last step
 PATIENCE = 60.0
-SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)

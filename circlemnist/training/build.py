@@ -45,14 +45,8 @@ def resolve_run_precision(
 ) -> Config:
     """Return the settings with float32 or bfloat16 in place of `precision` auto.
 
-    Auto is bfloat16 where every machine supports it; the first process of each tries it.
-
-    Args:
-        resumed: the run that is continued, which keeps its precision.
-
-    Raises:
-        SettingError: the device is not there, or has no bfloat16 that is asked for.
-        UserError: the run was begun in bfloat16, and the device has none.
+    Auto is bfloat16 where every machine supports it; the first process of each tries it. A
+    resumed run keeps its precision. Raises UserError where the device lacks what is asked for.
     """
     device = resolve_device(config.device)
 
@@ -76,15 +70,11 @@ def resolve_run_precision(
 
 
 def build_training(config: Config, split: Split, processes: Processes = ALONE) -> TrainState:
-    """Build what `config` names, to train on a split, on the split's device.
-
-    Args:
-        config: resolved for a data set, so that the number of epochs is known.
-        processes: each of them builds the same.
+    """Build what resolved settings name, on the device of the split; the same in all processes.
 
     Raises:
-        SettingError: a batch would be larger than the split, of more classes than there are, or too
-            small for each process to have a share; or the device lacks the precision.
+        SettingError: a batch does not fit the split or the processes; or the device lacks the
+            precision.
     """
     batch_size, classes = config.batch_size, len(split.labels.unique())
     if batch_size < processes.world_size:
@@ -139,7 +129,6 @@ class Objective(nn.Module):
     Its state has the name of the loss and its classes: its tensors alone rarely tell them.
 
     Args:
-        name: of the loss, a key of `LOSSES`.
         loss: takes embeddings (B, D) and labels (B,) as indices into `classes`, gives ().
         shaping: the same for the first embedding (B, F).
         classes: the labels that are trained on, ascending.
@@ -172,15 +161,11 @@ class Objective(nn.Module):
         return what_is_learned(self.name, self.classes)
 
     def set_extra_state(self, state: str) -> None:
-        """Raise ValueError for the state of another loss, or of other classes."""
         refuse_other(state, self.get_extra_state())
 
 
 def build_objective(config: Config, split: Split) -> Objective:
-    """Build the objective that `config` names.
-
-    Args:
-        split: the training images, whose similarity arranges fixed class weights.
+    """Build the objective; fixed class weights are arranged by the similarity of training images.
 
     Raises:
         SettingError: class weights would be fixed for more than `MOST_FIXED` classes.

@@ -55,12 +55,7 @@ def unreachable_margin(config: Config) -> str | None:
 
 
 def flat_schedule(config: Config, size: int) -> str | None:
-    """Warn where a schedule has too few steps to come near the peak learning rate.
-
-    Args:
-        config: resolved for a data set.
-        size: of the training split.
-    """
+    """Warn where a schedule has too few steps, on `size` images, to come near its peak rate."""
     steps = config.steps(size)
     if not 0 < steps < FEW_STEPS:
         return None
@@ -100,9 +95,7 @@ def closest_cosine(classes: int, dim: int) -> float:
 def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[tuple[str, str]]:
     """Look for mistakes that show after an epoch; yield the kind of each, and a warning.
 
-    Args:
-        history: the epochs so far.
-        values: (steps, 4) of the last epoch: loss, mean s_p, mean s_n, violating of each step.
+    `values` (steps, 4) are the loss, mean s_p, mean s_n and violating of its steps.
     """
     _, sp, sn, _ = values.cpu().double().unbind(1)
     pairless = int((sp.isnan() | sn.isnan()).sum())

@@ -30,14 +30,11 @@ def fit(
     """Train to the last epoch, with a checkpoint and a row of history after each.
 
     Args:
-        state: of a training that is new, or restored from a checkpoint.
         config: resolved for a data set.
         split: the training images, on the device to train on.
-        stop: asked after every step.
 
     Raises:
         Diverged: the loss is no longer finite.
-        UserError: the run's folder cannot be written.
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
     assert config.epochs is not None
@@ -80,12 +77,8 @@ def train_epoch(
 ) -> Tensor:
     """Train the next epoch, or the rest of the one begun, and add its row to the history.
 
-    Returns:
-        (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step.
-
-    Raises:
-        Diverged: the loss is no longer finite.
-        Stopped: a signal has come; the steps done are in `state.cursor`.
+    Returns (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step. When `Stopped`
+    is raised, the steps done are in `state.cursor`.
     """
     device = split.labels.device
     cursor = state.cursor = state.cursor or first_step(config, split, state.generator)
@@ -137,11 +130,9 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tenso
 
     Args:
         images: (B, 1, 28, 28) float in 0-1, the share of this process.
-        labels: (B,) int64.
 
     Returns:
-        The loss () of the global batch, and the embeddings (B, D) of this share before the step,
-        detached.
+        The loss () of the global batch, and the embeddings (B, D) of this share before the step.
     """
     stages = state.forward(images)
     loss: Tensor = state.objective(stages, labels)

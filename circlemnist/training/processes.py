@@ -73,10 +73,9 @@ class Processes:
         return int(largest)
 
     def run_on_all(self, work: Callable[[], Result]) -> Result:
-        """Call `work` in all processes, and return its result in this one.
+        """Call `work` in all processes; return its result in this one.
 
-        Raises:
-            UserError: the first that `work` raised in any of them.
+        A UserError in one of them is raised in all.
         """
         if self.world_size == 1:
             return work()
@@ -94,11 +93,7 @@ class Processes:
         return result[0]
 
     def run_on_rank_zero(self, work: Callable[[], Result]) -> Result:
-        """Call `work` in rank 0 while the others wait, and return its result in all.
-
-        Raises:
-            UserError: `work` raised it.
-        """
+        """Call `work` in rank 0 while the others wait; return its result, or raise, in all."""
         if self.world_size == 1:
             return work()
         result: list[Any] = [self.run_on_all(work if self.rank == 0 else lambda: None)]

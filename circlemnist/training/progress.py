@@ -27,13 +27,12 @@ def mode_for(quiet: bool) -> Mode:
 class Progress:
     """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
 
-    In a notebook the bar is a widget, one for all epochs.
+    In a notebook the bar is a widget, one for all epochs. `say` prints the lines of `note`, which
+    are shown in every mode.
 
     Args:
-        mode: "quiet" shows nothing, but the lines of `note`.
         config: resolved for a data set.
         size: of the training split.
-        say: prints a line that the user should know.
     """
 
     def __init__(
@@ -48,11 +47,7 @@ class Progress:
         self.shown = 0.0
 
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-        """Show a step of an epoch, at most five times a second: reading values waits for a GPU.
-
-        Args:
-            values: (4,) loss, mean s_p, mean s_n, violating.
-        """
+        """Show a step, at most five times a second: reading (4,) values waits for the device."""
         now = time.monotonic()
         if self.mode != "bar" or now - self.shown < REFRESH:
             return
@@ -80,7 +75,6 @@ class Progress:
             self.bar.update(step * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:
-        """Show a finished epoch as a line, which stays."""
         if not IN_NOTEBOOK:
             self.close()
         elif self.bar is not None:
@@ -97,12 +91,10 @@ class Progress:
             )
 
     def note(self, line: str) -> None:
-        """Print a line that the user should know, in every mode."""
         self.close()
         self.say(line)
 
     def close(self) -> None:
-        """Remove the bar."""
         if self.bar is not None:
             with unread_is_fine(sys.stderr):
                 self.bar.close()

@@ -33,16 +33,11 @@ FIRST_PICTURES = ("embedding",)
 
 
 class Interrupted(Exception):
-    """A signal stopped the training of `run`, whose checkpoint has every step that was done.
-
-    Attributes:
-        exit_code: 128 and the number of the signal.
-    """
+    """A signal stopped the training of `run`, whose checkpoint has every step that was done."""
 
     def __init__(self, run: Run, exit_code: int) -> None:
         super().__init__(f"stopped; {run.name} keeps every step it has done")
-        self.run = run
-        self.exit_code = exit_code
+        self.run, self.exit_code = run, exit_code  # 128 and the number of the signal
 
 
 def train(
@@ -57,23 +52,17 @@ def train(
     """Train a new run, or continue `run`, to its last epoch, evaluate it and draw it.
 
     The run folder is made only when the settings, the data and the device have proved good. Of
-    several processes rank 0 alone loads the data, writes, prints, evaluates and draws.
+    several processes rank 0 alone loads the data, writes, prints, evaluates and draws; in the
+    others there is no report.
 
     Args:
         config: the settings; those of `run` where it is given.
-        outputs: the folder of runs.
         name: of a new run; None for the time, the loss, gamma and m.
-        mode: how progress is shown.
         say: prints a line that the user should know.
-        tensorboard: whether event files for TensorBoard are written into the run.
-
-    Returns:
-        The run, and its report; None in processes other than rank 0.
 
     Raises:
         UserError: a setting, the data, the device or the folder is not usable; another process
-            trains the run; or the loss is no longer finite.
-        Lost: one of the processes has ended.
+            trains the run; the loss is no longer finite; or one of the processes has ended.
         Interrupted: SIGINT, SIGTERM or SIGHUP came while the run trained or was evaluated.
         Stopped: one of them came before.
     """
@@ -99,30 +88,27 @@ def train(
             with ExitStack() as stack:
                 processes.run_on_rank_zero(lambda: stack.enter_context(locked(run)))
                 trained = training.fit(run, progress, stop)
-                if processes.rank > 0:
-                    return run, None
-                report = trained.evaluate()
-                pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
-                if board is not None:
-                    board.finish(trained, pictures)
-                return run, report
+                return run, _evaluate_and_draw(trained, board) if processes.rank == 0 else None
         except Stopped as stopped:
             raise Interrupted(run, stopped.exit_code) from None
         except Lost as lost:
-            mend = f"{lost}; go on from its last checkpoint with `resume` {run.folder}"
-            raise Lost(mend, lost.speaks) from lost
+            message = f"{lost}; go on from its last checkpoint with `resume` {run.folder}"
+            raise Lost(message, lost.speaks) from lost
+
+
+def _evaluate_and_draw(trained: EvaluatedRun, board: Board | None) -> Report:
+    report = trained.evaluate()
+    pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
+    if board is not None:
+        board.finish(trained, pictures)
+    return report
 
 
 class Training:
     """A training whose settings, data and device have proved good; nothing is written yet.
 
-    Args:
-        config: as given; the attribute `config` is resolved for the data set.
-        dataset: as loaded; the attribute `dataset` is what the run trains on and is tested on.
-        say: prints a line that the user should know.
-
-    Raises:
-        UserError: a setting does not fit the data, or the device is not there.
+    Its `config` is resolved for the data set; its `dataset` is what it trains on and is tested on.
+    Raises UserError where a setting does not fit the data, or the device is not there.
     """
 
     def __init__(
@@ -133,8 +119,7 @@ class Training:
         processes: Processes = ALONE,
     ) -> None:
         self.device = resolve_device(config.device)
-        # absolute: a later command, in another working folder, finds the data
-        # pathlib's resolve raises for a link to itself, on some versions of Python
+        # absolute, for commands in other folders; Path.resolve may raise for a link to itself
         data_dir = os.path.realpath(config.data_dir)
         self.dataset = dataset.used_by(config)
         self.split = with_further_classes(self.dataset.train, config).to(self.device)
@@ -149,15 +134,7 @@ class Training:
             say(warning)
 
     def fit(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:
-        """Train to the last epoch, from the checkpoint of the run where it has one.
-
-        Args:
-            run: of these settings, locked.
-
-        Raises:
-            UserError: the loss is no longer finite, or the folder cannot be written.
-            Stopped: a signal has come; the checkpoint is that of the last step.
-        """
+        """Train to the last epoch, from the checkpoint of the run, locked, where it has one."""
         processes = self.processes
         if processes.run_on_rank_zero(run.checkpoint_file.exists):
             processes.run_on_all(lambda: self.state.restore(run))

@@ -17,12 +17,7 @@ SAMPLE = 500
 
 
 class Recorder:
-    """Embeds a fixed sample of a split at fixed steps of a training, more often at its start.
-
-    Args:
-        split: the test split, on the device to train on.
-        steps: of the whole training.
-    """
+    """Embeds a fixed sample of a split at fixed steps of a training, more often at its start."""
 
     def __init__(self, split: Split, steps: int) -> None:
         self.indices = torch.linspace(0, len(split) - 1, min(SAMPLE, len(split))).long()
@@ -37,7 +32,6 @@ class Recorder:
             self.embeddings[step] = embed(embedder, self.images).half()
 
     def save(self, path: Path) -> None:
-        """Write all snapshots, atomically; raises OSError."""
         steps = sorted(self.embeddings)
         with atomic_write(path) as temporary:
             np.savez(
@@ -49,11 +43,7 @@ class Recorder:
             )
 
     def restore(self, path: Path, done: int) -> None:
-        """Load the snapshots of the first `done` steps.
-
-        Raises:
-            UserError: the file is missing or damaged.
-        """
+        """Load the snapshots of the first `done` steps; raise UserError for a damaged file."""
         saved = load_snapshots(path)
         for step, embeddings in zip(saved.steps.tolist(), saved.embeddings, strict=True):
             if step <= done:

@@ -57,9 +57,8 @@ class TrainState:
         forward: gives the stages of the embedder in a step of training, and shares its weights.
         step: number of steps done, over all epochs.
         lr: learning rate of the last step that this process took.
-        history: the epochs done.
         cursor: of the epoch that has begun, if one has.
-        recorder: takes snapshots, where they are wanted; they have a file of their own.
+        recorder: of snapshots, where they are wanted; they have a file of their own.
     """
 
     embedder: Embedder
@@ -92,11 +91,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned.
-
-        Raises:
-            ValueError: the schedule, the optimizer or the objective had other settings.
-        """
+        """Continue from what `state_dict` returned; raise ValueError if it is of other settings."""
         for name in ("optimizer", "scheduler"):
             if _settings(state[name]) != _settings(getattr(self, name).state_dict()):
                 raise ValueError(f"the {name} is of other settings")
@@ -110,9 +105,7 @@ class TrainState:
     def save(self, run: Run) -> None:
         """Let rank 0 write the checkpoint, the history and, where wanted, the snapshots of a run.
 
-        Raises:
-            Diverged: a weight or a momentum is not finite; nothing is written.
-            UserError: the folder cannot be written.
+        Raises Diverged, and writes nothing, where a weight or a momentum is not finite.
         """
         self.processes.run_on_rank_zero(lambda: self._write(run))
 
@@ -129,25 +122,20 @@ class TrainState:
         write_history(run.history_file, self.history)
 
     def restore(self, run: Run) -> None:
-        """Continue from what `save` wrote.
-
-        Raises:
-            UserError: there is no sound checkpoint, it has other settings than the run, or
-                snapshots are wanted and there are none.
-        """
+        """Continue from what `save` wrote; raise UserError if that is not possible."""
         restore_from(run.checkpoint_file, self.load_state_dict)
         if self.recorder is not None:
             self.recorder.restore(run.snapshots_file, self.step)
 
 
 def _settings(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings in the state of a schedule, or of the parameter groups of an optimizer."""
+    # of a schedule, or of the parameter groups of an optimizer
     groups = state.get("param_groups", [state])
     return [{k: v for k, v in group.items() if k not in CHANGED_BY_STEPS} for group in groups]
 
 
 def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in a state, with its top-level key."""
+    # with the key at the top of the state
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, dict):

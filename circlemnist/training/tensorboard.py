@@ -35,7 +35,6 @@ OF_EPOCHS = (*OF_STEPS, "lr", "seconds")
 
 
 def require_tensorboard() -> None:
-    """Raise UserError where the package is not installed."""
     try:
         import_module("tensorboard")
     except ImportError as error:
@@ -94,11 +93,7 @@ class Board(Progress):
             writer.flush()
 
     def finish(self, trained: EvaluatedRun, pictures: Sequence[Path]) -> None:
-        """Write metrics, settings, pictures (PNG) and projector, and close the files.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
+        """Write metrics, settings, pictures (PNG) and projector, and close the files."""
         assert self.epochs is not None
         last = self.epochs * self.steps
         metrics = trained.report.metrics
