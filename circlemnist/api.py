@@ -66,12 +66,8 @@ def train(
     if run is None:
         resolved = _new_config(config, settings)
     else:
-        options = {"config": config, "name": name}
-        for option in (*settings, *(k for k, v in options.items() if v is not None)):
-            if option not in OF_THE_MACHINE:
-                problem = "cannot be given with `resume`: a run has its own settings"
-                raise SettingError(option, problem)
-        resolved = replace(run.config(), **settings)
+        options = [k for k, v in {"config": config, "name": name}.items() if v is not None]
+        resolved = _resumed_config(run.config(), settings, options)
     try:
         run, _ = train_run(resolved, folder, name, run, mode_for(quiet), to_stderr, tensorboard)
     except Interrupted as interrupted:
@@ -96,3 +92,10 @@ def _new_config(file: str | Path | None, settings: dict[str, Any]) -> Config:
         if problem := config.without_effect(name):
             raise SettingError(name, problem)
     return config
+
+
+def _resumed_config(config: Config, settings: dict[str, Any], options: list[str]) -> Config:
+    for name in (*settings, *options):
+        if name not in OF_THE_MACHINE:
+            raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
+    return replace(config, **settings)

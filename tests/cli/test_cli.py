@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -16,11 +17,15 @@ from circlemnist import __version__
 from circlemnist.cli.main import main
 from circlemnist.cli.messages import spelled
 from circlemnist.config import Config
+from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
 from circlemnist.plots.kinds import KINDS
+from circlemnist.runs.new_run import create_run
 from circlemnist.runs.run import Run
-from circlemnist.training.run import Interrupted
+from circlemnist.training.run import Interrupted, Training
 from tests.conftest import ROOT, assert_one_line_error, invoke
+
+TINY = ("--dataset", "digits", "--net", "tiny")
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +119,7 @@ def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
 
 
 def test_training_prints_lines_a_table_and_the_next_command(tmp_path: Path) -> None:
-    result = invoke("train", "--dataset", "digits", "--epochs", 2, "--name", "mine")
+    result = invoke("train", *TINY, "--epochs", 2, "--name", "mine")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
@@ -125,16 +130,14 @@ def test_training_prints_lines_a_table_and_the_next_command(tmp_path: Path) -> N
 
 
 def test_next_command_names_a_run_in_another_folder(tmp_path: Path) -> None:
-    result = invoke(
-        "train", "--dataset", "digits", "--epochs", 1, "--quiet", "--outputs", "my runs"
-    )
+    result = invoke("train", *TINY, "--epochs", 1, "--quiet", "--outputs", "my runs")
     command = result.stdout.splitlines()[-1]
     assert command.startswith(f"next: circlemnist plot '{tmp_path}/my runs/")
     assert "epoch" not in result.stdout
 
 
 def test_auto_says_which_images_it_uses() -> None:
-    result = invoke("train", "--epochs", 1, "--name", "mine")
+    result = invoke("train", "--net", "tiny", "--epochs", 1, "--name", "mine")
     assert result.exit_code == 0
     assert result.stderr.count("\n") == 1
     assert "digits instead" in result.stderr
@@ -210,7 +213,7 @@ def test_show_without_a_window_says_so(
 
 
 def test_held_out_images_are_measured_and_named(tmp_path: Path) -> None:
-    args = ("train", "--dataset", "digits", "--epochs", 1, "--holdout", 200, "--name", "held")
+    args = ("train", *TINY, "--epochs", 1, "--holdout", 200, "--name", "held")
     assert "digits, 200 held-out training images" in invoke(*args).stdout
     assert json.loads(invoke("eval", "held", "--json").stdout)["images"] == "held-out training"
     out = tmp_path / "a.svg"
@@ -376,24 +379,33 @@ def test_recipe_is_found_beside_a_folder_of_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "old", "new"),
+    ("settings", "old", "new"),
     [
-        ("onecycle", "epochs = 1", "epochs = 2"),
-        ("cosine", "epochs = 1", "epochs = 2"),
-        ("cosine", 'scheduler = "cosine"', 'scheduler = "onecycle"'),
-        ("none", "lr = 0.08", "lr = 0.5"),
-        ("multistep", "weight_decay = 0.001", "weight_decay = 0.1"),
+        ({"scheduler": "onecycle"}, "epochs = 1", "epochs = 2"),
+        ({"scheduler": "cosine"}, "epochs = 1", "epochs = 2"),
+        ({"scheduler": "cosine"}, 'scheduler = "cosine"', 'scheduler = "onecycle"'),
+        ({"scheduler": "none"}, "lr = 0.08", "lr = 0.5"),
+        ({"scheduler": "multistep"}, "weight_decay = 0.001", "weight_decay = 0.1"),
+        ({"loss": "cosface"}, '"cosface"', '"arcface"'),
+        ({"unseen": "1,4"}, '"1,4"', '"1,5"'),
     ],
+    ids=lambda value: " ".join(value),
 )
-def test_settings_that_were_changed_after_the_training_began_are_refused(
-    scheduler: str, old: str, new: str
+def test_settings_that_do_not_fit_the_checkpoint_are_refused(
+    settings: dict[str, Any], old: str, new: str, tmp_path: Path
 ) -> None:
-    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--scheduler", scheduler)
-    assert invoke("train", *args, "--name", "run", "--quiet").exit_code == 0
-    file = Path("outputs/run/config.toml")
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
-    assert_one_line_error(invoke("train", "--resume", "run"), "last.pt", "does not fit config.toml")
+    """They were changed after the training began."""
+    config = Config(dataset="digits", net="tiny", epochs=1, **settings)
+    training = Training(config, load_dataset("digits", Path()), print)
+    run = create_run(tmp_path / "outputs", "run", training.config, {})
+    training.state.save(run)
+    content = run.config_file.read_text()
+    assert old in content
+    run.config_file.write_text(content.replace(old, new))
+    words = ("last.pt", "does not fit config.toml")
+    assert_one_line_error(invoke("train", "--resume", "run"), *words)
+    if "loss" in settings or "unseen" in settings:
+        assert_one_line_error(invoke("eval", "run"), *words)
 
 
 def test_data_folder_that_cannot_be_is_one_line() -> None:
