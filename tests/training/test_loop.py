@@ -196,16 +196,6 @@ def test_every_setting_trains(change: dict[str, Any], split: Split, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "last"), [("onecycle", 1e-4), ("cosine", 0.01), ("multistep", 0.02), ("none", 1)]
-)
-def test_schedule_ends_low(scheduler: str, last: float, few: Split, tmp_path: Path) -> None:
-    config = replace(SMALL, scheduler=scheduler, epochs=4, lr=1e-3, augment=False)
-    history = trained(config, few, tmp_path / "run").history
-    assert history[-1].lr <= last * config.lr
-    assert max(row.lr for row in history) <= config.lr
-
-
-@pytest.mark.parametrize(
     "change",
     [
         *({"loss": loss} for loss in FAMILY),

@@ -19,7 +19,6 @@ from circlemnist.training.loop import fit
 from circlemnist.training.snapshots import Recorder
 from circlemnist.training.state import TrainState
 from tests.conftest import invoke
-from tests.process import ONE_THREAD, fingerprint, run, start, wait_for
 from tests.training.helpers import CONFIG, Watcher, bits, trained
 
 
@@ -44,21 +43,6 @@ def test_snapshots_are_from_the_first_step_to_the_last(tmp_path: Path) -> None:
         last = file["embeddings"][snapshots.indices]
         np.testing.assert_allclose(snapshots.embeddings[-1], last, atol=1e-3)
         np.testing.assert_array_equal(snapshots.labels, file["labels"][snapshots.indices])
-
-
-@pytest.mark.slow
-def test_killed_run_has_the_same_snapshots(tmp_path: Path) -> None:
-    """Those of steps after the checkpoint are dropped, and taken again."""
-    args = ("train", "--dataset", "digits", "--epochs", "30", "--batch-size", "50", "--snapshots")
-    assert run(tmp_path, *args, "--name", "whole", **ONE_THREAD).returncode == 0
-    with start(tmp_path, *args, "--name", "parts", **ONE_THREAD) as process:
-        wait_for(process, "epoch 9/")
-        process.kill()
-    resumed = run(tmp_path, "train", "--resume", "parts", "--quiet", **ONE_THREAD)
-    assert resumed.returncode == 0, resumed.stderr
-    whole, parts = (tmp_path / "outputs" / name for name in ("whole", "parts"))
-    assert fingerprint(parts) == fingerprint(whole)
-    assert_same_snapshots(parts, whole)
 
 
 def test_resumed_training_has_the_same_snapshots_and_weights(split: Split, tmp_path: Path) -> None:

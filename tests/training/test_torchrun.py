@@ -77,16 +77,6 @@ def test_event_files_are_of_the_first_process(tmp_path: Path, launched: None) ->
     assert len({path.name.split(".")[-2] for path in folder.glob("events.*")}) == 1
 
 
-def test_command_of_one_process_says_so_and_fails(tmp_path: Path) -> None:
-    """Each of the processes that torchrun starts does, without waiting for another."""
-    beside = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
-    found = run(tmp_path, "eval", **beside, MASTER_ADDR="localhost", MASTER_PORT="1")
-    assert found.returncode == 2
-    assert found.stdout == ""
-    lines = found.stderr.splitlines()
-    assert "eval is the work of one process: start it without torchrun" in lines[-1]
-
-
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("target", ["the launcher", "rank 0", "rank 1"])
 def test_a_signal_stops_all_at_the_same_step(target: str, tmp_path: Path, launched: None) -> None:
