@@ -15,11 +15,11 @@ from pathlib import Path
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
+from circlemnist.process import StopSignals
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.evaluation.metrics import knn_accuracy, nearest
 from circlemnist.models.embedder import embed
+from circlemnist.process import StopSignals
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 FOLDS = 5
 SETTINGS: tuple[dict[str, Any], ...] = (

@@ -34,10 +34,10 @@ from circlemnist.evaluation.metrics import knn_accuracy, nearest, retrieval, sim
 from circlemnist.family import FAMILY
 from circlemnist.losses.class_weights import class_weights
 from circlemnist.models.embedder import embed
+from circlemnist.process import StopSignals
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 from circlemnist.training.state import Diverged
 
 TRIALS, TRIALS_IN_PLANE = 20, 8

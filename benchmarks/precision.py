@@ -21,10 +21,10 @@ import torch
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import load_dataset
 from circlemnist.models.precision import probe, resolve_device
+from circlemnist.process import StopSignals
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.process import StopSignals
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
-from circlemnist.training.processes import ALONE, Processes, together
+from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 CONFIG = Config(dataset="digits", net="article", epochs=3, precision="float32")
 CONFIGS = {
@@ -47,7 +47,7 @@ def trained(
             parameter.mul_(factor)
     quiet = Progress("quiet", config, len(split))
     with tempfile.TemporaryDirectory() as folder:
-        fit(state, config, split, Run(Path(folder)), quiet, StopSignals(processes.largest))
+        fit(state, config, split, Run(Path(folder)), quiet, StopSignals(processes.maximum))
     ends = {**state.embedder.state_dict(), **state.objective.state_dict()}
     return {k: v for k, v in ends.items() if isinstance(v, Tensor) and v.is_floating_point()}
 
@@ -63,12 +63,14 @@ def apart(these: Weights, those: Weights) -> float:
 def main() -> None:
     split = load_dataset("digits", Path("unused")).train
     cases = [(name, double) for name in CONFIGS for double in (True, False)]
-    with together("cpu") as processes:
+    with join_processes("cpu") as processes:
         many = {case: trained(CONFIGS[case[0]], split, processes, case[1]) for case in cases}
-        processes.part()
+        processes.leave()
     if processes.rank > 0:
         return
-    print(f"| network | precision | {processes.world} processes | first weights × (1 + 1e-7) |")
+    print(
+        f"| network | precision | {processes.world_size} processes | first weights × (1 + 1e-7) |"
+    )
     print("| --- | --- | --- | --- |")
     for name, double in cases:
         one = trained(CONFIGS[name], split, ALONE, double)

@@ -25,10 +25,10 @@ from circlemnist.family import BY_LOSS, FAMILY
 from circlemnist.losses import pair_statistics
 from circlemnist.models.embedder import Embedder
 from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.process import StopSignals
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import first_step, step_images, train_epoch, train_step
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 from circlemnist.training.state import TrainState
 
 PARTS = (

@@ -19,11 +19,11 @@ import torch
 
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.process import StopSignals
 from circlemnist.recipes import recipe_files
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 IMAGES, EPOCHS = 4000, 4
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.models.embedder import Embedder
+from circlemnist.process import StopSignals
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 from circlemnist.training.snapshots import Recorder
 
 

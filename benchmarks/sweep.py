@@ -24,6 +24,7 @@ from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.evaluation.group import Cell
 from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.process import StopSignals
 from circlemnist.runs.run import find_runs
 from circlemnist.sweep.folder import SweepFolder
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan
@@ -32,7 +33,6 @@ from circlemnist.sweep.worker import GALLERY
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import StopSignals
 
 
 def swept(flags: Sequence[str], jobs: int) -> tuple[float, float, int]:

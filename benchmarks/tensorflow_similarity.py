@@ -30,11 +30,11 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.models.embedder import Embedder
 from circlemnist.models.precision import resolve_precision, training_forward
+from circlemnist.process import StopSignals
 from circlemnist.recipes import recipe_files
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training
-from circlemnist.training.signals import StopSignals
 
 UNSEEN = SPLITS[0].replace("+", ",")
 CONFIG = Config(**read_settings(recipe_files()["unseen"]) | {"unseen": UNSEEN})

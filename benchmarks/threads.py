@@ -27,10 +27,10 @@ def train(data_dir: Path) -> float:
     """Seconds of an epoch of `STEPS` steps of the default network, after one that warms up."""
     from circlemnist.config import Config
     from circlemnist.data.datasets import load_dataset
+    from circlemnist.process import StopSignals
     from circlemnist.training.build import build_training
     from circlemnist.training.loop import train_epoch
     from circlemnist.training.progress import Progress
-    from circlemnist.training.signals import StopSignals
 
     config = Config(dataset="mnist", precision="float32", epochs=2)
     split = load_dataset("mnist", data_dir).first(STEPS * config.batch_size).train

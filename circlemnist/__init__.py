@@ -7,7 +7,7 @@ torch.
 
 from typing import TYPE_CHECKING
 
-from circlemnist.threads import share_cores
+from circlemnist.process import share_cores
 from circlemnist.version import __version__
 
 if TYPE_CHECKING:

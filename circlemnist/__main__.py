@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from circlemnist.threads import share_cores
+from circlemnist.process import share_cores, torchrun_ranks
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     if sys.stderr is None:  # closed, or of a program without a console
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # into a file it may not have all letters
+        # the encoding of a file may lack some letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from circlemnist.cli.main import main as commands
@@ -24,11 +24,9 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except SystemExit as ended:
-        from circlemnist.training.launched import place
-
-        if place().world == 1:
+        if torchrun_ranks().world_size == 1:
             raise
-        # what gloo leaves behind may abort a process that ends in the usual way
+        # gloo's threads may abort a process that ends in the usual way
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))

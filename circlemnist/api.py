@@ -12,14 +12,12 @@ from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.predict import Predictor
 from circlemnist.limits import did_you_mean
+from circlemnist.process import Stopped, to_stderr, torchrun_ranks
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
-from circlemnist.training.launched import place
 from circlemnist.training.progress import mode_for
-from circlemnist.training.run import Audience, Interrupted
+from circlemnist.training.run import Interrupted
 from circlemnist.training.run import train as train_run
-from circlemnist.training.signals import Stopped
-from circlemnist.training.streams import to_stderr
 
 
 def train(
@@ -55,53 +53,49 @@ def train(
         KeyboardInterrupt: it was told to stop; every step that it has done is kept, and the message
             says how to go on.
     """
-    _refuse_unknown(settings)
+    known = [setting.name for setting in fields(Config)]
+    for setting in settings:
+        if setting not in known:
+            hint = did_you_mean(setting, known)
+            raise TypeError(f"train() has no setting {setting!r}{hint}")
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
-    if place().world > 1:
+    if torchrun_ranks().world_size > 1:
         raise UserError("train is the work of one process: start it without torchrun")
     folder = Path(outputs)
     run = None if resume is None else find_run(folder, str(resume))
     if run is None:
-        resolved = _new(config, settings)
+        resolved = _new_config(config, settings)
     else:
-        others = {"config": config, "name": name}
-        given = {key: value for key, value in others.items() if value is not None}
-        resolved = _resumed(run.config(), {**settings, **given})
+        options = [k for k, v in {"config": config, "name": name}.items() if v is not None]
+        resolved = _resumed_config(run.config(), settings, options)
     try:
-        audience = Audience(mode_for(quiet), to_stderr, tensorboard)
-        run, _ = train_run(resolved, folder, name, run, audience)
+        run, _ = train_run(resolved, folder, name, run, mode_for(quiet), to_stderr, tensorboard)
     except Interrupted as interrupted:
         arguments: dict[str, Any] = {"resume": str(interrupted.run.folder)}
         if tensorboard:
             arguments["tensorboard"] = True
-        if resume is not None:  # of a new run they are in its settings
+        if resume is not None:  # a new run has them in its settings
             arguments |= settings
-        again = f"circlemnist.train({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
-        raise KeyboardInterrupt(f"{interrupted}; continue with {again}") from None
+        call = f"circlemnist.train({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+        raise KeyboardInterrupt(f"{interrupted}; continue with {call}") from None
     except Stopped:
         raise KeyboardInterrupt from None
     return Predictor(run, resolved.device)
 
 
-def _refuse_unknown(settings: dict[str, Any]) -> None:
-    known = [setting.name for setting in fields(Config)]
+def _new_config(file: str | Path | None, settings: dict[str, Any]) -> Config:
+    of_file = {} if file is None else read_settings(settings_file(str(file)))
+    dropped = giving_way(of_file, settings)
+    merged = {k: v for k, v in of_file.items() if k not in dropped} | settings
+    config = Config(**merged)
     for name in settings:
-        if name not in known:
-            raise TypeError(f"train() has no setting {name!r}{did_you_mean(name, known)}")
-
-
-def _new(config: str | Path | None, settings: dict[str, Any]) -> Config:
-    kept = {} if config is None else read_settings(settings_file(str(config)))
-    left = giving_way(kept, settings)
-    resolved = Config(**{**{k: v for k, v in kept.items() if k not in left}, **settings})
-    for name in settings:
-        if problem := resolved.without_effect(name):
+        if problem := config.without_effect(name):
             raise SettingError(name, problem)
-    return resolved
+    return config
 
 
-def _resumed(config: Config, settings: dict[str, Any]) -> Config:
-    for name in settings:
+def _resumed_config(config: Config, settings: dict[str, Any], options: list[str]) -> Config:
+    for name in (*settings, *options):
         if name not in OF_THE_MACHINE:
             raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
     return replace(config, **settings)

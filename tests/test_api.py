@@ -14,9 +14,9 @@ import circlemnist
 from circlemnist import api
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
+from circlemnist.process import Stopped
 from circlemnist.runs.run import Run
 from circlemnist.training.run import Interrupted
-from circlemnist.training.signals import Stopped
 from tests.conftest import ROOT, invoke
 from tests.process import ONE_THREAD, fingerprint, wait_for
 

@@ -20,7 +20,7 @@ from circlemnist.cli.predict import predict
 from circlemnist.cli.recipes import recipes
 from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
-from circlemnist.training.launched import place
+from circlemnist.process import torchrun_ranks
 
 
 @click.group(
@@ -39,7 +39,7 @@ def main(ctx: click.Context) -> None:
     circlemnist predict my_digit.png          use it
     """
     job = ctx.invoked_subcommand
-    if place().world > 1 and job != train.name:
+    if torchrun_ranks().world_size > 1 and job != train.name:
         raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
 
 

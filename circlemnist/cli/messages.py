@@ -13,9 +13,14 @@ from click.exceptions import NoArgsIsHelpError
 
 from circlemnist.config import Config
 from circlemnist.errors import Lost, UserError
-from circlemnist.training.launched import PATIENCE, let_the_first_speak, place
-from circlemnist.training.signals import Stopped
-from circlemnist.training.streams import to_stderr, unread_is_fine
+from circlemnist.process import (
+    PATIENCE,
+    Stopped,
+    to_stderr,
+    torchrun_ranks,
+    unread_is_fine,
+    wait_for_rank_zero,
+)
 
 COMMANDS = ("train", "eval", "sweep")
 OTHERS = ("far", "name", "outputs", "projection", "resume", "format", "config", "tensorboard")
@@ -79,7 +84,7 @@ def one_line() -> Iterator[None]:
     except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
-        let_the_first_speak(PATIENCE)
+        wait_for_rank_zero(PATIENCE)
         command = error.ctx.command_path if error.ctx else "circlemnist"
         message = error.format_message().rstrip(".").replace("\n", " ")
         raise WrongUsage(visible(spelled(f"{message} (see {command} --help)"))) from error
@@ -88,7 +93,7 @@ def one_line() -> Iterator[None]:
             if not error.speaks:
                 raise click.exceptions.Exit(1) from None
         else:
-            let_the_first_speak(PATIENCE)
+            wait_for_rank_zero(PATIENCE)
         raise click.ClickException(visible(spelled(str(error)))) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
@@ -97,6 +102,6 @@ def one_line() -> Iterator[None]:
             sys.stdout.flush()
         raise click.ClickException(f"cannot write: {error.strerror}; make room") from error
     except (KeyboardInterrupt, Stopped) as error:
-        if place().rank == 0:
+        if torchrun_ranks().rank == 0:
             click.echo("stopped", err=True)
         raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None

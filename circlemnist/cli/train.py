@@ -20,8 +20,8 @@ from circlemnist.cli.options import (
 )
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import OF_THE_MACHINE, Config
+from circlemnist.process import COURTESY, torchrun_ranks, wait_for_rank_zero
 from circlemnist.runs.run import Run, find_run
-from circlemnist.training.launched import COURTESY, let_the_first_speak, place
 
 RESUMABLE = (*OF_THE_MACHINE, "outputs", "resume", "dry_run", "quiet", "tensorboard")
 
@@ -67,48 +67,41 @@ def train(
     """
     run = None if resume is None else find_run(outputs, resume)
     resolved = new_config(ctx, settings) if run is None else resumed_config(ctx, run)
-    first = place().rank == 0
+    is_rank_zero = torchrun_ranks().rank == 0
     if dry_run:
-        if first:
+        if is_rank_zero:
             click.echo(resolved.to_toml(), nl=False)
         return
 
     from circlemnist.training.progress import mode_for
-    from circlemnist.training.run import Audience, Interrupted
+    from circlemnist.training.run import Interrupted
     from circlemnist.training.run import train as train_run
 
-    audience = Audience(mode_for(quiet), say, tensorboard)
     try:
-        run, evaluation = train_run(resolved, outputs, name, run, audience)
+        run, report = train_run(resolved, outputs, name, run, mode_for(quiet), say, tensorboard)
     except Interrupted as interrupted:
         again = ["circlemnist", "train", "--resume", reference(interrupted.run)]
         if tensorboard:
             again.append("--tensorboard")
-        if resume is not None:  # of a new run they are in its settings
-            moved = [name for name in OF_THE_MACHINE if typed(ctx, name)]
-            again += [word for name in moved for word in (flag(name), str(settings[name]))]
-        command = shlex.join(again)
-        let_the_first_speak(COURTESY)
-        if first:
-            say(f"{interrupted}; continue with: {command}")
+        if resume is not None:  # a new run has them in its settings
+            changed = [name for name in OF_THE_MACHINE if typed(ctx, name)]
+            again += [word for name in changed for word in (flag(name), str(settings[name]))]
+        wait_for_rank_zero(COURTESY)
+        if is_rank_zero:
+            say(f"{interrupted}; continue with: {shlex.join(again)}")
         ctx.exit(interrupted.exit_code)
-    if evaluation is None:
+    if report is None:  # rank 0 prints it
         return
-    click.echo(report_table(evaluation, SHORT_TABLE))
+    click.echo(report_table(report, SHORT_TABLE))
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
-    newest = resume is None and run.folder.parent == OUTPUTS.resolve()
-    target = [] if newest else [reference(run)]
+    is_newest = resume is None and run.folder.parent == OUTPUTS.resolve()
+    target = [] if is_newest else [reference(run)]
     click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
 
 
 def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
-    """Return the settings of a new run.
-
-    Raises:
-        SettingError: they do not fit together.
-        click.UsageError: a flag was typed that changes nothing beside the others.
-    """
+    """Return the settings of a new run; raise click.UsageError for a flag without effect."""
     chosen = {name: value for name, value in settings.items() if typed(ctx, name)}
     config = Config(**{**settings, **dict.fromkeys(dropped_from_file(ctx, chosen))})
     refuse_unused_flags(ctx)
@@ -116,19 +109,16 @@ def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
 
 
 def resumed_config(ctx: click.Context, run: Run) -> Config:
-    """Return the settings of a run to continue, which flags may not change.
-
-    Raises:
-        click.UsageError: a flag would change a setting that makes the run what it is.
-    """
-    given = [name for name in ctx.params if typed(ctx, name)]
-    for name in given:
+    """Return the settings of a run to continue; raise click.UsageError for flags beside them."""
+    flags = [name for name in ctx.params if typed(ctx, name)]
+    for name in flags:
         if name not in RESUMABLE:
             raise click.UsageError(
                 f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
             )
-    changed = {name: ctx.params[name] for name in given if name in OF_THE_MACHINE}
-    return replace(run.config(), **changed)
+    return replace(
+        run.config(), **{name: ctx.params[name] for name in flags if name in OF_THE_MACHINE}
+    )
 
 
 def reference(run: Run) -> str:

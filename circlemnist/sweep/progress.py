@@ -8,8 +8,8 @@ from tqdm.auto import tqdm
 
 from circlemnist.evaluation.group import Cell
 from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.process import unread_is_fine
 from circlemnist.training.progress import Mode
-from circlemnist.training.streams import unread_is_fine
 
 
 class SweepProgress:

@@ -12,6 +12,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Cell, described, write_cells
 from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.run import alone, check_name
 from circlemnist.sweep.folder import DATABASE, JOURNAL, SweepFolder, find_sweep, make_sweep
 from circlemnist.sweep.plan import Plan, Varied
@@ -19,9 +20,8 @@ from circlemnist.sweep.progress import SweepProgress
 from circlemnist.sweep.storage import Database, Journal
 from circlemnist.sweep.study import Claim, SweepStudy, study_of
 from circlemnist.sweep.worker import Answer, Workers
-from circlemnist.training.precision import settled
+from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Mode
-from circlemnist.training.signals import Stopped, StopSignals
 
 GLANCE = 0.2  # seconds from one look for a signal to the next
 SELDOM = 1.0  # seconds from one look for a cell that another machine has left to the next
@@ -239,7 +239,7 @@ class _Loop:
         if not claim.deaths:
             claim.begun = time.monotonic()
         # the precision is settled once for all workers: each might find another
-        workers.give(claim, settled(config), self._folder.cells / name)
+        workers.give(claim, resolve_run_precision(config), self._folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
         """Do what an answer asks for."""

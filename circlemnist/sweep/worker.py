@@ -17,12 +17,12 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
+from circlemnist.process import SIGNALS, Stopped, StopSignals
 from circlemnist.runs.run import Run, create_run, locked
 from circlemnist.sweep.study import Claim
-from circlemnist.training.precision import settled
+from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
-from circlemnist.training.signals import NAMES, Stopped, StopSignals
 from circlemnist.training.state import Diverged
 
 # training images that held-out ones are compared with: of all 55,000 measuring would take several
@@ -30,7 +30,6 @@ from circlemnist.training.state import Diverged
 GALLERY = 10_000
 # seconds for a worker of a sweep that was killed to notice it, and to keep its last step
 PATIENCE = 60.0
-SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
@@ -184,13 +183,13 @@ class Worker:
         begun = run if run.config_file.exists() else None
         if begun is not None:
             config = replace(config, precision=begun.config().precision)
-        training = Training(settled(config, begun), self._dataset(config), self._note)
+        training = Training(resolve_run_precision(config, begun), self._dataset(config), self._note)
         if begun is None:
             environment = self._environment(training)
             run = create_run(run.folder.parent, run.name, training.config, environment)
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
-            trained = training.to_end(run, progress, self._stop)
+            trained = training.fit(run, progress, self._stop)
             return trained.evaluate(GALLERY if training.config.holdout else None).metrics
 
     def _note(self, line: str) -> None:

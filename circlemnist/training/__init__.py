@@ -1,1 +1,1 @@
-"""How a network learns: the loop, its state, and what a person is told."""
+"""Training: from settings to a trained network, its state, and the progress that is shown."""

@@ -1,8 +1,11 @@
-"""From settings to a training that can begin: network, objective, SGD and its schedule."""
+"""From settings to a training that can begin: precision, network, loss, SGD and its schedule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -12,51 +15,83 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
 )
 
-from circlemnist.config import Config
+from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.errors import SettingError
+from circlemnist.data.further import refuse_other, trained_classes, what_is_learned
+from circlemnist.errors import SettingError, UserError
+from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
+from circlemnist.losses.class_weights import arrange_directions, spread_directions
 from circlemnist.models.batch_norm import gather_statistics
 from circlemnist.models.embedder import build_embedder
-from circlemnist.models.precision import training_forward
-from circlemnist.training.objective import build_objective
+from circlemnist.models.precision import (
+    bfloat16_problem,
+    resolve_device,
+    resolve_precision,
+    training_forward,
+)
+from circlemnist.process import torchrun_ranks
+from circlemnist.runs.run import Run
 from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.state import TrainState
 
 MILESTONES = (0.5, 0.75)
+# of the loss that shapes a first embedding: independent of the defaults, which may change
+SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
+MOST_FIXED = 100  # classes, whose directions take a minute to arrange
+
+
+def resolve_run_precision(
+    config: Config, resumed: Run | None = None, processes: Processes = ALONE
+) -> Config:
+    """Return the settings with float32 or bfloat16 in place of `precision` auto.
+
+    Auto is bfloat16 where every machine supports it; the first process of each tries it. A
+    resumed run keeps its precision. Raises UserError where the device lacks what is asked for.
+    """
+    device = resolve_device(config.device)
+
+    def precision_here() -> str:
+        if resumed is not None and config.precision == "auto" and device.type == "cpu":
+            return "float32"  # a run from before CPUs trained in bfloat16
+        if torchrun_ranks().local_rank > 0 and config.precision != "float32":
+            return "bfloat16"
+        try:
+            return resolve_precision(config.precision, device)
+        except SettingError as error:
+            if resumed is None:
+                raise
+            raise UserError(
+                f"{resumed.name} trains in bfloat16: {bfloat16_problem(device)}; go on with it "
+                f'where it began, or write precision = "float32" into {resumed.config_file}'
+            ) from error
+
+    any_float32 = processes.maximum(int(processes.run_on_all(precision_here) == "float32"))
+    return replace(config, precision="float32" if any_float32 else "bfloat16")
 
 
 def build_training(config: Config, split: Split, processes: Processes = ALONE) -> TrainState:
-    """Build what `config` names, to train on a split, on the split's device.
-
-    Args:
-        config: resolved for a data set, so that the number of epochs is known.
-        processes: that train together, each of which builds the same.
+    """Build what resolved settings name, on the device of the split; the same in all processes.
 
     Raises:
-        SettingError: a batch would be larger than the split, of more classes than there are, or too
-            small for each process to have a share; or the device lacks the precision.
+        SettingError: a batch does not fit the split or the processes; or the device lacks the
+            precision.
     """
-    if config.batch_size < processes.world:
-        raise SettingError(
-            "batch_size",
-            f"must be ≥ {processes.world}, the processes that share it, not {config.batch_size}",
-        )
-    if config.batch_size > len(split):
-        raise SettingError(
-            "batch_size", f"must be ≤ {len(split)}, the training images, not {config.batch_size}"
-        )
-    there = len(split.labels.unique())
-    if config.classes_per_batch > there:
-        raise SettingError(
-            "classes_per_batch",
-            f"must be ≤ {there}, the classes there are, not {config.classes_per_batch}",
-        )
+    batch_size, classes = config.batch_size, len(split.labels.unique())
+    if batch_size < processes.world_size:
+        least = f"{processes.world_size}, the processes that share it"
+        raise SettingError("batch_size", f"must be ≥ {least}, not {batch_size}")
+    if batch_size > len(split):
+        most = f"{len(split)}, the training images"
+        raise SettingError("batch_size", f"must be ≤ {most}, not {batch_size}")
+    if config.classes_per_batch > classes:
+        most = f"{classes}, the classes there are"
+        raise SettingError("classes_per_batch", f"must be ≤ {most}, not {config.classes_per_batch}")
     device = split.labels.device
     pixels = split.images.float().div_(255)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         embedder = build_embedder(config, pixels.mean().item(), pixels.std().item()).to(device)
-        if processes.world > 1:
+        if processes.world_size > 1:
             gather_statistics(embedder)
         objective = build_objective(config, split).to(device)
     optimizer = SGD(
@@ -78,7 +113,7 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
 
 
 def build_scheduler(name: str, optimizer: SGD, lr: float, steps: int) -> LRScheduler:
-    """Build the schedule `name` of the learning rate, stepped after each of `steps` batches."""
+    """Build the learning-rate schedule `name`, stepped after each of `steps` batches."""
     schedules: dict[str, Callable[[], LRScheduler]] = {
         "onecycle": lambda: OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False),
         "cosine": lambda: CosineAnnealingLR(optimizer, T_max=steps),
@@ -86,3 +121,80 @@ def build_scheduler(name: str, optimizer: SGD, lr: float, steps: int) -> LRSched
         "none": lambda: ConstantLR(optimizer, factor=1.0),
     }
     return schedules[name]()
+
+
+class Objective(nn.Module):
+    """The loss of the embedding, plus with `fold` that of the first embedding.
+
+    Its state has the name of the loss and its classes: its tensors alone rarely tell them.
+
+    Args:
+        loss: takes embeddings (B, D) and labels (B,) as indices into `classes`, gives ().
+        shaping: the same for the first embedding (B, F).
+        classes: the labels that are trained on, ascending.
+    """
+
+    class_index: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        loss: nn.Module,
+        shaping: nn.Module | None = None,
+        classes: Sequence[int] = range(CLASSES),
+    ) -> None:
+        super().__init__()
+        self.name, self.loss, self.shaping, self.classes = name, loss, shaping, classes
+        class_index = torch.full((max(classes) + 1,), -1)
+        class_index[list(classes)] = torch.arange(len(classes))
+        self.register_buffer("class_index", class_index, persistent=False)
+
+    def forward(self, stages: list[Tensor], labels: Tensor) -> Tensor:
+        """Return () for the stages of an embedder and labels (B,) int64, of all processes."""
+        labels = self.class_index[labels]
+        value = gathered_loss(self.loss, stages[-1], labels)
+        if self.shaping is not None:
+            value = value + gathered_loss(self.shaping, stages[0], labels)
+        return value
+
+    def get_extra_state(self) -> str:
+        return what_is_learned(self.name, self.classes)
+
+    def set_extra_state(self, state: str) -> None:
+        refuse_other(state, self.get_extra_state())
+
+
+def build_objective(config: Config, split: Split) -> Objective:
+    """Build the objective; fixed class weights are arranged by the similarity of training images.
+
+    Raises:
+        SettingError: class weights would be fixed for more than `MOST_FIXED` classes.
+    """
+    shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
+    classes = trained_classes(config)
+    fixed = config.class_weights == "fixed" and config.member.of_classes
+    if fixed and len(classes) > MOST_FIXED:
+        problem = f"must be learned with {len(classes):,} classes, not fixed"
+        raise SettingError("class_weights", problem)
+    loss = build_loss(
+        config.loss,
+        num_classes=len(classes),
+        embedding_dim=config.dim,
+        pairs=config.pairs,
+        normalize=config.member.of_classes,  # embeddings have unit length, class weights have not
+        **config.knobs,
+    )
+    if fixed:
+        # similar classes beside each other: the way from one to the other passes no third
+        directions = spread_directions(len(classes), config.dim)
+        fix_class_weights(loss, arrange_directions(directions, class_similarities(split, classes)))
+    return Objective(config.loss, loss, shaping, classes)
+
+
+def class_similarities(split: Split, classes: Sequence[int] = range(CLASSES)) -> Tensor:
+    """Return the cosines (C, C) between the mean images of C classes, centred on their mean."""
+    pixels = split.images.flatten(1).float().cpu()
+    by_class = [pixels[(split.labels == label).cpu()].mean(0) for label in classes]
+    means = torch.stack(by_class).nan_to_num()  # a class may be missing
+    unit = F.normalize(means - means.mean(0))
+    return unit @ unit.T

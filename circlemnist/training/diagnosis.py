@@ -1,4 +1,4 @@
-"""What goes wrong with these losses again and again, recognised while it trains, with the mend."""
+"""Warnings about frequent mistakes, before and while a run trains, each with its remedy."""
 
 import math
 from collections.abc import Iterator
@@ -29,8 +29,8 @@ FEW_STEPS = 10
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
-def crowded(config: Config) -> str | None:
-    """Say so where the classes cannot meet Circle Loss's margin in the embedding's dimensions.
+def unreachable_margin(config: Config) -> str | None:
+    """Warn where the classes cannot meet Circle Loss's margin in the embedding's dimensions.
 
     On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m. For
     m < 0, where alpha_n is 0 up to s_n = -m, that is what is asked for.
@@ -41,26 +41,21 @@ def crowded(config: Config) -> str | None:
     if classes > CLASSES:
         return None
     cosine = closest_cosine(classes, config.dim)
-    asked, words = math.sqrt(2) * config.m, "√2·m"
+    limit, formula = math.sqrt(2) * config.m, "√2·m"
     if config.m < 0:
-        asked, words = -config.m, "-m"
-    if asked >= cosine:
+        limit, formula = -config.m, "-m"
+    if limit >= cosine:
         return None
     least = math.ceil(100 * cosine / math.sqrt(2)) / 100
     return (
         f"{classes} classes in {config.dim} dimensions have neighbours with a cosine of "
-        f"{cosine:.2f} at best, above the {words} = {asked:.2f} that `m` "
+        f"{cosine:.2f} at best, above the {formula} = {limit:.2f} that `m` "
         f"{config.m:g} asks for: take `m` {least:g} or more, or a larger `dim`"
     )
 
 
 def flat_schedule(config: Config, size: int) -> str | None:
-    """Say so where a schedule has too few steps to come near the peak learning rate.
-
-    Args:
-        config: resolved for a data set.
-        size: how many images are trained on.
-    """
+    """Warn where a schedule has too few steps, on `size` images, to come near its peak rate."""
     steps = config.steps(size)
     if not 0 < steps < FEW_STEPS:
         return None
@@ -81,14 +76,10 @@ def flat_schedule(config: Config, size: int) -> str | None:
 
 
 def closest_cosine(classes: int, dim: int) -> float:
-    """Return the largest cosine among that many directions, placed as far apart as can be.
+    """Return the largest cosine among 2 to 10 directions that are as far apart as possible.
 
     A simplex where there is room for one, an orthoplex for up to twice the dimensions, a regular
     polygon in the plane, and else `SPHERICAL_CODES`.
-
-    Args:
-        classes: C, from 2 to 10.
-        dim: D, at least 1.
     """
     if dim >= classes - 1:
         return -1 / (classes - 1)
@@ -102,15 +93,9 @@ def closest_cosine(classes: int, dim: int) -> float:
 
 
 def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[tuple[str, str]]:
-    """Find what is wrong after an epoch.
+    """Look for mistakes that show after an epoch; yield the kind of each, and a warning.
 
-    Args:
-        history: the epochs so far, the one that ended last.
-        values: (steps, 4) of it: loss, mean s_p, mean s_n, violating of each step.
-        config: the settings of the run.
-
-    Yields:
-        The kind of each finding, and the line to say.
+    `values` (steps, 4) are the loss, mean s_p, mean s_n and violating of its steps.
     """
     _, sp, sn, _ = values.cpu().double().unbind(1)
     pairless = int((sp.isnan() | sn.isnan()).sum())
@@ -124,15 +109,15 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     mean_sp, mean_sn = sp[half:].nanmean().item(), sn[half:].nanmean().item()
     warm = len(history) * len(values) >= WARM_UP_STEPS
     if warm and mean_sn > COLLAPSED_COSINE and mean_sp - mean_sn < COLLAPSED_GAP:
-        mend = "lower `lr`"
+        remedy = "lower `lr`"
         if config.net == "article":
-            mend += ", or take `net` small, which ends in BatchNorm"
+            remedy += ", or take `net` small, which ends in BatchNorm"
         elif not config.last_norm:
-            mend += ", or take `last_norm`"
+            remedy += ", or take `last_norm`"
         yield (
             "collapse",
             f"the embeddings have collapsed to a point, mean s_n {mean_sn:.3f} at mean s_p "
-            f"{mean_sp:.3f} after epoch {len(history)}: {mend}",
+            f"{mean_sp:.3f} after epoch {len(history)}: {remedy}",
         )
     epochs = math.ceil(WARM_UP_STEPS / len(values))
     if len(history) > epochs and config.member.falls:

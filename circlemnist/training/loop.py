@@ -12,14 +12,14 @@ from circlemnist.data.augment import random_affine
 from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
 from circlemnist.losses import gathered_statistics
+from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
-from circlemnist.training.signals import Stopped, StopSignals
 from circlemnist.training.state import Diverged, EpochCursor, TrainState
 
-# Steps from one check for a loss that is not finite to the next: checking waits for a GPU.
+# Steps between two checks for a loss that is not finite: a check waits for the GPU.
 CHECK_EVERY = {"cpu": 1}
 CHECK_SELDOM = 50
 
@@ -30,31 +30,26 @@ def fit(
     """Train to the last epoch, with a checkpoint and a row of history after each.
 
     Args:
-        state: of a training that is new, or restored from a checkpoint.
         config: resolved for a data set.
         split: the training images, on the device to train on.
-        run: where the checkpoint and the history go.
-        progress: told of every step and every epoch, and of what `diagnosis` finds.
-        stop: asked after every step.
 
     Raises:
         Diverged: the loss is no longer finite.
-        UserError: the run's folder cannot be written.
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
-    state.processes.first(lambda: write_history(run.history_file, state.history))
-    with _explained(state, config, run):
-        assert config.epochs is not None
-        said: set[str] = set()
+    assert config.epochs is not None
+    state.processes.run_on_rank_zero(lambda: write_history(run.history_file, state.history))
+    reported: set[str] = set()
+    with _advice_on_divergence(state, config, run):
         try:
             while len(state.history) < config.epochs:
                 values = train_epoch(state, config, split, progress, stop)
                 state.save(run)
                 progress.epoch(state.history[-1])
                 for kind, line in diagnose(state.history, values, config):
-                    if kind not in said:
+                    if kind not in reported:
                         progress.note(line)
-                    said.add(kind)
+                    reported.add(kind)
                 stop.check()
         except Stopped:
             state.save(run)
@@ -62,32 +57,28 @@ def fit(
 
 
 @contextmanager
-def _explained(state: TrainState, config: Config, run: Run) -> Iterator[None]:
-    """Say of a training that diverges where it did, what to lower, and what is kept."""
+def _advice_on_divergence(state: TrainState, config: Config, run: Run) -> Iterator[None]:
+    """Add to `Diverged` the epoch, the setting to lower, and the checkpoint that is left."""
     try:
         yield
     except Diverged as error:
-        kept = "it has no checkpoint yet"
+        checkpoint = "it has no checkpoint yet"
         if run.checkpoint_file.exists():
-            kept = f"{run.checkpoint_file} is the last good checkpoint"
+            checkpoint = f"{run.checkpoint_file} is the last good checkpoint"
         number = len(state.history) + (state.cursor is not None)
         raise Diverged(
             f"{error} in epoch {number} ({config.described}, lr {state.lr:g}): lower `lr`"
-            f"{' or `gamma`' if 'gamma' in config.knobs else ''}; {kept}"
+            f"{' or `gamma`' if 'gamma' in config.knobs else ''}; {checkpoint}"
         ) from error
 
 
 def train_epoch(
     state: TrainState, config: Config, split: Split, progress: Progress, stop: StopSignals
 ) -> Tensor:
-    """Train the next epoch, or what is left of the one begun, and add its row to the history.
+    """Train the next epoch, or the rest of the one begun, and add its row to the history.
 
-    Returns:
-        (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step.
-
-    Raises:
-        Diverged: the loss is no longer finite.
-        Stopped: a signal has come; the steps done are in `state.cursor`.
+    Returns (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step. When `Stopped`
+    is raised, the steps done are in `state.cursor`.
     """
     device = split.labels.device
     cursor = state.cursor = state.cursor or first_step(config, split, state.generator)
@@ -98,9 +89,10 @@ def train_epoch(
     if state.recorder is not None and state.step == 0:
         state.recorder.record(0, state.embedder)
     for indices in order[cursor.step :]:
-        # augmenting the images of all processes is little work, and draws what one would draw
-        images = state.processes.own(step_images(state, config, split, indices))
-        labels = state.processes.own(split.labels[indices])
+        # every process augments the global batch, which is little work: so the random numbers are
+        # those of a single process
+        images = state.processes.share(step_images(state, config, split, indices))
+        labels = state.processes.share(split.labels[indices])
         loss, embeddings = train_step(state, images, labels)
         statistics = gathered_statistics(embeddings, labels, config.circle_m)
         cursor.values[cursor.step] = torch.stack([loss, *statistics])
@@ -124,14 +116,11 @@ def train_epoch(
 def step_images(state: TrainState, config: Config, split: Split, indices: Tensor) -> Tensor:
     """Return the images of the next step, (B, 1, 28, 28) float in 0-1.
 
-    They are augmented, if that is wanted, but for the last share of the training.
-
-    Args:
-        indices: (B,) int64, in the split.
+    With `augment` they are augmented, except in the last `plain_share` of all steps.
     """
     images = split.images[indices, None].float() / 255
-    plain_from = round((1 - config.plain_share) * config.steps(len(split)))
-    if config.augment and state.step < plain_from:
+    first_plain_step = round((1 - config.plain_share) * config.steps(len(split)))
+    if config.augment and state.step < first_plain_step:
         images = random_affine(images, state.generator, config.elastic)
     return images
 
@@ -141,17 +130,15 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tenso
 
     Args:
         images: (B, 1, 28, 28) float in 0-1, the share of this process.
-        labels: (B,) int64.
 
     Returns:
-        The loss () of the global batch, and the embeddings (B, D) of this share ahead of the step,
-        detached.
+        The loss () of the global batch, and the embeddings (B, D) of this share before the step.
     """
     stages = state.forward(images)
     loss: Tensor = state.objective(stages, labels)
     state.optimizer.zero_grad()
     loss.backward()
-    state.processes.mean_gradients(state.parameters())
+    state.processes.average_gradients(state.parameters())
     state.optimizer.step()
     state.lr = float(state.scheduler.get_last_lr()[0])
     state.scheduler.step()
@@ -160,7 +147,7 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tenso
 
 
 def first_step(config: Config, split: Split, generator: torch.Generator) -> EpochCursor:
-    """Return the beginning of an epoch, its batches drawn as the settings want them."""
+    """Return the beginning of an epoch, with its batches drawn."""
     if config.classes_per_batch:
         labels = split.labels.cpu()
         order = balanced_batches(labels, config.classes_per_batch, config.batch_size, generator)
@@ -170,7 +157,6 @@ def first_step(config: Config, split: Split, generator: torch.Generator) -> Epoc
 
 
 def _check_finite(losses: Tensor) -> None:
-    """Raise Diverged where one of the losses of an epoch so far is not finite."""
     wrong = ~losses.isfinite()
     if wrong.any():
         raise Diverged(f"the loss is not finite at step {int(wrong.nonzero()[0]) + 1}")

@@ -1,7 +1,7 @@
-"""The processes that train a run together, by torch.distributed; one of them is the plain case.
+"""The processes that train a run together, by torch.distributed, or a single process.
 
-All take the same steps on the same batches, each with its own share of the images. What the first
-one does alone, writing above all, the others wait for, and an error of one is an error of all.
+All take the same steps on the same batches, each with its own share of the images. Rank 0 alone
+writes, while the others wait. An error in one process is raised in all.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,108 +19,109 @@ from torch.distributed.rendezvous import rendezvous
 
 from circlemnist.errors import Lost, SettingError, UserError
 from circlemnist.models.precision import resolve_device
-from circlemnist.training.launched import place
-from circlemnist.training.signals import ignore_signals
+from circlemnist.process import ignore_signals, torchrun_ranks
 
 Result = TypeVar("Result")
 
-# for a process that downloads or writes; one that has gone is noticed at once
-LIMIT = timedelta(minutes=30)
-# that of the device last; what is said beside its work goes by gloo, for which no GPU has to wait
+# for a process that downloads or writes; the end of a process is noticed at once
+TIMEOUT = timedelta(minutes=30)
+# objects go by gloo, for which no GPU has to wait; the backend of the device comes last
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that train together, as one of them sees them; by default it is alone.
+    """The processes that train together, seen from this one; by default there is only this one.
 
     Every process calls every method, in the same order.
 
     Attributes:
-        rank: of this process; the first has 0.
-        world: number of processes.
-        backend: that carries tensors of the device between them.
-        store: that carries a few words between them, and outlives any of them.
+        backend: of tensors on the device.
+        store: torch's key-value store, which outlives any of the processes.
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     backend: str = ""
     store: Store | None = None
 
-    def own(self, batch: Tensor) -> Tensor:
-        """Return the share of this process of a global batch (B, ...): rows that lie together."""
-        return batch if self.world == 1 else batch.tensor_split(self.world)[self.rank]
+    def share(self, batch: Tensor) -> Tensor:
+        """Return the rows of a global batch (B, ...) that this process trains on."""
+        if self.world_size == 1:
+            return batch
+        return batch.tensor_split(self.world_size)[self.rank]
 
-    def mean_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Give each parameter that has a gradient the mean of those of all processes."""
-        if self.world == 1:
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace each gradient by its mean over the processes."""
+        if self.world_size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(flat)
-        flat /= self.world
+        flat /= self.world_size
         sizes = [gradient.numel() for gradient in gradients]
         for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
-    def largest(self, value: int) -> int:
+    def maximum(self, value: int) -> int:
         """Return the largest of the values of the processes."""
-        if self.world == 1:
+        if self.world_size == 1:
             return value
-        with self.heard():
-            most = torch.tensor(value)
-            dist.all_reduce(most, dist.ReduceOp.MAX)
-        return int(most)
+        with self.detect_lost_process():
+            largest = torch.tensor(value)
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
 
-    def each(self, work: Callable[[], Result]) -> Result:
-        """Do `work` in each process, and return what it returns in this one.
+    def run_on_all(self, work: Callable[[], Result]) -> Result:
+        """Call `work` in all processes; return its result in this one.
 
-        Raises:
-            UserError: it raised that in one of them: the first of those, in all.
+        A UserError in one of them is raised in all.
         """
-        if self.world == 1:
+        if self.world_size == 1:
             return work()
-        result, errors = _tried(work)
-        with self.heard():
-            every: list[list[UserError]] = [[] for _ in range(self.world)]
-            dist.all_gather_object(every, errors)
-        for error in chain(*every):
-            raise error
+        result: list[Result] = []
+        errors: list[UserError] = []
+        try:
+            result.append(work())
+        except UserError as error:
+            errors.append(error)
+        with self.detect_lost_process():
+            errors_by_rank: list[list[UserError]] = [[] for _ in range(self.world_size)]
+            dist.all_gather_object(errors_by_rank, errors)
+        for first_error in chain(*errors_by_rank):
+            raise first_error
         return result[0]
 
-    def first(self, work: Callable[[], Result]) -> Result:
-        """Do `work` in the first process, while the others wait, and return in all what it returns.
-
-        Raises:
-            UserError: it raised that.
-        """
-        if self.world == 1:
+    def run_on_rank_zero(self, work: Callable[[], Result]) -> Result:
+        """Call `work` in rank 0 while the others wait; return its result, or raise, in all."""
+        if self.world_size == 1:
             return work()
-        result: list[Any] = [self.each(work if self.rank == 0 else lambda: None)]
-        with self.heard():
+        result: list[Any] = [self.run_on_all(work if self.rank == 0 else lambda: None)]
+        with self.detect_lost_process():
             dist.broadcast_object_list(result, 0)
         return result[0]  # type: ignore[no-any-return]
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Say of whatever fails within because another process has gone that it is `Lost`."""
+    def detect_lost_process(self) -> Iterator[None]:
+        """Raise `Lost` for an error within that comes from the end of another process."""
         try:
             yield
         except RuntimeError as error:
-            if self.store is None or not (
-                isinstance(error, dist.DistError) or "gloo" in str(error)
-            ):
+            from_others = isinstance(error, dist.DistError) or "gloo" in str(error)
+            if self.store is None or not from_others:
                 raise
-            speaks = _first_to_notice(self.store)
+            try:
+                speaks = bool(self.store.add("noticed a loss", 1) == 1)  # the first to notice
+            except RuntimeError:
+                speaks = True  # the process that kept the store has ended
             if speaks:
-                ignore_signals()  # a launcher ends all processes, perhaps ahead of the last word
+                ignore_signals()  # a launcher ends all processes, perhaps before the message
             raise Lost("another process of this training has ended", speaks) from error
 
-    def part(self) -> None:
-        """End what is common, once every process has come so far; each goes on alone."""
-        if self.world > 1 and dist.is_initialized():
-            with self.heard():
+    def leave(self) -> None:
+        """Wait for all processes, then let each continue alone."""
+        if self.world_size > 1 and dist.is_initialized():
+            with self.detect_lost_process():
                 dist.barrier()
             dist.destroy_process_group()
 
@@ -129,57 +130,42 @@ ALONE = Processes()
 
 
 @contextmanager
-def together(device: str) -> Iterator[Processes]:
-    """Meet the processes that a launcher has started with this one, if there are any.
+def join_processes(device: str) -> Iterator[Processes]:
+    """Connect to the processes that a launcher has started with this one, if there are any.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps"; of several GPUs each process of a machine takes one.
+        device: "auto", "cpu", "cuda" or "mps"; each process of a machine takes a GPU of its own.
 
     Raises:
-        SettingError: the device is not there, or not for as many processes.
-        UserError: the others cannot be met.
+        SettingError: the device is not there, or not for so many processes.
+        UserError: the others cannot be reached.
     """
-    own = place()
-    if own.world == 1:
+    kind = resolve_device(device).type
+    ranks = torchrun_ranks()
+    if ranks.world_size == 1:
         yield ALONE
         return
-    kind = resolve_device(device).type
     if kind not in BACKENDS:
         raise SettingError("device", f"{kind}: trains in one process alone; use `device` cpu")
     if kind == "cuda":
-        if own.local_world > (count := torch.cuda.device_count()):
+        if ranks.local_world_size > (count := torch.cuda.device_count()):
             raise SettingError(
                 "device",
-                f"cuda: {own.local_world} processes want a GPU each, and this machine has {count}; "
-                "start fewer, or use `device` cpu",
+                f"cuda: {ranks.local_world_size} processes want a GPU each, and this machine has "
+                f"{count}; start fewer, or use `device` cpu",
             )
-        torch.cuda.set_device(own.local_rank)
+        torch.cuda.set_device(ranks.local_rank)
     try:
-        store, rank, world = next(rendezvous("env://", timeout=LIMIT))
-        meeting = PrefixStore("circlemnist", store)
+        store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
+        prefixed = PrefixStore("circlemnist", store)
         dist.init_process_group(
-            BACKENDS[kind], store=meeting, rank=rank, world_size=world, timeout=LIMIT
+            BACKENDS[kind], store=prefixed, rank=rank, world_size=world_size, timeout=TIMEOUT
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot meet the other processes: {reason}") from error
     try:
-        yield Processes(rank, world, BACKENDS[kind].rpartition(":")[2], store)
+        yield Processes(rank, world_size, BACKENDS[kind].rpartition(":")[2], store)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-def _tried(work: Callable[[], Result]) -> tuple[list[Result], list[UserError]]:
-    """What it returned, or the error that it raised."""
-    try:
-        return [work()], []
-    except UserError as error:
-        return [], [error]
-
-
-def _first_to_notice(store: Store) -> bool:
-    try:
-        return bool(store.add("noticed a loss", 1) == 1)
-    except RuntimeError:
-        return True  # whoever kept the store has gone

@@ -9,31 +9,30 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from circlemnist.config import Config
+from circlemnist.process import to_stderr, unread_is_fine
 from circlemnist.runs.history import Epoch
-from circlemnist.training.streams import to_stderr, unread_is_fine
 
 REFRESH = 0.2
-# what tqdm chose: bars that are widgets, which the lines below them do not wipe out
-IN_NOTEBOOK = any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__)
+# tqdm.auto chose a widget, which printed lines do not overwrite
+IN_NOTEBOOK = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 Mode = Literal["bar", "lines", "quiet"]
 
 
 def mode_for(quiet: bool) -> Mode:
-    """Return how progress is shown: as a bar where somebody watches, else as lines, or not."""
-    watched = IN_NOTEBOOK or (sys.stderr is not None and sys.stderr.isatty())
-    return "quiet" if quiet else "bar" if watched else "lines"
+    """Return the mode: a bar in a terminal or a notebook, else a line an epoch; or nothing."""
+    interactive = IN_NOTEBOOK or (sys.stderr is not None and sys.stderr.isatty())
+    return "quiet" if quiet else "bar" if interactive else "lines"
 
 
 class Progress:
     """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
 
-    In a notebook the bar is a widget, one for all epochs.
+    In a notebook the bar is a widget, one for all epochs. `say` prints the lines of `note`, which
+    are shown in every mode.
 
     Args:
-        mode: "bar" for a terminal or a notebook, "lines" where output is kept, "quiet" for nothing.
         config: resolved for a data set.
         size: of the training split.
-        say: told, in every mode, what the user should know.
     """
 
     def __init__(
@@ -48,11 +47,7 @@ class Progress:
         self.shown = 0.0
 
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-        """Show the `step`-th step of an epoch, at most five times a second.
-
-        Args:
-            values: (4,) loss, mean s_p, mean s_n, violating; reading them waits for the device.
-        """
+        """Show a step, at most five times a second: reading (4,) values waits for the device."""
         now = time.monotonic()
         if self.mode != "bar" or now - self.shown < REFRESH:
             return
@@ -62,7 +57,7 @@ class Progress:
                 self.bar.reset()
             loss, mean_sp, mean_sn, _ = values.tolist()
             rate = 0.0 if self.bar is None else self.bar.format_dict["rate"] or 0.0
-            shown = (
+            bar_format = (
                 f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
                 f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
                 f"{rate:,.0f} images/s"
@@ -70,21 +65,20 @@ class Progress:
             if self.bar is None:  # shown as soon as it is made
                 self.bar = tqdm(
                     total=self.images,
-                    bar_format=shown,
+                    bar_format=bar_format,
                     dynamic_ncols=True,
                     leave=False,
                     mininterval=0,
                     position=0,
                 )
-            self.bar.bar_format = shown
+            self.bar.bar_format = bar_format
             self.bar.update(step * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:
-        """Show a finished epoch as a line, which stays."""
         if not IN_NOTEBOOK:
             self.close()
         elif self.bar is not None:
-            self.bar.n = self.images  # one that is closed before its end would stay, in red
+            self.bar.n = self.images  # a widget that is closed before its end would stay, in red
             self.bar.refresh()
         if self.mode == "quiet":
             return
@@ -97,12 +91,10 @@ class Progress:
             )
 
     def note(self, line: str) -> None:
-        """Tell what the user should know."""
         self.close()
         self.say(line)
 
     def close(self) -> None:
-        """Take the bar away."""
         if self.bar is not None:
             with unread_is_fine(sys.stderr):
                 self.bar.close()

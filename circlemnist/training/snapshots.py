@@ -1,4 +1,4 @@
-"""Take snapshots while a run trains: embeddings of a fixed sample of test images."""
+"""Snapshots while a run trains: embeddings of a fixed sample of test images."""
 
 from pathlib import Path
 
@@ -17,48 +17,34 @@ SAMPLE = 500
 
 
 class Recorder:
-    """Embeds a fixed sample of a split at fixed steps of a training, more often at its start.
-
-    Args:
-        split: the test split, on the device to train on.
-        steps: of the whole training.
-    """
+    """Embeds a fixed sample of a split at fixed steps of a training, more often at its start."""
 
     def __init__(self, split: Split, steps: int) -> None:
         self.indices = torch.linspace(0, len(split) - 1, min(SAMPLE, len(split))).long()
         sample = self.indices.to(split.labels.device)
         self.images, self.labels = split.images[sample], split.labels[sample]
-        self.due = {round(steps * (part / INTERVALS) ** 2) for part in range(INTERVALS + 1)}
-        self.seen: dict[int, Tensor] = {}
+        self.due = {round(steps * (i / INTERVALS) ** 2) for i in range(INTERVALS + 1)}
+        self.embeddings: dict[int, Tensor] = {}  # by step
 
     def record(self, step: int, embedder: Embedder) -> None:
         """Embed the sample if that is due after `step` steps."""
         if step in self.due:
-            self.seen[step] = embed(embedder, self.images).half()
+            self.embeddings[step] = embed(embedder, self.images).half()
 
     def save(self, path: Path) -> None:
-        """Write what was seen, atomically.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        steps = sorted(self.seen)
+        steps = sorted(self.embeddings)
         with atomic_write(path) as temporary:
             np.savez(
                 temporary,
                 steps=np.array(steps),
                 indices=self.indices.numpy(),
                 labels=self.labels.cpu().numpy(),
-                embeddings=np.stack([self.seen[step].cpu().numpy() for step in steps]),
+                embeddings=np.stack([self.embeddings[step].cpu().numpy() for step in steps]),
             )
 
     def restore(self, path: Path, done: int) -> None:
-        """Take up what was seen in the first `done` steps.
-
-        Raises:
-            UserError: the file is missing or damaged.
-        """
-        kept = load_snapshots(path)
-        for step, embeddings in zip(kept.steps.tolist(), kept.embeddings, strict=True):
+        """Load the snapshots of the first `done` steps; raise UserError for a damaged file."""
+        saved = load_snapshots(path)
+        for step, embeddings in zip(saved.steps.tolist(), saved.embeddings, strict=True):
             if step <= done:
-                self.seen[step] = torch.from_numpy(embeddings)
+                self.embeddings[step] = torch.from_numpy(embeddings)

@@ -1,11 +1,11 @@
-"""Everything that changes while a run trains, and what of it a checkpoint holds."""
+"""Everything that changes while a run trains: what a checkpoint holds."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -16,12 +16,11 @@ from circlemnist.runs.checkpoint import restore_from, save_checkpoint
 from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
-from circlemnist.training.objective import Objective
 from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.snapshots import Recorder
 
-# of the state of a schedule and of an optimizer, what is not of their settings
-MOVING = (
+# in the state of a schedule or an optimizer: what steps change, and what is no setting
+CHANGED_BY_STEPS = (
     *("last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step"),
     *("lr", "params"),
 )
@@ -33,12 +32,12 @@ class Diverged(UserError):
 
 @dataclass
 class EpochCursor:
-    """Where an epoch that has begun stands.
+    """The progress within an epoch that has begun.
 
     Attributes:
         order: (steps, batch size) int64, the images of each batch.
         values: (steps, 4) float32, of the steps done: loss, mean s_p, mean s_n, violating.
-        step: number of its steps done.
+        step: number of steps done.
         seconds: time they took.
     """
 
@@ -52,21 +51,19 @@ class EpochCursor:
 class TrainState:
     """A training between two steps; what `state_dict` returns is its checkpoint.
 
-    Trained on from there, after `load_state_dict` as well, it becomes the same bit for bit.
+    A training that is continued from there becomes the same bit for bit.
 
     Attributes:
         forward: gives the stages of the embedder in a step of training, and shares its weights.
         step: number of steps done, over all epochs.
         lr: learning rate of the last step that this process took.
-        history: the epochs done.
         cursor: of the epoch that has begun, if one has.
-        recorder: takes snapshots, where they are wanted; they have a file of their own.
-        processes: that train together, in the same state.
+        recorder: of snapshots, where they are wanted; they have a file of their own.
     """
 
     embedder: Embedder
     forward: Forward
-    objective: Objective
+    objective: nn.Module
     optimizer: SGD
     scheduler: LRScheduler
     generator: torch.Generator
@@ -78,12 +75,10 @@ class TrainState:
     processes: Processes = ALONE
 
     def parameters(self) -> Iterator[Tensor]:
-        """What the optimizer moves: of the embedder, and of the objective."""
         yield from self.embedder.parameters()
         yield from self.objective.parameters()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint holds."""
         return {
             "embedder": self.embedder.state_dict(),
             "objective": self.objective.state_dict(),
@@ -96,11 +91,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned.
-
-        Raises:
-            ValueError: it is of another schedule, or of another optimizer, than this one's.
-        """
+        """Continue from what `state_dict` returned; raise ValueError if it is of other settings."""
         for name in ("optimizer", "scheduler"):
             if _settings(state[name]) != _settings(getattr(self, name).state_dict()):
                 raise ValueError(f"the {name} is of other settings")
@@ -112,15 +103,11 @@ class TrainState:
         self.cursor = None if state["cursor"] is None else EpochCursor(**state["cursor"])
 
     def save(self, run: Run) -> None:
-        """Write the run's checkpoint and history, and its snapshots where they are wanted.
+        """Let rank 0 write the checkpoint, the history and, where wanted, the snapshots of a run.
 
-        The first of the processes writes, and the others wait.
-
-        Raises:
-            Diverged: a weight or a momentum is not finite; nothing is written.
-            UserError: the folder cannot be written.
+        Raises Diverged, and writes nothing, where a weight or a momentum is not finite.
         """
-        self.processes.first(lambda: self._write(run))
+        self.processes.run_on_rank_zero(lambda: self._write(run))
 
     def _write(self, run: Run) -> None:
         state = self.state_dict()
@@ -128,32 +115,27 @@ class TrainState:
             if tensor.is_floating_point() and name != "cursor" and not tensor.isfinite().all():
                 raise Diverged(f"a value of the {name} is not finite")
         if self.recorder is not None:
-            # ahead of the checkpoint: what it has seen too much is forgotten when it is restored
+            # before the checkpoint: `restore` drops the snapshots of later steps
             with writing(run.snapshots_file):
                 self.recorder.save(run.snapshots_file)
         save_checkpoint(run.checkpoint_file, state)
         write_history(run.history_file, self.history)
 
     def restore(self, run: Run) -> None:
-        """Continue from what `save` wrote.
-
-        Raises:
-            UserError: there is no sound checkpoint, it is of other settings than the run's, or
-                snapshots are wanted and there are none.
-        """
+        """Continue from what `save` wrote; raise UserError if that is not possible."""
         restore_from(run.checkpoint_file, self.load_state_dict)
         if self.recorder is not None:
             self.recorder.restore(run.snapshots_file, self.step)
 
 
 def _settings(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """What no step changes in the state of a schedule, or of the groups of an optimizer."""
-    parts = state.get("param_groups", [state])
-    return [{key: value for key, value in part.items() if key not in MOVING} for part in parts]
+    # of a schedule, or of the parameter groups of an optimizer
+    groups = state.get("param_groups", [state])
+    return [{k: v for k, v in group.items() if k not in CHANGED_BY_STEPS} for group in groups]
 
 
 def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in a state, with the key of the state that it is under."""
+    # with the key at the top of the state
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, dict):

@@ -2,7 +2,7 @@
 
     tensorboard --logdir outputs
 
-`step/…` and `epoch/…` are scalars as it trains; at its end come the measures, the settings as
+`step/…` and `epoch/…` are scalars as it trains; at its end come the metrics, the settings as
 hyperparameters, the pictures, and the test embeddings for the projector.
 """
 
@@ -21,11 +21,11 @@ from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projector import write_projector
+from circlemnist.process import to_stderr
 from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.progress import Mode, Progress
-from circlemnist.training.streams import to_stderr
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -35,7 +35,6 @@ OF_EPOCHS = (*OF_STEPS, "lr", "seconds")
 
 
 def require_tensorboard() -> None:
-    """Raise UserError where the package is not installed."""
     try:
         import_module("tensorboard")
     except ImportError as error:
@@ -45,13 +44,9 @@ def require_tensorboard() -> None:
 
 
 class Board(Progress):
-    """Progress that is kept in event files, too; they change nothing of the training.
+    """Progress that is also written to event files, in `tensorboard/` of the run's folder.
 
-    Where a run is continued, what an earlier process wrote of steps that are done again is hidden.
-
-    Args:
-        mode, config, size, say: as for `Progress`.
-        run: whose folder gets the files, in `tensorboard/`.
+    Where a run is continued, TensorBoard hides the older values of steps that are done again.
     """
 
     def __init__(
@@ -69,21 +64,19 @@ class Board(Progress):
         self.writer: SummaryWriter | None = None
 
     def step(self, epoch: int, step: int, values: Tensor, lr: float) -> None:
-        """Keep the values of a step; they are read, and written, when the epoch ends."""
+        """Keep the values of a step on the device until the epoch ends."""
         super().step(epoch, step, values, lr)
         self.pending.append(((epoch - 1) * self.steps + step, values, lr))
 
     def epoch(self, row: Epoch) -> None:
-        """Write the scalars of an epoch, and of its steps."""
         super().epoch(row)
         self._write_steps()
         with writing(self.folder):
             for name in OF_EPOCHS:
                 value = getattr(row, name)
-                self._opened(row.epoch).add_scalar(f"epoch/{name}", value, row.epoch)
+                self._writer_from(row.epoch).add_scalar(f"epoch/{name}", value, row.epoch)
 
     def close(self) -> None:
-        """Take the bar away, and write what there is of steps."""
         super().close()
         self._write_steps()
 
@@ -93,38 +86,30 @@ class Board(Progress):
         steps, values, rates = zip(*self.pending, strict=True)
         self.pending = []
         with writing(self.folder):
-            writer = self._opened(steps[0])
+            writer = self._writer_from(steps[0])
             for step, row, lr in zip(steps, torch.stack(values).tolist(), rates, strict=True):
                 for name, value in zip((*OF_STEPS, "lr"), (*row, lr), strict=True):
                     writer.add_scalar(f"step/{name}", value, step)
             writer.flush()
 
     def finish(self, trained: EvaluatedRun, pictures: Sequence[Path]) -> None:
-        """Write what there is at the end, and close the files.
-
-        Args:
-            trained: measured.
-            pictures: PNG files.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
+        """Write metrics, settings, pictures (PNG) and projector, and close the files."""
         assert self.epochs is not None
         last = self.epochs * self.steps
         metrics = trained.report.metrics
         settings = {k: v for k, v in asdict(trained.config).items() if v is not None}
         with writing(self.folder):
-            writer = self._opened(last + 1)
-            measures = {f"measure/{name}": value for name, value in metrics.items()}
-            writer.add_hparams(settings, measures, run_name=".", global_step=last)
+            writer = self._writer_from(last + 1)
+            scalars = {f"measure/{name}": value for name, value in metrics.items()}
+            writer.add_hparams(settings, scalars, run_name=".", global_step=last)
             for path in pictures:
                 picture = np.asarray(Image.open(path).convert("RGB"))
                 writer.add_image(path.stem, picture, last, dataformats="HWC")
             writer.close()
         write_projector(trained, self.folder)
 
-    def _opened(self, step: int) -> "SummaryWriter":
-        """Return the writer, which hides what is there of `step` and later when it is opened."""
+    def _writer_from(self, step: int) -> "SummaryWriter":
+        """Return the writer; when it is opened, it hides older values of `step` and later."""
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -16,10 +17,11 @@ from circlemnist import __version__
 from circlemnist.cli.main import main
 from circlemnist.cli.messages import spelled
 from circlemnist.config import Config
+from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
 from circlemnist.plots.kinds import KINDS
-from circlemnist.runs.run import Run
-from circlemnist.training.run import Interrupted
+from circlemnist.runs.run import Run, create_run
+from circlemnist.training.run import Interrupted, Training
 from tests.conftest import ROOT, assert_one_line_error, invoke
 
 pytestmark = pytest.mark.usefixtures("own_folder", "no_network")
@@ -263,26 +265,40 @@ def test_what_continues_a_stopped_training_has_its_flags(
 
 
 @pytest.mark.parametrize(
-    ("args", "old", "new"),
+    ("settings", "old", "new"),
     [
-        ((), "dim = 64", "dim = 32"),
-        ((), "epochs = 1", "epochs = 2"),
-        (("--scheduler", "cosine"), "epochs = 1", "epochs = 2"),
-        (("--scheduler", "cosine"), 'scheduler = "cosine"', 'scheduler = "onecycle"'),
-        (("--scheduler", "none"), "lr = 0.08", "lr = 0.5"),
-        (("--scheduler", "multistep"), "weight_decay = 0.001", "weight_decay = 0.1"),
-        (("--loss", "cosface"), "cosface", "arcface"),
-        (("--unseen", "1,4"), '"1,4"', '"1,5"'),
+        ({"scheduler": "onecycle"}, "epochs = 1", "epochs = 2"),
+        ({"scheduler": "cosine"}, "epochs = 1", "epochs = 2"),
+        ({"scheduler": "cosine"}, 'scheduler = "cosine"', 'scheduler = "onecycle"'),
+        ({"scheduler": "none"}, "lr = 0.08", "lr = 0.5"),
+        ({"scheduler": "multistep"}, "weight_decay = 0.001", "weight_decay = 0.1"),
+        ({"loss": "cosface"}, '"cosface"', '"arcface"'),
+        ({"unseen": "1,4"}, '"1,4"', '"1,5"'),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: " ".join(value),
 )
-def test_settings_that_were_changed_after_the_training_began_are_refused(
-    args: tuple[str, ...], old: str, new: str
+def test_settings_that_do_not_fit_the_checkpoint_are_refused(
+    settings: dict[str, Any], old: str, new: str, tmp_path: Path
 ) -> None:
-    assert invoke("train", *TINY, *args, "--name", "run", "--quiet").exit_code == 0
-    file = Path("outputs/run/config.toml")
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
-    of_network = old.startswith("dim") or "--unseen" in args
-    for command in (("train", "--resume"), *([("eval",)] if of_network else [])):
-        assert_one_line_error(invoke(*command, "run"), "last.pt", "does not fit config.toml")
+    """They were changed after the training began."""
+    config = Config(dataset="digits", net="tiny", epochs=1, **settings)
+    training = Training(config, load_dataset("digits", Path()), print)
+    run = create_run(tmp_path / "outputs", "run", training.config, {})
+    training.state.save(run)
+    content = run.config_file.read_text()
+    assert old in content
+    run.config_file.write_text(content.replace(old, new))
+    words = ("last.pt", "does not fit config.toml")
+    assert_one_line_error(invoke("train", "--resume", "run"), *words)
+    if "loss" in settings or "unseen" in settings:
+        assert_one_line_error(invoke("eval", "run"), *words)
+
+
+def test_data_folder_that_cannot_be_is_one_line() -> None:
+    long = invoke("train", "--data-dir", "a" * 300, "--dataset", "mnist", "--quiet")
+    assert_one_line_error(long, "File name too long; choose another --data-dir")
+    Path("loop").symlink_to("loop")
+    loop = invoke("train", "--data-dir", "loop", "--dataset", "mnist", "--quiet")
+    assert_one_line_error(loop, "loop", "choose another --data-dir")
+    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--quiet")  # which needs none
+    assert invoke("train", *args, "--data-dir", "loop").exit_code == 0

@@ -93,8 +93,8 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
     from multiprocessing import Pipe
 
     from circlemnist.config import Config
+    from circlemnist.process import StopSignals
     from circlemnist.sweep.worker import Worker
-    from circlemnist.training.signals import StopSignals
 
     config = Config(dataset="digits", net="tiny", epochs=1, device="cpu")
     for machine.found in (FAST, SLOW, NONE):

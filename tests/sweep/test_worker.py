@@ -9,8 +9,8 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
+from circlemnist.process import StopSignals
 from circlemnist.sweep.worker import Worker
-from circlemnist.training.signals import StopSignals
 
 
 def test_each_cell_names_the_images_that_it_was_trained_on(tmp_path: Path) -> None:

@@ -1,35 +1,54 @@
-"""From settings to a training: what the seed decides, the pixels, the optimizer, its schedule."""
+"""From settings to a training: weights, pixels, precision, optimizer, schedule and loss."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
+from circlemnist.runs.run import create_run
+from torch.nn.functional import normalize
 from torch.optim import SGD
 
+from circlemnist import CircleLoss
 from circlemnist.config import Config
 from circlemnist.data.batches import batches
-from circlemnist.data.datasets import Split
-from circlemnist.training.build import build_scheduler, build_training
+from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.errors import SettingError, UserError
+from circlemnist.family import FAMILY, OF_CLASSES
+from circlemnist.losses import build_loss
+from circlemnist.losses.class_weights import spread_directions
+from circlemnist.models.precision import Probe
+from circlemnist.process import StopSignals
+from circlemnist.training.build import (
+    build_objective,
+    build_scheduler,
+    build_training,
+    class_similarities,
+    resolve_run_precision,
+)
 from circlemnist.training.loop import train_step
+from circlemnist.training.processes import Processes
+from circlemnist.training.progress import Progress
+from circlemnist.training.run import Training
+from tests.training.helpers import CONFIG
 
-CONFIG = Config(dataset="digits", net="tiny", epochs=2)
-
-
-def first_order(config: Config, split: Split) -> list[int]:
-    state = build_training(config, split)
-    return batches(len(split), config.batch_size, state.generator)[0].tolist()
+LABELS = torch.arange(30) % 10
 
 
 def test_seed_decides_weights_order_and_augmentation(split: Split) -> None:
-    one, again, other = (build_training(replace(CONFIG, seed=seed), split) for seed in (3, 3, 4))
-    for a, b, c in zip(*(s.embedder.parameters() for s in (one, again, other)), strict=True):
+    """And the global random state neither matters nor changes."""
+    before = torch.get_rng_state()
+    states = [build_training(replace(CONFIG, seed=seed), split) for seed in (3, 3, 4)]
+    assert torch.equal(torch.get_rng_state(), before)
+    for a, b, c in zip(*(state.embedder.parameters() for state in states), strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c) or a.dim() == 1  # scales and shifts start at 1 and 0
-    orders = [first_order(replace(CONFIG, seed=seed), split) for seed in (3, 3, 4)]
+    orders = [batches(len(split), 250, state.generator)[0].tolist() for state in states]
     assert orders[0] == orders[1] != orders[2]
-    drawn = [torch.rand(5, generator=state.generator) for state in (one, again, other)]
-    assert torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], drawn[2])
+    drawn = [torch.rand(5, generator=state.generator).tolist() for state in states]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_pixels_are_standardised_by_those_of_the_training_images(split: Split) -> None:
@@ -39,70 +58,232 @@ def test_pixels_are_standardised_by_those_of_the_training_images(split: Split) -
     assert embedder.std.item() == pytest.approx(pixels.std().item(), rel=1e-4)
 
 
-def test_optimizer_is_sgd_with_the_settings_of_the_run(split: Split) -> None:
-    config = replace(CONFIG, lr=0.03, momentum=0.7, weight_decay=0.02, loss="circle-class")
+@pytest.mark.parametrize("loss", FAMILY)
+def test_optimizer_is_sgd_of_all_that_is_learned(loss: str, split: Split) -> None:
+    config = Config(net="tiny", epochs=2, loss=loss, momentum=0.7, weight_decay=0.02)
     state = build_training(config, split)
     (group,) = state.optimizer.param_groups
     assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.7, 0.02, False)
-    trained = {id(parameter) for parameter in group["params"]}
+    assert group["initial_lr"] == FAMILY[loss].lr / 25
     everything = [*state.embedder.parameters(), *state.objective.parameters()]
-    assert trained == {id(parameter) for parameter in everything}
+    assert {id(p) for p in group["params"]} == {id(p) for p in everything}
 
 
-def rates(name: str, steps: int) -> list[tuple[float, float]]:
-    """The learning rate and the momentum of every step."""
-    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5, momentum=0.9)
-    scheduler = build_scheduler(name, optimizer, 0.5, steps)
-    found = []
-    for _ in range(steps):
-        group = optimizer.param_groups[0]
-        found.append((group["lr"], group["momentum"]))
-        optimizer.step()
-        scheduler.step()
-    return found
+def test_schedules_have_their_shapes_and_leave_the_momentum() -> None:
+    rates: dict[str, list[float]] = {}
+    for name in ("onecycle", "cosine", "multistep", "none"):
+        optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5, momentum=0.9)
+        scheduler = build_scheduler(name, optimizer, 0.5, 20)
+        rates[name] = []
+        for _ in range(20):
+            assert optimizer.param_groups[0]["momentum"] == 0.9
+            rates[name].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        assert max(rates[name]) == pytest.approx(0.5)
+    onecycle = rates["onecycle"]
+    assert onecycle.index(max(onecycle)) == 5  # three tenths of the steps less one, from 0
+    assert onecycle[:6] == sorted(onecycle[:6])
+    assert onecycle[5:] == sorted(onecycle[5:], reverse=True)
+    assert rates["cosine"][10] == pytest.approx(0.25)
+    assert rates["multistep"] == pytest.approx([0.5] * 10 + [0.05] * 5 + [0.005] * 5)
+    assert rates["none"] == [0.5] * 20
 
 
-@pytest.mark.parametrize("name", ["onecycle", "cosine", "multistep", "none"])
-def test_schedule_moves_the_rate_alone(name: str) -> None:
-    found = rates(name, 20)
-    assert {momentum for _, momentum in found} == {0.9}
-    assert max(lr for lr, _ in found) == pytest.approx(0.5)
-
-
-def test_schedules_have_their_shapes() -> None:
-    lr = {name: [rate for rate, _ in rates(name, 20)] for name in ("onecycle", "cosine")}
-    top = lr["onecycle"].index(max(lr["onecycle"]))
-    assert top == 5  # three tenths of the steps less one, from 0
-    assert lr["onecycle"][:6] == sorted(lr["onecycle"][:6])
-    assert lr["onecycle"][5:] == sorted(lr["onecycle"][5:], reverse=True)
-    assert lr["cosine"][10] == pytest.approx(0.25)
-    steps = [rate for rate, _ in rates("multistep", 20)]
-    assert steps == pytest.approx([0.5] * 10 + [0.05] * 5 + [0.005] * 5)
-    assert [rate for rate, _ in rates("none", 20)] == [0.5] * 20
-
-
-def test_step_counts_and_moves_weights_down_the_gradient(split: Split) -> None:
-    """Without momentum and decay, one step is the gradient of the objective times lr."""
+def test_step_moves_weights_down_the_gradient(split: Split) -> None:
+    """Without momentum and decay, a step is the gradient of the objective times lr."""
     config = replace(CONFIG, momentum=0.0, weight_decay=0.0, scheduler="none", lr=0.01)
     state, same = (build_training(config, split) for _ in range(2))
     images, labels = split.images[:100, None].float() / 255, split.labels[:100]
-    stages = same.forward(images)
-    wanted = same.objective(stages, labels)
-    wanted.backward()
-    loss, embeddings = train_step(state, images, labels)
-    assert state.step == 1
-    torch.testing.assert_close(loss, wanted.detach())
-    torch.testing.assert_close(embeddings, stages[-1].detach())
-    assert not loss.requires_grad
-    assert not embeddings.requires_grad
-    for a, b in zip(state.embedder.parameters(), same.embedder.parameters(), strict=True):
-        assert b.grad is not None
-        torch.testing.assert_close(a.detach(), b.detach() - 0.01 * b.grad)
-        b.data.copy_(a.detach())  # to the bit: the gradient of a loss at gamma 80 follows from each
-    same.embedder.zero_grad()
-    same.objective(same.forward(images), labels).backward()
-    train_step(state, images, labels)
-    assert state.step == 2
-    for a, b in zip(state.embedder.parameters(), same.embedder.parameters(), strict=True):
-        assert b.grad is not None
-        torch.testing.assert_close(a.detach(), b.detach() - 0.01 * b.grad)
+    for step in (1, 2):
+        same.embedder.zero_grad()
+        stages = same.forward(images)
+        expected = same.objective(stages, labels)
+        expected.backward()
+        loss, embeddings = train_step(state, images, labels)
+        assert state.step == step
+        torch.testing.assert_close(loss, expected.detach())
+        torch.testing.assert_close(embeddings, stages[-1].detach())
+        assert not loss.requires_grad
+        assert not embeddings.requires_grad
+        for a, b in zip(state.embedder.parameters(), same.embedder.parameters(), strict=True):
+            assert b.grad is not None
+            torch.testing.assert_close(a.detach(), b.detach() - 0.01 * b.grad)
+            b.data.copy_(a.detach())  # a rounding would grow in the next step
+
+
+@pytest.mark.parametrize(
+    ("change", "world_size", "words"),
+    [
+        ({"batch_size": 1438}, 1, "`batch_size` must be ≤ 1437"),
+        ({"batch_size": 4}, 5, "`batch_size` must be ≥ 5, the processes"),
+    ],
+)
+def test_batch_that_does_not_fit_is_refused(
+    change: dict[str, Any], world_size: int, words: str, split: Split
+) -> None:
+    with pytest.raises(SettingError, match=words):
+        build_training(replace(CONFIG, **change), split, Processes(0, world_size))
+
+
+FAST, SLOW = Probe(gain=1.5), Probe(gain=0.9)
+
+
+class TwoProcesses:
+    """Stands for two processes: the other one needs float32 (1), or not (0)."""
+
+    def __init__(self, other: int) -> None:
+        self.other = other
+
+    def run_on_all(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+    def maximum(self, value: int) -> int:
+        return max(value, self.other)
+
+
+@pytest.mark.parametrize(
+    ("probe", "local_rank", "other", "expected"),
+    [
+        (FAST, 0, 0, "bfloat16"),
+        (FAST, 0, 1, "float32"),
+        (SLOW, 0, 0, "float32"),
+        (SLOW, 1, 0, "bfloat16"),
+        (FAST, 1, 1, "float32"),
+    ],
+    ids=["both", "one", "other", "second of one", "second of other"],
+)
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_all_processes_take_the_precision_that_every_machine_has(
+    precision: str,
+    probe: Probe,
+    local_rank: int,
+    other: int,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the first process of a machine tries its processor."""
+    tries: list[int] = []
+    monkeypatch.setattr(
+        "circlemnist.models.precision.probe", lambda: tries.append(local_rank) or probe
+    )
+    ranks = {"RANK": local_rank, "WORLD_SIZE": 2, "LOCAL_RANK": local_rank, "LOCAL_WORLD_SIZE": 2}
+    for name, value in {**ranks, "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    config = Config(device="cpu", precision=precision)
+    resolved = resolve_run_precision(config, None, cast(Processes, TwoProcesses(other)))
+    assert resolved.precision == ("float32" if precision == "float32" else expected)
+    assert len(tries) == (precision == "auto" and local_rank == 0)
+
+
+def stages(*dims: int) -> list[torch.Tensor]:
+    return [normalize(torch.randn(30, dim)) for dim in dims]
+
+
+def test_pairs_take_the_settings_of_the_run(split: Split) -> None:
+    (last,) = stages(64)
+    for pairs in ("anchor", "batch"):
+        objective = build_objective(Config(gamma=32, m=0.4, pairs=pairs), split)
+        value = objective([last], LABELS)
+        torch.testing.assert_close(value, CircleLoss(32, 0.4, pairs)(last, LABELS))
+
+
+def test_first_embedding_is_shaped_at_a_gamma_and_m_of_its_own(split: Split) -> None:
+    """Independent of those of the run."""
+    first, last = stages(64, 2)
+    objective = build_objective(Config(gamma=20, m=0.67, dim=2, fold=64), split)
+    expected = CircleLoss(20, 0.67)(last, LABELS) + CircleLoss(80, 0.25)(first, LABELS)
+    torch.testing.assert_close(objective([first, last], LABELS), expected)
+
+
+def test_fixed_weights_are_arranged_by_similarity(split: Split) -> None:
+    """No exchange of two classes puts similar ones closer together."""
+    config = Config(loss="circle-class", class_weights="fixed", dim=2, m=0.67)
+    weight = build_objective(config, split).loss.weight
+    assert not weight.requires_grad
+    assert sorted(weight.tolist()) == sorted(spread_directions(10, 2).tolist())
+    cosines, similarities = weight @ weight.T, class_similarities(split)
+    best = (cosines * similarities).sum()
+    for i in range(10):
+        for j in range(i):
+            order = torch.arange(10)
+            order[[i, j]] = order[[j, i]]
+            assert (cosines[order][:, order] * similarities).sum() <= best + 1e-5
+
+
+@pytest.mark.parametrize("loss", FAMILY)
+def test_loss_is_that_of_the_seen_classes_counted_from_0(loss: str, split: Split) -> None:
+    seen = torch.tensor([1, 2, 4, 5, 6, 7, 9])
+    config = Config(loss=loss, dim=8, unseen="0,3,8")
+    torch.manual_seed(1)
+    objective = build_objective(config, split)
+    torch.manual_seed(1)
+    expected = build_loss(
+        loss,
+        num_classes=7,
+        embedding_dim=8,
+        pairs="anchor",
+        normalize=config.member.of_classes,
+        **config.knobs,
+    )
+    index = torch.arange(21) % 7
+    embeddings = normalize(torch.randn(21, 8))
+    value = objective([embeddings], seen[index])
+    torch.testing.assert_close(value, expected(embeddings, index), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("loss", OF_CLASSES)
+def test_fixed_weights_of_seen_classes_are_as_far_apart_as_possible(
+    loss: str, split: Split
+) -> None:
+    config = Config(loss=loss, dim=2, class_weights="fixed", unseen="0,3,5,8")
+    module = build_objective(config, split).loss
+    weight = module.W.T if hasattr(module, "W") else module.weight
+    assert sorted(weight.tolist()) == sorted(spread_directions(6, 2).tolist())
+
+
+def test_state_of_other_classes_is_refused(split: Split) -> None:
+    state = build_objective(Config(unseen="1,2"), split).state_dict()
+    build_objective(Config(unseen="2,1"), split).load_state_dict(state)
+    for other in ("1,3", None):
+        with pytest.raises(ValueError, match="of 0,3,4,5,6,7,8,9"):
+            build_objective(Config(unseen=other), split).load_state_dict(state)
+
+
+def test_state_of_ten_turned_classes_is_not_that_of_the_ten_digits(split: Split) -> None:
+    """1, 2 and 3 in quarter turns are ten classes, since half turns of 1 are kept together."""
+    settings = {"dataset": "digits", "turned": "quarters"}
+    turned = [Config(unseen=unseen, **settings) for unseen in ("0,4,5,6,7,8,9", "0,1,4,5,6,7,9")]
+    objective, other = (build_objective(config, split) for config in turned)
+    assert len(objective.classes) == len(other.classes) == 10
+    for wrong in (other, build_objective(Config(), split)):
+        with pytest.raises(ValueError, match="of the loss circle of 1,"):
+            wrong.load_state_dict(objective.state_dict())
+
+
+@pytest.mark.parametrize(("invented", "classes"), [(91, "101"), (991, "1,001")])
+def test_directions_of_many_classes_are_not_fixed(
+    split: Split, invented: int, classes: str
+) -> None:
+    config = Config(loss="arcface", class_weights="fixed", invented=invented)
+    with pytest.raises(SettingError, match=f"with {classes} classes"):
+        build_objective(config, split)
+
+
+@pytest.mark.parametrize("loss", ["circle", "arcface"])
+def test_turned_images_are_extra_classes_in_training_alone(loss: str, tmp_path: Path) -> None:
+    """A checkpoint of them does not fit a training with fewer turns."""
+    settings = {"dataset": "digits", "net": "tiny", "epochs": 1, "loss": loss}
+    config = Config(**settings, unseen="0,4,5,6,8,9", turned="mirrored", classes_per_batch=10)
+    training = Training(config, load_dataset("digits", Path()), print)
+    assert len(training.split) == 8 * len(training.dataset.train)
+    # 1 looks as it does after half a turn
+    assert training.split.labels.unique().numel() == 4 * 8 - 4
+    assert set(training.dataset.train.labels.tolist()) == {1, 2, 3, 7}
+    progress = Progress("quiet", training.config, len(training.split))
+    run = create_run(tmp_path, "run", training.config, {})
+    report = training.fit(run, progress, StopSignals()).evaluate()
+    assert report.gallery == len(training.dataset.train)
+    fewer = replace(config, turned="quarters")
+    with pytest.raises(UserError, match="does not fit config"):
+        Training(fewer, load_dataset("digits", Path()), print).state.restore(run)

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from tqdm import notebook, tqdm
 from circlemnist.config import Config
 from circlemnist.runs.history import Epoch
 from circlemnist.training.progress import Mode, Progress, mode_for
-from circlemnist.training.streams import to_stderr
 
 CONFIG = Config(epochs=7, batch_size=100)
 ROW = Epoch(3, 2.34567, 0.91234, -0.12345, 0.5, 0.0123456, 4.26)
@@ -27,59 +25,41 @@ def test_epoch_is_a_line_that_stays(mode: Mode, capsys: pytest.CaptureFixture[st
     assert out == "epoch 3/7  loss 2.346  s_p 0.912  s_n -0.123  lr 0.01235  4.3 s\n"
 
 
-def test_quiet_shows_nothing_but_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    said: list[str] = []
-    progress = Progress("quiet", CONFIG, 1050, said.append)
+def test_lines_show_no_steps_and_quiet_shows_warnings_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Progress("lines", CONFIG, 1050).step(1, 1, VALUES, 0.1)
+    printed: list[str] = []
+    progress = Progress("quiet", CONFIG, 1050, printed.append)
     progress.step(1, 1, VALUES, 0.1)
     progress.epoch(ROW)
     progress.note("look out")
-    assert said == ["look out"]
+    assert printed == ["look out"]
     assert capsys.readouterr() == ("", "")
-
-
-def test_what_is_wrong_is_said_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     Progress("bar", CONFIG, 1050).note("look out")
     assert capsys.readouterr() == ("", "look out\n")
 
 
-@pytest.mark.parametrize(
-    "show",
-    [
-        lambda progress: progress.note("look out"),
-        lambda progress: progress.step(1, 1, VALUES, 0.1),
-        lambda progress: progress.epoch(ROW),
-    ],
-    ids=["note", "step", "epoch"],
-)
-def test_reader_may_have_gone(
-    show: Callable[[Progress], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a pipe that keeps what is written until it is told to pass it on, or closed."""
+@pytest.mark.parametrize("show", ["note", "step", "epoch", "epoch after step"])
+def test_reader_may_have_gone(show: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pipe that buffers what is written until it is flushed, or closed."""
     reader, writer = os.pipe()
-    os.close(reader)
     with os.fdopen(writer, "w") as both:
         monkeypatch.setattr("sys.stdout", both)
         monkeypatch.setattr("sys.stderr", both)
-        show(Progress("bar", CONFIG, 1050))
-        monkeypatch.undo()
-
-
-def test_reader_may_go_while_the_bar_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "w") as err:
-        monkeypatch.setattr("sys.stderr", err)
         progress = Progress("bar", CONFIG, 1050)
-        progress.step(1, 1, VALUES, 0.1)
-        assert progress.bar is not None
+        if show == "epoch after step":
+            progress.step(1, 1, VALUES, 0.1)
+            assert progress.bar is not None
         os.close(reader)
-        progress.epoch(ROW)
-        assert progress.bar is None
+        if show == "note":
+            progress.note("look out")
+        elif show == "step":
+            progress.step(1, 1, VALUES, 0.1)
+        else:
+            progress.epoch(ROW)
+            assert progress.bar is None
         monkeypatch.undo()
-
-
-def test_lines_show_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress("lines", CONFIG, 1050).step(1, 1, VALUES, 0.1)
-    assert capsys.readouterr() == ("", "")
 
 
 def test_bar_counts_the_images_that_fill_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,12 +133,6 @@ def test_bar_of_a_notebook_is_one_widget_for_all_epochs(monkeypatch: pytest.Monk
     assert progress.bar is None
 
 
-def test_nothing_is_shown_where_standard_error_is_closed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """And it does not get among the results, as what print is given for no file does."""
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", None)
-        assert (mode_for(quiet=False), mode_for(quiet=True)) == ("lines", "quiet")
-        to_stderr("a line")
-    assert capsys.readouterr().out == ""
+def test_mode_is_lines_where_standard_error_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert (mode_for(quiet=False), mode_for(quiet=True)) == ("lines", "quiet")

@@ -18,7 +18,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 # few steps at a low rate: rounding, which differs, has not grown
 CALM = ("train", "--dataset", "digits", "--net", "article", "--lr", "0.0001", "--epochs", "3")
 LONG = ("train", "--dataset", "digits", "--net", "tiny", "--epochs", "12", "--name", "run")
-OWN_WORDS = ("Error: ", "stopped")
+PROGRAM_LINES = ("Error: ", "stopped")
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +34,14 @@ def processes(launcher: subprocess.Popen[str]) -> dict[int, int]:
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     ranks = {}
     for child in children:
-        told = Path(f"/proc/{child}/environ").read_text().split("\0")
-        ranks |= {int(line[5:]): int(child) for line in told if line.startswith("RANK=")}
+        environment = Path(f"/proc/{child}/environ").read_text().split("\0")
+        ranks |= {int(line[5:]): int(child) for line in environment if line.startswith("RANK=")}
     return ranks
 
 
-def own_words(error: str) -> list[str]:
+def program_lines(error: str) -> list[str]:
     """What the program says, among the reports of torchrun."""
-    return [line for line in error.splitlines() if line.startswith(OWN_WORDS)]
+    return [line for line in error.splitlines() if line.startswith(PROGRAM_LINES)]
 
 
 def test_two_processes_end_as_one_does(tmp_path: Path, launched: None) -> None:
@@ -77,33 +77,23 @@ def test_event_files_are_of_the_first_process(tmp_path: Path, launched: None) ->
     assert len({path.name.split(".")[-2] for path in folder.glob("events.*")}) == 1
 
 
-def test_command_of_one_process_says_so_and_fails(tmp_path: Path) -> None:
-    """Each of the processes that torchrun starts does, without waiting for another."""
-    beside = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
-    found = run(tmp_path, "eval", **beside, MASTER_ADDR="localhost", MASTER_PORT="1")
-    assert found.returncode == 2
-    assert found.stdout == ""
-    said = found.stderr.splitlines()[-1]
-    assert "eval is the work of one process: start it without torchrun" in said
-
-
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are found in /proc")
-@pytest.mark.parametrize("whom", ["the launcher", "the first", "the second"])
-def test_a_signal_stops_all_at_the_same_step(whom: str, tmp_path: Path, launched: None) -> None:
+@pytest.mark.parametrize("target", ["the launcher", "rank 0", "rank 1"])
+def test_a_signal_stops_all_at_the_same_step(target: str, tmp_path: Path, launched: None) -> None:
     """It is said once, with the command that goes on, which one process does."""
     with start(tmp_path, *LONG, **ONE_THREAD) as process:
         wait_for(process, "epoch 2/")
-        if whom == "the launcher":
+        if target == "the launcher":
             process.send_signal(signal.SIGINT)
         else:
-            target = processes(process)[0 if whom == "the first" else 1]
-            subprocess.run(["kill", "-TERM", str(target)], check=True)
+            pid = processes(process)[0 if target == "rank 0" else 1]
+            subprocess.run(["kill", "-TERM", str(pid)], check=True)
         rest, error = process.communicate()
     assert process.returncode != 0
     assert "epoch 12/" not in rest
-    said = own_words(error)
-    assert len(said) == 1, error
-    command = shlex.split(said[0].partition("continue with: ")[2])
+    lines = program_lines(error)
+    assert len(lines) == 1, error
+    command = shlex.split(lines[0].partition("continue with: ")[2])
     assert command == ["circlemnist", "train", "--resume", "run"]
     assert load_checkpoint(tmp_path / "outputs" / "run" / "last.pt")["step"] < 12 * 5
     resumed = subprocess.run([*PROGRAM, *command[1:]], cwd=tmp_path, capture_output=True, text=True)
@@ -128,10 +118,10 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes_exactly(
         _, error = process.communicate()
     print(f"ended {time.monotonic() - killed:.1f} s after the kill")
     assert process.returncode != 0
-    said = own_words(error)
-    assert len(said) == 1, error
-    assert "another process of this training has ended" in said[0]
-    assert f"--resume {tmp_path / 'outputs' / 'run'}" in said[0]
+    lines = program_lines(error)
+    assert len(lines) == 1, error
+    assert "another process of this training has ended" in lines[0]
+    assert f"--resume {tmp_path / 'outputs' / 'run'}" in lines[0]
     resumed = run(tmp_path, "train", "--resume", "run", **ONE_THREAD)
     assert resumed.returncode == 0, resumed.stderr
     assert fingerprint(tmp_path / "outputs" / "run") == fingerprint(
@@ -155,7 +145,7 @@ def test_an_error_is_one_line_of_all_processes(
     (tmp_path / "file").touch()
     found = run(tmp_path, "train", "--dataset", "digits", "--epochs", "1", *args, **ONE_THREAD)
     assert found.returncode != 0
-    said = own_words(found.stderr)
-    assert len(said) == 1, found.stderr
-    assert words in said[0]
+    lines = program_lines(found.stderr)
+    assert len(lines) == 1, found.stderr
+    assert words in lines[0]
     assert not (tmp_path / "outputs").exists()

@@ -1,0 +1,152 @@
+"""This process and the system around it: threads, ranks, signals, output. Imports no torch."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NamedTuple, Self, TextIO
+
+# OpenMP's threads spin at the end of every parallel loop until the last has come. While they spin,
+# they keep a core from other processes: beside one busy process a training on two cores took many
+# times as long. Threads that spin only briefly, then sleep, do not (docs/benchmarks.md).
+SPINS = "1000"  # of GNU's OpenMP, which spins 300,000 times by default
+CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+# those that this system has
+SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+
+# seconds for a launcher to end all processes when rank 0 has; then the others speak for themselves
+PATIENCE = 5.0
+# seconds for rank 0 to print its last line, where it ends well
+COURTESY = 1.0
+
+
+def share_cores() -> None:
+    """Have threads spin briefly, unless the user's environment says how they wait.
+
+    Without effect once torch is loaded, and with another OpenMP than GNU's. Results are the same
+    bits.
+    """
+    if not any(name in os.environ for name in CHOSEN_BY_USER):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
+
+
+class Ranks(NamedTuple):
+    """The ranks of this process, in torchrun's terms; by default it is alone."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    local_world_size: int = 1
+
+
+def torchrun_ranks() -> Ranks:
+    """Return the ranks that torchrun gave this process by its environment; alone without them."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+    values = [os.environ.get(name, "") for name in names]
+    if not all(value.isdecimal() for value in values):
+        return Ranks()
+    return Ranks(*map(int, values[:-1]))
+
+
+def wait_for_rank_zero(seconds: float) -> None:
+    """Sleep in all processes but rank 0, which reports an error for all of them.
+
+    The launcher ends the others when rank 0 ends; one that wakes up reports by itself.
+    """
+    if torchrun_ranks().rank > 0:
+        time.sleep(seconds)
+
+
+class Stopped(BaseException):
+    """A signal asked to stop. Not an `Exception`: nothing but the command may catch it for good."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+class StopSignals:
+    """Turns the first SIGINT, SIGTERM or SIGHUP into `Stopped`; a second one ends the process.
+
+    `Stopped` is raised at once, or within `between_steps` by the next `check`. A signal that is
+    ignored already (SIGHUP under nohup) stays so. Off the main thread, where Python allows no
+    handlers, this does nothing.
+
+    Processes that train together stop at the same `check`: `max_over_processes` returns the largest
+    of their signals, 0 for none.
+    """
+
+    def __init__(self, max_over_processes: Callable[[int], int] = lambda signum: signum) -> None:
+        self.received: int | None = None
+        self._max_over_processes = max_over_processes
+        self._waits = False
+        self._handlers_before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for signum in SIGNALS:
+                before = signal.getsignal(signum)
+                if before is not signal.SIG_IGN:
+                    self._handlers_before[signum] = before
+                    signal.signal(signum, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, before in self._handlers_before.items():
+            if signal.getsignal(signum) == self._handle:
+                signal.signal(signum, before)
+
+    @contextmanager
+    def between_steps(self) -> Iterator[None]:
+        """Within, a signal waits for the next `check`."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+
+    def check(self) -> None:
+        """Raise `Stopped` where a signal has come to one of the processes."""
+        if received := self._max_over_processes(self.received or 0):
+            raise Stopped(received)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            os._exit(128 + signum)
+        self.received = signum
+        if not self._waits:
+            raise Stopped(signum)
+
+
+def ignore_signals() -> None:
+    """Ignore the signals that `StopSignals` handles: this process is about to end by itself."""
+    if threading.current_thread() is threading.main_thread():
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+
+
+@contextmanager
+def unread_is_fine(stream: TextIO) -> Iterator[None]:
+    """Within, a write to `stream` that nobody can read ends in silence, as do all later ones."""
+    try:
+        yield
+    except OSError:
+        # Python writes the rest of its buffer at its end: so the file descriptor leads to nowhere.
+        # A stream of a test has no file descriptor
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def to_stderr(line: str) -> None:
+    """Print a line on standard error, whether or not somebody reads it."""
+    if sys.stderr is None:  # print would take standard output
+        return
+    with unread_is_fine(sys.stderr):
+        print(line, file=sys.stderr, flush=True)

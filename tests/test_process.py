@@ -1,0 +1,117 @@
+"""A process and its system: threads that spin briefly, signals, output that nobody reads."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from circlemnist.process import Stopped, StopSignals, to_stderr
+from tests.conftest import ROOT
+
+WAYS = {
+    "command": (
+        "import circlemnist.__main__ as program, os, sys; sys.argv[1:] = ['--version']\n"
+        "try: program.main()\n"
+        "except SystemExit: print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))"
+    ),
+    "python": (
+        "import builtins, circlemnist, os; load = builtins.__import__\n"
+        "def seen(name, *rest):\n"
+        "    if name == 'torch': print(False, os.environ.get('GOMP_SPINCOUNT')); os._exit(0)\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = seen\n"
+        "circlemnist.train"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "environment", "spins"),
+    [
+        ("command", {}, "1000"),
+        ("python", {}, "1000"),
+        ("command", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("command", {"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_threads_spin_briefly_unless_the_user_says_otherwise(
+    way: str, environment: dict[str, str], spins: str
+) -> None:
+    """It is set before torch is loaded."""
+    unset = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    ended = subprocess.run(
+        [sys.executable, "-uc", WAYS[way]],
+        cwd=ROOT,
+        env={**unset, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stdout.splitlines()[-1] == f"False {spins}", ended.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_between_steps_waits_for_the_check(signum: int) -> None:
+    before = signal.getsignal(signum)
+    with StopSignals() as stop:
+        stop.check()
+        with stop.between_steps():
+            os.kill(os.getpid(), signum)
+            assert stop.received == signum
+        with pytest.raises(Stopped) as caught:
+            stop.check()
+    assert caught.value.exit_code == 128 + signum
+    assert str(caught.value) == signal.Signals(signum).name
+    assert signal.getsignal(signum) == before
+
+
+def test_signal_at_other_times_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    with StopSignals() as stop:
+        with stop.between_steps():
+            pass
+        with pytest.raises(Stopped, match="SIGTERM"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(SystemExit) as second:
+            os.kill(os.getpid(), signal.SIGINT)
+    assert second.value.code == 130
+
+
+@pytest.fixture
+def ignored_hang_up() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_ignored_signal_stays_ignored(ignored_hang_up: None) -> None:
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.received is None
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_other_threads_are_left_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+
+        def handler_within() -> object:
+            with StopSignals():
+                return signal.getsignal(signal.SIGTERM)
+
+        assert pool.submit(handler_within).result() == signal.getsignal(signal.SIGTERM)
+
+
+def test_nothing_is_printed_where_standard_error_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`print` to no file would print among the results."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", None)
+        to_stderr("a line")
+    assert capsys.readouterr().out == ""

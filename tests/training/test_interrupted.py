@@ -1,0 +1,161 @@
+"""A run that is stopped or killed at any moment and resumed is the run that was never stopped."""
+
+import hashlib
+import os
+import random
+import shlex
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from circlemnist.family import FAMILY
+from circlemnist.runs.checkpoint import load_checkpoint
+from circlemnist.runs.run import Run
+from tests.process import ONE_THREAD, PROGRAM, fingerprint, run, start, wait_for
+
+TRAIN = ("train", "--dataset", "digits", "--epochs", "12", "--batch-size", "100", "--quiet")
+LOUD = TRAIN[:-1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The fingerprint of the run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(folder, *TRAIN, "--name", "parts", **ONE_THREAD).returncode == 0
+    return fingerprint(folder / "outputs" / "parts")
+
+
+def assert_resumed(folder: Path, expected: dict[str, str]) -> None:
+    resumed = run(folder, "train", "--resume", "parts", **ONE_THREAD)
+    assert resumed.returncode == 0, resumed.stderr
+    assert fingerprint(folder / "outputs" / "parts") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_stopped_run_continues_with_the_command_it_prints(
+    signum: int, code: int, whole: dict[str, str], tmp_path: Path
+) -> None:
+    with start(tmp_path, *LOUD, "--name", "parts", **ONE_THREAD) as process:
+        wait_for(process, "epoch 3/")
+        process.send_signal(signum)
+        rest, error = process.communicate()
+    assert process.returncode == code
+    assert "epoch 12/" not in rest
+    assert error.count("\n") == 1
+    command = shlex.split(error.partition("continue with: ")[2])
+    assert command == ["circlemnist", "train", "--resume", "parts"]
+    assert_resumed(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_second_signal_ends_at_once(tmp_path: Path) -> None:
+    """The first one waits for a step that takes seconds; the second does not."""
+    args = ("--dataset", "digits", "--batch-size", "1437", "--dim", "4096", "--gamma", "1")
+    with start(tmp_path, "train", *args, "--epochs", "50", **ONE_THREAD) as process:
+        wait_for(process, "epoch 1/")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate()
+    assert process.returncode in (143, 130)
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("module", ["click.core", "torch._utils"])
+def test_signal_before_the_run_is_made_leaves_nothing(module: str, tmp_path: Path) -> None:
+    """While the modules of the command line load, or torch does."""
+    with start(tmp_path, *TRAIN, **ONE_THREAD, PYTHONPROFILEIMPORTTIME="1") as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().rstrip().endswith(f" {module}"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        error = process.stderr.read()  # communicate() would lose what readline() has buffered
+    assert process.returncode == 130
+    lines = [line for line in error.splitlines() if not line.startswith("import time:")]
+    assert lines == ["stopped"]
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_closed_terminal_loses_nothing(whole: dict[str, str], tmp_path: Path) -> None:
+    """The master of a pseudo-terminal goes away while the bar moves, and SIGHUP comes."""
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.environ.update(ONE_THREAD)
+        os.execv(PROGRAM[0], [*PROGRAM, *LOUD, "--name", "parts"])
+    shown = b""
+    while b"epoch 3/" not in shown:
+        shown += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert_resumed(tmp_path, whole)
+
+
+KILLED = ("train", "--dataset", "digits", "--epochs", "8", "--batch-size", "100", "--snapshots")
+AT_ONCE = 3
+SLOW = [("circle", 25), ("adacos", 2), ("center", 2)]  # a scale and centres are state, too
+SOAK = [*((loss, 10) for loss in FAMILY), ("circle", 200)]
+
+
+def content(folder: Path) -> dict[str, str]:
+    snapshots = hashlib.sha256((folder / "snapshots.npz").read_bytes())
+    return {**fingerprint(folder), "snapshots": snapshots.hexdigest()}
+
+
+def kill_and_resume(folder: Path, command: tuple[str, ...], seconds: float) -> dict[str, str]:
+    """Kill a training that long after its folder appeared, check its files, and resume it."""
+    run_folder = folder / "outputs" / "run"
+    with start(folder, *command, **ONE_THREAD) as process:
+        printed: list[str] = []
+        assert process.stdout is not None
+        reader = threading.Thread(target=printed.extend, args=(process.stdout,))
+        reader.start()
+        while not run_folder.exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reader.join()
+    epochs = sum(line.startswith("epoch ") for line in printed)
+    assert Run(run_folder).config().epochs == 8
+    if epochs or (run_folder / "last.pt").exists():
+        assert len(load_checkpoint(run_folder / "last.pt")["history"]) >= epochs
+    resumed = run(folder, "train", "--resume", "run", "--quiet", **ONE_THREAD)
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert not list(run_folder.rglob(".unfinished-*"))
+    return content(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("loss", "count"),
+    [
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW),
+        *(pytest.param(*case, marks=pytest.mark.soak) for case in SOAK),
+    ],
+)
+def test_killed_runs_are_resumed_bit_for_bit(loss: str, count: int, tmp_path: Path) -> None:
+    """And have the same snapshots: those of steps after the checkpoint are taken again."""
+    command = (*KILLED, "--name", "run", "--loss", loss)
+    whole, *folders = (tmp_path / str(number) for number in range(count + 1))
+    for folder in (whole, *folders):
+        folder.mkdir()
+    with start(whole, *command, **ONE_THREAD) as process:
+        while not (whole / "outputs" / "run").exists():
+            time.sleep(0.001)
+        begun = time.monotonic()
+        process.communicate()
+        duration = time.monotonic() - begun
+    assert process.returncode == 0
+    moments = random.Random(count)
+    seconds = [moments.uniform(0, 1.2 * duration) for _ in folders]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(kill_and_resume, folders, [command] * count, seconds))
+    assert results == [content(whole / "outputs" / "run")] * count
