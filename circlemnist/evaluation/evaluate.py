@@ -14,7 +14,7 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split, load_dataset
-from circlemnist.data.further import check_learned
+from circlemnist.data.extra_classes import refuse_other, trained_classes, what_is_learned
 from circlemnist.errors import UserError
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
@@ -146,8 +146,10 @@ def load_embedder(run: Run, config: Config, device: str) -> tuple[Embedder, str 
     checkpoint = checksum(run.checkpoint_file)
     embedder = build_embedder(config)
 
+    learned = what_is_learned(config.loss, trained_classes(config))
+
     def restore(state: dict[str, Any]) -> None:
-        check_learned(state["objective"], config)
+        refuse_other(state["objective"]["_extra_state"], learned)
         embedder.load_state_dict(state["embedder"])
 
     restore_from(run.checkpoint_file, restore)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from circlemnist.config import OF_THE_MACHINE, Config
-from circlemnist.data.classes import CLASS_NAMES, TEN_DIGITS
+from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import load_embedder
 from circlemnist.evaluation.metrics import similarity_of

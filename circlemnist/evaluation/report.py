@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.config import CLASSES, Config
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import FAR
 from circlemnist.evaluation.metrics import SIMILARITIES

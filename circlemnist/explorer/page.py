@@ -15,7 +15,7 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.pair_plane import boundary_of

@@ -11,7 +11,7 @@ from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.panels import heading, snapshot_captions
 from circlemnist.plots.points import Points

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.data.further import refuse_other, trained_classes, what_is_learned
+from circlemnist.data.extra_classes import refuse_other, trained_classes, what_is_learned
 from circlemnist.errors import SettingError
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.class_weights import arrange_directions, spread_directions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.data.further import with_further_classes
+from circlemnist.data.extra_classes import with_further_classes
 from circlemnist.errors import Lost
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.report import Report

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from circlemnist.config import Config
 from circlemnist.data.batches import balanced_batches
 from circlemnist.data.datasets import Split
-from circlemnist.data.further import trained_classes, with_further_classes
-from circlemnist.data.halves import halves
-from circlemnist.data.invented import IMAGES, invented
+from circlemnist.data.extra_classes import (
+    IMAGES,
+    halves,
+    invented,
+    trained_classes,
+    with_further_classes,
+)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
-from circlemnist.data.further import trained_classes
-from circlemnist.data.turned import turned
+from circlemnist.data.extra_classes import trained_classes, turned
 
 COUNT = {"none": 1, "quarters": 4, "mirrored": 8}
 
