@@ -1,8 +1,8 @@
 """Metrics of an embedding: vectors and labels in, floats out.
 
-How alike two vectors are is the cosine of unit rows unless another similarity is given. Matrices of
-similarities are computed in blocks of rows, so that the extra memory stays well under 1 GiB for
-10,000 queries and 60,000 gallery images.
+The similarity of two vectors is the cosine of unit rows, or the negative Euclidean distance. Its
+matrices are computed in blocks of rows, so that the extra memory stays well under 1 GiB for 10,000
+queries and 60,000 gallery images.
 """
 
 import math
@@ -32,14 +32,14 @@ Similarities = NDArray[np.float32]
 class Similarity:
     """A number that is higher the more alike two embeddings are."""
 
-    name: str  # in words
+    name: str
     between: Callable[[Tensor, Tensor], Tensor]  # (A, D) and (B, D), of one dtype, to (A, B)
-    sign: int  # it is times this what its name says: a distance is less the more alike
+    sign: int  # times a similarity it is what the name says: -1 of a distance
     range: tuple[float, float]  # the least and the most that it can be
 
 
 def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
-    # in float32 what it subtracts would leave four digits of a small distance
+    # in float32 a difference of squares would leave four digits of a small distance
     return -torch.cdist(a.double(), b.double()).to(a.dtype)
 
 
@@ -49,40 +49,37 @@ SIMILARITIES = {COSINE.name: COSINE, DISTANCE.name: DISTANCE}
 
 
 def similarity_of(config: Config) -> Similarity:
-    """Return the measure that fits the embeddings of a run."""
+    """Return the similarity for the embeddings of a run."""
     return COSINE if config.member.on_sphere else DISTANCE
 
 
 class PairSimilarities(NamedTuple):
-    """How alike all pairs i < j are, ascending float32 arrays."""
+    """Similarities of all pairs i < j, ascending float32 arrays."""
 
-    sp: Similarities
-    sn: Similarities
+    sp: Similarities  # of same-class pairs
+    sn: Similarities  # of different-class pairs
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1."""
+    """The pairs that each threshold of similarity accepts; rates are 0-1."""
 
     false_accepts: NDArray[np.float64]  # (R,) of the different-class pairs, ascending to 1 by log
-    true_accepts: NDArray[np.float64]  # (R,) of the same-class pairs: the most at each of these
+    true_accepts: NDArray[np.float64]  # (R,) of the same-class pairs, the highest for these
     area: float  # under the curve; a tie between the two kinds of pairs counts as half
-    equal_error: float  # where the piecewise linear curve has as many of either error
+    equal_error: float  # where both errors of the piecewise linear curve are equal
     threshold: float  # of similarity, the last one before that
 
 
 def nearest(
     queries: Tensor, gallery: Tensor, k: int, similarity: Similarity = COSINE
 ) -> tuple[Tensor, Tensor]:
-    """Return how alike the `k` nearest gallery vectors are and their indices, nearest first.
+    """Return the similarities (Q, k) and indices (Q, k) of the `k` nearest gallery vectors.
 
     Args:
         queries: (Q, D) float.
         gallery: (G, D) float.
-        k: how many, 1 to G.
-
-    Returns:
-        (Q, k) float and (Q, k) int64.
+        k: 1 to G; the nearest is first.
     """
     parts = blocks(queries, len(gallery))
     best = [_largest(similarity.between(block, gallery), k) for _, block in parts]
@@ -90,15 +87,15 @@ def nearest(
 
 
 def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the `k` largest of each row and where they are, as `topk` does, in less time.
+    """Return the `k` largest of each row and their columns, as `topk` does, in less time.
 
-    Columns are looked at in `GROUPS`: the k largest are in the k groups that have the largest.
+    Of the columns in `GROUPS`, the k largest are in the k groups with the largest maximum.
     """
     rounds = s.shape[1] // GROUPS
     if rounds < LEAST_ROUNDS or k > GROUPS:
         values, indices = s.topk(k)
         return values, indices
-    # a group is every GROUPS-th column; those that are left over are all looked at
+    # a group is every GROUPS-th column; the columns left over are all searched
     whole = rounds * GROUPS
     groups = s[:, :whole].unflatten(1, (rounds, GROUPS)).amax(1).topk(k).indices  # (rows, k)
     places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
@@ -111,15 +108,7 @@ def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def nearest_others(
     embeddings: Tensor, k: int, similarity: Similarity = COSINE
 ) -> tuple[Tensor, Tensor]:
-    """Return how alike the `k` nearest other vectors of each are and their indices, nearest first.
-
-    Args:
-        embeddings: (N, D) float.
-        k: how many, 1 to N − 1.
-
-    Returns:
-        (N, k) float and (N, k) int64.
-    """
+    """Return the same of the `k` nearest others of each vector (N, D); k is 1 to N − 1."""
     best = [s.topk(k) for _, s in _to_others(embeddings, similarity)]
     return torch.cat([part.values for part in best]), torch.cat([part.indices for part in best])
 
@@ -131,21 +120,16 @@ def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
 
     Args:
         neighbors: (Q, ≥ k) int64, labels, nearest first.
-        labels: (Q,) int64.
     """
     votes = torch.nn.functional.one_hot(neighbors[:, :k]).sum(1)  # (Q, C)
     return _mean(votes.argmax(1) == labels)
 
 
 def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, classes: Tensor) -> float:
-    """Return the share of queries (Q, D) whose nearest class mean of the gallery has their label.
+    """Return the share of queries whose nearest class mean of the gallery has their label.
 
-    Nearest is Euclidean, to the mean as it is, inside the sphere.
-
-    Args:
-        labels: (Q,) int64, of the queries.
-        gallery: (G, D) float.
-        classes: (G,) int64, labels of the gallery.
+    The distance is Euclidean, to the mean as it is, inside the sphere. `classes` (G,) are the
+    labels of the gallery.
     """
     names = classes.unique()
     means = torch.stack([gallery[classes == name].double().mean(0) for name in names])  # (C, D)
@@ -155,17 +139,13 @@ def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, classes:
 def retrieval(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> dict[str, float]:
-    """Return retrieval within one set: each vector is a query to all the others.
+    """Return retrieval within one set (N, D), N ≥ 2: each vector is a query to all the others.
 
     recall@k is the share of queries with a vector of their class among the first k. With R the
     number of other vectors of the query's class, R-precision is the share of its class among the
     first R, and MAP@R the mean over ranks i ≤ R of (precision at i where the i-th is of its class,
     else 0); both from Musgrave et al., "A Metric Learning Reality Check", ECCV 2020. Queries alone
     in their class are left out of these two.
-
-    Args:
-        embeddings: (N, D) float, N ≥ 2.
-        labels: (N,) int64.
     """
     others = torch.bincount(labels)[labels] - 1  # (N,)
     depth = min(max(int(others.max()), *RECALL_AT), len(labels) - 1)
@@ -191,13 +171,13 @@ def retrieval(
 def pair_similarities(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> PairSimilarities:
-    """Return how alike all N(N − 1)/2 pairs of embeddings (N, D), labels (N,), are, sorted."""
+    """Return the similarities of all N(N − 1)/2 pairs of embeddings (N, D), sorted."""
     counts = torch.bincount(labels).tolist()
     positives = sum(count * (count - 1) // 2 for count in counts)
     pairs = len(labels) * (len(labels) - 1) // 2
     sp, sn = np.empty(positives, np.float32), np.empty(pairs - positives, np.float32)
     p = n = 0
-    # class after class: what is left of a class, and then all later classes, are columns in a row
+    # class after class: the columns of a row are the rest of its class, then all later classes
     embeddings = embeddings[labels.argsort()]
     end = 0
     for count in counts:
@@ -216,7 +196,7 @@ def pair_similarities(
 
 
 def _sort(values: Similarities) -> None:
-    """Sort in place, each half on a core of its own."""
+    """Sort in place, on two cores."""
     middle = len(values) // 2
     values.partition(middle)
     with ThreadPoolExecutor(2) as pool:
@@ -224,7 +204,7 @@ def _sort(values: Similarities) -> None:
 
 
 def verification(pairs: PairSimilarities) -> dict[str, float]:
-    """Return metrics of "same class?" by how alike a pair is, over all pairs, some of each kind.
+    """Return metrics of "same class?" by the similarity of a pair; there are pairs of both kinds.
 
     A threshold t accepts the pairs with s ≥ t. `roc_auc` and `eer` are those of `roc_curve`;
     `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x; precision and recall
@@ -246,11 +226,7 @@ def verification(pairs: PairSimilarities) -> dict[str, float]:
 
 
 def roc_curve(pairs: PairSimilarities) -> RocCurve:
-    """Return what every threshold accepts of the pairs, at `ROC_POINTS` rates of false accepts.
-
-    Args:
-        pairs: at least one of each kind.
-    """
+    """Return the ROC curve of some pairs of both kinds, at `ROC_POINTS` false-accept rates."""
     sp, sn = pairs
     false_accepts = np.geomspace(1 / len(sn), 1, ROC_POINTS)
     true_accepts = np.array([_true_accept_rate(sp, sn, rate) for rate in false_accepts])
@@ -271,7 +247,7 @@ def _true_accept_rate(sp: Similarities, sn: Similarities, false_accept_rate: flo
 
 
 def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
-    """Where the ROC curve crosses: the rate of either error, and the last threshold before."""
+    """Return where both errors are equal: their rate, and the last threshold before."""
     sp, sn = pairs
 
     def errors(threshold: np.float32) -> tuple[float, float]:
@@ -281,7 +257,7 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         return false_reject, false_accept
 
     def last_lenient(scores: Similarities) -> int:
-        """Return the last index whose threshold rejects falsely no more than it accepts."""
+        """Return the last index whose threshold has no more false rejects than false accepts."""
         low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
         while high - low > 1:
             middle = (low + high) // 2
@@ -290,13 +266,10 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         return low
 
     # the ROC curve has a point at each similarity: take the two on either side of the crossing
-    # as float32 all along: looking up a float would copy all pairs as float64
-    lenient: list[np.float32] = []
-    strict: list[np.float32] = []
-    for scores in (sp, sn):
-        last = last_lenient(scores)
-        lenient.append(scores[last])
-        strict += [scores[last + 1]] if last + 1 < len(scores) else []
+    # float32 throughout: looking up a float would copy all pairs as float64
+    last = [(scores, last_lenient(scores)) for scores in (sp, sn)]
+    lenient = [scores[i] for scores, i in last]
+    strict = [scores[i + 1] for scores, i in last if i + 1 < len(scores)]
     reject_0, accept_0 = errors(max(lenient))
     reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
@@ -305,7 +278,7 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
 
 
 def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows (B,) in blocks and how alike (B, N) all vectors are to them, −inf to itself."""
+    """Yield rows (B,) in blocks and their similarities (B, N) to all vectors, −inf to itself."""
     for start, block in blocks(embeddings, len(embeddings)):
         rows = torch.arange(start, start + len(block), device=embeddings.device)
         s = similarity.between(block, embeddings)
@@ -314,9 +287,9 @@ def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Ten
 
 
 def blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
-    """Cut `rows` so that a block of rows × `width` has at most `BLOCK_ELEMENTS` elements.
+    """Yield blocks of rows and their start; rows × `width` is at most `BLOCK_ELEMENTS`.
 
-    No rows are one block of none.
+    No rows are one empty block.
     """
     size = max(1, BLOCK_ELEMENTS // max(width, 1))
     for start in range(0, max(len(rows), 1), size):

@@ -1,9 +1,4 @@
-"""What an embedding makes of classes that it was not trained on.
-
-Beside retrieval and verification among the unseen classes by themselves: how well few labelled
-images of all classes tell all of them apart, and how well an image shows that its class is not in
-the gallery.
-"""
+"""Metrics of classes that an embedding was not trained on: few-shot accuracy, and rejection."""
 
 import numpy as np
 import torch
@@ -25,7 +20,7 @@ KNOWN_ACCEPTED = 0.95
 def few_shot_indices(labels: Tensor) -> Tensor:
     """Return the images of each index, (DRAWS, C·SHOTS) int64, of a pool with these labels (N,).
 
-    The same at every call; what is in none of them need not be embedded.
+    The same at every call; images that are in no index need not be embedded.
     """
     generator = torch.Generator().manual_seed(0)
     places = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
@@ -44,18 +39,18 @@ def few_shot(
     unseen: Tensor,
     similarity: Similarity = COSINE,
 ) -> dict[str, float]:
-    """Return 1-NN against an index of `SHOTS` images of each class, the mean of `DRAWS` of them.
+    """Return 1-NN accuracy against an index of `SHOTS` images a class, mean of `DRAWS` indices.
 
-    As the notebook of TensorFlow Similarity does: the index has seen and unseen classes alike.
+    As in the notebook of TensorFlow Similarity, the index has seen and unseen classes.
 
     Args:
         queries: embeddings (Q, D) float and labels (Q,) int64, of all classes.
-        pool: the same of the images that an index is drawn from, `SHOTS` a class or more; those
-            that are not of `few_shot_indices` are not looked at.
-        unseen: (Q,) bool, the queries of unseen classes; some are, and some are not.
+        pool: the same of the images that an index is drawn from, `SHOTS` a class or more; only
+            those of `few_shot_indices` are used.
+        unseen: (Q,) bool, the queries of unseen classes, not none and not all.
 
     Returns:
-        The accuracy on all queries, and of either kind; the same at every call.
+        The accuracy on all queries, on the seen and on the unseen; the same at every call.
     """
     (embeddings, labels), (gallery, gallery_labels) = queries, pool
     correct = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
@@ -68,16 +63,15 @@ def few_shot(
 
 
 def rejection(similarities: Tensor, unseen: Tensor) -> dict[str, float]:
-    """Return metrics of "is its class in the gallery?" by how alike the nearest gallery image is.
+    """Return metrics of "is its class in the gallery?" by the similarity of the nearest image.
 
     Args:
-        similarities: (Q,) float, of each query to the nearest of the gallery, which has seen
-            classes alone.
-        unseen: (Q,) bool, the queries of other classes; some are, and some are not.
+        similarities: (Q,) float, of each query to the nearest image of the gallery of seen classes.
+        unseen: (Q,) bool, the queries of unseen classes, not none and not all.
 
     Returns:
-        The area under the ROC curve of accepting the seen; and the share of the unseen that a
-        threshold accepts which accepts `KNOWN_ACCEPTED` of the seen, or more.
+        The area under the ROC curve of accepting the seen; and the false-accept rate of the unseen
+        at the threshold that accepts `KNOWN_ACCEPTED` of the seen.
     """
     seen_scores, unseen_scores = (
         np.sort(similarities[chosen].float().cpu().numpy()) for chosen in (~unseen, unseen)
