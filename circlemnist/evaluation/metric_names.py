@@ -37,7 +37,7 @@ METRICS = {
     "1nn": Metric("1-NN", "1-NN accuracy, test on training gallery"),
     "20nn": Metric("20-NN", "20-NN accuracy, test on training gallery"),
     "centroid": Metric("nearest class mean", "nearest class mean of the training split"),
-    "recall@1": Metric("recall@1", "the nearest image of the test split has the same class"),
+    "recall@1": Metric("recall@1", "the nearest image has the same class"),
     "recall@2": Metric("recall@2", "one of the nearest 2 has the same class"),
     "recall@4": Metric("recall@4", "one of the nearest 4 has the same class"),
     "recall@8": Metric("recall@8", "one of the nearest 8 has the same class"),
