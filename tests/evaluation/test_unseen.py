@@ -1,4 +1,4 @@
-"""Classes left out of training are measured by themselves, and the others without them."""
+"""Classes left out of training are evaluated by themselves, and the others without them."""
 
 import json
 from pathlib import Path
@@ -9,22 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import KNeighborsClassifier
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import SHOTS, Dataset, Split, load_dataset
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.evaluation.metrics import COSINE, DISTANCE, Similarity
-from circlemnist.evaluation.unseen import DRAWS, few_shot, rejection
+from circlemnist.evaluation.unseen import DRAWS, few_shot, few_shot_indices, rejection
 from circlemnist.models.embedder import build_embedder, embed
 
 UNSEEN = (2, 7, 9)
-
-
-@pytest.fixture(scope="module")
-def whole() -> Dataset:
-    return load_dataset("digits", Path())
 
 
 def only(split: Split, classes: tuple[int, ...]) -> Split:
@@ -32,9 +26,8 @@ def only(split: Split, classes: tuple[int, ...]) -> Split:
 
 
 @pytest.mark.parametrize("similarity", [COSINE, DISTANCE], ids=["cosine", "distance"])
-def test_seen_classes_are_measured_as_if_there_were_no_others(
-    whole: Dataset, similarity: Similarity
-) -> None:
+def test_seen_classes_are_evaluated_as_if_there_were_no_others(similarity: Similarity) -> None:
+    whole = load_dataset("digits", Path())
     embedder = build_embedder(Config(net="tiny", dim=8, loss="center"))
     embedder.on_sphere = similarity is COSINE
     seen = tuple(label for label in range(10) if label not in UNSEEN)
@@ -44,9 +37,10 @@ def test_seen_classes_are_measured_as_if_there_were_no_others(
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
     others = only(whole.test, UNSEEN)
-    within = metrics.retrieval(embed(embedder, others.images), others.labels, similarity)
+    embeddings = embed(embedder, others.images)
+    within = metrics.retrieval(embeddings, others.labels, similarity)
     assert {name: found[f"unseen/{name}"] for name in within} == pytest.approx(within)
-    pairs = metrics.pair_similarities(embed(embedder, others.images), others.labels, similarity)
+    pairs = metrics.pair_similarities(embeddings, others.labels, similarity)
     for name in ("roc_auc", "eer", "tar@far=1e-02"):
         assert found[f"unseen/{name}"] == pytest.approx(metrics.verification(pairs)[name])
 
@@ -59,78 +53,68 @@ def test_seen_classes_are_measured_as_if_there_were_no_others(
     unseen = torch.isin(whole.test.labels, torch.tensor(UNSEEN))
     queries = embed(embedder, whole.test.images), whole.test.labels
     pool = embed(embedder, whole.train.images), whole.train.labels
-    for name, value in few_shot(queries, pool, unseen, similarity).items():
-        assert found[name] == pytest.approx(value)
     nearest = torch.from_numpy(arrays.neighbor_similarities[:, 0])
-    for name, value in rejection(nearest, unseen).items():
-        assert found[name] == pytest.approx(value)
-
-
-def embeddings(spread: float) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    """Two sets of unit rows about ten directions, with their labels."""
-    generator = torch.Generator().manual_seed(1)
-    centers = torch.nn.functional.normalize(torch.randn(10, 6, generator=generator))
-
-    def around(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        labels = torch.randint(10, (count,), generator=generator)
-        rows = centers[labels] + spread * torch.randn(count, 6, generator=generator)
-        return torch.nn.functional.normalize(rows), labels
-
-    return around(300), around(900)
+    more = few_shot(queries, pool, unseen, similarity) | rejection(nearest, unseen)
+    assert {name: found[name] for name in more} == pytest.approx(more)
 
 
 def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
     """Within what twenty draws differ by from five hundred by another hand."""
-    queries, pool = embeddings(0.4)
-    unseen = torch.isin(queries[1], torch.tensor(UNSEEN))
-    found = few_shot(queries, pool, unseen)
+    generator = torch.Generator().manual_seed(1)
+    labels, of = (torch.randint(10, (count,), generator=generator) for count in (300, 900))
+    centers = torch.nn.functional.normalize(torch.randn(10, 6, generator=generator))
+    queries, pool = (
+        torch.nn.functional.normalize(
+            centers[classes] + 0.4 * torch.randn(len(classes), 6, generator=generator)
+        )
+        for classes in (labels, of)
+    )
+    unseen = torch.isin(labels, torch.tensor(UNSEEN))
+    found = few_shot((queries, labels), (pool, of), unseen)
     random, shares = np.random.default_rng(5), []
+    cosines = (queries.double() @ pool.double().T).numpy()
     for _ in range(500):
         index = np.concatenate(
-            [random.choice(np.flatnonzero(pool[1] == c), SHOTS, replace=False) for c in range(10)]
+            [random.choice(np.flatnonzero(of == c), SHOTS, replace=False) for c in range(10)]
         )
-        nearest = KNeighborsClassifier(1).fit(pool[0][index], pool[1][index])
-        right = nearest.predict(queries[0]) == queries[1].numpy()
-        shares.append([right.mean(), right[~unseen].mean(), right[unseen].mean()])
+        correct = of[index[cosines[:, index].argmax(1)]] == labels
+        shares.append(
+            [part.double().mean() for part in (correct, correct[~unseen], correct[unseen])]
+        )
     for name, values in zip(("all", "seen", "unseen"), np.array(shares).T, strict=True):
         error = values.std() * (1 / 20 + 1 / 500) ** 0.5
         assert abs(found[f"few-shot/{name}"] - values.mean()) < 4 * error
-    assert found == few_shot(queries, pool, unseen)
+    assert found == few_shot((queries, labels), (pool, of), unseen)
     assert 0.3 < found["few-shot/all"] < 0.95
 
 
 def test_index_has_as_many_of_each_class() -> None:
     """Of a class of 20 images among thousands it has all; and 20 of the thousands."""
-    sizes = []
-
-    def between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        sizes.append(b.sum(0).tolist())
-        return COSINE.between(a, b)
-
     labels = torch.tensor([0] * 5000 + [1] * SHOTS)
-    pool, queries = (torch.eye(2)[labels], labels), (torch.eye(2), torch.tensor([0, 1]))
-    counting = Similarity("cosine", between, 1, (-1, 1))
-    few_shot(queries, pool, torch.tensor([False, True]), counting)
-    assert sizes == [[SHOTS, SHOTS]] * DRAWS
+    indices = few_shot_indices(labels)
+    assert len(indices) == DRAWS
+    for index in indices:
+        assert len(index.unique()) == len(index)
+        assert torch.bincount(labels[index]).tolist() == [SHOTS, SHOTS]
 
 
 def test_few_shot_tells_seen_and_unseen_apart() -> None:
-    """The one query of an unseen class lies among the images of the other."""
+    """The only query of an unseen class lies among the images of the other."""
     labels = torch.tensor([0, 1] * SHOTS)
     queries = (torch.eye(2)[[0, 0, 0, 0]], torch.tensor([0, 0, 0, 1]))
     found = few_shot(queries, (torch.eye(2)[labels], labels), queries[1] == 1)
     assert found == {"few-shot/all": 0.75, "few-shot/seen": 1.0, "few-shot/unseen": 0.0}
 
 
-@given(
-    st.lists(st.integers(-20, 20), min_size=1, max_size=60),
-    st.lists(st.integers(-20, 20), min_size=1, max_size=60),
-)
+scores = st.lists(st.integers(-20, 20), min_size=1, max_size=60)
+
+
+@given(scores, scores)
 def test_rejection_against_another_hand(seen: list[int], unseen: list[int]) -> None:
-    scores = torch.tensor([*seen, *unseen]) / 20
+    similarities = torch.tensor([*seen, *unseen]) / 20
     of_unseen = torch.tensor([False] * len(seen) + [True] * len(unseen))
-    found = rejection(scores, of_unseen)
-    assert found["rejection/roc_auc"] == pytest.approx(roc_auc_score(~of_unseen, scores))
+    found = rejection(similarities, of_unseen)
+    assert found["rejection/roc_auc"] == pytest.approx(roc_auc_score(~of_unseen, similarities))
     # the strictest of all thresholds that accept enough
     rates = [(np.mean(np.array(seen) >= t), np.mean(np.array(unseen) >= t)) for t in range(-20, 21)]
     least = min(falsely for truly, falsely in rates if truly >= 0.95 - 1e-12)
