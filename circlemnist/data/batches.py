@@ -23,11 +23,7 @@ def balanced_batches(
     often than others. The images of a class come in a random order. When it is used up, which may
     be within a batch, a new order begins.
 
-    Args:
-        labels: (N,) int64.
-        classes: P, of which there are as many or more in `labels`.
-        batch_size: P·K.
-        generator: on the CPU.
+    P is `classes`, at most those in `labels` (N,); P·K is `batch_size`.
     """
     present, sizes = labels.unique(return_counts=True)
     steps, k = len(labels) // batch_size, batch_size // classes

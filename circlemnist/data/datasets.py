@@ -31,7 +31,7 @@ CLASS_NAMES = {
     ),
 }
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
-DIGITS_TEST = 360
+DIGITS_TEST = 360  # the last ones, mostly by other writers than the rest
 SHOTS = 20  # images of a class in a few-shot index
 FEWEST = 100  # images of a split: it has pairs of both kinds, and 20 neighbours in a gallery
 
@@ -50,11 +50,9 @@ class Split:
         return Split(self.images.to(device), self.labels.to(device))
 
     def where(self, chosen: Tensor) -> "Split":
-        """Return the images that (N,) bool or indices choose."""
         return Split(self.images[chosen], self.labels[chosen])
 
     def counts(self) -> list[int]:
-        """Return the number of images of each class."""
         return torch.bincount(self.labels, minlength=CLASSES).tolist()
 
 
@@ -75,8 +73,7 @@ class Dataset:
     def hold_out(self, count: int) -> "Dataset":
         """Return a data set that is evaluated on the last `count` training images; itself where 0.
 
-        Raises:
-            SettingError: fewer than `FEWEST` images would be left in a split.
+        SettingError where fewer than `FEWEST` images would be left in a split.
         """
         if count == 0:
             return self
@@ -95,8 +92,7 @@ class Dataset:
     def leave_out(self, classes: Sequence[int]) -> "Dataset":
         """Return a data set that does not train on `classes`; itself where there are none.
 
-        Raises:
-            SettingError: a class has fewer than `SHOTS` training images, or fewer than 2 others.
+        SettingError where a class has fewer than `SHOTS` training or 2 test images.
         """
         if not classes:
             return self
@@ -166,10 +162,7 @@ def load_dataset(
 
 
 def _load_digits() -> Dataset:
-    """Load scikit-learn's digits (UCI test set, 8 × 8, 0-16), resized to 28 × 28.
-
-    The last 360 are the test split: they are mostly by other writers than the rest.
-    """
+    """Load scikit-learn's digits (UCI test set, 8 × 8, 0-16), resized to 28 × 28."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

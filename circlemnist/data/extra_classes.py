@@ -39,15 +39,9 @@ BLOCK = 500
 
 
 def with_further_classes(split: Split, config: Config) -> Split:
-    """Return the images of a split and those of all extra classes that `config` names.
+    """Return training images in all turns, as many of two halves of these, and invented ones.
 
-    Args:
-        split: the training images, of the seen classes.
-        config: resolved for the data set of the split.
-
-    Returns:
-        The images in all their turns, as many of two halves of these, and the invented ones; the
-        split itself where there are no extra classes.
+    It is the split itself where the settings, resolved for its data set, name no extra classes.
     """
     parts = [turned(split, config)]
     if config.halves:
@@ -83,11 +77,9 @@ def refuse_other(state: object, wanted: str) -> None:
 
 
 def turned(split: Split, config: Config) -> Split:
-    """Return a split of every image in all the turns that `config.turned` names; itself where none.
+    """Return the images in 4 or 8 turns, turn after turn; the split itself where there are none.
 
-    Returns:
-        A split of 1, 4 or 8 times as many images, all of one turn after all of another. The label
-        of class c in turn t is c + 10·t, or that of an earlier turn in which a digit looks alike.
+    The label of class c in turn t is c + 10·t, or that of an earlier turn that looks alike.
     """
     turns = TURNS[config.turned]
     if turns == 1:
@@ -107,12 +99,9 @@ def _turned_labels(config: Config) -> Tensor:
 
 
 def halves(split: Split, first_label: int, seed: int) -> Split:
-    """Return as many images, the upper half of each above the lower half of one of another class.
+    """Return the upper half of each image above a random lower half of another class.
 
-    Args:
-        split: of two classes or more, labels below `OF_HALVES`.
-        first_label: the label of class a above class b is this + `OF_HALVES`·a + b.
-        seed: of which lower half each upper half is given.
+    The label of class a above class b is `first_label` + `OF_HALVES`·a + b.
     """
     generator = torch.Generator().manual_seed(seed)
     labels = split.labels.cpu()
@@ -126,12 +115,7 @@ def halves(split: Split, first_label: int, seed: int) -> Split:
 
 
 def invented(count: int, first_label: int, seed: int) -> Split:
-    """Draw `IMAGES` images of each of `count` characters, on the CPU.
-
-    Args:
-        first_label: the label of the first character; the others follow it.
-        seed: of the characters and of their images.
-    """
+    """Draw `IMAGES` images of each of `count` characters; their labels begin with `first_label`."""
     generator = torch.Generator().manual_seed(seed)
     skeletons = 2 * torch.rand(count, STROKES, POINTS, 2, generator=generator) - 1
     strokes = torch.randint(1, STROKES + 1, (count, 1), generator=generator)

@@ -53,21 +53,9 @@ class Answer(TypedDict):
 def torchvision_arrays(
     kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of a data set, after a download where `folder` lacks it.
+    """Return the images (N, 28, 28) and labels (N,) uint8 of both splits; see `load_dataset`.
 
-    Args:
-        kind: name of the class in `torchvision.datasets`.
-        folder: the root of torchvision's data sets.
-        timeout: seconds of silence after which a server is given up.
-        quiet: show no progress of a download.
-        say: takes a line where a file was damaged.
-
-    Returns:
-        `train_images`, `test_images` (N, 28, 28) and `train_labels`, `test_labels` (N,), uint8.
-
-    Raises:
-        DownloadError: a file is missing and cannot be downloaded.
-        UserError: `folder` cannot be read or written.
+    `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
     raw, file = folder / kind / "raw", folder / kind / "arrays.npz"
     try:

@@ -52,18 +52,11 @@ def evaluate(
     similarity: Similarity = COSINE,
     embedded: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[dict[str, float], Arrays]:
-    """Evaluate the test split: against the training split as gallery, and within itself.
+    """Return the metrics of the test split, against the training split and within itself.
 
     These metrics are of seen classes. The unseen classes have `unseen/…`, within themselves, and
-    those of `few_shot` and `rejection`.
-
-    Args:
-        views: of each image, the test-time augmentation of `embed`.
-        similarity: of embeddings; `COSINE_METRICS` are always of cosines.
-        embedded: the training split (G, D) and the test split (Q, D), if they are already.
-
-    Returns:
-        Name → value, shares as 0-1, and the arrays of each image.
+    those of `few_shot` and `rejection`. `views` are the test-time augmentation; `embedded` are the
+    training split (G, D) and the test split (Q, D), if they are embedded already.
     """
     device = embedder.mean.device
     gallery, queries = embedded or (
@@ -108,7 +101,7 @@ def evaluate(
 
 
 def metrics_within(queries: Tensor, labels: Tensor, similarity: Similarity) -> dict[str, float]:
-    """Return retrieval and verification within one set: embeddings (N, D) and labels (N,)."""
+    """Return retrieval and verification within one set; `COSINE_METRICS` are always of cosines."""
     values = {
         **metrics.retrieval(queries, labels, similarity),
         **metrics.verification(metrics.pair_similarities(queries, labels, similarity)),
@@ -121,11 +114,7 @@ def metrics_within(queries: Tensor, labels: Tensor, similarity: Similarity) -> d
 
 
 def load_embedder(run: Run, config: Config, device: str) -> tuple[Embedder, str | None]:
-    """Return the network of a run's newest checkpoint, on the device, and its SHA-256.
-
-    Raises:
-        UserError: the checkpoint or the device is not usable.
-    """
+    """Return the network of a run's newest checkpoint, on the device, and its SHA-256."""
     # before loading: if the file changes meanwhile, the run is evaluated again later
     checkpoint = checksum(run.checkpoint_file)
     embedder = build_embedder(config)
@@ -142,13 +131,8 @@ def load_embedder(run: Run, config: Config, device: str) -> tuple[Embedder, str 
 class EvaluatedRun:
     """A run with its data set, its network and its report, each loaded when it is first needed.
 
-    Each part raises UserError where its file, the data or the device is not usable.
-
-    Args:
-        run: its folder.
-        data_dir: folder of the data sets; None for the one that the run was trained with.
-        device: "auto", "cpu", "cuda" or "mps".
-        config, dataset, network: what is loaded already; the network with its SHA-256.
+    A part raises UserError where its file, the data or the device is not usable. `config`,
+    `dataset` and `network`, with the SHA-256 of its checkpoint, may be loaded already.
     """
 
     def __init__(
@@ -174,7 +158,6 @@ class EvaluatedRun:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The images that the run is trained with and evaluated on."""
         if self._loaded[1]:
             return self._loaded[1]
         folder = Path(self._data_dir or self.config.data_dir)
@@ -182,7 +165,6 @@ class EvaluatedRun:
 
     @property
     def test_images(self) -> Tensor:
-        """The images that it is evaluated on, (N, 28, 28) uint8."""
         return self.dataset.test.images
 
     @cached_property
@@ -202,10 +184,9 @@ class EvaluatedRun:
         return load_report(self.run) or self.evaluate()
 
     def evaluate(self, gallery: int | None = None) -> Report:
-        """Evaluate the newest checkpoint on the test split, and keep the report in the run.
+        """Evaluate the newest checkpoint, and keep the report and the gallery in the run.
 
-        Args:
-            gallery: number of training images to compare with, the first ones; None for all.
+        The gallery is the first so many training images, all of them where `gallery` is None.
         """
         dataset, config, similarity = self.dataset.first(gallery), self.config, self.similarity
         embedder, checkpoint = self._network
@@ -234,10 +215,7 @@ class EvaluatedRun:
 
     @cached_property
     def typical(self) -> Typical:
-        """The subspaces of the classes and the thresholds, as kept in the run.
-
-        Where it has none of its checkpoint they are computed as `evaluate` does, and not kept.
-        """
+        """The subspaces and thresholds that are kept in the run, or new ones that are not kept."""
         report = self.report
         if report.known:
             with suppress(UserError):  # it has no gallery, or one of an older version
@@ -248,7 +226,6 @@ class EvaluatedRun:
 
     @cached_property
     def snapshots(self) -> Snapshots:
-        """Embeddings of a sample while it trained."""
         return load_snapshots(self.run.snapshots_file)
 
     @cached_property
@@ -282,7 +259,6 @@ class EvaluatedRun:
 
     @property
     def similarity(self) -> Similarity:
-        """The similarity that its embeddings are compared by."""
         return similarity_of(self.config)
 
     @property

@@ -30,14 +30,9 @@ def export_network(
     Args:
         kind: a key of `KINDS`.
         pixels: of the images that it takes: "uint8" of 0-255, or "float32" of 0-1.
-        out: where it goes; None for `embedder.onnx` or `embedder.pt2` in the run.
 
     Returns:
-        Its path, and its largest difference from torch.
-
-    Raises:
-        UserError: the run is not usable, a package is not installed, the embeddings differ from
-            those of torch, or the file cannot be written; no file is left then.
+        Its path, and its largest difference from torch. No file is left after a UserError.
     """
     export, suffix = KINDS[kind]
     if kind == "onnx":

@@ -74,28 +74,20 @@ class RocCurve:
 def nearest(
     queries: Tensor, gallery: Tensor, k: int, similarity: Similarity = COSINE
 ) -> tuple[Tensor, Tensor]:
-    """Return the similarities (Q, k) and indices (Q, k) of the `k` nearest gallery vectors.
-
-    Args:
-        queries: (Q, D) float.
-        gallery: (G, D) float.
-        k: 1 to G; the nearest is first.
-    """
+    """Return similarities (Q, k) and indices (Q, k) of the `k` nearest in a gallery (G, D)."""
     parts = blocks(queries, len(gallery))
     best = [_largest(similarity.between(block, gallery), k) for _, block in parts]
     return torch.cat([values for values, _ in best]), torch.cat([indices for _, indices in best])
 
 
 def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the `k` largest of each row and their columns, as `topk` does, in less time.
-
-    Of the columns in `GROUPS`, the k largest are in the k groups with the largest maximum.
-    """
+    """Return the `k` largest of each row and their columns, as `topk` does, in less time."""
     rounds = s.shape[1] // GROUPS
     if rounds < LEAST_ROUNDS or k > GROUPS:
         values, indices = s.topk(k)
         return values, indices
-    # a group is every GROUPS-th column; the columns left over are all searched
+    # the k largest are in the k groups with the largest maximum; a group is every GROUPS-th
+    # column, and the columns left over are all searched
     whole = rounds * GROUPS
     groups = s[:, :whole].unflatten(1, (rounds, GROUPS)).amax(1).topk(k).indices  # (rows, k)
     places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
@@ -116,10 +108,8 @@ def nearest_others(
 def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
     """Return the share of queries whose label wins the vote of the first `k` neighbours.
 
-    A tie goes to the smallest label, as in scikit-learn's `KNeighborsClassifier`.
-
-    Args:
-        neighbors: (Q, ≥ k) int64, labels, nearest first.
+    `neighbors` (Q, ≥ k) are labels, nearest first. A tie goes to the smallest label, as in
+    scikit-learn's `KNeighborsClassifier`.
     """
     votes = torch.nn.functional.one_hot(neighbors[:, :k]).sum(1)  # (Q, C)
     return _mean(votes.argmax(1) == labels)
@@ -128,8 +118,7 @@ def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
 def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, classes: Tensor) -> float:
     """Return the share of queries whose nearest class mean of the gallery has their label.
 
-    The distance is Euclidean, to the mean as it is, inside the sphere. `classes` (G,) are the
-    labels of the gallery.
+    The distance is Euclidean, to the mean as it is, inside the sphere.
     """
     names = classes.unique()
     means = torch.stack([gallery[classes == name].double().mean(0) for name in names])  # (C, D)
@@ -195,8 +184,7 @@ def pair_similarities(
     return PairSimilarities(sp, sn)
 
 
-def _sort(values: Similarities) -> None:
-    """Sort in place, on two cores."""
+def _sort(values: Similarities) -> None:  # in place, on two cores
     middle = len(values) // 2
     values.partition(middle)
     with ThreadPoolExecutor(2) as pool:
@@ -256,8 +244,8 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         false_accept = (len(sn) - int(np.searchsorted(sn, threshold, "left"))) / len(sn)
         return false_reject, false_accept
 
+    # the last index whose threshold has no more false rejects than false accepts
     def last_lenient(scores: Similarities) -> int:
-        """Return the last index whose threshold has no more false rejects than false accepts."""
         low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
         while high - low > 1:
             middle = (low + high) // 2
@@ -287,12 +275,9 @@ def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Ten
 
 
 def blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
-    """Yield blocks of rows and their start; rows × `width` is at most `BLOCK_ELEMENTS`.
-
-    No rows are one empty block.
-    """
+    """Yield starts and blocks of rows; a block × `width` is at most `BLOCK_ELEMENTS`."""
     size = max(1, BLOCK_ELEMENTS // max(width, 1))
-    for start in range(0, max(len(rows), 1), size):
+    for start in range(0, max(len(rows), 1), size):  # no rows are one empty block
         yield start, rows[start : start + size]
 
 

@@ -46,15 +46,10 @@ CURVES: dict[str, Curve] = {
 
 @dataclass(frozen=True)
 class Boundary:
-    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1.
+    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1."""
 
-    Attributes:
-        loss: a key of `FAMILY`.
-        m: its margin; 0 for a loss that has none.
-    """
-
-    loss: str
-    m: float
+    loss: str  # a key of `FAMILY`
+    m: float  # its margin; 0 for a loss that has none
 
     @property
     def name(self) -> str:
@@ -64,7 +59,7 @@ class Boundary:
         return "boundary" if self.loss in CURVES else "line"
 
     def excess(self, sn: Array, sp: Array) -> Array:
-        """Return a number for each s_n and s_p, of shapes that broadcast: > 0 beyond it."""
+        """Return a number for each s_n and s_p, which broadcast: > 0 beyond the boundary."""
         curve = CURVES.get(self.loss)
         excess: Array = sn - sp + self.m if curve is None else curve(sn, sp, self.m)
         return excess
@@ -77,7 +72,6 @@ class Boundary:
 
 
 def boundary_of(config: Config) -> Boundary:
-    """Return the decision boundary of the loss of a run."""
     return Boundary(config.loss, config.m or 0.0)
 
 
@@ -85,11 +79,7 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
     """Return the density of all (anchor, positive, negative) over the square of s_n and s_p.
 
     All anchors with positives and negatives have the same weight: at (s_n, s_p), the share of its
-    negatives at s_n times the share of its positives at s_p.
-
-    Args:
-        embeddings: (N, D) float, unit rows.
-        labels: (N,) int64.
+    negatives at s_n times the share of its positives at s_p. Embeddings are unit rows.
 
     Returns:
         (bins, bins) float64 that sums to 1 (to 0 without such anchors): row i is s_p in the i-th

@@ -87,7 +87,6 @@ class Report:
 
     @property
     def arrays(self) -> Arrays:
-        """The arrays of a report that was read with them."""
         assert self.per_image is not None
         return self.per_image
 
@@ -132,12 +131,12 @@ class Report:
         return ", ".join(self.images) + gallery
 
     def same_images(self, other: "Report") -> bool:
-        """Tell whether both are of the same images, compared with as many."""
+        """Tell whether both are of the same images and galleries of one size."""
         same = self.measured_on == other.measured_on
         return same and np.array_equal(self.labels, other.labels)
 
     def fits(self, labels: Array) -> bool:
-        """Tell whether a gallery of labels (G,) has as many images as were compared with."""
+        """Tell whether a gallery of these labels (G,) has the size of its own."""
         return self.gallery in (None, len(labels))
 
     def without_embeddings(self) -> "Report":
@@ -177,11 +176,6 @@ def point_at(points: Sequence[OperatingPoint], far: float = FAR) -> OperatingPoi
 
 
 def save_report(report: Report) -> None:
-    """Write a report into its run.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
     run = report.run
     with writing(run.embeddings_file), atomic_write(run.embeddings_file) as temporary:
         np.savez(temporary, indices=np.arange(len(report.arrays.labels)), **vars(report.arrays))
@@ -190,9 +184,7 @@ def save_report(report: Report) -> None:
 
 
 def load_report(run: Run, per_image: bool = True) -> Report | None:
-    """Return the report kept in a run, or None where it has none of its checkpoint.
-
-    Where the checkpoint is gone, the report is returned.
+    """Return the report kept in a run, or None where it is not of its checkpoint, if there is one.
 
     Args:
         per_image: read `embeddings.npz`, too.
@@ -239,21 +231,13 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
 
 
 def check_unchanged(report: Report, checkpoint: str | None) -> None:
-    """Raise UserError where a run has trained on since it was evaluated.
-
-    Args:
-        checkpoint: SHA-256 of the one that its network is taken from.
-    """
+    """Raise UserError where the network is of another checkpoint, by its SHA-256."""
     if report.checkpoint != checkpoint:
         raise UserError(f"{report.run.name} has trained on since it was measured: try again")
 
 
 def read_points(content: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
-    """Return the thresholds in what eval.json holds; none where it is of an older version.
-
-    Raises:
-        ValueError, LookupError, TypeError: it holds something else.
-    """
+    """Return the thresholds in the content of eval.json; none in that of an older version."""
     names = [part.name for part in fields(OperatingPoint)]
     rows = content.get("known", ())
     return tuple(OperatingPoint(*(float(row[name]) for name in names)) for row in rows)

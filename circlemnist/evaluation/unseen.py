@@ -5,23 +5,15 @@ import torch
 from torch import Tensor
 
 from circlemnist.data.datasets import SHOTS
-from circlemnist.evaluation.metrics import (
-    COSINE,
-    PairSimilarities,
-    Similarity,
-    nearest,
-    roc_curve,
-)
+from circlemnist.evaluation import metrics
+from circlemnist.evaluation.metrics import COSINE, Similarity
 
 DRAWS = 20
 KNOWN_ACCEPTED = 0.95
 
 
 def few_shot_indices(labels: Tensor) -> Tensor:
-    """Return the images of each index, (DRAWS, C·SHOTS) int64, of a pool with these labels (N,).
-
-    The same at every call; images that are in no index need not be embedded.
-    """
+    """Return the images of each index, (DRAWS, C·SHOTS), of a pool with these labels (N,)."""
     generator = torch.Generator().manual_seed(0)
     places = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
     indices = [
@@ -41,21 +33,14 @@ def few_shot(
 ) -> dict[str, float]:
     """Return 1-NN accuracy against an index of `SHOTS` images a class, mean of `DRAWS` indices.
 
-    As in the notebook of TensorFlow Similarity, the index has seen and unseen classes.
-
-    Args:
-        queries: embeddings (Q, D) float and labels (Q,) int64, of all classes.
-        pool: the same of the images that an index is drawn from, `SHOTS` a class or more; only
-            those of `few_shot_indices` are used.
-        unseen: (Q,) bool, the queries of unseen classes, not none and not all.
-
-    Returns:
-        The accuracy on all queries, on the seen and on the unseen; the same at every call.
+    As in the notebook of TensorFlow Similarity, the index has seen and unseen classes. Queries and
+    pool are embeddings and labels; of the pool only `few_shot_indices` are used. `unseen` (Q,) are
+    the queries of unseen classes, not none and not all.
     """
     (embeddings, labels), (gallery, gallery_labels) = queries, pool
     correct = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
     for index in few_shot_indices(gallery_labels):
-        _, neighbors = nearest(embeddings, gallery[index], 1, similarity)
+        _, neighbors = metrics.nearest(embeddings, gallery[index], 1, similarity)
         correct += gallery_labels[index][neighbors[:, 0]] == labels
     correct /= DRAWS
     parts = {"all": correct, "seen": correct[~unseen], "unseen": correct[unseen]}
@@ -65,19 +50,15 @@ def few_shot(
 def rejection(similarities: Tensor, unseen: Tensor) -> dict[str, float]:
     """Return metrics of "is its class in the gallery?" by the similarity of the nearest image.
 
-    Args:
-        similarities: (Q,) float, of each query to the nearest image of the gallery of seen classes.
-        unseen: (Q,) bool, the queries of unseen classes, not none and not all.
-
-    Returns:
-        The area under the ROC curve of accepting the seen; and the false-accept rate of the unseen
-        at the threshold that accepts `KNOWN_ACCEPTED` of the seen.
+    They are the area under the ROC curve of accepting the seen (Q,), and the false-accept rate of
+    the unseen at the threshold that accepts `KNOWN_ACCEPTED` of the seen.
     """
     seen_scores, unseen_scores = (
         np.sort(similarities[chosen].float().cpu().numpy()) for chosen in (~unseen, unseen)
     )
     threshold = seen_scores[int((1 - KNOWN_ACCEPTED) * len(seen_scores) + 1e-9)]
+    scores = metrics.PairSimilarities(seen_scores, unseen_scores)
     return {
-        "rejection/roc_auc": roc_curve(PairSimilarities(seen_scores, unseen_scores)).area,
+        "rejection/roc_auc": metrics.roc_curve(scores).area,
         f"rejection/fpr@tpr={KNOWN_ACCEPTED:g}": float((unseen_scores >= threshold).mean()),
     }

@@ -41,36 +41,22 @@ class Frames:
 
 @dataclass(frozen=True)
 class Space:
-    """The test split of a run.
+    """The test split of a run."""
 
-    Attributes:
-        points: (N, 2) float, where the images are drawn.
-        predicted: (N,) int, class of the nearest training image; a mistake where it differs. For
-            an image of an unseen class it is its own class.
-        images: (N, 28, 28) uint8, 255 is full ink.
-        directions: (N, D) float, the embeddings at unit length.
-        neighbors: (N, 5) int, the nearest other images, nearest first.
-        boundary: the lines of the decision boundary, (L, 2) float, columns s_n and s_p.
-        frames: where there are snapshots.
-        pad: what a drawing is embedded with, or why there is nothing, in words.
-    """
-
-    points: Points
-    predicted: Array
-    images: Array
-    directions: Array
-    neighbors: Array
-    boundary: Sequence[Array]
-    frames: Frames | None = None
-    pad: Pad | str = "the network is not here"
+    points: Points  # (N, 2) float, where the images are drawn
+    predicted: Array  # (N,) int, class of the nearest training image; its own if that is unseen
+    images: Array  # (N, 28, 28) uint8, 255 is full ink
+    directions: Array  # (N, D) float, the embeddings at unit length
+    neighbors: Array  # (N, 5) int, the nearest other images, nearest first
+    boundary: Sequence[Array]  # lines of the decision boundary, (L, 2) float, columns s_n and s_p
+    frames: Frames | None = None  # where there are snapshots
+    pad: Pad | str = "the network is not here"  # or in words why there is none
 
 
 def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
     """Build the plots over one source, so that a selection in one shows in the other.
 
-    Returns:
-        Elements named as their places in `page.html`: controls, space, pair_plane, and time where
-        there are frames; and the script to run when the page is ready.
+    The elements are named as their places in `page.html`; the script runs when the page is ready.
     """
     points, frames = space.points, space.frames
     (x, y), (sn, sp) = points.positions.T, pair_places(space.directions, points.labels)
@@ -118,9 +104,8 @@ def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
 def pair_places(directions: Array, labels: Array) -> tuple[Array, Array]:
     """Return (N,) s_n and s_p: the place of each image in the pair plane.
 
-    They are its mean cosines to the next class, the other one to which that is highest, and to
-    its own. An image alone in its class has an s_p of NaN, and an s_n of NaN if there is no other
-    class.
+    s_p is its mean cosine to its own class, and s_n the highest one to another class. They are
+    NaN where there is no other image, or no other class.
     """
     counts = np.bincount(labels, minlength=labels.max() + 1).astype(float)
     sums = np.stack([directions[labels == label].sum(0) for label in range(len(counts))])  # (C, D)
@@ -160,7 +145,6 @@ def _draw_images(
 
 
 def _controls(example: str, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
-    """Return the search and the switch, in a row and by name."""
     search = TextInput(
         placeholder=f"class, e.g. {example}",
         title="Show only",

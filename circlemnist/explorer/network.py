@@ -15,17 +15,11 @@ Layer = tuple[dict[str, Any], list[Array]]
 
 @dataclass(frozen=True)
 class PlainNetwork:
-    """What `network.js` computes an embedding, and features, with.
+    """The layers that `network.js` computes an embedding and features with."""
 
-    Attributes:
-        layers: the `kind` of each, and what its kind needs.
-        numbers: (P,) float32, those of all layers in their order.
-        featuring: number of layers that give the features of the last convolution.
-    """
-
-    layers: list[dict[str, Any]]
-    numbers: Array
-    featuring: int
+    layers: list[dict[str, Any]]  # the `kind` of each, and what its kind needs
+    numbers: Array  # (P,) float32, those of all layers in their order
+    featuring: int  # number of layers that give the features of the last convolution
 
 
 def plain_network(embedder: Embedder) -> PlainNetwork:

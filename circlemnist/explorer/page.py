@@ -34,15 +34,7 @@ COLUMNS = 100  # of the sprite that holds all images
 
 
 def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> Path:
-    """Write the page to walk through the embedding space of a run, with its snapshots if any.
-
-    Args:
-        out: where it goes; None for `explorer.html` in the run's `plots/`.
-
-    Raises:
-        UserError: the run, the data or the device is not usable, or the page cannot be written, or
-            not into a file of that name.
-    """
+    """Write the page to walk through the embedding space of a run; `plots/explorer.html` in it."""
     path = out or trained.run.plots / "explorer.html"
     check_suffix(path, [".html"], "write the page")
     space, how = space_of(trained, style)
