@@ -60,14 +60,14 @@ class Split:
 class Dataset:
     """A data set by name, with the training and test split its makers fixed.
 
-    `hold_out` makes the last training images `test`, and names them in `measured`. `leave_out`
+    `hold_out` makes the last training images `test`, and names them in `split_name`. `leave_out`
     moves the training images of some classes to `unseen`; `test` has all classes.
     """
 
     name: str
     train: Split
     test: Split
-    measured: str = "test"
+    split_name: str = "test"
     unseen: Split | None = None
 
     def hold_out(self, count: int) -> "Dataset":

@@ -201,7 +201,7 @@ class EvaluatedRun:
             run=self.run,
             config=config,
             dataset=dataset.name,
-            measured=dataset.measured,
+            split_name=dataset.split_name,
             similarity=similarity.name,
             unseen=config.unseen_classes,
             checkpoint=checkpoint,

@@ -75,7 +75,7 @@ class Report:
     run: Run
     config: Config
     dataset: str
-    measured: str  # the images that were evaluated: "test", or "held-out training"
+    split_name: str  # the images that were evaluated: "test", or "held-out training"
     similarity: str  # of embeddings, a key of `SIMILARITIES`
     unseen: tuple[int, ...]  # classes that were left out of training, ascending
     checkpoint: str | None  # SHA-256 of the one that was evaluated, hexadecimal
@@ -111,13 +111,13 @@ class Report:
     def counted(self) -> str:
         """The images of seen classes, in words: "10,000 test images"."""
         seen = " of seen classes" if self.unseen else ""
-        return f"{int(self.seen.sum()):,} {self.measured} images{seen}"
+        return f"{int(self.seen.sum()):,} {self.split_name} images{seen}"
 
     @property
     def counted_all(self) -> str:
         """The images of all classes, in words."""
         unseen = f", {int((~self.seen).sum()):,} of unseen classes" if self.unseen else ""
-        return f"{len(self.arrays.labels):,} {self.measured} images{unseen}"
+        return f"{len(self.arrays.labels):,} {self.split_name} images{unseen}"
 
     @property
     def images(self) -> tuple[str, str]:
@@ -151,7 +151,7 @@ class Report:
         content = {
             "run": self.run.name,
             "dataset": self.dataset,
-            "images": self.measured,
+            "images": self.split_name,
             "similarity": self.similarity,
             "unseen": self.unseen,
             "checkpoint": self.checkpoint,
@@ -202,7 +202,7 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
             run,
             config,
             dataset=content["dataset"],
-            measured=str(content["images"]),
+            split_name=str(content["images"]),
             similarity=content["similarity"],
             unseen=tuple(int(label) for label in content.get("unseen", ())),
             checkpoint=content["checkpoint"],
@@ -233,7 +233,7 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
 def check_unchanged(report: Report, checkpoint: str | None) -> None:
     """Raise UserError where the network is of another checkpoint, by its SHA-256."""
     if report.checkpoint != checkpoint:
-        raise UserError(f"{report.run.name} has trained on since it was measured: try again")
+        raise UserError(f"{report.run.name} has trained on since it was evaluated: try again")
 
 
 def read_points(content: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:

@@ -70,7 +70,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
     )
     if positions.shape[2] > 2:
         how += ", seen from one side"
-    counted = f"{len(snapshots.labels):,} {evaluation.measured} images"
+    counted = f"{len(snapshots.labels):,} {evaluation.split_name} images"
     names = CLASS_NAMES[evaluation.dataset]
     points = Points(positions, snapshots.labels, names, evaluation.unseen)
     title = heading(trained, counted, f"{how}, ")

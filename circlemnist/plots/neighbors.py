@@ -58,7 +58,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
         similarities=trained.similarity.sign * arrays.neighbor_similarities[hardest, :NEIGHBORS],
         names=CLASS_NAMES[trained.report.dataset],
     )
-    shown = f"the {len(hardest)} hardest {trained.report.measured} images"
+    shown = f"the {len(hardest)} hardest {trained.report.split_name} images"
     title = heading(trained, f"{shown}, and the nearest by {trained.similarity.name}")
     return neighbors_figure(queries, title, style.theme)
 

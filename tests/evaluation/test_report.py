@@ -76,7 +76,7 @@ def test_run_is_evaluated_with_its_views(run: Run) -> None:
     assert loaded is not None
     assert report.metrics == loaded.metrics == expected
     np.testing.assert_array_equal(loaded.arrays.embeddings, arrays.embeddings)
-    assert (loaded.run, loaded.dataset, loaded.measured) == (run, "digits", "test")
+    assert (loaded.run, loaded.dataset, loaded.split_name) == (run, "digits", "test")
 
 
 def test_evaluation_names_the_checkpoint_it_measured(run: Run) -> None:
@@ -128,9 +128,9 @@ def test_network_of_another_checkpoint_than_the_report_is_refused(
         return gallery
 
     monkeypatch.setattr(predict, "load_gallery", gallery_and_change)
-    with pytest.raises(UserError, match="has trained on since it was measured: try again"):
+    with pytest.raises(UserError, match="has trained on since it was evaluated: try again"):
         Predictor(run)
-    with pytest.raises(UserError, match="has trained on since it was measured: try again"):
+    with pytest.raises(UserError, match="has trained on since it was evaluated: try again"):
         trained.embedder  # noqa: B018
 
 

@@ -78,10 +78,10 @@ def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Pa
     )
     scale = max(1.0, float(embeddings.abs().max()))  # off the sphere they may be long
     expected = embeddings / scale, features, typicality(features, bases).max(1).values
-    for numbers, tensor, unit in zip(
-        zip(*found, strict=True), expected, (scale, 1, 1), strict=True
-    ):
-        np.testing.assert_allclose(np.array(numbers) / unit, tensor, atol=1e-5)
+    in_page = [np.array(numbers) for numbers in zip(*found, strict=True)]
+    in_page[0] /= scale
+    for numbers, tensor in zip(in_page, expected, strict=True):
+        np.testing.assert_allclose(numbers, tensor, atol=1e-5)
 
 
 @pytest.mark.slow
