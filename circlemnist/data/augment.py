@@ -27,11 +27,8 @@ def random_affine(images: Tensor, generator: torch.Generator, elastic: float = 0
 
     Args:
         images: (B, 1, S, S) float.
-        generator: source of the amounts, on the CPU, so that a seed means the same everywhere.
+        generator: on the CPU, so that a seed means the same everywhere.
         elastic: standard deviation, in pixels, of the shifts of the grid that bends; 0 for none.
-
-    Returns:
-        (B, 1, S, S) of the same dtype and device.
     """
     amounts = torch.rand(5, len(images), generator=generator).mul_(2).sub_(1)  # (5, B) in ±1
     rotation, scale, shear, shift_x, shift_y = amounts.to(images, non_blocking=True)

@@ -130,10 +130,9 @@ def load_dataset(
 
     Args:
         name: mnist, fashion-mnist, kmnist, digits, or auto: MNIST where it is in `folder` or can
-            be had quickly, else digits.
+            be downloaded quickly, else digits.
         folder: holds `MNIST/raw` and the like, the layout of `torchvision.datasets`.
         timeout: seconds of silence after which a server is given up; `auto` waits a third of it.
-        quiet: show no progress of a download.
         say: takes a line where `auto` falls back to digits, or where a file was damaged.
 
     Raises:

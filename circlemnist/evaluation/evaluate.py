@@ -28,7 +28,6 @@ from circlemnist.evaluation.report import (
     load_report,
     save_report,
 )
-from circlemnist.evaluation.unseen import few_shot, few_shot_indices, rejection
 from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.models.precision import resolve_device
 from circlemnist.runs.arrays import Snapshots, load_snapshots
@@ -83,13 +82,13 @@ def evaluate(
         of_unseen = {f"unseen/{name}": value for name, value in within.items()}
         pool_labels = torch.cat([train.labels, others.labels])
         # embed only the images of unseen classes that are in an index
-        chosen = few_shot_indices(pool_labels).unique() - len(train)
+        chosen = metrics.few_shot_indices(pool_labels).unique() - len(train)
         chosen = chosen[chosen >= 0]
         pool = torch.cat([gallery, gallery.new_zeros(len(others), gallery.shape[1])])
         images = others.images[chosen].to(device)
         pool[len(train) + chosen] = embed(embedder, images, views).to(pool.device)
-        of_unseen |= few_shot((queries, labels), (pool, pool_labels), unseen, similarity)
-        of_unseen |= rejection(similarities[:, 0], unseen)
+        of_unseen |= metrics.few_shot((queries, labels), (pool, pool_labels), unseen, similarity)
+        of_unseen |= metrics.rejection(similarities[:, 0], unseen)
     queries, labels, neighbor_labels = queries[~unseen], labels[~unseen], neighbor_labels[~unseen]
     values = {
         "1nn": metrics.knn_accuracy(neighbor_labels, labels, k=1),

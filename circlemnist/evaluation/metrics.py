@@ -6,6 +6,7 @@ queries and 60,000 gallery images.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circlemnist.config import Config
+from circlemnist.data.datasets import SHOTS
 
 BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = np.float32(0.75)
 ROC_POINTS = 300
+DRAWS = 20  # indices of few-shot accuracy
+KNOWN_ACCEPTED = 0.95  # of seen classes, at the threshold of rejection
 GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 
 Similarities = NDArray[np.float32]
@@ -244,25 +248,72 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         false_accept = (len(sn) - int(np.searchsorted(sn, threshold, "left"))) / len(sn)
         return false_reject, false_accept
 
-    # the last index whose threshold has no more false rejects than false accepts
-    def last_lenient(scores: Similarities) -> int:
-        low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
-        while high - low > 1:
-            middle = (low + high) // 2
-            false_reject, false_accept = errors(scores[middle])
-            low, high = (middle, high) if false_reject <= false_accept else (low, middle)
-        return low
+    def is_strict(threshold: np.float32) -> bool:
+        false_reject, false_accept = errors(threshold)
+        return false_reject > false_accept
 
     # the ROC curve has a point at each similarity: take the two on either side of the crossing
     # float32 throughout: looking up a float would copy all pairs as float64
-    last = [(scores, last_lenient(scores)) for scores in (sp, sn)]
-    lenient = [scores[i] for scores, i in last]
-    strict = [scores[i + 1] for scores, i in last if i + 1 < len(scores)]
-    reject_0, accept_0 = errors(max(lenient))
+    first_strict = [(scores, bisect_left(scores, True, key=is_strict)) for scores in (sp, sn)]
+    lenient = max(scores[first - 1] for scores, first in first_strict)
+    strict = [scores[first] for scores, first in first_strict if first < len(scores)]
+    reject_0, accept_0 = errors(lenient)
     reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
     share = gap_0 / (gap_0 + gap_1)
-    return reject_0 + share * (reject_1 - reject_0), float(max(lenient))
+    return reject_0 + share * (reject_1 - reject_0), float(lenient)
+
+
+def few_shot_indices(labels: Tensor) -> Tensor:
+    """Return the images of each index, (DRAWS, C·SHOTS), of a pool with these labels (N,)."""
+    generator = torch.Generator().manual_seed(0)
+    places = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
+    indices = [
+        torch.cat(
+            [place[torch.randperm(len(place), generator=generator)[:SHOTS]] for place in places]
+        )
+        for _ in range(DRAWS)
+    ]
+    return torch.stack(indices).to(labels.device)
+
+
+def few_shot(
+    queries: tuple[Tensor, Tensor],
+    pool: tuple[Tensor, Tensor],
+    unseen: Tensor,
+    similarity: Similarity = COSINE,
+) -> dict[str, float]:
+    """Return 1-NN accuracy against an index of `SHOTS` images a class, mean of `DRAWS` indices.
+
+    As in the notebook of TensorFlow Similarity, the index has seen and unseen classes. Queries and
+    pool are embeddings and labels; of the pool only `few_shot_indices` are used. `unseen` (Q,) are
+    the queries of unseen classes, not none and not all.
+    """
+    (embeddings, labels), (gallery, gallery_labels) = queries, pool
+    correct = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
+    for index in few_shot_indices(gallery_labels):
+        _, neighbors = nearest(embeddings, gallery[index], 1, similarity)
+        correct += gallery_labels[index][neighbors[:, 0]] == labels
+    correct /= DRAWS
+    parts = {"all": correct, "seen": correct[~unseen], "unseen": correct[unseen]}
+    return {f"few-shot/{name}": float(shares.mean()) for name, shares in parts.items()}
+
+
+def rejection(similarities: Tensor, unseen: Tensor) -> dict[str, float]:
+    """Return metrics of "is its class in the gallery?" by the similarity of the nearest image.
+
+    They are the area under the ROC curve of accepting the seen (Q,), and the false-accept rate of
+    the unseen at the threshold that accepts `KNOWN_ACCEPTED` of the seen.
+    """
+    seen_scores, unseen_scores = (
+        np.sort(similarities[chosen].float().cpu().numpy()) for chosen in (~unseen, unseen)
+    )
+    threshold = seen_scores[int((1 - KNOWN_ACCEPTED) * len(seen_scores) + 1e-9)]
+    scores = PairSimilarities(seen_scores, unseen_scores)
+    return {
+        "rejection/roc_auc": roc_curve(scores).area,
+        f"rejection/fpr@tpr={KNOWN_ACCEPTED:g}": float((unseen_scores >= threshold).mean()),
+    }
 
 
 def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Tensor, Tensor]]:

@@ -14,8 +14,15 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import SHOTS, Dataset, Split, load_dataset
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.evaluate import evaluate
-from circlemnist.evaluation.metrics import COSINE, DISTANCE, Similarity
-from circlemnist.evaluation.unseen import DRAWS, few_shot, few_shot_indices, rejection
+from circlemnist.evaluation.metrics import (
+    COSINE,
+    DISTANCE,
+    DRAWS,
+    Similarity,
+    few_shot,
+    few_shot_indices,
+    rejection,
+)
 from circlemnist.models.embedder import build_embedder, embed
 
 UNSEEN = (2, 7, 9)
