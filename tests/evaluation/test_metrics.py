@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
@@ -12,6 +14,7 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_cu
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import Tensor
 
+from circlemnist.data.datasets import SHOTS
 from circlemnist.evaluation import metrics
 from circlemnist.evaluation.metrics import COSINE, DISTANCE, Similarity
 
@@ -222,3 +225,66 @@ def test_verification_of_a_few_pairs_equals_scikit_learn() -> None:
 )
 def test_verification_of_extremes_equals_scikit_learn(sp: list[float], sn: list[float]) -> None:
     check_verification(np.array(sp, np.float32), np.array(sn, np.float32))
+
+
+def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
+    """Within what twenty draws differ by from five hundred by another hand."""
+    generator = torch.Generator().manual_seed(1)
+    labels, of = (torch.randint(10, (count,), generator=generator) for count in (300, 900))
+    centers = torch.nn.functional.normalize(torch.randn(10, 6, generator=generator))
+    queries, pool = (
+        torch.nn.functional.normalize(
+            centers[classes] + 0.4 * torch.randn(len(classes), 6, generator=generator)
+        )
+        for classes in (labels, of)
+    )
+    unseen = torch.isin(labels, torch.tensor([2, 7, 9]))
+    found = metrics.few_shot((queries, labels), (pool, of), unseen)
+    random, shares = np.random.default_rng(5), []
+    cosines = (queries.double() @ pool.double().T).numpy()
+    for _ in range(500):
+        index = np.concatenate(
+            [random.choice(np.flatnonzero(of == c), SHOTS, replace=False) for c in range(10)]
+        )
+        correct = of[index[cosines[:, index].argmax(1)]] == labels
+        shares.append(
+            [part.double().mean() for part in (correct, correct[~unseen], correct[unseen])]
+        )
+    for name, values in zip(("all", "seen", "unseen"), np.array(shares).T, strict=True):
+        error = values.std() * (1 / 20 + 1 / 500) ** 0.5
+        assert abs(found[f"few-shot/{name}"] - values.mean()) < 4 * error
+    assert found == metrics.few_shot((queries, labels), (pool, of), unseen)
+    assert 0.3 < found["few-shot/all"] < 0.95
+
+
+def test_index_has_as_many_of_each_class() -> None:
+    """Of a class of 20 images among thousands it has all; and 20 of the thousands."""
+    labels = torch.tensor([0] * 5000 + [1] * SHOTS)
+    indices = metrics.few_shot_indices(labels)
+    assert len(indices) == metrics.DRAWS
+    for index in indices:
+        assert len(index.unique()) == len(index)
+        assert torch.bincount(labels[index]).tolist() == [SHOTS, SHOTS]
+
+
+def test_few_shot_tells_seen_and_unseen_apart() -> None:
+    """The only query of an unseen class lies among the images of the other."""
+    labels = torch.tensor([0, 1] * SHOTS)
+    queries = (torch.eye(2)[[0, 0, 0, 0]], torch.tensor([0, 0, 0, 1]))
+    found = metrics.few_shot(queries, (torch.eye(2)[labels], labels), queries[1] == 1)
+    assert found == {"few-shot/all": 0.75, "few-shot/seen": 1.0, "few-shot/unseen": 0.0}
+
+
+scores = st.lists(st.integers(-20, 20), min_size=1, max_size=60)
+
+
+@given(scores, scores)
+def test_rejection_against_another_hand(seen: list[int], unseen: list[int]) -> None:
+    similarities = torch.tensor([*seen, *unseen]) / 20
+    of_unseen = torch.tensor([False] * len(seen) + [True] * len(unseen))
+    found = metrics.rejection(similarities, of_unseen)
+    assert found["rejection/roc_auc"] == pytest.approx(roc_auc_score(~of_unseen, similarities))
+    # the strictest of all thresholds that accept enough
+    rates = [(np.mean(np.array(seen) >= t), np.mean(np.array(unseen) >= t)) for t in range(-20, 21)]
+    least = min(falsely for truly, falsely in rates if truly >= 0.95 - 1e-12)
+    assert found["rejection/fpr@tpr=0.95"] == pytest.approx(least)
