@@ -15,6 +15,8 @@ from circlemnist.explorer.network import plain_network
 from circlemnist.models.embedder import Embedder, build_embedder
 from tests.explorer.browser import Page
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 20
 
 
@@ -43,7 +45,6 @@ def in_base64(array: np.ndarray) -> str:
     return base64.b64encode(array.tobytes()).decode()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -84,16 +85,9 @@ def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Pa
         np.testing.assert_allclose(numbers, tensor, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_numbers_of_16_bits_are_read_as_they_are_written(page: Page) -> None:
     random = np.random.default_rng(0)
     numbers = random.normal(size=200) * 10 ** random.uniform(-8, 4, 200)
     halves = np.append(numbers, [0, -0.0, 6e-8, 65504, -1, 1 / 3]).astype("<f2")
     found = run_in(page, "return [...network.halves(arguments[0])]", in_base64(halves))
     np.testing.assert_array_equal(found, halves.astype(float))
-
-
-def test_layer_that_the_page_does_not_know_is_refused() -> None:
-    embedder = Embedder(nn.Sequential(nn.Flatten(), nn.Linear(784, 8, bias=False), nn.Sigmoid()))
-    with pytest.raises(TypeError, match="Sigmoid"):
-        plain_network(embedder)

@@ -1,4 +1,4 @@
-"""The explorer: its numbers, its file, and the page in a real browser."""
+"""The page of the explorer: its file, and all that it does in a real browser."""
 
 import io
 import json
@@ -14,9 +14,11 @@ from circlemnist.explorer.map import Frames, Space, pair_places
 from circlemnist.explorer.page import explorer_html
 from circlemnist.plots.points import Points
 from circlemnist.plots.style import LIGHT
-from tests.conftest import assert_one_line_error, invoke
+from tests.conftest import invoke
 from tests.explorer.browser import Page, start_browser
 from tests.plots.figures import CLOTHES
+
+pytestmark = pytest.mark.slow
 
 PAPER, INK = 255, 26  # the red of the light theme
 
@@ -32,7 +34,6 @@ def watched(watched_run: Path) -> Path:
     return watched_run
 
 
-@pytest.mark.slow
 def test_page_holds_all_it_needs(watched: Path) -> None:
     page = (watched / "plots" / "explorer.html").read_text("utf-8")
     assert len(page) < 15e6
@@ -46,32 +47,6 @@ def test_page_holds_all_it_needs(watched: Path) -> None:
     np.testing.assert_allclose(shown, -np.sort(-s, 1)[:, :5], atol=1e-6)
 
 
-def test_pair_places_are_of_the_own_class_and_the_next() -> None:
-    random = np.random.default_rng(0)
-    x = random.normal(size=(30, 8))
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    labels = np.append(np.arange(29) % 3, 4)  # nobody in 3, one alone in 4
-    s = x @ x.T
-    sn, sp = pair_places(x, labels)
-    for i in range(29):
-        own = [s[i, j] for j in range(30) if j != i and labels[j] == labels[i]]
-        others = [s[i, labels == c].mean() for c in (0, 1, 2, 4) if c != labels[i]]
-        assert sp[i] == pytest.approx(np.mean(own))
-        assert sn[i] == pytest.approx(max(others))
-    assert np.isnan(sp[29])
-
-
-def test_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    assert_one_line_error(invoke("explore", "--outputs", tmp_path), "train one first")
-
-
-def test_page_has_a_name_that_a_browser_opens(finished_run: Path, tmp_path: Path) -> None:
-    """It is refused ahead of the work."""
-    wrong = invoke("explore", finished_run, "--out", tmp_path / "page.txt")
-    assert_one_line_error(wrong, "cannot write the page into", "must end in .html")
-    assert not (tmp_path / "page.txt").exists()
-
-
 def counts(page: Page) -> list[int]:
     """How many points of each class are let through, where the class is shown."""
     found: list[int] = page.ask(
@@ -82,7 +57,6 @@ def counts(page: Page) -> list[int]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["dark.html", "plots/explorer.html"])
 def test_page_loads_without_errors_and_without_network(
     theme: str, watched: Path, page: Page
@@ -105,7 +79,6 @@ def test_page_loads_without_errors_and_without_network(
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
 
 
-@pytest.mark.slow
 def test_points_are_on_the_screen(watched: Path, page: Page) -> None:
     """The colour of a class is seen where its points are, and nothing is wider than the window."""
     for width in (800, 1280):
@@ -137,7 +110,6 @@ def point_until_shown(page: Page, index: int, kind: str) -> tuple[tuple[float, f
     return (x, y), page.ask("document.querySelector('#card p').textContent")
 
 
-@pytest.mark.slow
 def test_hover_shows_an_image_at_the_pointer(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     place, text = point_until_shown(page, 7, "mouse")
@@ -200,7 +172,6 @@ def shown(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
     return np.where(alpha == 255, shades, -1)
 
 
-@pytest.mark.slow
 def test_pair_plane_has_s_n_to_the_right_and_s_p_upward(made: tuple[Space, Page]) -> None:
     space, page = made
     data, dots = f"{page.model('points')}.data", f"{page.model('pair_plane')}.renderers[0].glyph"
@@ -209,7 +180,6 @@ def test_pair_plane_has_s_n_to_the_right_and_s_p_upward(made: tuple[Space, Page]
     np.testing.assert_allclose(found, pair_places(space.directions, space.points.labels), rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 99, 100, 249])
 def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Page]) -> None:
     """And what a mistake is taken for."""
@@ -232,7 +202,6 @@ def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Pag
     assert page.ask("document.getElementById('card').hidden")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("corner", [(5, 5), (1270, 5), (5, 750), (1270, 750)])
 def test_card_is_beside_the_pointer_in_the_window(
     corner: tuple[int, int], made: tuple[Space, Page]
@@ -253,7 +222,6 @@ def test_card_is_beside_the_pointer_in_the_window(
         assert (left, top) == (23, 23)
 
 
-@pytest.mark.slow
 def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> None:
     space, page = made
     chosen = np.random.default_rng(1).permutation(MADE)
@@ -272,7 +240,6 @@ def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> 
             np.testing.assert_array_equal(found, space.images[chosen[place]] // 16)
 
 
-@pytest.mark.slow
 def test_selection_is_of_what_is_shown(made: tuple[Space, Page]) -> None:
     """A lasso over the points of an earlier time selects none of those that are hidden."""
     space, page = made
@@ -294,36 +261,33 @@ def test_selection_is_of_what_is_shown(made: tuple[Space, Page]) -> None:
     assert page.ask(said) == "Nothing selected"
 
 
-@pytest.mark.slow
 def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
     """A search for the beginning of names in any case; rings are about the mistakes among it."""
     space, page = made
     labels, wrong = space.points.labels, space.points.labels != space.predicted
-    filters = f"{page.model('space')}.renderers.map((dots) => dots.view.filter)"
-    for text in ("", "S", " shirt ", "t-s", "irt", "trouserr"):
-        for only in (False, True):
+
+    def check(kept: np.ndarray, shown: np.ndarray) -> None:
+        """Of the dots by class, the rings, and the points of an earlier time."""
+        filters = f"{page.model('space')}.renderers.map((dots) => dots.view.filter).slice(0, 12)"
+        found = page.ask(f"{filters}.map((filter) => (filter.operands?.[0] ?? filter).indices)")
+        *classes, rings, moved = found
+        assert classes == [np.flatnonzero(kept & (labels == label)).tolist() for label in range(10)]
+        assert rings == np.flatnonzero(kept & shown & wrong).tolist()
+        assert moved == np.flatnonzero((kept & shown)[5 : MOVING + 5]).tolist()
+
+    every = np.ones(MADE, bool)
+    for text in ("S", " shirt ", "t-s", "irt", "trouserr", ""):
+        for only in (True, False):
             page.do(f"{page.model('search')}.value_input = '{text}'")
             page.do(f"{page.model('mistakes')}.active = {str(only).lower()}")
             wanted = np.array([name.lower().startswith(text.strip().lower()) for name in CLOTHES])
-            kept = wanted[labels] & (wrong | (not only))
-            for label in range(10):
-                found = page.ask(f"{filters}[{label}].operands[0].indices")
-                assert found == np.flatnonzero(kept & (labels == label)).tolist()
-            assert page.ask(f"{filters}[10].indices") == np.flatnonzero(kept & wrong).tolist()
-            moved = np.flatnonzero(kept[5 : MOVING + 5]).tolist()  # of an earlier time
-            assert page.ask(f"{filters}[11].indices") == moved
-    page.do(f"{page.model('search')}.value_input = ''")
-    page.do(f"{page.model('mistakes')}.active = false")
+            check(wanted[labels] & (wrong | (not only)), every)
     page.do(f"{page.model('space')}.renderers[4].visible = false")
-    rings = np.flatnonzero(wrong & (labels != 4)).tolist()
-    assert page.ask(f"{filters}[10].indices") == rings
-    moved = np.flatnonzero(labels[5 : MOVING + 5] != 4).tolist()
-    assert page.ask(f"{filters}[11].indices") == moved
+    check(every, labels != 4)
     page.do(f"{page.model('space')}.renderers[4].visible = true")
-    assert page.ask(f"{filters}[10].indices") == np.flatnonzero(wrong).tolist()
+    check(every, every)
 
 
-@pytest.mark.slow
 def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
     space, page = made
     assert space.frames is not None
@@ -343,7 +307,6 @@ def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
             np.testing.assert_array_equal(np.float32(found), wanted)
 
 
-@pytest.mark.slow
 def test_legend_has_the_colours_of_the_classes_at_every_time(made: tuple[Space, Page]) -> None:
     _, page = made
     for step in (TIMES, 1):
@@ -358,7 +321,6 @@ def test_legend_has_the_colours_of_the_classes_at_every_time(made: tuple[Space, 
     page.do(f"{page.model('slider')}.value = {TIMES}")
 
 
-@pytest.mark.slow
 def test_a_tap_shows_the_image(watched: Path) -> None:
     """Within the window of a phone; a tap elsewhere takes it away."""
     phone = start_browser(phone=True)
@@ -379,7 +341,6 @@ def test_a_tap_shows_the_image(watched: Path) -> None:
         phone.driver.quit()
 
 
-@pytest.mark.slow
 def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
     _, page = made
     slider, play = page.model("slider"), page.model("play")
@@ -393,7 +354,6 @@ def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
     assert page.ask("seen") == list(range(TIMES + 1))
 
 
-@pytest.mark.slow
 def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     time.sleep(1)
@@ -407,7 +367,6 @@ def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
     assert page.ask(hidden.format(page.model("pair_plane"))) == 1
 
 
-@pytest.mark.slow
 def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     plot = page.model("space")
