@@ -45,7 +45,7 @@ class DownloadError(UserError):
 class Answer(TypedDict):
     """What the process prints."""
 
-    damaged: list[str]  # names of the files that it found damaged
+    damaged: list[str]  # names of the damaged files
     problem: str | None  # why there is no data set, where there is none
     is_local: bool  # whether the problem is of this machine (a full disk), not of the network
 

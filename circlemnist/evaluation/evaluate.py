@@ -145,11 +145,11 @@ class EvaluatedRun:
         network: tuple[Embedder, str | None] | None = None,
     ) -> None:
         self.run, self._data_dir, self._device = run, data_dir, device
-        self._loaded = config, dataset, network
+        self._config, self._dataset, self._network = config, dataset, network
 
     @cached_property
     def config(self) -> Config:
-        return self._loaded[0] or self.run.config()
+        return self._config or self.run.config()
 
     @cached_property
     def history(self) -> list[Epoch]:
@@ -157,29 +157,29 @@ class EvaluatedRun:
 
     @cached_property
     def dataset(self) -> Dataset:
-        if self._loaded[1]:
-            return self._loaded[1]
-        folder = Path(self._data_dir or self.config.data_dir)
-        return load_dataset(self.config.dataset, folder).used_by(self.config)
+        config = self.config
+        folder = Path(self._data_dir or config.data_dir)
+        return self._dataset or load_dataset(config.dataset, folder).used_by(config)
 
     @property
     def test_images(self) -> Tensor:
         return self.dataset.test.images
 
     @cached_property
-    def _network(self) -> tuple[Embedder, str | None]:
-        return self._loaded[2] or load_embedder(self.run, self.config, self._device)
+    def network(self) -> tuple[Embedder, str | None]:
+        """The network of the newest checkpoint, on the device, and the checkpoint's SHA-256."""
+        return self._network or load_embedder(self.run, self.config, self._device)
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The network of the checkpoint that the report is of, on the device."""
-        embedder, checkpoint = self._network
+        """The same network; UserError where the report is of another checkpoint."""
+        embedder, checkpoint = self.network
         check_unchanged(self.report, checkpoint)
         return embedder
 
     @cached_property
     def report(self) -> Report:
-        """The report kept in the run, or a new one where it has none of its checkpoint."""
+        """The report in the run, or a new one where that is missing or of another checkpoint."""
         return load_report(self.run) or self.evaluate()
 
     def evaluate(self, gallery: int | None = None) -> Report:
@@ -188,7 +188,7 @@ class EvaluatedRun:
         The gallery is the first so many training images, all of them where `gallery` is None.
         """
         dataset, config, similarity = self.dataset.first(gallery), self.config, self.similarity
-        embedder, checkpoint = self._network
+        embedder, checkpoint = self.network
         embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
         images, labels = (part.numpy() for part in (dataset.train.images, dataset.train.labels))
         compared_with = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
@@ -214,7 +214,7 @@ class EvaluatedRun:
 
     @cached_property
     def typical(self) -> Typical:
-        """The subspaces and thresholds that are kept in the run, or new ones that are not kept."""
+        """The subspaces and thresholds in the run; computed where those do not fit the report."""
         report = self.report
         if report.known:
             with suppress(UserError):  # it has no gallery, or one of an older version

@@ -34,7 +34,7 @@ Similarities = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Similarity:
-    """A number that is higher the more alike two embeddings are."""
+    """A number that is higher for embeddings that are more similar."""
 
     name: str
     between: Callable[[Tensor, Tensor], Tensor]  # (A, D) and (B, D), of one dtype, to (A, B)

@@ -131,12 +131,12 @@ class Report:
         return ", ".join(self.images) + gallery
 
     def same_images(self, other: "Report") -> bool:
-        """Tell whether both are of the same images and galleries of one size."""
+        """Tell whether both are of the same images, against as many training images."""
         same = self.measured_on == other.measured_on
         return same and np.array_equal(self.labels, other.labels)
 
     def fits(self, labels: Array) -> bool:
-        """Tell whether a gallery of these labels (G,) has the size of its own."""
+        """Tell whether a gallery of these labels (G,) has as many images as its own."""
         return self.gallery in (None, len(labels))
 
     def without_embeddings(self) -> "Report":
@@ -163,10 +163,10 @@ class Report:
 
 
 def point_at(points: Sequence[OperatingPoint], far: float = FAR) -> OperatingPoint:
-    """Return the point for a false-accept rate, or for the next smaller rate that is kept.
+    """Return the point for a false-accept rate, or for the next smaller rate of these points.
 
     Raises:
-        SettingError: it is not between the least rate that is kept and 1.
+        SettingError: it is not between their least rate and 1.
     """
     fitting = [point for point in points if point.far <= far < 1]
     if not fitting:
@@ -184,7 +184,7 @@ def save_report(report: Report) -> None:
 
 
 def load_report(run: Run, per_image: bool = True) -> Report | None:
-    """Return the report kept in a run, or None where it is not of its checkpoint, if there is one.
+    """Return the report in a run; None where it is missing, or of another checkpoint.
 
     Args:
         per_image: read `embeddings.npz`, too.
