@@ -9,12 +9,7 @@ from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import load_embedder
 from circlemnist.evaluation.metrics import similarity_of
-from circlemnist.models.export import (
-    WholeEmbedder,
-    onnx_model,
-    require_onnx,
-    torch_program,
-)
+from circlemnist.models.export import WholeEmbedder, onnx_model, require_onnx, torch_program
 from circlemnist.runs.files import write_bytes, writing
 from circlemnist.runs.run import Run
 from circlemnist.version import __version__
