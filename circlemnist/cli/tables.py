@@ -46,7 +46,7 @@ def comparison_text(comparison: "Comparison") -> str:
 
 def _about(groups: Sequence["Group"]) -> str:
     """What was measured, in how many runs."""
-    images = dict.fromkeys(report.measured_on for group in groups for report in group.runs)
+    images = dict.fromkeys(report.evaluated_on for group in groups for report in group.runs)
     count = sum(len(group.runs) for group in groups)
     text = f"{count} runs: {'; '.join(images)}"
     if len(images) > 1:

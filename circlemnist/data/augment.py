@@ -15,11 +15,11 @@ KNOTS = 5  # a side, of the grid that bends
 
 
 def random_affine(images: Tensor, generator: torch.Generator, elastic: float = 0.0) -> Tensor:
-    """Rotate, scale, shear and shift each image by amounts of its own, and bend it.
+    """Rotate, scale, shear and shift each image by random amounts of its own, and bend it.
 
-    Each of these amounts is uniform in ±`ROTATION` degrees, 1 ± `SCALE`, ±`SHEAR` (pixels sideways
-    a pixel of height) and ±`SHIFT` pixels in x and y, of the grid that samples the image: with the
-    zoom and the rotation the image itself moves by up to 2. What comes in from outside is 0.
+    The amounts are uniform in ±`ROTATION` degrees, 1 ± `SCALE`, ±`SHEAR` (pixels sideways per pixel
+    of height) and ±`SHIFT` pixels in x and y, of the grid that samples the image: with the zoom and
+    the rotation the image itself moves by up to 2. Pixels from outside the image are 0.
 
     Bending is the elastic distortion of Simard et al., "Best Practices for Convolutional Neural
     Networks Applied to Visual Document Analysis", ICDAR 2003, with a bicubic interpolation of a
@@ -27,11 +27,8 @@ def random_affine(images: Tensor, generator: torch.Generator, elastic: float = 0
 
     Args:
         images: (B, 1, S, S) float.
-        generator: source of the amounts, on the CPU, so that a seed means the same everywhere.
+        generator: on the CPU, so that a seed means the same everywhere.
         elastic: standard deviation, in pixels, of the shifts of the grid that bends; 0 for none.
-
-    Returns:
-        (B, 1, S, S) of the same dtype and device.
     """
     amounts = torch.rand(5, len(images), generator=generator).mul_(2).sub_(1)  # (5, B) in ±1
     rotation, scale, shear, shift_x, shift_y = amounts.to(images, non_blocking=True)

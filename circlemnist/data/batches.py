@@ -7,7 +7,7 @@ from torch import Tensor
 def batches(size: int, batch_size: int, generator: torch.Generator) -> Tensor:
     """Return one epoch of batches: a random order of `size` indices, (steps, batch_size) int64.
 
-    The remainder that fills no batch is left out; another one each epoch.
+    The remainder that fills no batch is left out, other images every epoch.
     """
     steps = size // batch_size
     return torch.randperm(size, generator=generator)[: steps * batch_size].view(steps, batch_size)
@@ -18,16 +18,12 @@ def balanced_batches(
 ) -> Tensor:
     """Return one epoch of batches of P classes with K images each, (steps, P·K) int64.
 
-    Each batch draws its classes, none of them twice: the first as likely as it has images, and
-    each next one likewise among those left, so that the images of a very large class are seen less
-    often than others. Those of a class come in a random order that begins anew when it is used up,
-    which may be within a batch.
+    A batch draws its classes without repeats. A class is drawn with a probability proportional to
+    its number of images, among the classes left; so the images of a very large class are seen less
+    often than others. The images of a class come in a random order. When it is used up, which may
+    be within a batch, a new order begins.
 
-    Args:
-        labels: (N,) int64.
-        classes: P, of which there are as many or more in `labels`.
-        batch_size: P·K.
-        generator: on the CPU.
+    P is `classes`, at most those in `labels` (N,); P·K is `batch_size`.
     """
     present, sizes = labels.unique(return_counts=True)
     steps, k = len(labels) // batch_size, batch_size // classes
@@ -38,11 +34,8 @@ def balanced_batches(
     for number, label in enumerate(present):
         mine = chosen == number
         images = (labels == label).nonzero()[:, 0]
-        order[mine] = images[_cycled(len(images), int(mine.sum()) * k, generator)].view(-1, k)
+        count, size = int(mine.sum()) * k, len(images)
+        rounds = max(-(-count // size), 1)
+        orders = [torch.randperm(size, generator=generator) for _ in range(rounds)]
+        order[mine] = images[torch.cat(orders)[:count]].view(-1, k)
     return order.view(steps, batch_size)
-
-
-def _cycled(size: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the indices below `size`, in one random order after the other."""
-    rounds = max(-(-count // size), 1)
-    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]

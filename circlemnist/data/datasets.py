@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,13 +14,26 @@ from circlemnist.config import CLASSES, SIDE, Config
 from circlemnist.data.torchvision_files import DownloadError, torchvision_arrays
 from circlemnist.errors import SettingError
 
-# names of the classes in `torchvision.datasets`
+DISPLAY_NAMES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "digits": "scikit-learn digits",
+}
+TEN_DIGITS = tuple("0123456789")
+CLASS_NAMES = {
+    "mnist": TEN_DIGITS,
+    "digits": TEN_DIGITS,
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    "fashion-mnist": (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
-DIGITS_TEST = 360
-# images of a class that a few-shot index takes
-SHOTS = 20
-# of a split that still has like and unlike pairs, and 20 neighbours in a gallery
-FEWEST = 100
+DIGITS_TEST = 360  # the last ones, mostly by other writers than the rest
+SHOTS = 20  # images of a class in a few-shot index
+FEWEST = 100  # images of a split: it has pairs of both kinds, and 20 neighbours in a gallery
 
 
 @dataclass(frozen=True)
@@ -35,15 +47,12 @@ class Split:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Split":
-        """Return the split on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
     def where(self, chosen: Tensor) -> "Split":
-        """Return the images that (N,) bool or some indices choose, in that order."""
         return Split(self.images[chosen], self.labels[chosen])
 
     def counts(self) -> list[int]:
-        """Return how many images each of the classes has."""
         return torch.bincount(self.labels, minlength=CLASSES).tolist()
 
 
@@ -51,21 +60,20 @@ class Split:
 class Dataset:
     """A data set by name, with the training and test split its makers fixed.
 
-    Where the last training images are held out, these are `test`, and `measured` says so. Where
-    classes are left out of training, their training images are `unseen`; `test` has all classes.
+    `hold_out` makes the last training images `test`, and names them in `split_name`. `leave_out`
+    moves the training images of some classes to `unseen`; `test` has all classes.
     """
 
     name: str
     train: Split
     test: Split
-    measured: str = "test"
+    split_name: str = "test"
     unseen: Split | None = None
 
     def hold_out(self, count: int) -> "Dataset":
-        """Return a data set that measures on the last `count` training images; itself where 0.
+        """Return a data set that is evaluated on the last `count` training images; itself where 0.
 
-        Raises:
-            SettingError: fewer than `FEWEST` images would be left to train or to measure on.
+        SettingError where fewer than `FEWEST` images would be left in a split.
         """
         if count == 0:
             return self
@@ -73,23 +81,18 @@ class Dataset:
         if not FEWEST <= count <= most:
             raise SettingError("holdout", f"must be 0, or from {FEWEST} to {most}, not {count}")
         images, labels = self.train.images, self.train.labels
-        return Dataset(
-            self.name,
-            Split(images[:-count], labels[:-count]),
-            Split(images[-count:], labels[-count:]),
-            "held-out training",
-        )
+        validation = Split(images[-count:], labels[-count:])
+        train = Split(images[:-count], labels[:-count])
+        return Dataset(self.name, train, validation, "held-out training")
 
     def first(self, count: int | None) -> "Dataset":
-        """Return a data set of the first `count` training images, all of them where it is None."""
-        images, labels = self.train.images[:count], self.train.labels[:count]
-        return replace(self, train=Split(images, labels))
+        """Return a data set with the first `count` training images; all of them where None."""
+        return replace(self, train=Split(self.train.images[:count], self.train.labels[:count]))
 
     def leave_out(self, classes: Sequence[int]) -> "Dataset":
         """Return a data set that does not train on `classes`; itself where there are none.
 
-        Raises:
-            SettingError: a class has fewer than `SHOTS` training images, or fewer than 2 others.
+        SettingError where a class has fewer than `SHOTS` training or 2 test images.
         """
         if not classes:
             return self
@@ -103,15 +106,11 @@ class Dataset:
         return replace(self, train=self.train.where(~left_out), unseen=self.train.where(left_out))
 
     def used_by(self, config: Config) -> "Dataset":
-        """Return what a run with these settings trains on and is measured on.
-
-        Raises:
-            SettingError: `holdout` or `unseen` leaves too few images.
-        """
+        """Return the images that a run with these settings trains on and is evaluated on."""
         return self.hold_out(config.holdout).leave_out(config.unseen_classes)
 
     def checksum(self) -> str:
-        """Return the SHA-256 of the images and labels of both splits, hexadecimal."""
+        """Return the SHA-256 of both splits, hexadecimal."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
             for tensor in (split.images, split.labels):
@@ -131,54 +130,44 @@ def load_dataset(
 
     Args:
         name: mnist, fashion-mnist, kmnist, digits, or auto: MNIST where it is in `folder` or can
-            be had quickly, else digits.
+            be downloaded quickly, else digits.
         folder: holds `MNIST/raw` and the like, the layout of `torchvision.datasets`.
         timeout: seconds of silence after which a server is given up; `auto` waits a third of it.
-        quiet: show no progress of a download.
-        say: told, in one line, where `auto` falls back to digits, and of a damaged file.
+        say: takes a line where `auto` falls back to digits, or where a file was damaged.
 
     Raises:
-        DownloadError: a file is neither there nor to be had.
+        DownloadError: a file is missing and cannot be downloaded.
         UserError: `folder` cannot be read or written.
     """
     if name == "digits":
         return _load_digits()
-    if name != "auto":
-        return _from_arrays(
-            name, torchvision_arrays(TORCHVISION[name], folder, timeout, quiet, say)
-        )
+    kind, wait = TORCHVISION.get(name, "MNIST"), timeout / 3 if name == "auto" else timeout
     try:
-        arrays = torchvision_arrays(TORCHVISION["mnist"], folder, timeout / 3, quiet, say)
+        arrays = torchvision_arrays(kind, folder, wait, quiet, say)
     except DownloadError:
+        if name != "auto":
+            raise
         say(
             f"MNIST is not in {folder} and cannot be downloaded now: "
             "using scikit-learn's 1,797 handwritten digits instead."
         )
         return _load_digits()
-    return _from_arrays("mnist", arrays)
-
-
-def _from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
+    tensors = {part: torch.from_numpy(array) for part, array in arrays.items()}
     train, test = (
-        Split(
-            torch.from_numpy(arrays[f"{split}_images"]),
-            torch.from_numpy(arrays[f"{split}_labels"]).long(),
-        )
+        Split(tensors[f"{split}_images"], tensors[f"{split}_labels"].long())
         for split in ("train", "test")
     )
-    return Dataset(name, train, test)
+    return Dataset("mnist" if name == "auto" else name, train, test)
 
 
 def _load_digits() -> Dataset:
-    """Load scikit-learn's digits (UCI test set, 8 × 8, 0-16), resized to 28 × 28.
-
-    The last 360 are the test split: they are mostly by other writers than the rest.
-    """
+    """Load scikit-learn's digits (UCI test set, 8 × 8, 0-16), resized to 28 × 28."""
     from sklearn.datasets import load_digits
 
-    small = torch.tensor(load_digits().images, dtype=torch.float32)[:, None]  # (1797, 1, 8, 8)
+    digits = load_digits()
+    small = torch.tensor(digits.images, dtype=torch.float32)[:, None]  # (1797, 1, 8, 8)
     large = F.interpolate(small / 16, size=(SIDE, SIDE), mode="bilinear")[:, 0]
     images = (large * 255).round().to(torch.uint8)
-    labels = torch.tensor(load_digits().target, dtype=torch.int64)
+    labels = torch.tensor(digits.target, dtype=torch.int64)
     cut = len(labels) - DIGITS_TEST
     return Dataset("digits", Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:]))

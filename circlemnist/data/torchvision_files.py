@@ -3,11 +3,19 @@
 `MNIST/raw` holds what torchvision downloaded, packed or unpacked. `MNIST/arrays.npz` beside it is
 ours: the same images as arrays, read in a twentieth of the time. It is made again when a file in
 `raw` changes.
+
+torchvision runs in a process of its own, so that the program need not import it, and can end it
+when a name look-up hangs:
+
+    python -m circlemnist.data.torchvision_files MNIST FOLDER SECONDS
+
+The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`.
 """
 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,17 +23,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
-from circlemnist.data.torchvision_process import Answer
 from circlemnist.errors import UserError
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 # without the folder it is started in, where a file may have the name of a module
-COMMAND = (sys.executable, "-P", "-m", "circlemnist.data.torchvision_process")
+COMMAND = (sys.executable, "-P", "-m", "circlemnist.data.torchvision_files")
 START = 60.0  # seconds for the process to import torchvision, from a slow disk
 MIRRORS = 2  # servers that torchvision tries, one after the other
 
@@ -34,34 +42,38 @@ class DownloadError(UserError):
     """No server delivered the data set; the message says what each server did."""
 
 
+class Answer(TypedDict):
+    """What the process prints."""
+
+    damaged: list[str]  # names of the damaged files
+    problem: str | None  # why there is no data set, where there is none
+    is_local: bool  # whether the problem is of this machine (a full disk), not of the network
+
+
 def torchvision_arrays(
     kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of a data set, after a download where `folder` lacks it.
+    """Return the images (N, 28, 28) and labels (N,) uint8 of both splits; see `load_dataset`.
 
-    Args:
-        kind: name of the class in `torchvision.datasets`.
-        folder: the root of torchvision's data sets.
-        timeout: seconds of silence after which a server is given up.
-        quiet: show no progress of a download.
-        say: told, in one line, of a damaged file.
-
-    Returns:
-        `train_images`, `test_images` (N, 28, 28) and `train_labels`, `test_labels` (N,), uint8.
-
-    Raises:
-        DownloadError: a file is neither there nor to be had.
-        UserError: `folder` cannot be read or written.
+    `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
     raw, file = folder / kind / "raw", folder / kind / "arrays.npz"
     try:
-        state = _state(raw)
-        if state:
+        if state := _state(raw):
             with suppress(ValueError):
                 arrays = read_npz(file, ("state", *ARRAYS))
                 if str(arrays.pop("state")) == state:
                     return arrays
-        return _made_with_torchvision(kind, folder, timeout, quiet, say)
+        else:  # a download: find out now whether it can be written
+            ancestors = (folder, *folder.absolute().parents)
+            ancestor = next(path for path in ancestors if os.path.lexists(path))
+            if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
+                raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
+        arrays = _complete(kind, raw, timeout, quiet, say)
+        # a folder of data may be read-only
+        with suppress(OSError), atomic_write(file) as temporary:
+            np.savez(temporary, **arrays, state=np.array(_state(raw)))  # type: ignore[arg-type]
+        return arrays
     except OSError as error:
         path = error.filename or folder
         raise UserError(
@@ -71,25 +83,17 @@ def torchvision_arrays(
 
 def _state(raw: Path) -> str:
     """Names, sizes and times of the files of a data set; empty where there are none."""
-    if not raw.exists():
-        return ""
     stats = [(path.name, path.stat()) for path in sorted(raw.glob("*-ubyte*"))]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
-def _made_with_torchvision(
-    kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
+def _complete(
+    kind: str, raw: Path, timeout: float, quiet: bool, say: Callable[[str], object]
 ) -> dict[str, np.ndarray]:
-    """Let torchvision complete a copy of the files; when it is whole, move what is new to `folder`.
+    """Let torchvision complete a copy of the files; when it is whole, move new files to `raw`.
 
-    Two processes that do so at once each have a copy of their own, and the same files in the end.
+    Two processes that do so at once have a copy each, and end with the same files.
     """
-    raw = folder / kind / "raw"
-    if not _state(raw):  # a download: find out now whether it can be written
-        ancestors = (folder, *folder.absolute().parents)
-        ancestor = next(path for path in ancestors if os.path.lexists(path))
-        if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
-            raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name) / kind / "raw"
         copy.mkdir(parents=True)
@@ -107,7 +111,6 @@ def _made_with_torchvision(
                 f"cannot download {kind} ({problem}); put its files into {raw}, name another "
                 "`data_dir`, or train on `dataset` digits"
             )
-        arrays = read_npz(Path(name) / "arrays.npz", ARRAYS)
         new = [path for path in copy.iterdir() if path.name in damaged or path.name not in before]
         if damaged or any(path.suffix == ".gz" for path in new):
             raw.mkdir(parents=True, exist_ok=True)
@@ -116,19 +119,15 @@ def _made_with_torchvision(
                     shutil.copyfile(path, temporary)
         for file in damaged:
             say(f"{raw / file} was damaged: it is replaced")
-    # a folder of data may be for reading alone
-    with suppress(OSError), atomic_write(raw.parent / "arrays.npz") as temporary:
-        np.savez(temporary, **arrays, state=np.array(_state(raw)))  # type: ignore[arg-type]
-    return arrays
+        return read_npz(Path(name) / "arrays.npz", ARRAYS)
 
 
 def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
-    """Run the process until it ends, or nothing has come for too long."""
-    paths = os.pathsep.join(filter(None, sys.path))
+    """Run the process until it ends, or no file has grown for too long."""
     is_watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
     with subprocess.Popen(
         [*COMMAND, kind, str(folder), str(timeout)],
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,  # Ctrl-C is answered here
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -145,11 +144,59 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
                     sizes, limit = now, time.monotonic() + MIRRORS * timeout
             if process.poll() is None:
                 problem = f"no answer within {MIRRORS * timeout:g} s"
-                return Answer(damaged=[], problem=problem, is_local=False)
-            answer: Answer = json.loads(process.stdout.read() if process.stdout else "")
-            return answer
+            else:
+                answer: Answer = json.loads(process.stdout.read() if process.stdout else "")
+                return answer
         except ValueError:
             problem = f"torchvision ended with exit code {process.returncode}"
-            return Answer(damaged=[], problem=problem, is_local=False)
         finally:
             process.kill()
+    return Answer(damaged=[], problem=problem, is_local=False)
+
+
+def fetch(kind: str, folder: Path, timeout: float) -> Answer:
+    """Complete the data set in `folder` and write its arrays, with torchvision."""
+    from torchvision import datasets
+
+    (folder / "started").touch()  # from now on the servers' time runs
+    socket.setdefaulttimeout(timeout)
+    source = getattr(datasets, kind)
+    damaged = _remove_damaged(folder / kind / "raw", source.resources)
+    problem, is_local = None, False
+    try:
+        arrays = {}
+        for name in ("train", "test"):
+            split = source(folder, train=name == "train", download=True)
+            arrays[f"{name}_images"] = split.data.numpy().astype(np.uint8)
+            arrays[f"{name}_labels"] = split.targets.numpy().astype(np.uint8)
+        np.savez(folder / "arrays.npz", **arrays)
+    except TimeoutError:
+        problem = f"silent for {timeout:g} s"
+    except Exception as error:  # whatever a server and a disk can do
+        problem = " ".join(str(error).split())
+        is_local = isinstance(error, OSError) and error.strerror is not None
+    return Answer(damaged=damaged, problem=problem, is_local=is_local)
+
+
+def _remove_damaged(raw: Path, resources: list[tuple[str, str]]) -> list[str]:
+    """Remove the files that torchvision could not read; return their names."""
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+    from torchvision.datasets.utils import check_integrity
+
+    damaged = []
+    for name, md5 in resources:
+        packed, unpacked = raw / name, raw / name.removesuffix(".gz")
+        if unpacked.exists():
+            try:
+                read_sn3_pascalvincent_tensor(str(unpacked))
+            except Exception:  # it has no errors of its own for a damaged file
+                damaged.append(unpacked.name)
+                unpacked.unlink()
+        if packed.exists() and not unpacked.exists() and not check_integrity(packed, md5):
+            damaged.append(packed.name)
+            packed.unlink()
+    return damaged
+
+
+if __name__ == "__main__":
+    print(json.dumps(fetch(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]))))

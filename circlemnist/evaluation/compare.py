@@ -65,7 +65,7 @@ def paired_tests(first: Group, second: Group) -> PairedTests | str:
     """
     for report in (*first.runs, *second.runs):
         if not report.same_images(first.runs[0]):
-            there, here = first.runs[0].measured_on, report.measured_on
+            there, here = first.runs[0].evaluated_on, report.evaluated_on
             other = "" if here == there else f": {there}, and {here}"
             return f"they were measured on different images{other}"
     pairs = _pairs(first, second)
@@ -204,7 +204,7 @@ def _as_dict(group: Group) -> dict[str, Any]:
     return {
         "name": group.name,
         "settings": group.settings,
-        "images": group.runs[0].measured_on,
+        "images": group.runs[0].evaluated_on,
         "metrics": {
             name: {"mean": group.mean(name), "sd": group.deviation(name)} for name in names
         },

@@ -1,10 +1,11 @@
 """Evaluate a run: embed the splits of its data set, compute the metrics, keep the report."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,16 +15,10 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split, load_dataset
-from circlemnist.data.further import check_learned
+from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import UserError
-from circlemnist.evaluation import metrics
+from circlemnist.evaluation import known, metrics
 from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
-from circlemnist.evaluation.known import (
-    class_subspaces,
-    embed_with_features,
-    operating_points,
-    typicality,
-)
 from circlemnist.evaluation.metrics import COSINE, Similarity, similarity_of
 from circlemnist.evaluation.report import (
     Arrays,
@@ -33,7 +28,6 @@ from circlemnist.evaluation.report import (
     load_report,
     save_report,
 )
-from circlemnist.evaluation.unseen import few_shot, few_shot_indices, rejection
 from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.models.precision import resolve_device
 from circlemnist.runs.arrays import Snapshots, load_snapshots
@@ -43,20 +37,11 @@ from circlemnist.runs.run import Run
 
 NEIGHBORS = 20
 COSINE_METRICS = ("precision@0.75", "recall@0.75", "mean_sp", "mean_sn")
+T = TypeVar("T")
 
 
-class Embedded(NamedTuple):
-    """Embeddings of the training split, (G, D) float, and of the test split, (Q, D)."""
-
-    gallery: Tensor
-    queries: Tensor
-
-
-class Typical(NamedTuple):
-    """What is typical of each class, (C, K, F) float16, and the thresholds of it."""
-
-    subspaces: NDArray[np.float16]
-    points: tuple[OperatingPoint, ...]
+# the subspace of each class, (C, K, F), and the thresholds of typicality
+Typical = tuple[NDArray[np.float16], tuple[OperatingPoint, ...]]
 
 
 def evaluate(
@@ -64,21 +49,13 @@ def evaluate(
     dataset: Dataset,
     views: int = 1,
     similarity: Similarity = COSINE,
-    embedded: Embedded | None = None,
+    embedded: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[dict[str, float], Arrays]:
-    """Evaluate the test split: against the training split as gallery, and within itself.
+    """Return the metrics of the test split, against the training split and within itself.
 
-    Where classes are unseen, all this is of the images of the others; of the unseen there are
-    the metrics within themselves, as `unseen/…`, and those of `few_shot` and `rejection`.
-
-    Args:
-        embedder: on the device to compute on.
-        views: of each image, as for `embed`.
-        similarity: how embeddings are compared; `COSINE_METRICS` are of cosines always.
-        embedded: both splits, where they are already.
-
-    Returns:
-        Name → value, shares as 0-1, and what is kept of each image.
+    These metrics are of seen classes. The unseen classes have `unseen/…`, within themselves, and
+    those of `few_shot` and `rejection`. `views` are the test-time augmentation; `embedded` are the
+    training split (G, D) and the test split (Q, D), if they are embedded already.
     """
     device = embedder.mean.device
     gallery, queries = embedded or (
@@ -101,30 +78,29 @@ def evaluate(
     if dataset.unseen is not None:
         others = dataset.unseen.to(gallery.device)
         unseen = torch.isin(labels, others.labels)
-        pool_labels = torch.cat([train.labels, others.labels])
-        # of the many images of unseen classes, those alone that an index takes
-        taken = few_shot_indices(pool_labels).unique() - len(train)
-        taken = taken[taken >= 0]
-        beside = gallery.new_zeros(len(others), gallery.shape[1])
-        beside[taken] = embed(embedder, others.images[taken].to(device), views).to(gallery.device)
-        pool = torch.cat([gallery, beside]), pool_labels
         within = metrics_within(queries[unseen], labels[unseen], similarity)
         of_unseen = {f"unseen/{name}": value for name, value in within.items()}
-        of_unseen |= few_shot((queries, labels), pool, unseen, similarity)
-        of_unseen |= rejection(similarities[:, 0], unseen)
+        pool_labels = torch.cat([train.labels, others.labels])
+        # embed only the images of unseen classes that are in an index
+        chosen = metrics.few_shot_indices(pool_labels).unique() - len(train)
+        chosen = chosen[chosen >= 0]
+        pool = torch.cat([gallery, gallery.new_zeros(len(others), gallery.shape[1])])
+        images = others.images[chosen].to(device)
+        pool[len(train) + chosen] = embed(embedder, images, views).to(pool.device)
+        of_unseen |= metrics.few_shot((queries, labels), (pool, pool_labels), unseen, similarity)
+        of_unseen |= metrics.rejection(similarities[:, 0], unseen)
     queries, labels, neighbor_labels = queries[~unseen], labels[~unseen], neighbor_labels[~unseen]
     values = {
         "1nn": metrics.knn_accuracy(neighbor_labels, labels, k=1),
         "20nn": metrics.knn_accuracy(neighbor_labels, labels, k=NEIGHBORS),
         "centroid": metrics.centroid_accuracy(queries, labels, gallery, train.labels),
         **metrics_within(queries, labels, similarity),
-        **of_unseen,
     }
-    return values, arrays
+    return values | of_unseen, arrays
 
 
 def metrics_within(queries: Tensor, labels: Tensor, similarity: Similarity) -> dict[str, float]:
-    """Return retrieval and verification within one set: embeddings (N, D) and labels (N,)."""
+    """Return retrieval and verification within one set; `COSINE_METRICS` are always of cosines."""
     values = {
         **metrics.retrieval(queries, labels, similarity),
         **metrics.verification(metrics.pair_similarities(queries, labels, similarity)),
@@ -137,17 +113,14 @@ def metrics_within(queries: Tensor, labels: Tensor, similarity: Similarity) -> d
 
 
 def load_embedder(run: Run, config: Config, device: str) -> tuple[Embedder, str | None]:
-    """Return the network of a run's newest checkpoint, on the device, and its SHA-256.
-
-    Raises:
-        UserError: the checkpoint or the device is not usable.
-    """
-    # ahead of loading: should the file change now, the run is evaluated again later
+    """Return the network of a run's newest checkpoint, on the device, and its SHA-256."""
+    # before loading: if the file changes meanwhile, the run is evaluated again later
     checkpoint = checksum(run.checkpoint_file)
     embedder = build_embedder(config)
+    learned = objective_name(config.loss, trained_classes(config))
 
     def restore(state: dict[str, Any]) -> None:
-        check_learned(state["objective"], config)
+        check_objective(state["objective"]["_extra_state"], learned)
         embedder.load_state_dict(state["embedder"])
 
     restore_from(run.checkpoint_file, restore)
@@ -157,13 +130,8 @@ def load_embedder(run: Run, config: Config, device: str) -> tuple[Embedder, str 
 class EvaluatedRun:
     """A run with its data set, its network and its report, each loaded when it is first needed.
 
-    Each part raises UserError where its file, the data or the device is not usable.
-
-    Args:
-        run: its folder.
-        data_dir: folder of the data sets; None for the one that the run was trained with.
-        device: "auto", "cpu", "cuda" or "mps".
-        config, dataset, network: what is loaded already; the network with its SHA-256.
+    A part raises UserError where its file, the data or the device is not usable. `config`,
+    `dataset` and `network`, with the SHA-256 of its checkpoint, may be loaded already.
     """
 
     def __init__(
@@ -177,110 +145,86 @@ class EvaluatedRun:
         network: tuple[Embedder, str | None] | None = None,
     ) -> None:
         self.run, self._data_dir, self._device = run, data_dir, device
-        loaded = {"config": config, "dataset": dataset, "_network": network}
-        vars(self).update({name: part for name, part in loaded.items() if part is not None})
+        self._config, self._dataset, self._network = config, dataset, network
 
     @cached_property
     def config(self) -> Config:
-        """The settings of the run."""
-        return self.run.config()
+        return self._config or self.run.config()
 
     @cached_property
     def history(self) -> list[Epoch]:
-        """A row an epoch."""
         return self.run.history()
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The images it was trained with and is evaluated on."""
-        return load_dataset(self.config.dataset, self._data_folder).used_by(self.config)
-
-    @cached_property
-    def test_images(self) -> Tensor:
-        """The images it is evaluated on, (N, 28, 28) uint8."""
-        return self.dataset.test.images
+        config = self.config
+        folder = Path(self._data_dir or config.data_dir)
+        return self._dataset or load_dataset(config.dataset, folder).used_by(config)
 
     @property
-    def _data_folder(self) -> Path:
-        return Path(self._data_dir or self.config.data_dir)
+    def test_images(self) -> Tensor:
+        return self.dataset.test.images
 
     @cached_property
-    def _network(self) -> tuple[Embedder, str | None]:
-        embedder, checkpoint = load_embedder(self.run, self.config, self._device)
-        if "report" in vars(self):
-            check_unchanged(self.report, checkpoint)
-        return embedder, checkpoint
+    def network(self) -> tuple[Embedder, str | None]:
+        """The network of the newest checkpoint, on the device, and the checkpoint's SHA-256."""
+        return self._network or load_embedder(self.run, self.config, self._device)
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The network of the newest checkpoint, on the device; see `check_unchanged`."""
-        return self._network[0]
+        """The same network; UserError where the report is of another checkpoint."""
+        embedder, checkpoint = self.network
+        check_unchanged(self.report, checkpoint)
+        return embedder
 
     @cached_property
     def report(self) -> Report:
-        """The report kept in the run, or a new one where it has none of its checkpoint."""
+        """The report in the run, or a new one where that is missing or of another checkpoint."""
         return load_report(self.run) or self.evaluate()
 
     def evaluate(self, gallery: int | None = None) -> Report:
-        """Evaluate the newest checkpoint on the test split, and keep the report in the run.
+        """Evaluate the newest checkpoint, and keep the report and the gallery in the run.
 
-        Args:
-            gallery: how many of the training images to compare with, the first ones; None for all.
+        The gallery is the first so many training images, all of them where `gallery` is None.
         """
-        dataset = self.dataset.first(gallery)
-        (embedder, checkpoint), config = self._network, self.config
-        embedded, (subspaces, points) = self._embedded(dataset)
-        compared_with = Gallery(
-            embedded.gallery.float().cpu().numpy(),
-            dataset.train.labels.numpy(),
-            subspaces,
-            dataset.train.images.numpy(),
-        )
+        dataset, config, similarity = self.dataset.first(gallery), self.config, self.similarity
+        embedder, checkpoint = self.network
+        embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
+        images, labels = (part.numpy() for part in (dataset.train.images, dataset.train.labels))
+        compared_with = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
         with ThreadPoolExecutor(1) as writer:  # to pack images is the work of one core
             saved = writer.submit(save_gallery, self.run, compared_with, checkpoint)
-            values, arrays = evaluate(embedder, dataset, config.views, self.similarity, embedded)
+            values, arrays = evaluate(embedder, dataset, config.views, similarity, embedded)
         saved.result()
-        about = (dataset.name, dataset.measured, self.similarity.name, config.unseen_classes)
-        report = Report(
-            *(self.run, config, *about, checkpoint, values, arrays),
+        self.report = Report(
+            run=self.run,
+            config=config,
+            dataset=dataset.name,
+            split_name=dataset.split_name,
+            similarity=similarity.name,
+            unseen=config.unseen_classes,
+            checkpoint=checkpoint,
+            metrics=values,
+            per_image=arrays,
             gallery=len(dataset.train),
             known=points,
         )
-        save_report(report)
-        self.report = report
-        return report
+        save_report(self.report)
+        return self.report
 
     @cached_property
     def typical(self) -> Typical:
-        """The subspaces of the classes and the thresholds, as kept in the run.
-
-        Where it has none of its checkpoint they are computed as `evaluate` does, and not kept.
-        """
+        """The subspaces and thresholds in the run; computed where those do not fit the report."""
         report = self.report
         if report.known:
             with suppress(UserError):  # it has no gallery, or one of an older version
                 gallery = load_gallery(self.run)
                 if report.fits(gallery.labels):
-                    return Typical(gallery.subspaces, report.known)
-        return self._embedded(self.dataset.first(report.gallery))[1]
-
-    def _embedded(self, dataset: Dataset) -> tuple[Embedded, Typical]:
-        """Embed both splits, and by the features met on the way say what is typical of a class."""
-        gallery, features = self._embed_with_features(dataset.train)
-        subspaces = class_subspaces(features, dataset.train.labels)
-        del features  # hundreds of megabytes
-        queries, features = self._embed_with_features(dataset.test)
-        typical = typicality(features, subspaces)
-        points = operating_points(typical, dataset.test.labels, self.config.unseen_classes)
-        return Embedded(gallery, queries), Typical(subspaces, points)
-
-    def _embed_with_features(self, split: Split) -> tuple[Tensor, Tensor]:
-        images = split.images.to(self.embedder.mean.device)
-        return embed_with_features(self.embedder, images, self.config.views)
+                    return gallery.subspaces, report.known
+        return embed_splits(self.embedder, self.dataset.first(report.gallery), self.config)[1]
 
     @cached_property
     def snapshots(self) -> Snapshots:
-        """Embeddings of a sample while it trained."""
         return load_snapshots(self.run.snapshots_file)
 
     @cached_property
@@ -289,35 +233,32 @@ class EvaluatedRun:
 
     @cached_property
     def steps_an_epoch(self) -> float:
-        """How many steps of training an epoch has, by the checkpoint, else by the snapshots."""
+        """The training steps of an epoch, by the checkpoint, else by the snapshots."""
         if not self.run.checkpoint_file.exists():
             return max(int(self.snapshots.steps[-1]) / max(len(self.history), 1), 1.0)
-        steps = 0.0
 
-        def read(state: dict[str, Any]) -> None:
-            nonlocal steps
+        def steps(state: dict[str, Any]) -> float:
             cursor, epochs = state["cursor"], len(state["history"])
-            steps = state["step"] / max(epochs, 1) if cursor is None else len(cursor["order"])
+            return state["step"] / max(epochs, 1) if cursor is None else len(cursor["order"])
 
-        restore_from(self.run.checkpoint_file, read)
-        return max(steps, 1.0)
-
-    @property
-    def similarity(self) -> Similarity:
-        """How its embeddings are compared."""
-        return similarity_of(self.config)
+        return max(self._in_checkpoint(steps), 1.0)
 
     @cached_property
     def centers(self) -> Tensor | None:
         """The centres (C, D) of Center Loss in the newest checkpoint; None of other losses."""
         if self.config.loss != "center":
             return None
-        centers: list[Tensor] = []
-        restore_from(
-            self.run.checkpoint_file,
-            lambda state: centers.append(state["objective"]["loss.centers"]),
-        )
-        return centers[0]
+        centers: Tensor = self._in_checkpoint(lambda state: state["objective"]["loss.centers"])
+        return centers
+
+    def _in_checkpoint(self, read: Callable[[dict[str, Any]], T]) -> T:
+        results: list[T] = []
+        restore_from(self.run.checkpoint_file, lambda state: results.append(read(state)))
+        return results[0]
+
+    @property
+    def similarity(self) -> Similarity:
+        return similarity_of(self.config)
 
     @property
     def test_points(self) -> tuple[Tensor, Tensor]:
@@ -336,3 +277,21 @@ class EvaluatedRun:
     def directions(self, embeddings: Tensor) -> Tensor:
         """Return embeddings (N, D) at unit length, so that their products are cosines."""
         return embeddings if self.config.member.on_sphere else F.normalize(embeddings)
+
+
+def embed_splits(
+    embedder: Embedder, dataset: Dataset, config: Config
+) -> tuple[tuple[Tensor, Tensor], Typical]:
+    """Embed both splits; by their features, return what is typical of each class."""
+
+    def embedded(split: Split) -> tuple[Tensor, Tensor]:
+        images = split.images.to(embedder.mean.device)
+        return known.embed_with_features(embedder, images, config.views)
+
+    gallery, features = embedded(dataset.train)
+    subspaces = known.class_subspaces(features, dataset.train.labels)
+    del features  # hundreds of megabytes
+    queries, features = embedded(dataset.test)
+    scores, labels = known.typicality(features, subspaces), dataset.test.labels
+    points = known.operating_points(scores, labels, config.unseen_classes)
+    return (gallery, queries), (subspaces, points)

@@ -1,54 +1,33 @@
-"""The network of a run as a file for other programs, with what they need to know of it."""
+"""The network of a run as a file for other programs, with the facts that they need."""
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 from circlemnist.config import OF_THE_MACHINE, Config
-from circlemnist.data.classes import CLASS_NAMES, TEN_DIGITS
+from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import load_embedder
 from circlemnist.evaluation.metrics import similarity_of
-from circlemnist.models.export import (
-    Exported,
-    WholeEmbedder,
-    onnx_model,
-    require_onnx,
-    torch_program,
-)
+from circlemnist.models.export import WholeEmbedder, onnx_model, require_onnx, torch_program
 from circlemnist.runs.files import write_bytes, writing
 from circlemnist.runs.run import Run
 from circlemnist.version import __version__
 
-
-class Kind(NamedTuple):
-    """How a network becomes a file, and how the name of that file ends."""
-
-    export: Callable[[WholeEmbedder, Mapping[str, str]], Exported]
-    suffix: str
-
-
-KINDS = {"onnx": Kind(onnx_model, ".onnx"), "torch": Kind(torch_program, ".pt2")}
+KINDS = {"onnx": (onnx_model, ".onnx"), "torch": (torch_program, ".pt2")}
 
 
 def export_network(
     run: Run, kind: str, pixels: str = "uint8", out: Path | None = None
 ) -> tuple[Path, float]:
-    """Write the network of a run, with its views, as a file that runs without this package.
+    """Write the network of a run, with its test-time augmentation, as a file for other programs.
 
     Args:
         kind: a key of `KINDS`.
         pixels: of the images that it takes: "uint8" of 0-255, or "float32" of 0-1.
-        out: where it goes; None for `embedder.onnx` or `embedder.pt2` in the run.
 
     Returns:
-        Where it is, and its largest difference from torch.
-
-    Raises:
-        UserError: the run is not usable, a package is not installed, the file gives other
-            embeddings than torch, or it cannot be written; no file is left then.
+        Its path, and its largest difference from torch. No file is left after a UserError.
     """
     export, suffix = KINDS[kind]
     if kind == "onnx":
@@ -67,12 +46,11 @@ def export_network(
 
 
 def facts(name: str, config: Config, checkpoint: str | None, pixels: str) -> dict[str, str]:
-    """Return what travels with the network of a run; lists and objects as JSON."""
+    """Return the facts in the file of a network; lists and objects as JSON."""
     settings = {k: v for k, v in asdict(config).items() if k not in OF_THE_MACHINE}
     length = "of length 1" if config.member.on_sphere else "of any length"
     most = 255 if pixels == "uint8" else 1
-    # auto is of digits, whichever it finds
-    classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)
+    classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)  # auto is of digits
     return {
         "circlemnist": __version__,
         "run": name,

@@ -7,30 +7,29 @@ FAR = 0.01  # false-accept rate of a threshold where no other is asked for
 
 @dataclass(frozen=True)
 class Metric:
-    """What there is to know of a metric."""
+    """How a metric is named and written."""
 
-    title: str  # its name in pictures and messages
-    explanation: str = ""  # what it says, where its title does not
-    low: bool = False  # the lower the better, as of errors
+    title: str  # in pictures and messages
+    explanation: str = ""  # in a table, where the title does not say enough
+    low: bool = False  # lower is better, as of errors
     share: bool = True  # 0-1, written in per cent; else a cosine
 
     @property
     def meaning(self) -> str:
-        """What it says, beside its value in a table."""
         return self.explanation or self.title
 
     @property
     def factor(self) -> int:
-        """What a value is times to be as it is written."""
+        """The factor of a written value."""
         return 100 if self.share else 1
 
     @property
     def unit(self) -> str:
-        """What follows the title where values stand without it."""
+        """The unit, after a title."""
         return ", %" if self.share else ""
 
     def number(self, value: float) -> str:
-        """Return a value that was taken times `factor`: 99.60, or a cosine of four digits."""
+        """Return a value times `factor` as text: 99.60, or a cosine of four digits."""
         return f"{value:.{2 if self.share else 4}f}"
 
 
@@ -38,30 +37,32 @@ METRICS = {
     "1nn": Metric("1-NN", "1-NN accuracy, test on training gallery"),
     "20nn": Metric("20-NN", "20-NN accuracy, test on training gallery"),
     "centroid": Metric("nearest class mean", "nearest class mean of the training split"),
-    "recall@1": Metric("recall@1", "a like image is nearest, within the test split"),
-    "recall@2": Metric("recall@2", "a like image among the nearest 2"),
-    "recall@4": Metric("recall@4", "a like image among the nearest 4"),
-    "recall@8": Metric("recall@8", "a like image among the nearest 8"),
-    "r-precision": Metric("R-precision", "like images among the nearest R, R as many as there are"),
+    "recall@1": Metric("recall@1", "the nearest image has the same class"),
+    "recall@2": Metric("recall@2", "one of the nearest 2 has the same class"),
+    "recall@4": Metric("recall@4", "one of the nearest 4 has the same class"),
+    "recall@8": Metric("recall@8", "one of the nearest 8 has the same class"),
+    "r-precision": Metric("R-precision", "images of its class among the R nearest, R their number"),
     "map@r": Metric("MAP@R", "mean average precision at R"),
     "roc_auc": Metric("area under the ROC curve", "area under the ROC curve, all test pairs"),
     "eer": Metric("equal error rate", low=True),
     "tar@far=1e-02": Metric("true accepts at 1 % false accepts"),
     "tar@far=1e-03": Metric("true accepts at 0.1 % false accepts"),
     "tar@far=1e-04": Metric("true accepts at 0.01 % false accepts"),
-    "precision@0.75": Metric("precision at cosine 0.75", "like pairs among those of cosine > 0.75"),
-    "recall@0.75": Metric("recall at cosine 0.75", "pairs of cosine > 0.75 among the like ones"),
-    "mean_sp": Metric("mean cosine of like pairs", share=False),
-    "mean_sn": Metric("mean cosine of unlike pairs", low=True, share=False),
+    "precision@0.75": Metric(
+        "precision at cosine 0.75", "same-class pairs among those of cosine > 0.75"
+    ),
+    "recall@0.75": Metric("recall at cosine 0.75", "same-class pairs that have cosine > 0.75"),
+    "mean_sp": Metric("mean cosine of same-class pairs", share=False),
+    "mean_sn": Metric("mean cosine of different-class pairs", low=True, share=False),
 }
-# of runs alone that leave classes out of training
+# only of runs that leave classes out of training
 OF_UNSEEN = {
     f"unseen/{name}": replace(
         metric,
         title=f"{metric.title}, unseen classes",
         explanation=f"{metric.meaning}, of unseen classes",
     )
-    for name, metric in tuple(METRICS.items())[3:]  # those of pairs
+    for name, metric in tuple(METRICS.items())[3:]  # those within one set
 } | {
     "few-shot/all": Metric("1-NN, 20 images a class", "1-NN on 20 images a class, seen and unseen"),
     "few-shot/seen": Metric("1-NN, 20 images a class, seen classes", "those of seen classes"),

@@ -1,11 +1,12 @@
 """Metrics of an embedding: vectors and labels in, floats out.
 
-How alike two vectors are is the cosine of unit rows unless another similarity is given. Matrices of
-similarities are computed in blocks of rows, so that the extra memory stays well under 1 GiB for
-10,000 queries and 60,000 gallery images.
+The similarity of two vectors is the cosine of unit rows, or the negative Euclidean distance. Its
+matrices are computed in blocks of rows, so that the extra memory stays well under 1 GiB for 10,000
+queries and 60,000 gallery images.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circlemnist.config import Config
+from circlemnist.data.datasets import SHOTS
 
 BLOCK_ELEMENTS = 2**23
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = np.float32(0.75)
 ROC_POINTS = 300
+DRAWS = 20  # indices of few-shot accuracy
+KNOWN_ACCEPTED = 0.95  # of seen classes, at the threshold of rejection
 GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 
 Similarities = NDArray[np.float32]
@@ -30,16 +34,16 @@ Similarities = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Similarity:
-    """A number that is higher the more alike two embeddings are."""
+    """A number that is higher for embeddings that are more similar."""
 
-    name: str  # in words
+    name: str
     between: Callable[[Tensor, Tensor], Tensor]  # (A, D) and (B, D), of one dtype, to (A, B)
-    sign: int  # it is times this what its name says: a distance is less the more alike
+    sign: int  # times a similarity it is what the name says: -1 of a distance
     range: tuple[float, float]  # the least and the most that it can be
 
 
 def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
-    # in float32 what it subtracts would leave four digits of a small distance
+    # in float32 a difference of squares would leave four digits of a small distance
     return -torch.cdist(a.double(), b.double()).to(a.dtype)
 
 
@@ -49,56 +53,45 @@ SIMILARITIES = {COSINE.name: COSINE, DISTANCE.name: DISTANCE}
 
 
 def similarity_of(config: Config) -> Similarity:
-    """Return the measure that fits the embeddings of a run."""
+    """Return the similarity for the embeddings of a run."""
     return COSINE if config.member.on_sphere else DISTANCE
 
 
 class PairSimilarities(NamedTuple):
-    """How alike all pairs i < j are, ascending float32 arrays."""
+    """Similarities of all pairs i < j, ascending float32 arrays."""
 
-    sp: Similarities
-    sn: Similarities
+    sp: Similarities  # of same-class pairs
+    sn: Similarities  # of different-class pairs
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """What accepting the pairs above a threshold gets right and wrong; rates are 0-1."""
+    """The pairs that each threshold of similarity accepts; rates are 0-1."""
 
     false_accepts: NDArray[np.float64]  # (R,) of the different-class pairs, ascending to 1 by log
-    true_accepts: NDArray[np.float64]  # (R,) of the same-class pairs: the most at each of these
+    true_accepts: NDArray[np.float64]  # (R,) of the same-class pairs, the highest for these
     area: float  # under the curve; a tie between the two kinds of pairs counts as half
-    equal_error: float  # where the piecewise linear curve has as many of either error
+    equal_error: float  # where both errors of the piecewise linear curve are equal
     threshold: float  # of similarity, the last one before that
 
 
 def nearest(
     queries: Tensor, gallery: Tensor, k: int, similarity: Similarity = COSINE
 ) -> tuple[Tensor, Tensor]:
-    """Return how alike the `k` nearest gallery vectors are and their indices, nearest first.
-
-    Args:
-        queries: (Q, D) float.
-        gallery: (G, D) float.
-        k: how many, 1 to G.
-
-    Returns:
-        (Q, k) float and (Q, k) int64.
-    """
+    """Return similarities (Q, k) and indices (Q, k) of the `k` nearest in a gallery (G, D)."""
     parts = blocks(queries, len(gallery))
     best = [_largest(similarity.between(block, gallery), k) for _, block in parts]
     return torch.cat([values for values, _ in best]), torch.cat([indices for _, indices in best])
 
 
 def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the `k` largest of each row and where they are, as `topk` does, in less time.
-
-    Columns are looked at in `GROUPS`: the k largest are in the k groups that have the largest.
-    """
+    """Return the `k` largest of each row and their columns, as `topk` does, in less time."""
     rounds = s.shape[1] // GROUPS
     if rounds < LEAST_ROUNDS or k > GROUPS:
         values, indices = s.topk(k)
         return values, indices
-    # a group is every GROUPS-th column; those that are left over are all looked at
+    # the k largest are in the k groups with the largest maximum; a group is every GROUPS-th
+    # column, and the columns left over are all searched
     whole = rounds * GROUPS
     groups = s[:, :whole].unflatten(1, (rounds, GROUPS)).amax(1).topk(k).indices  # (rows, k)
     places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
@@ -111,15 +104,7 @@ def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def nearest_others(
     embeddings: Tensor, k: int, similarity: Similarity = COSINE
 ) -> tuple[Tensor, Tensor]:
-    """Return how alike the `k` nearest other vectors of each are and their indices, nearest first.
-
-    Args:
-        embeddings: (N, D) float.
-        k: how many, 1 to N − 1.
-
-    Returns:
-        (N, k) float and (N, k) int64.
-    """
+    """Return the same of the `k` nearest others of each vector (N, D); k is 1 to N − 1."""
     best = [s.topk(k) for _, s in _to_others(embeddings, similarity)]
     return torch.cat([part.values for part in best]), torch.cat([part.indices for part in best])
 
@@ -127,25 +112,17 @@ def nearest_others(
 def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
     """Return the share of queries whose label wins the vote of the first `k` neighbours.
 
-    A tie goes to the smallest label, as in scikit-learn's `KNeighborsClassifier`.
-
-    Args:
-        neighbors: (Q, ≥ k) int64, labels, nearest first.
-        labels: (Q,) int64.
+    `neighbors` (Q, ≥ k) are labels, nearest first. A tie goes to the smallest label, as in
+    scikit-learn's `KNeighborsClassifier`.
     """
     votes = torch.nn.functional.one_hot(neighbors[:, :k]).sum(1)  # (Q, C)
     return _mean(votes.argmax(1) == labels)
 
 
 def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, classes: Tensor) -> float:
-    """Return the share of queries (Q, D) whose nearest class mean of the gallery has their label.
+    """Return the share of queries whose nearest class mean of the gallery has their label.
 
-    Nearest is Euclidean, to the mean as it is, inside the sphere.
-
-    Args:
-        labels: (Q,) int64, of the queries.
-        gallery: (G, D) float.
-        classes: (G,) int64, labels of the gallery.
+    The distance is Euclidean, to the mean as it is, inside the sphere.
     """
     names = classes.unique()
     means = torch.stack([gallery[classes == name].double().mean(0) for name in names])  # (C, D)
@@ -155,17 +132,13 @@ def centroid_accuracy(queries: Tensor, labels: Tensor, gallery: Tensor, classes:
 def retrieval(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> dict[str, float]:
-    """Return retrieval within one set: each vector is a query to all the others.
+    """Return retrieval within one set (N, D), N ≥ 2: each vector is a query to all the others.
 
     recall@k is the share of queries with a vector of their class among the first k. With R the
     number of other vectors of the query's class, R-precision is the share of its class among the
     first R, and MAP@R the mean over ranks i ≤ R of (precision at i where the i-th is of its class,
     else 0); both from Musgrave et al., "A Metric Learning Reality Check", ECCV 2020. Queries alone
     in their class are left out of these two.
-
-    Args:
-        embeddings: (N, D) float, N ≥ 2.
-        labels: (N,) int64.
     """
     others = torch.bincount(labels)[labels] - 1  # (N,)
     depth = min(max(int(others.max()), *RECALL_AT), len(labels) - 1)
@@ -191,13 +164,13 @@ def retrieval(
 def pair_similarities(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> PairSimilarities:
-    """Return how alike all N(N − 1)/2 pairs of embeddings (N, D), labels (N,), are, sorted."""
+    """Return the similarities of all N(N − 1)/2 pairs of embeddings (N, D), sorted."""
     counts = torch.bincount(labels).tolist()
     positives = sum(count * (count - 1) // 2 for count in counts)
     pairs = len(labels) * (len(labels) - 1) // 2
     sp, sn = np.empty(positives, np.float32), np.empty(pairs - positives, np.float32)
     p = n = 0
-    # class after class: what is left of a class, and then all later classes, are columns in a row
+    # class after class: the columns of a row are the rest of its class, then all later classes
     embeddings = embeddings[labels.argsort()]
     end = 0
     for count in counts:
@@ -215,8 +188,7 @@ def pair_similarities(
     return PairSimilarities(sp, sn)
 
 
-def _sort(values: Similarities) -> None:
-    """Sort in place, each half on a core of its own."""
+def _sort(values: Similarities) -> None:  # in place, on two cores
     middle = len(values) // 2
     values.partition(middle)
     with ThreadPoolExecutor(2) as pool:
@@ -224,7 +196,7 @@ def _sort(values: Similarities) -> None:
 
 
 def verification(pairs: PairSimilarities) -> dict[str, float]:
-    """Return metrics of "same class?" by how alike a pair is, over all pairs, some of each kind.
+    """Return metrics of "same class?" by the similarity of a pair; there are pairs of both kinds.
 
     A threshold t accepts the pairs with s ≥ t. `roc_auc` and `eer` are those of `roc_curve`;
     `tar@far=x` is the largest true-accept rate at a false-accept rate ≤ x; precision and recall
@@ -246,11 +218,7 @@ def verification(pairs: PairSimilarities) -> dict[str, float]:
 
 
 def roc_curve(pairs: PairSimilarities) -> RocCurve:
-    """Return what every threshold accepts of the pairs, at `ROC_POINTS` rates of false accepts.
-
-    Args:
-        pairs: at least one of each kind.
-    """
+    """Return the ROC curve of some pairs of both kinds, at `ROC_POINTS` false-accept rates."""
     sp, sn = pairs
     false_accepts = np.geomspace(1 / len(sn), 1, ROC_POINTS)
     true_accepts = np.array([_true_accept_rate(sp, sn, rate) for rate in false_accepts])
@@ -271,7 +239,7 @@ def _true_accept_rate(sp: Similarities, sn: Similarities, false_accept_rate: flo
 
 
 def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
-    """Where the ROC curve crosses: the rate of either error, and the last threshold before."""
+    """Return where both errors are equal: their rate, and the last threshold before."""
     sp, sn = pairs
 
     def errors(threshold: np.float32) -> tuple[float, float]:
@@ -280,32 +248,76 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
         false_accept = (len(sn) - int(np.searchsorted(sn, threshold, "left"))) / len(sn)
         return false_reject, false_accept
 
-    def last_lenient(scores: Similarities) -> int:
-        """Return the last index whose threshold rejects falsely no more than it accepts."""
-        low, high = 0, len(scores)  # the first rejects nothing of its kind, or accepts all
-        while high - low > 1:
-            middle = (low + high) // 2
-            false_reject, false_accept = errors(scores[middle])
-            low, high = (middle, high) if false_reject <= false_accept else (low, middle)
-        return low
+    def is_strict(threshold: np.float32) -> bool:
+        false_reject, false_accept = errors(threshold)
+        return false_reject > false_accept
 
     # the ROC curve has a point at each similarity: take the two on either side of the crossing
-    # as float32 all along: looking up a float would copy all pairs as float64
-    lenient: list[np.float32] = []
-    strict: list[np.float32] = []
-    for scores in (sp, sn):
-        last = last_lenient(scores)
-        lenient.append(scores[last])
-        strict += [scores[last + 1]] if last + 1 < len(scores) else []
-    reject_0, accept_0 = errors(max(lenient))
+    # float32 throughout: looking up a float would copy all pairs as float64
+    first_strict = [(scores, bisect_left(scores, True, key=is_strict)) for scores in (sp, sn)]
+    lenient = max(scores[first - 1] for scores, first in first_strict)
+    strict = [scores[first] for scores, first in first_strict if first < len(scores)]
+    reject_0, accept_0 = errors(lenient)
     reject_1, accept_1 = errors(min(strict)) if strict else (1.0, 0.0)
     gap_0, gap_1 = accept_0 - reject_0, reject_1 - accept_1
     share = gap_0 / (gap_0 + gap_1)
-    return reject_0 + share * (reject_1 - reject_0), float(max(lenient))
+    return reject_0 + share * (reject_1 - reject_0), float(lenient)
+
+
+def few_shot_indices(labels: Tensor) -> Tensor:
+    """Return the images of each index, (DRAWS, C·SHOTS), of a pool with these labels (N,)."""
+    generator = torch.Generator().manual_seed(0)
+    places = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
+    indices = [
+        torch.cat(
+            [place[torch.randperm(len(place), generator=generator)[:SHOTS]] for place in places]
+        )
+        for _ in range(DRAWS)
+    ]
+    return torch.stack(indices).to(labels.device)
+
+
+def few_shot(
+    queries: tuple[Tensor, Tensor],
+    pool: tuple[Tensor, Tensor],
+    unseen: Tensor,
+    similarity: Similarity = COSINE,
+) -> dict[str, float]:
+    """Return 1-NN accuracy against an index of `SHOTS` images a class, mean of `DRAWS` indices.
+
+    As in the notebook of TensorFlow Similarity, the index has seen and unseen classes. Queries and
+    pool are embeddings and labels; of the pool only `few_shot_indices` are used. `unseen` (Q,) are
+    the queries of unseen classes, not none and not all.
+    """
+    (embeddings, labels), (gallery, gallery_labels) = queries, pool
+    correct = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
+    for index in few_shot_indices(gallery_labels):
+        _, neighbors = nearest(embeddings, gallery[index], 1, similarity)
+        correct += gallery_labels[index][neighbors[:, 0]] == labels
+    correct /= DRAWS
+    parts = {"all": correct, "seen": correct[~unseen], "unseen": correct[unseen]}
+    return {f"few-shot/{name}": float(shares.mean()) for name, shares in parts.items()}
+
+
+def rejection(similarities: Tensor, unseen: Tensor) -> dict[str, float]:
+    """Return metrics of "is its class in the gallery?" by the similarity of the nearest image.
+
+    They are the area under the ROC curve of accepting the seen (Q,), and the false-accept rate of
+    the unseen at the threshold that accepts `KNOWN_ACCEPTED` of the seen.
+    """
+    seen_scores, unseen_scores = (
+        np.sort(similarities[chosen].float().cpu().numpy()) for chosen in (~unseen, unseen)
+    )
+    threshold = seen_scores[int((1 - KNOWN_ACCEPTED) * len(seen_scores) + 1e-9)]
+    scores = PairSimilarities(seen_scores, unseen_scores)
+    return {
+        "rejection/roc_auc": roc_curve(scores).area,
+        f"rejection/fpr@tpr={KNOWN_ACCEPTED:g}": float((unseen_scores >= threshold).mean()),
+    }
 
 
 def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows (B,) in blocks and how alike (B, N) all vectors are to them, −inf to itself."""
+    """Yield rows (B,) in blocks and their similarities (B, N) to all vectors, −inf to itself."""
     for start, block in blocks(embeddings, len(embeddings)):
         rows = torch.arange(start, start + len(block), device=embeddings.device)
         s = similarity.between(block, embeddings)
@@ -314,12 +326,9 @@ def _to_others(embeddings: Tensor, similarity: Similarity) -> Iterator[tuple[Ten
 
 
 def blocks(rows: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
-    """Cut `rows` so that a block of rows × `width` has at most `BLOCK_ELEMENTS` elements.
-
-    No rows are one block of none.
-    """
+    """Yield starts and blocks of rows; a block × `width` is at most `BLOCK_ELEMENTS`."""
     size = max(1, BLOCK_ELEMENTS // max(width, 1))
-    for start in range(0, max(len(rows), 1), size):
+    for start in range(0, max(len(rows), 1), size):  # no rows are one empty block
         yield start, rows[start : start + size]
 
 

@@ -1,4 +1,4 @@
-"""The pair plane, the square of s_n and s_p of the paper's Fig. 5: pairs, and where losses pull."""
+"""The pair plane, the square of s_n and s_p of the paper's Fig. 5: boundaries and pairs in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,23 +20,8 @@ Curve = Callable[[Array, Array, float], Any]
 SIDE = 801  # of the grid that lines are traced on
 
 
-def _circle(sn: Array, sp: Array, m: float) -> Any:
-    """s_n² + (s_p - 1)² = 2m²: the circle about (0, 1) of radius √2·|m|."""
-    return sn**2 + (sp - 1) ** 2 - 2 * m * m
-
-
-def _line(sn: Array, sp: Array, m: float) -> Any:
-    """s_p - s_n = m."""
-    return sn - sp + m
-
-
-def _negative(sn: Array, sp: Array, m: float) -> Any:
-    """s_n = m, whatever s_p is: positives are pulled without end."""
-    return sn - m + 0 * sp
-
-
 def _added_angle(sn: Array, sp: Array, m: float) -> Any:
-    """cos(theta_p + m) = s_n, and beyond theta_p = pi - m what falls on as steeply."""
+    """cos(theta_p + m) = s_n; beyond theta_p = pi - m a continuation that falls as steeply."""
     theta = np.arccos(sp)
     return sn - np.where(theta <= np.pi - m, np.cos(theta + m), sp - m * np.sin(m))
 
@@ -48,10 +33,12 @@ def _multiplied_angle(sn: Array, sp: Array, m: float) -> Any:
     return sn - ((-1.0) ** k * np.cos(m * theta) - 2 * k)
 
 
-# of the losses whose boundary is not a line s_p - s_n = m, where m is 0 if the loss has none
+# > 0 beyond the boundary, 0 on it; a loss that is not listed has the line s_p - s_n = m
 CURVES: dict[str, Curve] = {
-    **dict.fromkeys(CIRCLES, _circle),
-    "contrastive": _negative,
+    # the circle about (0, 1) of radius √2·|m|
+    **dict.fromkeys(CIRCLES, lambda sn, sp, m: sn**2 + (sp - 1) ** 2 - 2 * m * m),
+    # s_n = m, whatever s_p is: positives are pulled without end
+    "contrastive": lambda sn, sp, m: sn - m + 0 * sp,
     "arcface": _added_angle,
     "sphereface": _multiplied_angle,
 }
@@ -59,52 +46,40 @@ CURVES: dict[str, Curve] = {
 
 @dataclass(frozen=True)
 class Boundary:
-    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1.
+    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1."""
 
-    Attributes:
-        loss: a key of `FAMILY`.
-        m: its margin; 0 for a loss that has none.
-    """
-
-    loss: str
-    m: float
+    loss: str  # a key of `FAMILY`
+    m: float  # its margin; 0 for a loss that has none
 
     @property
     def name(self) -> str:
-        """What it is, in a word."""
-        shapes: dict[Curve, str] = {_circle: "circle", _line: "line"}
-        return shapes.get(self._curve, "boundary")
-
-    @property
-    def _curve(self) -> Curve:
-        return CURVES.get(self.loss, _line)
+        """Its shape: circle, line or boundary."""
+        if self.loss in CIRCLES:
+            return "circle"
+        return "boundary" if self.loss in CURVES else "line"
 
     def excess(self, sn: Array, sp: Array) -> Array:
-        """Return a number for each s_n and s_p, of shapes that broadcast: > 0 beyond it."""
-        excess: Array = self._curve(sn, sp, self.m)
+        """Return a number for each s_n and s_p, which broadcast: > 0 beyond the boundary."""
+        curve = CURVES.get(self.loss)
+        excess: Array = sn - sp + self.m if curve is None else curve(sn, sp, self.m)
         return excess
 
     def lines(self) -> list[Array]:
-        """Return the lines that it is made of, (N, 2) float64 each, columns s_n and s_p."""
+        """Return the lines that it is made of, (N, 2) float64, columns s_n and s_p."""
         axis = np.linspace(-1, 1, SIDE)
         lines = contour_generator(axis, axis, self.excess(*np.meshgrid(axis, axis))).lines(0)
         return [np.asarray(line) for line in lines]
 
 
 def boundary_of(config: Config) -> Boundary:
-    """Return the decision boundary of the loss of a run."""
     return Boundary(config.loss, config.m or 0.0)
 
 
 def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArray[Any]:
-    """Return how all (anchor, positive, negative) spread over the square of s_n and s_p.
+    """Return the density of all (anchor, positive, negative) over the square of s_n and s_p.
 
-    Each anchor with positives and negatives counts alike: its share at (s_n, s_p) is the share of
-    its negatives at s_n times that of its positives at s_p.
-
-    Args:
-        embeddings: (N, D) float, unit rows.
-        labels: (N,) int64.
+    All anchors with positives and negatives have the same weight: at (s_n, s_p), the share of its
+    negatives at s_n times the share of its positives at s_p. Embeddings are unit rows.
 
     Returns:
         (bins, bins) float64 that sums to 1 (to 0 without such anchors): row i is s_p in the i-th

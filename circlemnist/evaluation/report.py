@@ -1,8 +1,7 @@
-"""What was measured of a run, and its files: `eval.json` and `embeddings.npz`."""
+"""What `eval` measures of a run, and its files: `eval.json` and `embeddings.npz`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.config import CLASSES, Config
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import FAR
 from circlemnist.evaluation.metrics import SIMILARITIES
@@ -41,7 +40,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Arrays:
-    """What is kept of each image of the test split, in its order, as `embeddings.npz`."""
+    """The arrays of `embeddings.npz`: a row for each image of the test split, in its order."""
 
     embeddings: Array  # (N, D) float32, unit rows if they are compared by cosine
     labels: Array  # (N,) int64
@@ -68,32 +67,26 @@ class Arrays:
             if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
                 raise ValueError(f"{name} are not classes")
 
-    def only_nearest(self) -> "Arrays":
-        """Return the labels and the nearest image of each alone, without the embeddings."""
-        parts = (self.neighbors, self.neighbor_labels, self.neighbor_similarities)
-        return Arrays(self.embeddings[:, :0], self.labels, *(part[:, :1].copy() for part in parts))
-
 
 @dataclass(frozen=True)
 class Report:
-    """What a run's embedder makes of the test split, as in `eval.json` and `embeddings.npz`."""
+    """What a run's network makes of the test split, as in `eval.json` and `embeddings.npz`."""
 
     run: Run
     config: Config
     dataset: str
-    measured: str  # which of its images: "test", or "held-out training"
-    similarity: str  # how embeddings are compared, a key of `SIMILARITIES`
+    split_name: str  # the images that were evaluated: "test", or "held-out training"
+    similarity: str  # of embeddings, a key of `SIMILARITIES`
     unseen: tuple[int, ...]  # classes that were left out of training, ascending
     checkpoint: str | None  # SHA-256 of the one that was evaluated, hexadecimal
     metrics: dict[str, float]  # shares as 0-1, `mean_sp` and `mean_sn` as cosines
     per_image: Arrays | None = None  # None where it was not read
     _: KW_ONLY
-    gallery: int | None = None  # how many training images were compared with, where it is known
+    gallery: int | None = None  # number of training images compared with, where it is known
     known: tuple[OperatingPoint, ...] = ()  # thresholds of "its class is in the gallery"
 
     @property
     def arrays(self) -> Arrays:
-        """What is kept of each image, of a report that was read with it."""
         assert self.per_image is not None
         return self.per_image
 
@@ -104,7 +97,7 @@ class Report:
 
     @property
     def labels(self) -> Array:
-        """The labels (S,) int64 of the images of these classes."""
+        """The labels (S,) int64 of the images of seen classes."""
         labels: Array = self.arrays.labels[self.seen]
         return labels
 
@@ -116,46 +109,49 @@ class Report:
 
     @property
     def counted(self) -> str:
-        """How many images of seen classes were measured, and which, in words."""
+        """The images of seen classes, in words: "10,000 test images"."""
         seen = " of seen classes" if self.unseen else ""
-        return f"{int(self.seen.sum()):,} {self.measured} images{seen}"
+        return f"{int(self.seen.sum()):,} {self.split_name} images{seen}"
 
     @property
-    def counted_all(self) -> str:
-        """How many images there are of all classes, in words."""
+    def all_images(self) -> str:
+        """The images of all classes, in words."""
         unseen = f", {int((~self.seen).sum()):,} of unseen classes" if self.unseen else ""
-        return f"{len(self.arrays.labels):,} {self.measured} images{unseen}"
+        return f"{len(self.arrays.labels):,} {self.split_name} images{unseen}"
 
     @property
     def images(self) -> tuple[str, str]:
-        """The data set, and which of its images were measured, in words."""
+        """The data set and its images of seen classes, in words."""
         return self.dataset, self.counted
 
     @property
-    def measured_on(self) -> str:
+    def evaluated_on(self) -> str:
         """Images and gallery, in words."""
         gallery = "" if self.gallery is None else f", against {self.gallery:,} training images"
         return ", ".join(self.images) + gallery
 
     def same_images(self, other: "Report") -> bool:
-        """Tell whether both are of the same images, compared with as many."""
-        same = self.measured_on == other.measured_on
+        """Tell whether both are of the same images, against as many training images."""
+        same = self.evaluated_on == other.evaluated_on
         return same and np.array_equal(self.labels, other.labels)
 
     def fits(self, labels: Array) -> bool:
-        """Tell whether a gallery of labels (G,) has as many images as were compared with."""
+        """Tell whether a gallery of these labels (G,) has as many images as its own."""
         return self.gallery in (None, len(labels))
 
     def without_embeddings(self) -> "Report":
-        """Return what comparing many runs needs, in little memory."""
-        return replace(self, per_image=self.arrays.only_nearest())
+        """Return a report in little memory, with the nearest image of each alone."""
+        arrays = self.arrays
+        parts = (arrays.neighbors, arrays.neighbor_labels, arrays.neighbor_similarities)
+        nearest = (part[:, :1].copy() for part in parts)
+        return replace(self, per_image=Arrays(arrays.embeddings[:, :0], arrays.labels, *nearest))
 
     def to_json(self) -> str:
-        """Return what was measured, of what and how, as an object; shares as 0-1."""
+        """Return the text of `eval.json`."""
         content = {
             "run": self.run.name,
             "dataset": self.dataset,
-            "images": self.measured,
+            "images": self.split_name,
             "similarity": self.similarity,
             "unseen": self.unseen,
             "checkpoint": self.checkpoint,
@@ -167,10 +163,10 @@ class Report:
 
 
 def point_at(points: Sequence[OperatingPoint], far: float = FAR) -> OperatingPoint:
-    """Return the point for a false-accept rate, or for the next smaller rate that is kept.
+    """Return the point for a false-accept rate, or for the next smaller rate of these points.
 
     Raises:
-        SettingError: it is not between the least rate that is kept and 1.
+        SettingError: it is not between their least rate and 1.
     """
     fitting = [point for point in points if point.far <= far < 1]
     if not fitting:
@@ -180,11 +176,6 @@ def point_at(points: Sequence[OperatingPoint], far: float = FAR) -> OperatingPoi
 
 
 def save_report(report: Report) -> None:
-    """Write a report into its run.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
     run = report.run
     with writing(run.embeddings_file), atomic_write(run.embeddings_file) as temporary:
         np.savez(temporary, indices=np.arange(len(report.arrays.labels)), **vars(report.arrays))
@@ -193,9 +184,7 @@ def save_report(report: Report) -> None:
 
 
 def load_report(run: Run, per_image: bool = True) -> Report | None:
-    """Return the report kept in a run, or None where it has none of its checkpoint.
-
-    Where the checkpoint is gone, its report is what there is.
+    """Return the report in a run; None where it is missing, or of another checkpoint.
 
     Args:
         per_image: read `embeddings.npz`, too.
@@ -207,66 +196,48 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
     if not all(file.exists() for file in files):
         return None
     config, arrays = run.config(), None
-    with _undamaged(run, " or ".join(file.name for file in files)):
-        content = _read(run)
+    try:
+        content = json.loads(run.metrics_file.read_text("utf-8"))
+        report = Report(
+            run,
+            config,
+            dataset=content["dataset"],
+            split_name=str(content["images"]),
+            similarity=content["similarity"],
+            unseen=tuple(int(label) for label in content.get("unseen", ())),
+            checkpoint=content["checkpoint"],
+            metrics={name: float(value) for name, value in content["metrics"].items()},
+            gallery=content.get("gallery"),
+            known=read_points(content),
+        )
+        if not (
+            "1nn" in report.metrics
+            and report.dataset in CLASS_NAMES
+            and report.similarity in SIMILARITIES
+        ):
+            raise ValueError("metrics are missing, or of an unknown data set")
         if per_image:
             names = [part.name for part in fields(Arrays)]
             arrays = Arrays(**read_npz(run.embeddings_file, names))
             arrays.check()
-        if checksum(run.checkpoint_file) not in (None, content["checkpoint"]):
-            return None
-        return Report(run, config, **content, per_image=arrays)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{run.folder / ' or '.join(file.name for file in files)} is damaged: "
+            f"run `eval {run.folder}` again"
+        ) from error
+    if checksum(run.checkpoint_file) not in (None, report.checkpoint):
+        return None
+    return replace(report, per_image=arrays)
 
 
 def check_unchanged(report: Report, checkpoint: str | None) -> None:
-    """Raise UserError where a run has trained on since it was evaluated.
-
-    Args:
-        checkpoint: SHA-256 of the one that its network is taken from.
-    """
+    """Raise UserError where the network is of another checkpoint, by its SHA-256."""
     if report.checkpoint != checkpoint:
-        raise UserError(f"{report.run.name} has trained on since it was measured: try again")
-
-
-@contextmanager
-def _undamaged(run: Run, names: str) -> Iterator[None]:
-    """Say of files of the run that cannot be read that they are damaged."""
-    try:
-        yield
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f"{run.folder / names} is damaged: run `eval {run.folder}` again"
-        ) from error
-
-
-def _read(run: Run) -> dict[str, Any]:
-    """Return what `eval.json` holds, by the names of the fields of a report."""
-    content = json.loads(run.metrics_file.read_text("utf-8"))
-    metrics = {name: float(value) for name, value in content["metrics"].items()}
-    if (
-        "1nn" not in metrics
-        or content["dataset"] not in CLASS_NAMES
-        or content["similarity"] not in SIMILARITIES
-    ):
-        raise ValueError("metrics are missing, or of an unknown data set")
-    return {
-        "dataset": content["dataset"],
-        "measured": str(content["images"]),
-        "similarity": content["similarity"],
-        "unseen": tuple(int(label) for label in content.get("unseen", ())),
-        "checkpoint": content["checkpoint"],
-        "metrics": metrics,
-        "gallery": content.get("gallery"),
-        "known": read_points(content),
-    }
+        raise UserError(f"{report.run.name} has trained on since it was evaluated: try again")
 
 
 def read_points(content: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
-    """Return the thresholds in what eval.json holds; none where it is of an older version.
-
-    Raises:
-        ValueError, LookupError, TypeError: it holds something else.
-    """
+    """Return the thresholds in the content of eval.json; none in that of an older version."""
     names = [part.name for part in fields(OperatingPoint)]
     rows = content.get("known", ())
     return tuple(OperatingPoint(*(float(row[name]) for name in names)) for row in rows)

@@ -32,53 +32,38 @@ RINGS: dict[str, Any] = {"size": 10, "fill_color": None, "nonselection_line_alph
 
 @dataclass(frozen=True)
 class Frames:
-    """The space as it formed.
+    """The embeddings of a sample at T times of the training."""
 
-    Attributes:
-        captions: T words, of the times.
-        points: (T, S, 2) float, those that move.
-        indices: (S,) int, their images.
-    """
-
-    captions: Sequence[str]
-    points: Points
-    indices: Array
+    captions: Sequence[str]  # T words, of the times
+    points: Points  # (T, S, 2) float, those that move
+    indices: Array  # (S,) int, their images
 
 
 @dataclass(frozen=True)
 class Space:
-    """The test split of a run.
+    """The test split of a run."""
 
-    Attributes:
-        points: (N, 2) float, where each image is drawn.
-        predicted: (N,) int, class of the nearest training image; a mistake where it differs. Of
-            an unseen class, which none of these has, its own.
-        images: (N, 28, 28) uint8, 255 is full ink.
-        directions: (N, D) float, the embeddings at unit length.
-        neighbors: (N, 5) int, the nearest other images of each, nearest first.
-        boundary: the lines of the decision boundary, (L, 2) float each, columns s_n and s_p.
-        frames: where there are snapshots.
-        pad: what a drawing is embedded with, or why there is nothing, in words.
-    """
-
-    points: Points
-    predicted: Array
-    images: Array
-    directions: Array
-    neighbors: Array
-    boundary: Sequence[Array]
-    frames: Frames | None = None
-    pad: Pad | str = "the network is not here"
+    points: Points  # (N, 2) float, where the images are drawn
+    predicted: Array  # (N,) int, class of the nearest training image; its own if that is unseen
+    images: Array  # (N, 28, 28) uint8, 255 is full ink
+    directions: Array  # (N, D) float, the embeddings at unit length
+    neighbors: Array  # (N, 5) int, the nearest other images, nearest first
+    boundary: Sequence[Array]  # lines of the decision boundary, (L, 2) float, columns s_n and s_p
+    frames: Frames | None = None  # where there are snapshots
+    pad: Pad | str = "the network is not here"  # or in words why there is none
 
 
 def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
     """Build the plots over one source, so that a selection in one shows in the other.
 
-    Returns:
-        Elements named as their places in `page.html`: controls, space, pair_plane, and time where
-        there are frames; and the script to run when the page is ready.
+    The elements are named as their places in `page.html`; the script runs when the page is ready.
     """
-    points, frames, source = space.points, space.frames, _source(space)
+    points, frames = space.points, space.frames
+    (x, y), (sn, sp) = points.positions.T, pair_places(space.directions, points.labels)
+    columns = {"x": x, "y": y, "sn": sn, "sp": sp}
+    single = {name: column.astype(np.float32) for name, column in columns.items()}
+    source = ColumnDataSource(single, name="points")
+    source.selected.js_on_change("indices", CustomJS(code="explorer.selectImages(cb_obj.indices)"))
     classes = range(len(points.names))
     filters = [IndexFilter(indices=np.flatnonzero(points.labels == c).tolist()) for c in classes]
     wrong = IndexFilter(indices=np.flatnonzero(points.labels != space.predicted).tolist())
@@ -86,13 +71,15 @@ def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
     gate = IndexFilter(indices=list(range(len(points.labels))))
     gated = [IntersectionFilter(operands=[chosen, gate]) for chosen in filters]
 
-    everything = [points.positions, *([] if frames is None else frames.points.positions)]
-    scatter = _plot("space", *_ranges(np.concatenate(everything)), theme, height=520)
+    everything = np.concatenate([points.positions, *(frames.points.positions if frames else [])])
+    low, high = everything.min(0), everything.max(0)
+    margin = 0.05 * (high - low) + 1e-6
+    (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
+    scatter = _plot("space", (left, right), (bottom, top), theme, height=520)
     scatter.axis.visible = scatter.grid.visible = False
     dots, rings = _draw_images(scatter, ("x", "y"), source, gated, wrong, theme)
 
-    square = Range1d(start=-1, end=1), Range1d(start=-1, end=1.05)
-    pair_plane = _plot("pair_plane", *square, theme, height=360)
+    pair_plane = _plot("pair_plane", (-1, 1), (-1, 1.05), theme, height=360)
     pair_plane.xaxis.axis_label = "s_n, to the next class"
     pair_plane.yaxis.axis_label = "s_p, to its own"
     pair_dots, _ = _draw_images(pair_plane, ("sn", "sp"), source, filters, wrong, theme)
@@ -108,7 +95,7 @@ def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
     if frames is not None:
         time, time_models = _movie(scatter, frames, theme)
         roots, models = [*roots, time], models | time_models
-    scatter.add_layout(_legend(scatter, points.names, dots, theme), "right")
+    _add_legend(scatter, points.names, dots, theme)
     if isinstance(space.pad, Pad):
         models |= {"plot": scatter, "points": source}
     return roots, CustomJS(args=models, code=f"explorer.start({{{', '.join(models)}}})")
@@ -117,9 +104,8 @@ def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
 def pair_places(directions: Array, labels: Array) -> tuple[Array, Array]:
     """Return (N,) s_n and s_p: the place of each image in the pair plane.
 
-    They are its mean cosines to the next class, the other one to which that is highest, and to
-    its own. An image alone in its class has an s_p of NaN, and an s_n of NaN if there is no other
-    class.
+    s_p is its mean cosine to its own class, and s_n the highest one to another class. They are
+    NaN where there is no other image, or no other class.
     """
     counts = np.bincount(labels, minlength=labels.max() + 1).astype(float)
     sums = np.stack([directions[labels == label].sum(0) for label in range(len(counts))])  # (C, D)
@@ -134,16 +120,6 @@ def pair_places(directions: Array, labels: Array) -> tuple[Array, Array]:
     return np.where(np.isfinite(sn), sn, np.nan), np.where(counts[labels] > 1, sp, np.nan)
 
 
-def _source(space: Space) -> ColumnDataSource:
-    x, y = space.points.positions.T
-    sn, sp = pair_places(space.directions, space.points.labels)
-    columns = {"x": x, "y": y, "sn": sn, "sp": sp}
-    single = {name: column.astype(np.float32) for name, column in columns.items()}
-    source = ColumnDataSource(single, name="points")
-    source.selected.js_on_change("indices", CustomJS(code="explorer.selectImages(cb_obj.indices)"))
-    return source
-
-
 def _draw_images(
     plot: Any,
     columns: tuple[str, str],
@@ -152,7 +128,7 @@ def _draw_images(
     wrong: Filter,
     theme: Theme,
 ) -> tuple[list[GlyphRenderer[Any]], GlyphRenderer[Any]]:
-    """A dot for each image, by class, and a ring about each mistake; the pointer shows a card."""
+    """Draw a dot for each image, by class, and a ring about a mistake; a pointer shows a card."""
     x, y = map(field, columns)
     dots = [
         plot.scatter(x, y, source=source, view=CDSView(filter=chosen), color=color, **DOTS)
@@ -169,7 +145,6 @@ def _draw_images(
 
 
 def _controls(example: str, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
-    """The search and the switch, in a row and by name; labels in the colours of the page."""
     search = TextInput(
         placeholder=f"class, e.g. {example}",
         title="Show only",
@@ -183,20 +158,15 @@ def _controls(example: str, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
     return row(search, mistakes, name="controls"), {"search": search, "mistakes": mistakes}
 
 
-def _ranges(points: Array) -> tuple[Range1d, Range1d]:
-    low, high = points.min(0), points.max(0)
-    margin = 0.05 * (high - low) + 1e-6
-    (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
-    return Range1d(start=left, end=right), Range1d(start=bottom, end=top)
-
-
-def _plot(name: str, x: Range1d, y: Range1d, theme: Theme, height: int) -> Any:
+def _plot(
+    name: str, x: tuple[float, float], y: tuple[float, float], theme: Theme, height: int
+) -> Any:
     plot = figure(
         name=name,
         height=height,
         sizing_mode="stretch_width",
-        x_range=x,
-        y_range=y,
+        x_range=Range1d(start=x[0], end=x[1]),
+        y_range=Range1d(start=y[0], end=y[1]),
         tools=TOOLS,
         active_scroll="wheel_zoom",
         output_backend="webgl",
@@ -214,16 +184,16 @@ def _plot(name: str, x: Range1d, y: Range1d, theme: Theme, height: int) -> Any:
     return plot
 
 
-def _legend(
+def _add_legend(
     plot: Any, names: Sequence[str], classes: list[GlyphRenderer[Any]], theme: Theme
-) -> Legend:
-    # of a point that is nowhere: dots of which none is let through have no key
+) -> None:
+    # keys of a point that is nowhere: dots that are all filtered out have no key
     keys = [
         plot.scatter([np.nan], [np.nan], color=color, **DOTS)
         for _, color in zip(names, theme.classes, strict=False)
     ]
     rows = zip(names, classes, keys, strict=True)
-    return Legend(
+    legend = Legend(
         items=[LegendItem(label=name, renderers=[dots, key]) for name, dots, key in rows],
         click_policy="hide",
         inactive_fill_color=theme.paper,
@@ -235,10 +205,11 @@ def _legend(
         glyph_width=22,
         glyph_height=22,
     )
+    plot.add_layout(legend, "right")
 
 
 def _movie(plot: Any, frames: Frames, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
-    """The slider over the training, in a row and by name, and the points that it moves."""
+    """Return the slider over the training, in a row and by name, and the points that it moves."""
     last = len(frames.captions)
     x, y = frames.points.positions[-1].astype(np.float32).T
     colors = frames.points.colors(theme).tolist()

@@ -1,4 +1,4 @@
-"""The page of a run: Bokeh's plots and all around them, as one HTML file."""
+"""The page of a run as one HTML file: Bokeh's plots, the images and the scripts."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.pair_plane import boundary_of
@@ -30,24 +30,15 @@ from circlemnist.plots.style import Array, Style, Theme
 from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5
-COLUMNS = 100  # of the sheet that holds all images
+COLUMNS = 100  # of the sprite that holds all images
 
 
 def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> Path:
-    """Write the page to walk through the embedding space of a run, with its snapshots if any.
-
-    Args:
-        out: where it goes; None for `explorer.html` in the run's `plots/`.
-
-    Raises:
-        UserError: the run, the data or the device is not usable, or the page cannot be written, or
-            not into a file of that name.
-    """
+    """Write the page to walk through the embedding space of a run; `plots/explorer.html` in it."""
     path = out or trained.run.plots / "explorer.html"
     check_suffix(path, [".html"], "write the page")
     space, how = space_of(trained, style)
-    counted = trained.report.counted_all
-    title = heading(trained, counted, f"{how}, ").replace("\n", ", ")
+    title = heading(trained, trained.report.all_images, f"{how}, ").replace("\n", ", ")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, explorer_html(space, title, style.theme))
@@ -56,64 +47,55 @@ def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> 
 
 def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
     """Return the test split of a run, and in words how its places on the map were made."""
-    evaluation = trained.report
-    arrays = evaluation.arrays
+    report, config = trained.report, trained.config
+    arrays = report.arrays
     names = [
-        f"{name}, unseen" if label in evaluation.unseen else name
-        for label, name in enumerate(CLASS_NAMES[evaluation.dataset])
+        f"{name}, unseen" if label in report.unseen else name
+        for label, name in enumerate(CLASS_NAMES[report.dataset])
     ]
-    pad = pad_of(trained)  # ahead of what takes long, in which the run may train on
+    pad = pad_of(trained)  # before what takes long: the run may train on meanwhile
     embeddings = torch.from_numpy(arrays.embeddings)
     positions, how = project_run(trained, arrays.embeddings, style.projection)
     if positions.shape[1] > 2:
         how += ", seen from one side"
+    frames = None
+    if trained.has_snapshots:
+        snapshots, last = trained.snapshots, positions[trained.snapshots.indices, :2]
+        snapshot_embeddings = snapshots.embeddings.astype(np.float32)
+        moving, _ = project_frames(
+            snapshot_embeddings, style.projection, config.seed, native_dimensions(config), last=last
+        )
+        points = Points(moving[..., :2], snapshots.labels, names)
+        frames = Frames(snapshot_captions(trained), points, snapshots.indices)
     space = Space(
         points=Points(positions[:, :2], arrays.labels, names),
-        predicted=np.where(evaluation.seen, arrays.neighbor_labels[:, 0], arrays.labels),
+        predicted=np.where(report.seen, arrays.neighbor_labels[:, 0], arrays.labels),
         images=trained.test_images.numpy(),
         directions=trained.directions(embeddings).numpy(),
         neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
-        boundary=boundary_of(trained.config).lines(),
-        frames=_frames(trained, style, names, positions) if trained.has_snapshots else None,
+        boundary=boundary_of(config).lines(),
+        frames=frames,
         pad=pad,
     )
     return space, how
 
 
-def _frames(trained: EvaluatedRun, style: Style, names: list[str], positions: Array) -> Frames:
-    """The snapshots, the last of which lies as all images do."""
-    snapshots, config = trained.snapshots, trained.config
-    moving, _ = project_frames(
-        snapshots.embeddings.astype(np.float32),
-        style.projection,
-        config.seed,
-        native_dimensions(config),
-        last=positions[snapshots.indices, :2],
-    )
-    points = Points(moving[..., :2], snapshots.labels, names)
-    return Frames(snapshot_captions(trained), points, snapshots.indices)
-
-
 def explorer_html(space: Space, title: str, theme: Theme) -> str:
-    """Return a page with the points, the pair plane, and the images behind them.
-
-    Where there are snapshots it has a slider over the training.
-    """
+    """Return a page with the map, the pair plane and their images; a slider if it has frames."""
     roots, start = draw_plots(space, theme)
     document = Document()
     for root in roots:
         document.add_root(root)
     document.js_on_event(DocumentReady, start)
     points, frames = space.points, space.frames
-    moving = b"" if frames is None else frames.points.positions.astype("<f4").tobytes()
     facts = {
         "names": list(points.names),
         "labels": points.labels.tolist(),
         "predicted": space.predicted.tolist(),
         "neighbors": space.neighbors.ravel().tolist(),
-        "captions": [] if frames is None else list(frames.captions),
-        "frames": in_base64(moving),
-        "moving": [] if frames is None else frames.indices.tolist(),
+        "captions": list(frames.captions) if frames else [],
+        "frames": in_base64(frames.points.positions.astype("<f4").tobytes()) if frames else "",
+        "moving": frames.indices.tolist() if frames else [],
     }
     here = files("circlemnist.explorer")
     pad = space.pad if isinstance(space.pad, Pad) else None
@@ -138,17 +120,17 @@ def explorer_html(space: Space, title: str, theme: Theme) -> str:
 
 
 def _sprite(images: Array, theme: Theme) -> str:
-    """All images on one sheet in 16 shades from paper to ink, as a PNG in base64."""
+    """Return all images on one sheet in 16 shades from paper to ink, as a PNG in base64."""
     picture = Image.fromarray(sheet(images, -(-len(images) // COLUMNS), COLUMNS) // 16)
     paper, ink = (np.frombuffer(bytes.fromhex(c[1:]), np.uint8) for c in (theme.paper, theme.ink))
     share = np.linspace(0, 1, 16)[:, None]
     picture.putpalette((paper * (1 - share) + ink * share).round().astype(np.uint8).tobytes())
     content = io.BytesIO()
-    # the most that can be would take nine times as long, for a page smaller by a few hundredths
+    # level 9 takes nine times as long, for a page smaller by a few hundredths
     picture.save(content, "png", bits=4, compress_level=6)
     return in_base64(content.getvalue())
 
 
 def _json(content: dict[str, Any]) -> str:
-    """As text for a script of the page, which a closing tag within would end."""
+    """Return JSON for a script of the page, in which a closing tag would end it."""
     return json.dumps(content).replace("</", "<\\/")

@@ -11,7 +11,7 @@ from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.panels import heading, snapshot_captions
 from circlemnist.plots.points import Points
@@ -70,7 +70,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
     )
     if positions.shape[2] > 2:
         how += ", seen from one side"
-    counted = f"{len(snapshots.labels):,} {evaluation.measured} images"
+    counted = f"{len(snapshots.labels):,} {evaluation.split_name} images"
     names = CLASS_NAMES[evaluation.dataset]
     points = Points(positions, snapshots.labels, names, evaluation.unseen)
     title = heading(trained, counted, f"{how}, ")

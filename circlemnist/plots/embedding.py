@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.linalg import orthogonal_procrustes
 
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
@@ -36,7 +36,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     test = trained.report
     parts = []
     if style.split != "train":
-        parts.append((test.arrays.embeddings, test.arrays.labels, test.counted_all))
+        parts.append((test.arrays.embeddings, test.arrays.labels, test.all_images))
     if style.split != "test":
         parts.append(_training_points(trained))
     embeddings, labels, counted = zip(*parts, strict=True)
@@ -157,7 +157,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
 def _space(group: Group, style: Style) -> Space:
     trained = EvaluatedRun(group.runs[0].run)
     evaluation, config = trained.report, trained.config
-    arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted_all)
+    arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.all_images)
     chosen, native = sample(len(arrays.labels)), native_dimensions(config)
     positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
     names = CLASS_NAMES[evaluation.dataset]

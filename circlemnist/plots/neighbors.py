@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.panels import heading
 from circlemnist.plots.style import (
@@ -58,7 +58,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
         similarities=trained.similarity.sign * arrays.neighbor_similarities[hardest, :NEIGHBORS],
         names=CLASS_NAMES[trained.report.dataset],
     )
-    shown = f"the {len(hardest)} hardest {trained.report.measured} images"
+    shown = f"the {len(hardest)} hardest {trained.report.split_name} images"
     title = heading(trained, f"{shown}, and the nearest by {trained.similarity.name}")
     return neighbors_figure(queries, title, style.theme)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from circlemnist.data.classes import CLASS_NAMES, DISPLAY_NAMES
+from circlemnist.data.datasets import CLASS_NAMES, DISPLAY_NAMES
 from circlemnist.evaluation.predict import PredictedPicture, Predictor
 from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save

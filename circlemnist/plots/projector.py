@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from circlemnist.config import SIDE
-from circlemnist.data.classes import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array
 from circlemnist.runs.files import atomic_folder, writing

@@ -28,7 +28,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     splits = [trained.test_points] + [trained.unseen_points] * bool(trained.report.unseen)
     pairs_of_splits = [pair_similarities(*points, trained.similarity) for points in splits]
     count = sum(len(pairs.sp) + len(pairs.sn) for pairs in pairs_of_splits)
-    title = heading(trained, f"{count:,} pairs of {trained.report.measured} images")
+    title = heading(trained, f"{count:,} pairs of {trained.report.split_name} images")
     rows = [(pairs, roc_curve(pairs)) for pairs in pairs_of_splits]
     return similarities_figure(rows, title, style.theme, trained.similarity)
 

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import (
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import Split
-from circlemnist.data.further import refuse_other, trained_classes, what_is_learned
+from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.class_weights import arrange_directions, spread_directions
@@ -158,10 +158,10 @@ class Objective(nn.Module):
         return value
 
     def get_extra_state(self) -> str:
-        return what_is_learned(self.name, self.classes)
+        return objective_name(self.name, self.classes)
 
     def set_extra_state(self, state: str) -> None:
-        refuse_other(state, self.get_extra_state())
+        check_objective(state, self.get_extra_state())
 
 
 def build_objective(config: Config, split: Split) -> Objective:

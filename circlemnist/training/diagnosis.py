@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from circlemnist.config import CLASSES, Config
-from circlemnist.data.further import trained_classes
+from circlemnist.data.extra_classes import trained_classes
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
 from circlemnist.training.build import build_scheduler

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.data.further import with_further_classes
+from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import Lost
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.report import Report
@@ -121,7 +121,7 @@ class Training:
         # absolute, for commands in other folders; Path.resolve may raise for a link to itself
         data_dir = os.path.realpath(config.data_dir)
         self.dataset = dataset.used_by(config)
-        self.split = with_further_classes(self.dataset.train, config).to(self.device)
+        self.split = with_extra_classes(self.dataset.train, config).to(self.device)
         self.config = replace(config.on(dataset.name, len(self.split)), data_dir=data_dir)
         self.processes = processes
         self.state = build_training(self.config, self.split, processes)

@@ -14,37 +14,18 @@ def blob(batch: int) -> torch.Tensor:
     return images
 
 
-def test_same_seed_same_images_and_each_image_its_own() -> None:
-    first = random_affine(blob(8), torch.Generator().manual_seed(0))
-    again = random_affine(blob(8), torch.Generator().manual_seed(0))
-    assert torch.equal(first, again)
-    assert not torch.allclose(first[0], first[1])
-
-
-def test_shape_range_and_ink_are_kept() -> None:
-    images = random_affine(blob(64), torch.Generator().manual_seed(0))
-    assert images.shape == (64, 1, 28, 28)
+def test_each_image_moves_a_little_by_amounts_of_its_own() -> None:
+    images = random_affine(blob(256), torch.Generator().manual_seed(0))
+    assert images.shape == (256, 1, 28, 28)
+    assert not torch.allclose(images[0], images[1])
     assert images.min() >= 0
     assert images.max() <= 1
     ink = images.sum((1, 2, 3))
     assert (ink > 64 * 0.8**2).all()
     assert (ink < 64 * 1.25**2).all()
-
-
-def test_shift_stays_within_its_pixels() -> None:
-    images = random_affine(blob(256), torch.Generator().manual_seed(0))
-    weight = images / images.sum((2, 3), keepdim=True)
-    position = torch.arange(28.0)
-    x = (weight.sum(2) * position).sum(-1)
-    assert ((x - 13.5).abs() < augment.SHIFT * 1.3).all()
+    x = (images.sum((1, 2)) * torch.arange(28.0)).sum(1) / ink
+    assert ((x - 13.5).abs() < 2).all()
     assert x.std() > 0.5
-
-
-def test_no_amounts_no_change(monkeypatch: object) -> None:
-    for name in ("ROTATION", "SCALE", "SHEAR", "SHIFT"):
-        monkeypatch.setattr(augment, name, 0.0)  # type: ignore[attr-defined]
-    images = torch.rand(4, 1, 28, 28)
-    torch.testing.assert_close(random_affine(images, torch.Generator()), images)
 
 
 def test_bending_moves_points_by_its_pixels_and_smoothly() -> None:

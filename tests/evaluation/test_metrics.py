@@ -1,42 +1,96 @@
-"""Each measure against an independent library."""
+"""The metrics against independent libraries, by cosine and by distance."""
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
 from scipy.optimize import brentq
+from scipy.spatial.distance import cdist
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import Tensor
 
+from circlemnist.data.datasets import SHOTS
 from circlemnist.evaluation import metrics
+from circlemnist.evaluation.metrics import COSINE, DISTANCE, Similarity
+
+LARGE = 3000  # vectors, whose similarities are computed in more than one block
+
+sizes = pytest.mark.parametrize(
+    ("size", "similarity"),
+    [(90, COSINE), (90, DISTANCE), (LARGE, COSINE)],
+    ids=["cosine", "distance", "large"],
+)
+both = pytest.mark.parametrize("similarity", [COSINE, DISTANCE], ids=lambda s: s.name)
 
 
-def clusters(n: int, seed: int, noise: float = 1.0, classes: int = 5) -> tuple[Tensor, Tensor]:
-    """Overlapping classes on the sphere, so that no measure is 0 or 1."""
+def clusters(
+    n: int, seed: int, similarity: Similarity = COSINE, noise: float = 1.0, classes: int = 5
+) -> tuple[Tensor, Tensor]:
+    """Overlapping classes, so that no metric is 0 or 1; on the sphere for cosines."""
     generator = torch.Generator().manual_seed(seed)
     centers = torch.randn(classes, 8, generator=torch.Generator().manual_seed(99))
     labels = torch.randint(classes, (n,), generator=generator)
     points = centers[labels] + noise * torch.randn(n, 8, generator=generator)
-    return torch.nn.functional.normalize(points), labels
+    return torch.nn.functional.normalize(points) if similarity is COSINE else points, labels
 
 
-@pytest.fixture(params=[2**24, 700, 1], ids=["one block", "many blocks", "a row each"])
-def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", request.param)
+def matrix(a: Tensor, b: Tensor, similarity: Similarity) -> np.ndarray:
+    a, b = a.double(), b.double()
+    found: np.ndarray = (a @ b.T).numpy() if similarity is COSINE else -cdist(a, b)
+    return found
 
 
-@pytest.mark.usefixtures("_blocks")
+@sizes
+def test_neighbours_are_the_most_similar(size: int, similarity: Similarity) -> None:
+    (gallery, _), (queries, _) = clusters(size, 0, similarity), clusters(size - 5, 1, similarity)
+    to_others = matrix(gallery, gallery, similarity)
+    np.fill_diagonal(to_others, -np.inf)
+    for expected, (values, indices) in (
+        (matrix(queries, gallery, similarity), metrics.nearest(queries, gallery, 7, similarity)),
+        (to_others, metrics.nearest_others(gallery, 7, similarity)),
+    ):
+        highest = np.sort(np.partition(expected, -7)[:, -7:])[:, ::-1]
+        np.testing.assert_allclose(values, highest, atol=1e-6)
+        there = np.take_along_axis(expected, indices.numpy(), 1)
+        np.testing.assert_allclose(there, values, atol=1e-6)
+        assert (np.diff(np.sort(indices, 1)) > 0).all()
+
+
+@pytest.mark.parametrize("size", [9_999, 10_000, 23_456])
+def test_nearest_of_a_large_gallery_are_those_of_topk(size: int) -> None:
+    queries, gallery = torch.randn(7, 3), torch.randn(size, 3).round(decimals=1)  # with ties
+    similarities, indices = metrics.nearest(queries, gallery, 20)
+    every = queries @ gallery.T
+    torch.testing.assert_close(similarities, every.topk(20).values, rtol=0, atol=0)
+    torch.testing.assert_close(every.gather(1, indices), similarities, rtol=0, atol=0)
+    assert all(len(row.unique()) == 20 for row in indices)
+
+
+def test_no_queries_have_no_neighbours() -> None:
+    values, indices = metrics.nearest(torch.empty(0, 3), torch.randn(5, 3), 2)
+    assert values.shape == indices.shape == (0, 2)
+
+
+@both
 @pytest.mark.parametrize("k", [1, 5, 20])
-def test_knn_equals_scikit_learn(k: int) -> None:
-    (gallery, of), (queries, labels) = clusters(400, 0), clusters(150, 1)
-    neighbors = of[metrics.nearest(queries, gallery, k=20)[1]]
-    reference = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(gallery, of)
+def test_knn_equals_scikit_learn(k: int, similarity: Similarity) -> None:
+    (gallery, of), (queries, labels) = clusters(400, 0, similarity), clusters(150, 1, similarity)
+    neighbors = of[metrics.nearest(queries, gallery, 20, similarity)[1]]
+    metric = {COSINE: "cosine", DISTANCE: "euclidean"}[similarity]
+    reference = KNeighborsClassifier(k, metric=metric, algorithm="brute").fit(gallery, of)
     expected = reference.score(queries, labels)
     assert 0.3 < expected < 0.99
     assert metrics.knn_accuracy(neighbors, labels, k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_class_that_no_neighbour_has_wins_no_vote() -> None:
+    neighbors, labels = torch.tensor([[0, 1, 1], [1, 0, 0]]), torch.tensor([1, 9])
+    assert metrics.knn_accuracy(neighbors, labels, 3) == 0.5
 
 
 def test_centroid_equals_scikit_learn() -> None:
@@ -45,9 +99,9 @@ def test_centroid_equals_scikit_learn() -> None:
     assert metrics.centroid_accuracy(queries, labels, gallery, of) == pytest.approx(expected)
 
 
-@pytest.mark.usefixtures("_blocks")
-def test_retrieval_equals_pytorch_metric_learning() -> None:
-    embeddings, labels = clusters(300, 2)
+@pytest.mark.parametrize("size", [300, LARGE])
+def test_retrieval_equals_pytorch_metric_learning(size: int) -> None:
+    embeddings, labels = clusters(size, 2)
     calculator = AccuracyCalculator(
         include=("precision_at_1", "r_precision", "mean_average_precision_at_r"),
         k="max_bin_count",
@@ -61,88 +115,45 @@ def test_retrieval_equals_pytorch_metric_learning() -> None:
     assert found["map@r"] == pytest.approx(expected["mean_average_precision_at_r"], abs=1e-6)
 
 
-def retrieval_by_loop(x: Tensor, labels: Tensor) -> dict[str, float]:
+def retrieval_by_loop(s: np.ndarray, labels: Tensor) -> dict[str, float]:
     """One query at a time, as the docstring of `retrieval` says it."""
-    s = x.double() @ x.double().T
     found: dict[str, list[float]] = {}
     for query, label in enumerate(labels):
         others = [i for i in range(len(labels)) if i != query]
-        like = [labels[i] == label for i in sorted(others, key=lambda i: -s[query, i])]
+        same = [labels[i] == label for i in sorted(others, key=lambda i: -s[query, i])]
         for k in (1, 2, 4, 8):
-            found.setdefault(f"recall@{k}", []).append(any(like[:k]))
-        if r := sum(like):
-            precisions = [sum(like[:i]) / i for i in range(1, r + 1) if like[i - 1]]
-            found.setdefault("r-precision", []).append(sum(like[:r]) / r)
+            found.setdefault(f"recall@{k}", []).append(any(same[:k]))
+        if r := sum(same):
+            precisions = [sum(same[:i]) / i for i in range(1, r + 1) if same[i - 1]]
+            found.setdefault("r-precision", []).append(sum(same[:r]) / r)
             found.setdefault("map@r", []).append(sum(precisions) / r)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-@pytest.mark.usefixtures("_blocks")
+@both
 @pytest.mark.parametrize("size", [3, 5, 9, 10, 30])
-def test_retrieval_equals_a_loop_over_queries(size: int) -> None:
+def test_retrieval_equals_a_loop_over_queries(size: int, similarity: Similarity) -> None:
     """Of a few vectors, one of them alone in its class, and another of a pair far apart."""
     for seed in range(5):
-        embeddings, labels = clusters(size, seed, noise=2.0, classes=2)
+        embeddings, labels = clusters(size, seed, similarity, noise=2.0, classes=2)
         labels[0], labels[1], embeddings[1] = 7, labels[2], -embeddings[2]
-        expected = retrieval_by_loop(embeddings, labels)
-        assert metrics.retrieval(embeddings, labels) == pytest.approx(expected, abs=1e-6)
+        expected = retrieval_by_loop(matrix(embeddings, embeddings, similarity), labels)
+        found = metrics.retrieval(embeddings, labels, similarity)
+        assert found == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.usefixtures("_blocks")
-def test_neighbours_equal_scikit_learns() -> None:
-    """In another set, and in the same one without the vector itself."""
-    (gallery, _), (queries, _) = clusters(300, 0), clusters(90, 1)
-    reference = NearestNeighbors(n_neighbors=7, metric="cosine").fit(gallery.double())
-    for points, found in (
-        (queries.double(), metrics.nearest(queries, gallery, 7)),
-        (None, metrics.nearest_others(gallery, 7)),
-    ):
-        distances, indices = reference.kneighbors(points)
-        np.testing.assert_allclose(found[0], 1 - distances, atol=1e-6)
-        np.testing.assert_array_equal(found[1], indices)
-
-
-@pytest.mark.parametrize("size", [9_999, 10_000, 23_456])
-def test_nearest_of_a_large_gallery_are_those_of_topk(size: int) -> None:
-    queries, gallery = torch.randn(7, 3), torch.randn(size, 3).round(decimals=1)  # with ties
-    similarities, indices = metrics.nearest(queries, gallery, 20)
-    every = queries @ gallery.T
-    torch.testing.assert_close(similarities, every.topk(20).values, rtol=0, atol=0)
-    torch.testing.assert_close(every.gather(1, indices), similarities, rtol=0, atol=0)
-    assert all(len(row.unique()) == 20 for row in indices)
-
-
-def test_class_that_no_neighbour_has_wins_no_vote() -> None:
-    neighbors, labels = torch.tensor([[0, 1, 1], [1, 0, 0]]), torch.tensor([1, 9])
-    assert metrics.knn_accuracy(neighbors, labels, 3) == 0.5
-
-
-def test_blocks_are_the_rows_in_order_and_within_the_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", 12)
-    rows = torch.arange(10)
-    for width, most in ((0, 12), (1, 12), (3, 4), (5, 2), (12, 1), (13, 1)):
-        found = list(metrics.blocks(rows, width))
-        assert max(len(block) for _, block in found) == min(most, 10)
-        assert torch.equal(torch.cat([block for _, block in found]), rows)
-        assert all(start == block[0] for start, block in found)
-
-
-def all_pairs(embeddings: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    i, j = torch.triu_indices(len(labels), len(labels), 1)
-    same = (labels[i] == labels[j]).numpy()
-    return (embeddings @ embeddings.T)[i, j].numpy(), same
-
-
-@pytest.mark.usefixtures("_blocks")
-def test_pairs_are_each_two_once() -> None:
-    embeddings, labels = clusters(120, 5)
-    s, same = all_pairs(embeddings, labels)
-    pairs = metrics.pair_similarities(embeddings, labels)
+@sizes
+def test_pairs_are_each_two_once(size: int, similarity: Similarity) -> None:
+    """Also where one class has nearly all vectors."""
+    embeddings, labels = clusters(size, 5, similarity)
+    if size == LARGE:
+        labels[100:] = 3
+    i, j = np.triu_indices(size, 1)
+    s, same = matrix(embeddings, embeddings, similarity)[i, j], (labels[i] == labels[j]).numpy()
+    pairs = metrics.pair_similarities(embeddings, labels, similarity)
     for kind, found in ((same, pairs.sp), (~same, pairs.sn)):
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, np.sort(s[kind]), atol=1e-6)
+        np.testing.assert_allclose(found, np.sort(s[kind]), atol=2e-6)
 
 
 def check_verification(sp: np.ndarray, sn: np.ndarray) -> None:
@@ -181,11 +192,11 @@ def check_verification(sp: np.ndarray, sn: np.ndarray) -> None:
     assert not len(stricter) or not rejects_no_more_than_it_accepts(stricter.min())
 
 
-@pytest.mark.parametrize("decimals", [None, 2], ids=["distinct", "with ties"])
-def test_verification_equals_scikit_learn(decimals: int | None) -> None:
-    s, same = all_pairs(*clusters(300, 5))
-    if decimals is not None:
-        s = s.round(decimals)
+@pytest.mark.parametrize("decimals", [7, 2], ids=["distinct", "with ties"])
+def test_verification_equals_scikit_learn(decimals: int) -> None:
+    embeddings, labels = clusters(300, 5)
+    i, j = torch.triu_indices(300, 300, 1)
+    s, same = (embeddings @ embeddings.T)[i, j].numpy().round(decimals), labels[i] == labels[j]
     check_verification(s[same], s[~same])
 
 
@@ -202,14 +213,78 @@ def test_verification_of_a_few_pairs_equals_scikit_learn() -> None:
 
 @pytest.mark.parametrize(
     ("sp", "sn"),
-    [([0.5, 0.9], [-0.1, 0.2]), ([-0.1, 0.2], [0.5, 0.9]), ([1, 1], [1, 1]), ([0.8], [0.1])],
-    ids=["apart", "the wrong way round", "all alike", "one of a kind"],
+    [
+        ([0.5, 0.9], [-0.1, 0.2]),
+        ([-0.1, 0.2], [0.5, 0.9]),
+        ([1, 1], [1, 1]),
+        ([0.8], [0.1]),
+        # 49 · (1/49) is less than 1 in floats; still one pair of 49 may be accepted
+        (np.linspace(-0.9, 0.99, 20), np.linspace(-1, 1, 49)),
+    ],
+    ids=["apart", "the wrong way round", "all alike", "one of a kind", "rates in whole pairs"],
 )
 def test_verification_of_extremes_equals_scikit_learn(sp: list[float], sn: list[float]) -> None:
     check_verification(np.array(sp, np.float32), np.array(sn, np.float32))
 
 
-def test_rates_of_a_curve_are_in_whole_pairs() -> None:
-    """49 · (1/49) is less than 1 in floats; still one pair of 49 may be accepted."""
-    sn = np.linspace(-1, 1, 49, dtype=np.float32)
-    check_verification(np.linspace(-0.9, 0.99, 20, dtype=np.float32), sn)
+def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
+    """Within what twenty draws differ by from five hundred by another hand."""
+    generator = torch.Generator().manual_seed(1)
+    labels, of = (torch.randint(10, (count,), generator=generator) for count in (300, 900))
+    centers = torch.nn.functional.normalize(torch.randn(10, 6, generator=generator))
+    queries, pool = (
+        torch.nn.functional.normalize(
+            centers[classes] + 0.4 * torch.randn(len(classes), 6, generator=generator)
+        )
+        for classes in (labels, of)
+    )
+    unseen = torch.isin(labels, torch.tensor([2, 7, 9]))
+    found = metrics.few_shot((queries, labels), (pool, of), unseen)
+    random, shares = np.random.default_rng(5), []
+    cosines = (queries.double() @ pool.double().T).numpy()
+    for _ in range(500):
+        index = np.concatenate(
+            [random.choice(np.flatnonzero(of == c), SHOTS, replace=False) for c in range(10)]
+        )
+        correct = of[index[cosines[:, index].argmax(1)]] == labels
+        shares.append(
+            [part.double().mean() for part in (correct, correct[~unseen], correct[unseen])]
+        )
+    for name, values in zip(("all", "seen", "unseen"), np.array(shares).T, strict=True):
+        error = values.std() * (1 / 20 + 1 / 500) ** 0.5
+        assert abs(found[f"few-shot/{name}"] - values.mean()) < 4 * error
+    assert found == metrics.few_shot((queries, labels), (pool, of), unseen)
+    assert 0.3 < found["few-shot/all"] < 0.95
+
+
+def test_index_has_as_many_of_each_class() -> None:
+    """Of a class of 20 images among thousands it has all; and 20 of the thousands."""
+    labels = torch.tensor([0] * 5000 + [1] * SHOTS)
+    indices = metrics.few_shot_indices(labels)
+    assert len(indices) == metrics.DRAWS
+    for index in indices:
+        assert len(index.unique()) == len(index)
+        assert torch.bincount(labels[index]).tolist() == [SHOTS, SHOTS]
+
+
+def test_few_shot_tells_seen_and_unseen_apart() -> None:
+    """The only query of an unseen class lies among the images of the other."""
+    labels = torch.tensor([0, 1] * SHOTS)
+    queries = (torch.eye(2)[[0, 0, 0, 0]], torch.tensor([0, 0, 0, 1]))
+    found = metrics.few_shot(queries, (torch.eye(2)[labels], labels), queries[1] == 1)
+    assert found == {"few-shot/all": 0.75, "few-shot/seen": 1.0, "few-shot/unseen": 0.0}
+
+
+scores = st.lists(st.integers(-20, 20), min_size=1, max_size=60)
+
+
+@given(scores, scores)
+def test_rejection_against_another_hand(seen: list[int], unseen: list[int]) -> None:
+    similarities = torch.tensor([*seen, *unseen]) / 20
+    of_unseen = torch.tensor([False] * len(seen) + [True] * len(unseen))
+    found = metrics.rejection(similarities, of_unseen)
+    assert found["rejection/roc_auc"] == pytest.approx(roc_auc_score(~of_unseen, similarities))
+    # the strictest of all thresholds that accept enough
+    rates = [(np.mean(np.array(seen) >= t), np.mean(np.array(unseen) >= t)) for t in range(-20, 21)]
+    least = min(falsely for truly, falsely in rates if truly >= 0.95 - 1e-12)
+    assert found["rejection/fpr@tpr=0.95"] == pytest.approx(least)

@@ -1,4 +1,4 @@
-"""The explorer: its numbers, its file, and the page in a real browser."""
+"""The page of the explorer: its file, and all that it does in a real browser."""
 
 import io
 import json
@@ -14,9 +14,11 @@ from circlemnist.explorer.map import Frames, Space, pair_places
 from circlemnist.explorer.page import explorer_html
 from circlemnist.plots.points import Points
 from circlemnist.plots.style import LIGHT
-from tests.conftest import assert_one_line_error, invoke
+from tests.conftest import invoke
 from tests.explorer.browser import Page, start_browser
 from tests.plots.figures import CLOTHES
+
+pytestmark = pytest.mark.slow
 
 PAPER, INK = 255, 26  # the red of the light theme
 
@@ -32,7 +34,6 @@ def watched(watched_run: Path) -> Path:
     return watched_run
 
 
-@pytest.mark.slow
 def test_page_holds_all_it_needs(watched: Path) -> None:
     page = (watched / "plots" / "explorer.html").read_text("utf-8")
     assert len(page) < 15e6
@@ -46,54 +47,26 @@ def test_page_holds_all_it_needs(watched: Path) -> None:
     np.testing.assert_allclose(shown, -np.sort(-s, 1)[:, :5], atol=1e-6)
 
 
-def test_pair_places_are_of_the_own_class_and_the_next() -> None:
-    random = np.random.default_rng(0)
-    x = random.normal(size=(30, 8))
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    labels = np.append(np.arange(29) % 3, 4)  # nobody in 3, one alone in 4
-    s = x @ x.T
-    sn, sp = pair_places(x, labels)
-    for i in range(29):
-        own = [s[i, j] for j in range(30) if j != i and labels[j] == labels[i]]
-        others = [s[i, labels == c].mean() for c in (0, 1, 2, 4) if c != labels[i]]
-        assert sp[i] == pytest.approx(np.mean(own))
-        assert sn[i] == pytest.approx(max(others))
-    assert np.isnan(sp[29])
-
-
-def test_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    assert_one_line_error(invoke("explore", "--outputs", tmp_path), "train one first")
-
-
-def test_page_has_a_name_that_a_browser_opens(finished_run: Path, tmp_path: Path) -> None:
-    """It is refused ahead of the work."""
-    wrong = invoke("explore", finished_run, "--out", tmp_path / "page.txt")
-    assert_one_line_error(wrong, "cannot write the page into", "must end in .html")
-    assert not (tmp_path / "page.txt").exists()
-
-
 def counts(page: Page) -> list[int]:
     """How many points of each class are let through, where the class is shown."""
     found: list[int] = page.ask(
         f"""{page.model("space")}.renderers
-          .filter((each) => each.view.filter.operands && each.visible)
-          .map((each) => each.view.filter.operands[0].indices.length)"""
+          .filter((dots) => dots.view.filter.operands && dots.visible)
+          .map((dots) => dots.view.filter.operands[0].indices.length)"""
     )
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("theme", ["plots/explorer.html", "dark.html"])
+@pytest.mark.parametrize("theme", ["dark.html", "plots/explorer.html"])
 def test_page_loads_without_errors_and_without_network(
     theme: str, watched: Path, page: Page
 ) -> None:
+    page.errors()
     page.driver.get_log("performance")
-    page.driver.get_log("browser")
     page.open(watched / theme)
     assert page.ask(f"{page.model('points')}.data.x.length") == 360
     assert sum(counts(page)) == 360
-    errors = [line for line in page.driver.get_log("browser") if line["level"] == "SEVERE"]
-    assert errors == []
+    assert page.errors() == []
     messages = [
         json.loads(line["message"])["message"] for line in page.driver.get_log("performance")
     ]
@@ -106,46 +79,44 @@ def test_page_loads_without_errors_and_without_network(
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
 
 
-@pytest.mark.slow
 def test_points_are_on_the_screen(watched: Path, page: Page) -> None:
     """The colour of a class is seen where its points are, and nothing is wider than the window."""
-    for width in (1280, 800):
+    for width in (800, 1280):
         page.open(watched / "plots" / "explorer.html", width)
         time.sleep(1)
-        picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
         x, y = page.place(0)
-        around = [
-            picture.getpixel((round(x) + i, round(y) + j)) for i in (-1, 0, 1) for j in (-1, 0, 1)
-        ]
-        assert any(max(pixel) - min(pixel) > 20 or max(pixel) < 100 for pixel in around), around
+        around = screenshot(page).crop((round(x) - 1, round(y) - 1, round(x) + 2, round(y) + 2))
+        pixels = np.asarray(around).astype(int).reshape(9, 3)
+        assert ((np.ptp(pixels, 1) > 20) | (pixels.max(1) < 100)).any(), pixels
         assert page.ask("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.slow
-def test_hover_shows_the_digit(watched: Path, page: Page) -> None:
-    page.open(watched / "plots" / "explorer.html")
-    time.sleep(1)
-    for _ in range(10):  # a page that is still settling does not feel the pointer
-        x, y = page.place(7)
-        page.pointer(("move", x - 40, y - 40), ("move", x, y))
+def screenshot(page: Page) -> Image.Image:
+    return Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
+
+
+def point_until_shown(page: Page, index: int, kind: str) -> tuple[tuple[float, float], str]:
+    """Point at an image until its card is there: a page that is still settling does not feel it.
+
+    Returns the place on the screen and what the card says.
+    """
+    for _ in range(10):
+        x, y = page.place(index)
+        steps = [("click", x, y)] if kind == "touch" else [("move", x - 40, y), ("move", x, y)]
+        page.pointer(*steps, kind=kind)
         time.sleep(0.5)
         if page.ask("!document.getElementById('card').hidden"):
             break
-    text = page.ask("document.querySelector('#card p').textContent")
+    return (x, y), page.ask("document.querySelector('#card p').textContent")
+
+
+def test_hover_shows_an_image_at_the_pointer(watched: Path, page: Page) -> None:
+    page.open(watched / "plots" / "explorer.html")
+    place, text = point_until_shown(page, 7, "mouse")
     index = int(text.rsplit(" ", 1)[1])
-    facts = page.ask("JSON.parse(document.getElementById('facts').textContent)")
-    assert text.startswith(facts["names"][facts["labels"][index]])
-    near = [other for other in range(360) if np.hypot(*np.subtract(page.place(other), (x, y))) < 8]
-    assert index in near
-    assert page.ask(
-        "document.querySelector('#card canvas').getContext('2d').getImageData(0, 0, 84, 84)"
-        ".data.some((value) => value > 0)"
-    )
-    names = page.ask("[...document.querySelectorAll('.near span')].map((each) => each.textContent)")
-    assert names == [
-        facts["names"][facts["labels"][other]]
-        for other in facts["neighbors"][5 * index : 5 * index + 5]
-    ]
+    names, labels = page.ask("[explorer.facts.names, explorer.facts.labels]")
+    assert text.startswith(names[labels[index]])
+    assert np.hypot(*np.subtract(page.place(index), place)) < 8
 
 
 MADE, MOVING, TIMES = 250, 30, 4
@@ -201,7 +172,6 @@ def shown(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
     return np.where(alpha == 255, shades, -1)
 
 
-@pytest.mark.slow
 def test_pair_plane_has_s_n_to_the_right_and_s_p_upward(made: tuple[Space, Page]) -> None:
     space, page = made
     data, dots = f"{page.model('points')}.data", f"{page.model('pair_plane')}.renderers[0].glyph"
@@ -210,37 +180,28 @@ def test_pair_plane_has_s_n_to_the_right_and_s_p_upward(made: tuple[Space, Page]
     np.testing.assert_allclose(found, pair_places(space.directions, space.points.labels), rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 99, 100, 249])
 def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Page]) -> None:
+    """And what a mistake is taken for."""
     space, page = made
+    label, predicted = (labels[index] for labels in (space.points.labels, space.predicted))
     page.do(f"explorer.card({index})")
     assert not page.ask("document.getElementById('card').hidden")
+    taken = f", taken for {CLOTHES[predicted]}" if label != predicted else ""
+    said = page.ask("document.querySelector('#card p').textContent")
+    assert said == f"{CLOTHES[label]}{taken} · image {index}"
     large = shown(page, "#card canvas", 0, 0, 84)
     np.testing.assert_array_equal(large, space.images[index] // 16)
     near = space.neighbors[index]
     for place, other in enumerate(near):
         small = shown(page, "#card canvas:nth-of-type(2)", 42 * place, 0, 42)
         assert (small == space.images[other] // 16).mean() > 0.9
-    names = page.ask("[...document.querySelectorAll('.near span')].map((each) => each.textContent)")
+    names = page.ask("[...document.querySelectorAll('.near span')].map((name) => name.textContent)")
     assert names == [CLOTHES[space.points.labels[other]] for other in near]
     page.do("explorer.card(null)")
     assert page.ask("document.getElementById('card').hidden")
 
 
-@pytest.mark.slow
-def test_card_says_what_a_mistake_is_taken_for(made: tuple[Space, Page]) -> None:
-    space, page = made
-    labels, predicted = space.points.labels, space.predicted
-    for wrong in (False, True):
-        index = int(np.flatnonzero((labels != predicted) == wrong)[5])
-        page.do(f"explorer.card({index})")
-        taken = f", taken for {CLOTHES[predicted[index]]}" if wrong else ""
-        said = page.ask("document.querySelector('#card p').textContent")
-        assert said == f"{CLOTHES[labels[index]]}{taken} · image {index}"
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("corner", [(5, 5), (1270, 5), (5, 750), (1270, 750)])
 def test_card_is_beside_the_pointer_in_the_window(
     corner: tuple[int, int], made: tuple[Space, Page]
@@ -254,16 +215,13 @@ def test_card_is_beside_the_pointer_in_the_window(
         "(() => { const box = document.getElementById('card').getBoundingClientRect();"
         "return [box.left, box.top, box.right, box.bottom, innerWidth, innerHeight]; })()"
     )
-    assert left >= 0
-    assert top >= 0
-    assert right <= width
-    assert bottom <= height
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
     assert not (left <= corner[0] <= right and top <= corner[1] <= bottom)
     if corner == (5, 5):  # where there is room, to the lower right
         assert (left, top) == (23, 23)
 
 
-@pytest.mark.slow
 def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> None:
     space, page = made
     chosen = np.random.default_rng(1).permutation(MADE)
@@ -282,7 +240,6 @@ def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> 
             np.testing.assert_array_equal(found, space.images[chosen[place]] // 16)
 
 
-@pytest.mark.slow
 def test_selection_is_of_what_is_shown(made: tuple[Space, Page]) -> None:
     """A lasso over the points of an earlier time selects none of those that are hidden."""
     space, page = made
@@ -304,36 +261,33 @@ def test_selection_is_of_what_is_shown(made: tuple[Space, Page]) -> None:
     assert page.ask(said) == "Nothing selected"
 
 
-@pytest.mark.slow
 def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
     """A search for the beginning of names in any case; rings are about the mistakes among it."""
     space, page = made
     labels, wrong = space.points.labels, space.points.labels != space.predicted
-    filters = f"{page.model('space')}.renderers.map((each) => each.view.filter)"
-    for text in ("", "S", " shirt ", "t-s", "irt", "trouserr"):
-        for only in (False, True):
+
+    def check(kept: np.ndarray, shown: np.ndarray) -> None:
+        """Of the dots by class, the rings, and the points of an earlier time."""
+        filters = f"{page.model('space')}.renderers.map((dots) => dots.view.filter).slice(0, 12)"
+        found = page.ask(f"{filters}.map((filter) => (filter.operands?.[0] ?? filter).indices)")
+        *classes, rings, moved = found
+        assert classes == [np.flatnonzero(kept & (labels == label)).tolist() for label in range(10)]
+        assert rings == np.flatnonzero(kept & shown & wrong).tolist()
+        assert moved == np.flatnonzero((kept & shown)[5 : MOVING + 5]).tolist()
+
+    every = np.ones(MADE, bool)
+    for text in ("S", " shirt ", "t-s", "irt", "trouserr", ""):
+        for only in (True, False):
             page.do(f"{page.model('search')}.value_input = '{text}'")
             page.do(f"{page.model('mistakes')}.active = {str(only).lower()}")
             wanted = np.array([name.lower().startswith(text.strip().lower()) for name in CLOTHES])
-            kept = wanted[labels] & (wrong | (not only))
-            for label in range(10):
-                found = page.ask(f"{filters}[{label}].operands[0].indices")
-                assert found == np.flatnonzero(kept & (labels == label)).tolist()
-            assert page.ask(f"{filters}[10].indices") == np.flatnonzero(kept & wrong).tolist()
-            moved = np.flatnonzero(kept[5 : MOVING + 5]).tolist()  # of an earlier time
-            assert page.ask(f"{filters}[11].indices") == moved
-    page.do(f"{page.model('search')}.value_input = ''")
-    page.do(f"{page.model('mistakes')}.active = false")
+            check(wanted[labels] & (wrong | (not only)), every)
     page.do(f"{page.model('space')}.renderers[4].visible = false")
-    rings = np.flatnonzero(wrong & (labels != 4)).tolist()
-    assert page.ask(f"{filters}[10].indices") == rings
-    moved = np.flatnonzero(labels[5 : MOVING + 5] != 4).tolist()
-    assert page.ask(f"{filters}[11].indices") == moved
+    check(every, labels != 4)
     page.do(f"{page.model('space')}.renderers[4].visible = true")
-    assert page.ask(f"{filters}[10].indices") == np.flatnonzero(wrong).tolist()
+    check(every, every)
 
 
-@pytest.mark.slow
 def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
     space, page = made
     assert space.frames is not None
@@ -353,15 +307,12 @@ def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
             np.testing.assert_array_equal(np.float32(found), wanted)
 
 
-@pytest.mark.slow
 def test_legend_has_the_colours_of_the_classes_at_every_time(made: tuple[Space, Page]) -> None:
     _, page = made
     for step in (TIMES, 1):
         page.do(f"{page.model('slider')}.value = {step}")
         time.sleep(0.5)
-        picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
-        left, top, right, bottom = map(int, page.ask(LEGEND))
-        colors = picture.crop((left, top, right, bottom)).getcolors(99_999)
+        colors = screenshot(page).crop(tuple(map(int, page.ask(LEGEND)))).getcolors(99_999)
         assert colors is not None
         seen = {color for _, color in colors}
         for color in LIGHT.classes:
@@ -370,23 +321,15 @@ def test_legend_has_the_colours_of_the_classes_at_every_time(made: tuple[Space, 
     page.do(f"{page.model('slider')}.value = {TIMES}")
 
 
-@pytest.mark.slow
 def test_a_tap_shows_the_image(watched: Path) -> None:
     """Within the window of a phone; a tap elsewhere takes it away."""
     phone = start_browser(phone=True)
     try:
         phone.open(watched / "plots" / "explorer.html", width=None)
-        time.sleep(1)
         for index in (7, 100, 200, 300):
-            for _ in range(10):  # a page that is still settling does not feel the finger
-                x, y = phone.place(index)
-                phone.pointer(("click", x, y), kind="touch")
-                time.sleep(0.5)
-                if not phone.ask("document.getElementById('card').hidden"):
-                    break
-            said = phone.ask("document.querySelector('#card p').textContent")
-            shown = phone.place(int(said.rsplit(" ", 1)[1]))
-            assert np.hypot(shown[0] - x, shown[1] - y) < 2
+            place, said = point_until_shown(phone, index, "touch")
+            found = phone.place(int(said.rsplit(" ", 1)[1]))
+            assert np.hypot(*np.subtract(found, place)) < 2
         left, right = phone.ask(
             "(({left, right}) => [left, right])"
             "(document.getElementById('card').getBoundingClientRect())"
@@ -398,7 +341,6 @@ def test_a_tap_shows_the_image(watched: Path) -> None:
         phone.driver.quit()
 
 
-@pytest.mark.slow
 def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
     _, page = made
     slider, play = page.model("slider"), page.model("play")
@@ -412,25 +354,19 @@ def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
     assert page.ask("seen") == list(range(TIMES + 1))
 
 
-@pytest.mark.slow
 def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     time.sleep(1)
     left, top, right, bottom = page.ask(LEGEND)
-    x, y = (left + right) / 2, top + (bottom - top) * 0.15
     before = counts(page)
-    page.pointer(("click", x, y))
-    page.until(
-        f"{page.model('space')}.renderers.filter((each) => !each.visible).length === 3"
-    )  # its key in the legend, and the points that move, are hidden as well
+    page.pointer(("click", (left + right) / 2, top + (bottom - top) * 0.15))
+    hidden = "{}.renderers.filter((renderer) => !renderer.visible).length"
+    # its key in the legend, and the points that move, are hidden as well
+    page.until(f"{hidden.format(page.model('space'))} === 3")
     assert len(counts(page)) == len(before) - 1
-    assert (
-        page.ask(f"{page.model('pair_plane')}.renderers.filter((each) => !each.visible).length")
-        == 1
-    )
+    assert page.ask(hidden.format(page.model("pair_plane"))) == 1
 
 
-@pytest.mark.slow
 def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
     page.open(watched / "plots" / "explorer.html")
     plot = page.model("space")
@@ -446,11 +382,8 @@ def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
         }})()"""
     )
     corners = [(0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5), (0, 0.02)]
-    path = [(x + width * i, y + height * j) for i, j in corners]
-    page.pointer(
-        ("pointer_down", *path[0]),
-        *(("move", *place) for place in path[1:]),
-        ("pointer_up", *path[-1]),
-    )
+    first, *path, last = [(x + width * i, y + height * j) for i, j in corners]
+    moves = [("move", *place) for place in path]
+    page.pointer(("pointer_down", *first), *moves, ("pointer_up", *last))
     page.until(f"{page.model('points')}.selected.indices.length > 300")
     page.until("document.getElementById('count').textContent.endsWith('the first 200 of them')")

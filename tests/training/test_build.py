@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 import torch
-from circlemnist.runs.run import create_run
 from torch.nn.functional import normalize
 from torch.optim import SGD
 
@@ -21,6 +20,7 @@ from circlemnist.losses import build_loss
 from circlemnist.losses.class_weights import spread_directions
 from circlemnist.models.precision import Probe
 from circlemnist.process import StopSignals
+from circlemnist.runs.run import create_run
 from circlemnist.training.build import (
     build_objective,
     build_scheduler,
