@@ -12,7 +12,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
-from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
+from circlemnist.plots.kinds import KINDS, MODULES, VECTOR, check_suffix
 from circlemnist.plots.style import Style
 from circlemnist.runs.files import atomic_write, writing
 
@@ -45,7 +45,7 @@ def draw_pictures(
                 raise UserError(f"cannot draw {kind} into {out}: ffmpeg is not here; give a .gif")
             check_suffix(out, formats, f"draw {kind}")
             paths = [out]
-        picture = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
+        picture = import_module(f"circlemnist.plots.{MODULES[kind]}").draw(trained, style)
         for path in paths:
             save(picture, path, style.width)
             yield path
@@ -66,7 +66,7 @@ def draw_group_pictures(
         UserError: a run's file is damaged, or a picture cannot be written.
     """
     for kind in kinds:
-        figure = import_module(f"circlemnist.plots.{kind}").draw_groups(groups, style)
+        figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw_groups(groups, style)
         path = folder / f"{'-'.join([kind, *_theme(style)])}.png"
         save(figure, path, style.width)
         yield path

@@ -1,6 +1,6 @@
 """The kinds of pictures and their options, for the command line: imports nothing heavy.
 
-The module of this folder that has the name of a kind draws it: `draw(trained, style)` of a run, and
+`MODULES` names the module that draws a kind: `draw(trained, style)` of a run, and
 `draw_groups(groups, style)` of several, side by side.
 """
 
@@ -64,6 +64,9 @@ COMPARED = {
     "circle": Kind("pairs in the (s_n, s_p) plane, with each loss's decision boundary"),
     "history": Kind("similarities and loss over the epochs"),
 }
+
+# what draws each kind, a module of this folder
+MODULES = {kind: kind for kind in KINDS} | {"circle": "pair_plane"}
 
 
 def check_suffix(path: Path, suffixes: Sequence[str], job: str) -> None:

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.plots.kinds import MODULES
 from circlemnist.plots.style import LIGHT, Style, Theme
 
 TITLED = ("the title\nthe subtitle", LIGHT)
@@ -23,7 +24,7 @@ CLOTHES = (
 def drawn(kind: str, trained: EvaluatedRun | None, theme: Theme = LIGHT) -> Figure:
     """A kind of picture, of a run."""
     style = Style(theme, projection="pca")
-    figure = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
+    figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw(trained, style)
     assert isinstance(figure, Figure)
     return figure
 

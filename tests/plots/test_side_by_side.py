@@ -22,7 +22,7 @@ from circlemnist.evaluation.report import Arrays, Report, save_report
 from circlemnist.plots import panels
 from circlemnist.plots.draw import draw_group_pictures
 from circlemnist.plots.embedding import Space, turn_spaces
-from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
+from circlemnist.plots.kinds import COMPARED, MODULES, SIDE_BY_SIDE
 from circlemnist.plots.panels import Grid
 from circlemnist.plots.points import Points
 from circlemnist.plots.style import DARK, LIGHT, Style
@@ -79,7 +79,7 @@ def groups_of(folder: Path, count: int, seeds: int = 1, dim: int = 8) -> list[Gr
 
 
 def drawn(kind: str, groups: Sequence[Group], style: Style = PCA) -> Figure:
-    figure = import_module(f"circlemnist.plots.{kind}").draw_groups(groups, style)
+    figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw_groups(groups, style)
     assert isinstance(figure, Figure)
     return figure
 

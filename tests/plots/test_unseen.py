@@ -12,7 +12,7 @@ from torch import Tensor
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import group_runs
 from circlemnist.explorer.page import write_page
-from circlemnist.plots import animation, circle, embedding
+from circlemnist.plots import animation, embedding, pair_plane
 from circlemnist.plots.style import LIGHT, Style
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
@@ -80,13 +80,13 @@ def test_what_moved_is_told_apart_and_pairs_are_of_the_seen_from_the_first(
     labels = trained.snapshots.labels
     of_seen = int((~np.isin(labels, UNSEEN)).sum())
     paired: set[int] = set()
-    density = circle.pair_density
+    density = pair_plane.pair_density
 
     def watched(embeddings: Tensor, labels: Tensor, *more: int) -> np.ndarray:
         paired.update(labels.tolist())
         return density(embeddings, labels, *more)
 
-    monkeypatch.setattr(circle, "pair_density", watched)
+    monkeypatch.setattr(pair_plane, "pair_density", watched)
     assert f"at first of {of_seen}\n" in drawn("circle", trained).get_suptitle()
     assert paired == set(range(10)) - set(UNSEEN)
     movie = animation.draw(trained, Style(LIGHT, projection="pca"))
