@@ -15,17 +15,9 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
-from circlemnist.plots.panels import (
-    Grid,
-    best_groups,
-    group_caption,
-    heading,
-    sample,
-    sample_in_words,
-)
 from circlemnist.plots.points import DOT, Mistakes, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Array, Style, Theme, new_figure
+from circlemnist.plots.style import Array, Grid, Style, Theme, heading, new_figure, sample
 
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
@@ -33,46 +25,38 @@ TRAIN_POINTS = 10_000  # of the training split
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the splits that the style asks for, the training split beneath the test split."""
-    test = trained.report
-    parts = []
+    report, parts = trained.report, []
     if style.split != "train":
-        parts.append((test.arrays.embeddings, test.arrays.labels, test.counted_all))
+        parts.append((report.arrays.embeddings, report.arrays.labels, report.counted_all))
     if style.split != "test":
-        parts.append(_training_points(trained))
-    embeddings, labels, counted = zip(*parts, strict=True)
+        train = trained.dataset.train
+        chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
+        images = train.images[chosen].to(trained.embedder.mean.device)
+        embedded = embed(trained.embedder, images, trained.config.views).cpu().numpy()
+        counted = f"{len(chosen):,} of {len(train):,} training images"
+        parts.append((embedded, train.labels[chosen].numpy(), counted))
+    embeddings, labels, counts = zip(*parts, strict=True)
     together = np.concatenate(embeddings)
     positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
-        Points(part, part_labels, CLASS_NAMES[test.dataset], test.unseen)
+        Points(part, part_labels, CLASS_NAMES[report.dataset], report.unseen)
         for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
-    mistakes = None if style.split == "train" else _mistakes(trained)
     centers = trained.centers if together.shape[1] == 2 else None
     return embedding_figure(
         points,
-        heading(trained, " on ".join(counted), f"{how}, "),
+        heading(trained, " on ".join(counts), f"{how}, "),
         style.theme,
-        mistakes,
+        None if style.split == "train" else find_mistakes(trained),
         behind[0] if behind else None,
         None if centers is None else centers.numpy(),
     )
 
 
-def _training_points(trained: EvaluatedRun) -> tuple[Array, Array, str]:
-    """Embeddings and labels of some of the training split, and how many those are, in words."""
-    train = trained.dataset.train
-    chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
-    images = train.images[chosen].to(trained.embedder.mean.device)
-    embeddings = embed(trained.embedder, images, trained.config.views).cpu().numpy()
-    counted = f"{len(chosen):,} of {len(train):,} training images"
-    return embeddings, train.labels[chosen].numpy(), counted
-
-
-def _mistakes(trained: EvaluatedRun) -> Mistakes:
-    """The images whose nearest neighbour is of another class, the most surely wrong first."""
+def find_mistakes(trained: EvaluatedRun) -> Mistakes:
+    """Return the images whose nearest neighbour is of another class, the surest mistake first."""
     arrays = trained.report.arrays
-    seen = trained.report.seen
-    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
+    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & trained.report.seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
     return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
@@ -103,37 +87,29 @@ def embedding_figure(
         else:
             halves = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
             draw_sphere(halves, points, theme, mistakes, behind)
-        marked = []
+        marks: dict[str, Any] = {"linestyle": "", "markersize": DOT}
+        more = []
         if mistakes is not None and len(mistakes.indices):
-            ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
-            ring |= {"marker": "o", "linestyle": "", "markersize": DOT}
-            marked.append(Line2D([], [], label=f"{len(mistakes.indices):,} wrong", **ring))
+            marks |= {"markerfacecolor": "none", "markeredgecolor": theme.ink}
+            more.append(
+                Line2D([], [], marker="o", label=f"{len(mistakes.indices):,} wrong", **marks)
+            )
         if centers is not None:
             # a line of its own colour about it: it lies in the midst of its class
-            cross: dict[str, Any] = {"color": theme.paper, "markeredgecolor": theme.ink}
-            cross |= {"marker": "X", "markersize": DOT, "linestyle": "", "label": "centres"}
-            marked += figure.axes[0].plot(*centers.T, **cross)
-        points.write_legend(figure, theme, marked)
+            marks |= {"markerfacecolor": theme.paper, "markeredgecolor": theme.ink}
+            more += figure.axes[0].plot(*centers.T, marker="X", label="centres", **marks)
+        points.write_legend(figure, theme, more)
     return figure
 
 
 @dataclass(frozen=True)
 class Space:
-    """The embedding of a group's first run.
+    """The embedding of a group's first run."""
 
-    Attributes:
-        points: in the plane, or on the sphere.
-        images: the data set, and how many images there are, in words.
-        how: they were made, in words.
-        projected: from more dimensions, so that to turn them changes nothing.
-        on_sphere: of unit length, and so of the same size as others that are.
-    """
-
-    points: Points
-    images: tuple[str, str]
-    how: str
-    projected: bool
-    on_sphere: bool
+    points: Points  # in the plane, or on the sphere
+    how: str  # they were made, in words
+    projected: bool  # from more dimensions, so that to turn them changes nothing
+    on_sphere: bool  # of unit length, and so of the same size as others that are
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
@@ -142,28 +118,24 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     Projections are turned to lie as the first one does. Those made alike share their scale, but for
     embeddings that are not on the sphere, which have any size.
     """
-    groups, which = best_groups(groups)
-    grid = Grid(len(groups))
-    spaces = turn_spaces([_space(group, style) for group in groups])
-    images = sample_in_words(groups, [space.images for space in spaces])
-    hows = dict.fromkeys(space.how for space in spaces)
+    grid, spaces, images = Grid(groups), [], []
+    for group in grid.groups:
+        report = EvaluatedRun(group.runs[0].run).report
+        arrays, config = report.arrays, report.config
+        chosen, native = sample(len(arrays.labels)), native_dimensions(config)
+        positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
+        names = CLASS_NAMES[report.dataset]
+        points = Points(positions, arrays.labels[chosen], names, report.unseen)
+        projected = arrays.embeddings.shape[1] > native
+        spaces.append(Space(points, how, projected, config.member.on_sphere))
+        images.append((report.dataset, report.counted_all))
+    hows = list(dict.fromkeys(space.how for space in spaces))
     captions = [
-        group_caption(group, grid, f"\n{space.how}" if len(hows) > 1 else "")
-        for group, space in zip(groups, spaces, strict=True)
+        grid.caption(group, f"\n{space.how}" if len(hows) > 1 else "")
+        for group, space in zip(grid.groups, spaces, strict=True)
     ]
-    return spaces_figure(spaces, captions, grid, f"{images}{which}\n{', '.join(hows)}", style.theme)
-
-
-def _space(group: Group, style: Style) -> Space:
-    trained = EvaluatedRun(group.runs[0].run)
-    evaluation, config = trained.report, trained.config
-    arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.counted_all)
-    chosen, native = sample(len(arrays.labels)), native_dimensions(config)
-    positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
-    names = CLASS_NAMES[evaluation.dataset]
-    projected = arrays.embeddings.shape[1] > native
-    points = Points(positions, arrays.labels[chosen], names, evaluation.unseen)
-    return Space(points, images, how, projected, config.member.on_sphere)
+    title = f"{grid.images(images)}\n{', '.join(hows)}"
+    return spaces_figure(turn_spaces(spaces), captions, grid, title, style.theme)
 
 
 def turn_spaces(spaces: Sequence[Space]) -> list[Space]:
@@ -196,33 +168,27 @@ def spaces_figure(
     with new_figure(title, theme, grid.width, 0.8 + grid.rows * (grid.side + 0.2)) as figure:
         # a panel is two columns wide, since a sphere has two sides
         layout = figure.add_gridspec(grid.rows, 2 * grid.columns)
-        for panel, (space, caption) in enumerate(zip(spaces, captions, strict=True)):
-            row, column = grid.place(panel)
+        for place, (space, caption) in enumerate(zip(spaces, captions, strict=True)):
+            row, left = place // grid.columns, 2 * (place % grid.columns)
             if space.points.positions.shape[1] == 2:
-                axes = figure.add_subplot(layout[row, 2 * column : 2 * column + 2])
+                axes = figure.add_subplot(layout[row, left : left + 2])
                 draw_plane(axes, space.points, theme)
                 axes.set_title(caption, fontsize=11)
                 if space.projected and space.on_sphere:
                     planes.setdefault(space.how, []).append(axes)
             else:
-                halves = [
-                    figure.add_subplot(layout[row, half], projection="3d")
-                    for half in (2 * column, 2 * column + 1)
-                ]
+                cells = (layout[row, left], layout[row, left + 1])
+                halves = [figure.add_subplot(cell, projection="3d") for cell in cells]
                 draw_sphere(halves, space.points, theme)
                 halves[0].set_title(caption, fontsize=11, x=1.0)
         for panels in planes.values():
-            _share_limits(panels)
+            limits = [(axes.get_xlim(), axes.get_ylim()) for axes in panels]
+            farthest = float(np.abs(limits).max())
+            for axes in panels:
+                axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))
         widest = max((space.points for space in spaces), key=lambda points: len(points.names))
         # where they differ, the names of the groups say which are unseen
         same = len({tuple(space.points.unseen) for space in spaces}) == 1
         legend = widest if same else replace(widest, unseen=())
         legend.write_legend(figure, theme)
     return figure
-
-
-def _share_limits(planes: Sequence[Axes]) -> None:
-    """Give planes the limits in which the largest of them lies."""
-    farthest = max(float(np.abs([axes.get_xlim(), axes.get_ylim()]).max()) for axes in planes)
-    for axes in planes:
-        axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))

@@ -1,52 +1,45 @@
 """Pairs in the (s_n, s_p) plane and the loss's decision boundary, the paper's Fig. 5."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.pair_plane import Boundary, boundary_of, pair_density, share_beyond
-from circlemnist.plots.panels import (
+from circlemnist.plots.style import (
+    Array,
     Grid,
-    best_groups,
+    Style,
+    Theme,
     duration,
-    group_caption,
     heading,
-    number_lowest,
+    new_figure,
+    paper_box,
     sample,
-    sample_in_words,
+    shades,
     snapshot_captions,
+    write_beside,
 )
-from circlemnist.plots.style import Array, Style, Theme, new_figure, shades
 
 PANELS, COLUMNS = 6, 3  # of a run over its epochs
 SNAPSHOT_BINS, GROUP_BINS = 80, 100
-# small shares show, though most of the pairs lie in few bins
-EXPONENT = 0.35
+EXPONENT = 0.35  # small shares show, though most of the pairs lie in few bins
 SN, SP = "$s_n$, cosine to another class", "$s_p$, cosine within the class"
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A panel of the picture.
+    """A panel of the picture."""
 
-    Attributes:
-        caption: what the pairs are of.
-        density: (bins, bins) float, of `pair_density`.
-        boundary: of the loss that moved the pairs.
-    """
-
-    caption: str
-    density: Array
-    boundary: Boundary
+    caption: str  # what the pairs are of
+    density: Array  # (bins, bins) float, of `pair_density`
+    boundary: Boundary  # of the loss that moved the pairs
 
     @property
     def title(self) -> str:
@@ -56,46 +49,39 @@ class Cloud:
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
-    embeddings, labels = trained.test_points
-    density = pair_density(trained.directions(embeddings), labels)
-    boundary = boundary_of(trained.config)
-    clouds = [Cloud(f"after {duration(trained)}", density, boundary)]
+    boundary, clouds = boundary_of(trained.config), []
     counted = f"pairs of {trained.report.counted}"
     if trained.has_snapshots:
-        seen = ~np.isin(trained.snapshots.labels, trained.config.unseen_classes)
-        clouds = [*_snapshot_clouds(trained, seen, boundary), *clouds]
+        snapshots, captions = trained.snapshots, snapshot_captions(trained)
+        seen = ~np.isin(snapshots.labels, trained.config.unseen_classes)
         counted += f", at first of {seen.sum()}"
-    return circle_figure(clouds, heading(trained, counted), style.theme)
+        moving = F.normalize(torch.from_numpy(snapshots.embeddings[:, seen]).float(), dim=-1)
+        labels = torch.from_numpy(snapshots.labels[seen])
+        # the last of them is of the sample what the whole split shows
+        for time in np.unique(np.linspace(0, len(captions) - 1, PANELS).round().astype(int))[:-1]:
+            density = pair_density(moving[time], labels, SNAPSHOT_BINS)
+            clouds.append(Cloud(captions[time], density, boundary))
+    embeddings, labels = trained.test_points
+    density = pair_density(trained.directions(embeddings), labels)
+    clouds.append(Cloud(f"after {duration(trained)}", density, boundary))
+    return pair_plane_figure(clouds, heading(trained, counted), style.theme)
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     """Draw where the pairs of each group's first run lie; a colour is the same density in all."""
-    groups, which = best_groups(groups)
-    grid = Grid(len(groups))
-    clouds = []
-    for group in groups:
+    grid, clouds = Grid(groups), []
+    for group in grid.groups:
         trained = EvaluatedRun(group.runs[0].run)
         embeddings, labels = trained.test_points
         chosen = sample(len(labels))
         directions = trained.directions(embeddings[chosen])
         density = pair_density(directions, labels[chosen], GROUP_BINS)
-        clouds.append(Cloud(group_caption(group, grid), density, boundary_of(trained.config)))
-    images = sample_in_words(groups, [group.runs[0].images for group in groups])
-    return circle_figure(clouds, f"pairs of {images}{which}", style.theme, grid)
+        clouds.append(Cloud(grid.caption(group), density, boundary_of(trained.config)))
+    images = grid.images([group.runs[0].images for group in grid.groups])
+    return pair_plane_figure(clouds, f"pairs of {images}", style.theme, grid)
 
 
-def _snapshot_clouds(trained: EvaluatedRun, seen: Array, boundary: Boundary) -> list[Cloud]:
-    snapshots, captions = trained.snapshots, snapshot_captions(trained)
-    embeddings = F.normalize(torch.from_numpy(snapshots.embeddings[:, seen]).float(), dim=-1)
-    labels = torch.from_numpy(snapshots.labels[seen])
-    times = np.unique(np.linspace(0, len(captions) - 1, PANELS).round().astype(int))[:-1]
-    return [
-        Cloud(captions[time], pair_density(embeddings[time], labels, SNAPSHOT_BINS), boundary)
-        for time in times
-    ]
-
-
-def circle_figure(
+def pair_plane_figure(
     clouds: Sequence[Cloud], title: str, theme: Theme, grid: Grid | None = None
 ) -> Figure:
     """Draw densities over the plane with the decision boundary: of Circle Loss, a circle (Eq. 8).
@@ -106,59 +92,41 @@ def circle_figure(
         grid: of the panels of groups, whose colours are comparable; None for those of one run.
     """
     columns = grid.columns if grid else min(len(clouds), COLUMNS)
-    rows = math.ceil(len(clouds) / columns)
+    rows = -(-len(clouds) // columns)
     size = (7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows)
     if grid:
         size = grid.width, 0.6 + rows * (grid.side + 0.4)
-    highest = max(float(cloud.density.max()) for cloud in clouds) if grid else None
+    peaks = [max(float(cloud.density.max()), 1e-12) for cloud in clouds]
     with new_figure(title, theme, *size) as figure:
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes, cloud, peak in zip(panels.flat, clouds, peaks, strict=False):
+            axes.imshow(
+                cloud.density,
+                origin="lower",
+                extent=(-1, 1, -1, 1),
+                cmap=shades(theme.paper, theme.same, theme.ink),
+                norm=PowerNorm(EXPONENT, vmin=0, vmax=max(peaks) if grid else peak),
+                interpolation="nearest",
+            )
+            for line in cloud.boundary.lines():
+                axes.plot(*line.T, color=theme.different, linewidth=1.8)
+            star = {"marker": "*", "markersize": 14, "clip_on": False, "zorder": 3}
+            axes.plot(0, 1, color=theme.different, **star)
+            axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+            axes.set_title(cloud.title, fontsize=11, pad=12)
         if grid:
             figure.set_layout_engine("compressed")  # which knows that planes are square
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, cloud in zip(panels.flat, clouds, strict=False):
-            _draw_cloud(axes, cloud, theme, highest)
-        for axes in panels.flat[len(clouds) :]:
-            axes.set_axis_off()
-        if grid:
-            number_lowest(panels.flat[: len(clouds)], grid)
+            grid.finish(panels.flat)
             figure.supxlabel(SN, fontsize=12)
             figure.supylabel(SP, fontsize=12)
             return figure
+        for axes in panels.flat[len(clouds) :]:
+            axes.set_axis_off()
         for axes in panels[-1]:
             axes.set_xlabel(SN)
         for axes in panels[:, 0]:
             axes.set_ylabel(SP)
         if len(clouds) == 1:
-            _name_optimum(panels[0, 0], theme)
+            font = {"color": theme.different, "fontsize": 11, "va": "top", "bbox": paper_box(theme)}
+            write_beside(axes, "optimum", (0, 1), (10, -5), **font)
     return figure
-
-
-def _draw_cloud(axes: Axes, cloud: Cloud, theme: Theme, highest: float | None) -> None:
-    if highest is None:
-        highest = float(cloud.density.max())
-    axes.imshow(
-        cloud.density,
-        origin="lower",
-        extent=(-1, 1, -1, 1),
-        cmap=shades(theme.paper, theme.same, theme.ink),
-        norm=PowerNorm(EXPONENT, vmin=0, vmax=max(highest, 1e-12)),
-        interpolation="nearest",
-    )
-    for line in cloud.boundary.lines():
-        axes.plot(*line.T, color=theme.different, linewidth=1.8)
-    axes.plot(0, 1, marker="*", markersize=14, color=theme.different, clip_on=False, zorder=3)
-    axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-    axes.set_title(cloud.title, fontsize=11, pad=12)
-
-
-def _name_optimum(axes: Axes, theme: Theme) -> None:
-    axes.annotate(
-        "optimum",
-        (0, 1),
-        xytext=(10, -5),
-        textcoords="offset points",
-        va="top",
-        color=theme.different,
-        fontsize=11,
-        bbox={"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1},
-    )

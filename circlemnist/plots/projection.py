@@ -47,11 +47,13 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
     Raises:
         UserError: UMAP is not installed.
     """
-    dim = embeddings.shape[1]
-    if dim <= native:
-        return np.pad(embeddings, ((0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
-    points = {"tsne": _tsne, "umap": _umap, "pca": _pca}[method](embeddings, seed)
-    return points, described(method, dim)
+    if (dim := embeddings.shape[1]) <= native:
+        return _at_least_two(embeddings)
+    if method == "pca":
+        points = (embeddings - embeddings.mean(0)) @ _principal_axes(embeddings)
+    else:
+        points = (_tsne if method == "tsne" else _umap)(embeddings, seed)
+    return points, _described(method, dim)
 
 
 def project_run(
@@ -64,29 +66,30 @@ def project_run(
     in their place. Where the run cannot be written, they are computed each time.
 
     Args:
-        method: a key of `kinds.PROJECTIONS`.
-        split: a key of `kinds.SPLITS`, the images that the embeddings are of.
+        method: a key of `PROJECTIONS`.
+        split: one of `SPLITS`, the images that the embeddings are of.
 
     Raises:
         UserError: UMAP is not installed.
     """
     seed, native = trained.config.seed, native_dimensions(trained.config)
-    count, dim = embeddings.shape
+    dim = embeddings.shape[1]
     if method not in STORED or dim <= native:
         return project(embeddings, method, seed, native)
     path = trained.run.projection_file(method if split == "test" else f"{method}-{split}")
-    how = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}"
-    digest = hashlib.sha256(how.encode())
-    digest.update(np.ascontiguousarray(embeddings).data)
-    points = _stored(path, digest.hexdigest(), count)
+    origin = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}"
+    hashed = hashlib.sha256(origin.encode())
+    hashed.update(np.ascontiguousarray(embeddings).data)
+    digest = hashed.hexdigest()
+    points = _read_stored(path, digest, len(embeddings))
     if points is None:
         points, _ = project(embeddings, method, seed, native)
         with suppress(OSError), atomic_write(path) as temporary:
-            np.savez(temporary, of=np.array(digest.hexdigest()), points=points)
-    return points, described(method, dim)
+            np.savez(temporary, of=np.array(digest), points=points)
+    return points, _described(method, dim)
 
 
-def _stored(path: Path, digest: str, count: int) -> Array | None:
+def _read_stored(path: Path, digest: str, count: int) -> Array | None:
     """The points of a file; None where it is not there, damaged, or of another digest."""
     try:
         arrays = read_npz(path, ["of", "points"])
@@ -95,11 +98,6 @@ def _stored(path: Path, digest: str, count: int) -> Array | None:
     points = arrays["points"]
     sound = points.shape == (count, 2) and points.dtype.kind == "f" and np.isfinite(points).all()
     return points if sound and str(arrays["of"]) == digest else None
-
-
-def described(method: str, dim: int) -> str:
-    """Return in words how embeddings of `dim` dimensions are projected by `method`."""
-    return f"{PROJECTIONS[method]} of {dim}-D"
 
 
 def project_frames(
@@ -117,17 +115,26 @@ def project_frames(
     Raises:
         UserError: UMAP is not installed.
     """
-    dim = embeddings.shape[2]
-    if dim <= native:
-        return np.pad(embeddings, ((0, 0), (0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
+    if (dim := embeddings.shape[2]) <= native:
+        return _at_least_two(embeddings)
     if method == "pca":
-        axes = _axes(embeddings[-1])
-        return (embeddings - embeddings[-1].mean(0)) @ axes, described(method, dim)
+        points = (embeddings - embeddings[-1].mean(0)) @ _principal_axes(embeddings[-1])
+        return points, _described(method, dim)
     frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
     middle = frames[0].mean(0)  # t-SNE's own is 0, and UMAP's is not
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1] - middle) + middle)
-    return np.stack(frames[::-1]), described(method, dim)
+    return np.stack(frames[::-1]), _described(method, dim)
+
+
+def _described(method: str, dim: int) -> str:
+    return f"{PROJECTIONS[method]} of {dim}-D"
+
+
+def _at_least_two(embeddings: Array) -> tuple[Array, str]:
+    """Embeddings (…, D) of few dimensions as they are, one with a 0 beside it."""
+    *others, dim = embeddings.shape
+    return np.pad(embeddings, [*[(0, 0)] * len(others), (0, max(0, 2 - dim))]), f"{dim}-D"
 
 
 def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
@@ -137,35 +144,31 @@ def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
 
     # it warns of any start that is not its own
     logging.getLogger("openTSNE").setLevel(logging.ERROR)
-    perplexity = min(PERPLEXITY, (len(embeddings) - 1) / 3)
-    indices, distances = _neighbors(embeddings, min(3 * PERPLEXITY, len(embeddings) - 1))
-    affinities = PerplexityBasedNN(
-        perplexity=perplexity, knn_index=PrecomputedNeighbors(indices, distances), n_jobs=-1
-    )
-    options: dict[str, Any] = {
-        "negative_gradient_method": "bh" if len(embeddings) < LARGE else "fft",
-        "early_exaggeration_iter": EXAGGERATED_ITERATIONS,
-        "n_iter": ITERATIONS,
-        "random_state": seed,
-        "n_jobs": -1,
-    }
-    if start is not None:
-        options |= {
-            "initialization": start,
-            "early_exaggeration_iter": 0,
-            "n_iter": FRAME_ITERATIONS,
-        }
-    return np.asarray(TSNE(**options).fit(embeddings, affinities))
-
-
-def _neighbors(embeddings: Array, k: int) -> tuple[Array, Array]:
-    """Indices (N, k) of the nearest others and the Euclidean distances to them, exactly."""
+    count = len(embeddings)
     rows = torch.from_numpy(embeddings)
     # a chord of the sphere follows from the cosine, which is one product of matrices
     unit = bool(((rows.norm(dim=1) - 1).abs() < UNIT).all())
+    k = min(3 * PERPLEXITY, count - 1)
     similarities, indices = nearest_others(rows, k, COSINE if unit else DISTANCE)
     distances = (2 - 2 * similarities).clamp(min=0).sqrt() if unit else -similarities
-    return indices.numpy(), distances.double().numpy()
+    affinities = PerplexityBasedNN(
+        perplexity=min(PERPLEXITY, (count - 1) / 3),
+        knn_index=PrecomputedNeighbors(indices.numpy(), distances.double().numpy()),
+        n_jobs=-1,
+    )
+    options: dict[str, Any] = {
+        "early_exaggeration_iter": EXAGGERATED_ITERATIONS,
+        "n_iter": ITERATIONS,
+    }
+    if start is not None:
+        options = {
+            "early_exaggeration_iter": 0,
+            "n_iter": FRAME_ITERATIONS,
+            "initialization": start,
+        }
+    method = "bh" if count < LARGE else "fft"
+    layout = TSNE(negative_gradient_method=method, random_state=seed, n_jobs=-1, **options)
+    return np.asarray(layout.fit(embeddings, affinities))
 
 
 def _umap(embeddings: Array, seed: int) -> Array:
@@ -181,18 +184,12 @@ def _umap(embeddings: Array, seed: int) -> Array:
             "set NUMBA_CACHE_DIR to a folder that can be written"
         ) from error
     neighbors = min(NEIGHBORS, len(embeddings) - 1)
-    return np.asarray(
-        UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embeddings)
-    )
+    layout = UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1)
+    return np.asarray(layout.fit_transform(embeddings))
 
 
-def _pca(embeddings: Array, seed: int) -> Array:
-    points: Array = (embeddings - embeddings.mean(0)) @ _axes(embeddings)
-    return points
-
-
-def _axes(embeddings: Array) -> Array:
-    """(D, 2): the principal axes of the embeddings, the largest entry of each positive."""
+def _principal_axes(embeddings: Array) -> Array:
+    """(D, 2), the largest entry of each positive."""
     centered = embeddings - embeddings.mean(0)
     axes: Array = np.linalg.eigh(centered.T @ centered).eigenvectors[:, :-3:-1]  # ascending
     return axes * np.sign(axes[np.abs(axes).argmax(0), [0, 1]])

@@ -5,23 +5,29 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from circlemnist.plots.neighbors import Queries, neighbors_figure
+from circlemnist.plots.neighbors import Tile, tiles_figure
 from tests.plots.figures import CLOTHES, TITLED, boxes_of
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [7, 8])
 def test_neighbors_with_long_names_do_not_touch(columns: int) -> None:
-    images = np.zeros((10, columns, 28, 28), np.uint8)
-    queries = Queries(
-        images[:, 0],
-        np.arange(10),
-        images,
-        np.add.outer(np.arange(10), np.arange(columns)) % 10,
-        np.full((10, columns), 0.98),
-        CLOTHES,
-    )
-    figure = neighbors_figure(queries, *TITLED)
+    image = np.zeros((28, 28), np.uint8)
+    rows = [
+        [
+            Tile(image, CLOTHES[row], "query"),
+            *(
+                Tile(
+                    image,
+                    f"{CLOTHES[(row + column) % 10]}\n0.98",
+                    "wrong" if column else "right",
+                )
+                for column in range(columns)
+            ),
+        ]
+        for row in range(10)
+    ]
+    figure = tiles_figure(rows, ("query", "nearest"), *TITLED, 1.2, 10)
     boxes = boxes_of(figure, [axes.xaxis.label for axes in figure.axes])
     assert len(boxes) == 10 * (columns + 1)
     assert all(figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1 for box in boxes)
