@@ -68,12 +68,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
 
 
 def animation_movie(points: Points, captions: Sequence[str], title: str, theme: Theme) -> Movie:
-    """Draw points that move, in the colours of their classes.
-
-    Args:
-        points: at T times; those of three coordinates are seen from one side of the sphere.
-        captions: T words for the times.
-    """
+    """Draw points at T times, each with a caption; those on the sphere are seen from one side."""
     frames = interpolate(points.positions[..., :2], FRAMES)
     nearest_times = np.linspace(0, len(captions) - 1, FRAMES).round().astype(int)
     with new_figure(title, theme, 8, 7) as figure:
@@ -82,7 +77,9 @@ def animation_movie(points: Points, captions: Sequence[str], title: str, theme: 
         axes.set_axis_off()
         reach = 1.05 * np.abs(points.positions[..., :2]).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        clouds = replace(points, positions=frames[0]).scatter(axes, theme, alpha=0.8, size=30)
+        clouds = replace(points, positions=frames[0]).scatter(
+            axes, theme, alpha=0.8, size=30, gid="points"
+        )
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
         points.write_legend(figure, theme)
 

@@ -24,12 +24,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
 
 
 def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: Theme) -> Figure:
-    """Draw counts by true and by predicted class; colour is for the mistakes.
-
-    Args:
-        counts: (C, C) int: row i, column j the images of class i taken for class j.
-        names: C names of classes.
-    """
+    """Draw counts (C, C) by class, in rows, and by predicted class; colour is for mistakes."""
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     most = max(int(mistakes.max()), 1)
     totals = counts.sum(1)

@@ -20,11 +20,10 @@ from circlemnist.runs.files import atomic_write, writing
 def draw_pictures(
     trained: EvaluatedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
 ) -> Iterator[Path]:
-    """Draw pictures of a run, and give the path of each when it is written.
+    """Draw kinds of pictures of a run, and give the path of each when it is written.
 
     Args:
         trained: the run; None for kinds that need none, at the default settings.
-        kinds: keys of `KINDS`.
         out: where the picture goes, if there is only one; None for the run's `plots/`, or without
             a run the working folder. The name there has what is not the default of the style.
 
@@ -56,12 +55,7 @@ def draw_pictures(
 def draw_group_pictures(
     groups: Sequence[Group], kinds: Sequence[str], style: Style, folder: Path
 ) -> Iterator[Path]:
-    """Draw pictures of groups of runs, and give the path of each when it is written.
-
-    Args:
-        groups: evaluated, one or more.
-        kinds: keys of `COMPARED`.
-        folder: where they go; made where it is not there.
+    """Draw kinds of `COMPARED` of evaluated groups of runs, and give the path of each picture.
 
     Raises:
         UserError: a run's file is damaged, or a picture cannot be written.
@@ -78,10 +72,9 @@ def _stem(style: Style, *words: str) -> str:
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:
-    """Write a picture in the format of the suffix of `path`, atomically.
+    """Write a picture atomically in the format of its suffix, `width` pixels wide.
 
-    Args:
-        width: in pixels, of a PNG, GIF or MP4; SVG and PDF have the size of the figure.
+    An SVG or PDF has the size of the figure.
 
     Raises:
         UserError: the file cannot be written.

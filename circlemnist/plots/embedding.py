@@ -1,7 +1,7 @@
 """The embedding space as a scatter plot: a plane, the unit circle, or both sides of the sphere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,46 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     ]
     centers = trained.centers if together.shape[1] == 2 else None
     return embedding_figure(
-        points,
+        [points],
         heading(trained, " on ".join(counts), f"{how}, "),
         style.theme,
-        None if style.split == "train" else find_mistakes(trained),
-        behind[0] if behind else None,
-        None if centers is None else centers.numpy(),
+        mistakes=None if style.split == "train" else find_mistakes(trained),
+        behind=behind[0] if behind else None,
+        centers=None if centers is None else centers.numpy(),
     )
+
+
+def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
+    """Draw the same images in each group's first run, in the colours of their classes.
+
+    Projections are turned to lie as the first one does. Those made alike share their scale, but for
+    embeddings that are not on the sphere, which have any size.
+    """
+    grid, panels, images, hows, scales = Grid(groups), [], [], [], []
+    first: Points | None = None
+    for group in grid.groups:
+        report = EvaluatedRun(group.runs[0].run).report
+        arrays, config = report.arrays, report.config
+        chosen, native = sample(len(arrays.labels)), native_dimensions(config)
+        positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
+        points = Points(
+            positions, arrays.labels[chosen], CLASS_NAMES[report.dataset], report.unseen
+        )
+        projected = arrays.embeddings.shape[1] > native
+        if projected:
+            points = turn_like(points, first)
+            first = first or points
+        panels.append(points)
+        images.append((report.dataset, report.counted_all))
+        hows.append(how)
+        scales.append(how if projected and config.member.on_sphere else "")
+    different = dict.fromkeys(hows)
+    captions = [
+        grid.caption(group, f"\n{how}" if len(different) > 1 else "")
+        for group, how in zip(grid.groups, hows, strict=True)
+    ]
+    title = f"{grid.images(images)}\n{', '.join(different)}"
+    return embedding_figure(panels, title, style.theme, grid, captions, scales)
 
 
 def find_mistakes(trained: EvaluatedRun) -> Mistakes:
@@ -62,133 +95,87 @@ def find_mistakes(trained: EvaluatedRun) -> Mistakes:
     return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
 
 
+def turn_like(points: Points, first: Points | None) -> Points:
+    """Return points turned and mirrored to lie as others of the same images, in the middle about 0.
+
+    Distances stay as they are. Beside other images, or none, points are not turned.
+    """
+    positions = points.positions - points.positions.mean(0)
+    if first is not None and np.array_equal(points.labels, first.labels):
+        target = first.positions - first.positions.mean(0)
+        positions = positions @ orthogonal_procrustes(positions, target)[0]
+    return replace(points, positions=positions - (positions.max(0) + positions.min(0)) / 2)
+
+
 def embedding_figure(
-    points: Points,
+    panels: Sequence[Points],
     title: str,
     theme: Theme,
+    grid: Grid | None = None,
+    captions: Sequence[str] = ("",),
+    scales: Sequence[str] = ("",),
+    *,
     mistakes: Mistakes | None = None,
     behind: Points | None = None,
     centers: Array | None = None,
 ) -> Figure:
-    """Draw points in the colours of their classes, with a legend beside them.
-
-    Points (N, 3) are drawn as the two halves of the unit sphere, seen from opposite sides. Points
-    (N, 2) that all lie on the unit circle are drawn with it, others as a plane map.
+    """Draw points in the colours of their classes, a panel each, with one legend beside them.
 
     Args:
-        mistakes: points to mark, of which the worst show their image in a plane map.
-        behind: those of another split, drawn fainter beneath.
-        centers: (C, 2) float, of the classes, in a plane map.
+        grid, captions: of the panels of groups.
+        scales: planes with the same word have the same limits.
+        mistakes, behind: as for `draw_plane` and `draw_sphere`.
+        centers: (C, 2) float, of the classes, in a plane.
     """
-    flat = points.positions.shape[1] == 2
-    with new_figure(title, theme, *((8, 7) if flat else (10, 5.2))) as figure:
-        if flat:
-            draw_plane(figure.add_subplot(), points, theme, mistakes, behind)
-        else:
-            halves = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
-            draw_sphere(halves, points, theme, mistakes, behind)
-        marks: dict[str, Any] = {"linestyle": "", "markersize": DOT}
-        more = []
-        if mistakes is not None and len(mistakes.indices):
-            marks |= {"markerfacecolor": "none", "markeredgecolor": theme.ink}
-            more.append(
-                Line2D([], [], marker="o", label=f"{len(mistakes.indices):,} wrong", **marks)
-            )
-        if centers is not None:
-            # a line of its own colour about it: it lies in the midst of its class
-            marks |= {"markerfacecolor": theme.paper, "markeredgecolor": theme.ink}
-            more += figure.axes[0].plot(*centers.T, marker="X", label="centres", **marks)
-        points.write_legend(figure, theme, more)
-    return figure
-
-
-@dataclass(frozen=True)
-class Space:
-    """The embedding of a group's first run."""
-
-    points: Points  # in the plane, or on the sphere
-    how: str  # they were made, in words
-    projected: bool  # from more dimensions, so that to turn them changes nothing
-    on_sphere: bool  # of unit length, and so of the same size as others that are
-
-
-def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
-    """Draw the same images in each group's first run, in the colours of their classes.
-
-    Projections are turned to lie as the first one does. Those made alike share their scale, but for
-    embeddings that are not on the sphere, which have any size.
-    """
-    grid, spaces, images = Grid(groups), [], []
-    for group in grid.groups:
-        report = EvaluatedRun(group.runs[0].run).report
-        arrays, config = report.arrays, report.config
-        chosen, native = sample(len(arrays.labels)), native_dimensions(config)
-        positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
-        names = CLASS_NAMES[report.dataset]
-        points = Points(positions, arrays.labels[chosen], names, report.unseen)
-        projected = arrays.embeddings.shape[1] > native
-        spaces.append(Space(points, how, projected, config.member.on_sphere))
-        images.append((report.dataset, report.counted_all))
-    hows = list(dict.fromkeys(space.how for space in spaces))
-    captions = [
-        grid.caption(group, f"\n{space.how}" if len(hows) > 1 else "")
-        for group, space in zip(grid.groups, spaces, strict=True)
-    ]
-    title = f"{grid.images(images)}\n{', '.join(hows)}"
-    return spaces_figure(turn_spaces(spaces), captions, grid, title, style.theme)
-
-
-def turn_spaces(spaces: Sequence[Space]) -> list[Space]:
-    """Return spaces whose projections lie as the first one does, in the middle about 0.
-
-    A projection is turned and mirrored only: distances stay as they are. One of other images is
-    not turned.
-    """
-    turned: list[Space] = []
-    first: Points | None = None
-    for space in spaces:
-        points = space.points
-        if space.projected:
-            positions = points.positions - points.positions.mean(0)
-            if first is not None and np.array_equal(points.labels, first.labels):
-                target = first.positions - first.positions.mean(0)
-                positions = positions @ orthogonal_procrustes(positions, target)[0]
-            positions = positions - (positions.max(0) + positions.min(0)) / 2
-            points = replace(points, positions=positions)
-            first = first or points
-        turned.append(replace(space, points=points))
-    return turned
-
-
-def spaces_figure(
-    spaces: Sequence[Space], captions: Sequence[str], grid: Grid, title: str, theme: Theme
-) -> Figure:
-    """Draw the points of each space in a panel of its own, with one legend."""
+    flat = panels[0].positions.shape[1] == 2
+    rows, columns = 1, 1
+    size: tuple[float, float] = (8, 7) if flat else (10, 5.2)
+    if grid:
+        rows, columns = grid.rows, grid.columns
+        size = grid.width, 0.8 + rows * (grid.side + 0.2)
+    span = 2 if grid or not flat else 1  # a sphere has two sides
     planes: dict[str, list[Axes]] = {}
-    with new_figure(title, theme, grid.width, 0.8 + grid.rows * (grid.side + 0.2)) as figure:
-        # a panel is two columns wide, since a sphere has two sides
-        layout = figure.add_gridspec(grid.rows, 2 * grid.columns)
-        for place, (space, caption) in enumerate(zip(spaces, captions, strict=True)):
-            row, left = place // grid.columns, 2 * (place % grid.columns)
-            if space.points.positions.shape[1] == 2:
-                axes = figure.add_subplot(layout[row, left : left + 2])
-                draw_plane(axes, space.points, theme)
+    with new_figure(title, theme, *size) as figure:
+        layout = figure.add_gridspec(rows, span * columns)
+        for place, (points, caption, scale) in enumerate(
+            zip(panels, captions, scales, strict=True)
+        ):
+            row, left = place // columns, span * (place % columns)
+            if points.positions.shape[1] == 2:
+                axes = figure.add_subplot(layout[row, left : left + span])
+                draw_plane(axes, points, theme, mistakes, behind)
                 axes.set_title(caption, fontsize=11)
-                if space.projected and space.on_sphere:
-                    planes.setdefault(space.how, []).append(axes)
+                planes.setdefault(scale, []).append(axes)
             else:
                 cells = (layout[row, left], layout[row, left + 1])
                 halves = [figure.add_subplot(cell, projection="3d") for cell in cells]
-                draw_sphere(halves, space.points, theme)
+                draw_sphere(halves, points, theme, mistakes, behind)
                 halves[0].set_title(caption, fontsize=11, x=1.0)
-        for panels in planes.values():
-            limits = [(axes.get_xlim(), axes.get_ylim()) for axes in panels]
-            farthest = float(np.abs(limits).max())
-            for axes in panels:
+        planes.pop("", None)
+        for alike in planes.values():
+            farthest = float(np.abs([(axes.get_xlim(), axes.get_ylim()) for axes in alike]).max())
+            for axes in alike:
                 axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))
-        widest = max((space.points for space in spaces), key=lambda points: len(points.names))
+        marks = _draw_marks(figure.axes[0], mistakes, centers, theme)
+        widest = max(panels, key=lambda points: len(points.names))
         # where they differ, the names of the groups say which are unseen
-        same = len({tuple(space.points.unseen) for space in spaces}) == 1
+        same = len({tuple(points.unseen) for points in panels}) == 1
         legend = widest if same else replace(widest, unseen=())
-        legend.write_legend(figure, theme)
+        legend.write_legend(figure, theme, marks)
     return figure
+
+
+def _draw_marks(
+    axes: Axes, mistakes: Mistakes | None, centers: Array | None, theme: Theme
+) -> list[Line2D]:
+    """Draw the centres, and return what a legend shows of them and of the mistakes."""
+    mark: dict[str, Any] = {"linestyle": "", "markersize": DOT, "markeredgecolor": theme.ink}
+    marks = []
+    if mistakes is not None and len(mistakes.indices):
+        mark |= {"marker": "o", "markerfacecolor": "none"}
+        marks.append(Line2D([], [], label=f"{len(mistakes.indices):,} wrong", **mark))
+    if centers is not None:
+        # a line of its own colour about it: it lies in the midst of its class
+        mark |= {"marker": "X", "markerfacecolor": theme.paper}
+        marks += axes.plot(*centers.T, label="centres", **mark)
+    return marks

@@ -9,15 +9,7 @@ from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.kinds import FIG_2
-from circlemnist.plots.style import (
-    Array,
-    Style,
-    Theme,
-    new_figure,
-    paper_box,
-    shades,
-    write_beside,
-)
+from circlemnist.plots.style import Array, Style, Theme, new_figure, shades, write_beside
 
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
@@ -40,18 +32,10 @@ def draw(trained: EvaluatedRun | None, style: Style) -> Figure:
 
 
 def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
-    """Return how hard a loss pulls at one s_n and one s_p, by autograd.
+    """Return |dL/ds_n| and |dL/ds_p|, (2, …) float64, for one s_n and one s_p (…), by autograd.
 
     An anchor is its own (s_p, s_n): it is of class 0, and what it is compared with, one embedding,
     weight or centre of either class, are the two axes.
-
-    Args:
-        name: a key of `LOSSES`.
-        sn, sp: float, of one shape (…).
-        knobs: gamma and m, those that the loss has.
-
-    Returns:
-        (2, …) float64: |dL/ds_n| and |dL/ds_p|.
     """
     loss = build_loss(
         name,
@@ -88,8 +72,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
     worse.
 
     Args:
-        gradients: what a loss is called → (2, S, S) magnitudes over the square from 0 to 1, rows by
-            s_p.
+        gradients: by the name of a loss, (2, S, S) over the square from 0 to 1, rows by s_p.
     """
     columns = min(len(gradients), COLUMNS)
     bands = -(-len(gradients) // COLUMNS)
@@ -118,7 +101,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
                     last = len(magnitude) - 1
                     axes.plot(x, y, marker="o", markersize=5, color=theme.ink)
                     text = f"{letter} {magnitude[round(y * last), round(x * last)]:.3g}"
-                    font = {"ha": "center", "fontsize": 11, "bbox": paper_box(theme)}
+                    font = {"ha": "center", "fontsize": 11, "bbox": theme.box}
                     write_beside(axes, text, (x, y), (0, 6), **font)
         for column in range(columns):
             (*_, lowest) = (axes for axes in panels[:, column] if axes.axison)

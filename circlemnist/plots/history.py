@@ -88,7 +88,7 @@ def history_figure(
             font = {"color": color, "va": side, "annotation_clip": False}
             write_beside(panels[1], name, (last.epoch, value), (8, 0), **font)
         if one_nn:
-            _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink)
+            _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink, "1nn")
             panels[3].set_ylabel("1-NN, %,\nof a sample")
             draw_grid(panels[3])
         panels[-1].set_xlabel("epoch")
@@ -136,7 +136,7 @@ def _draw_panel(axes: Axes, name: str, runs: Sequence[Sequence[Epoch]], theme: T
         epochs = np.array([row.epoch for row in rows])
         for column, color in PANELS[name].items():
             values = np.array([getattr(row, column) for row in rows])
-            _draw_curve(axes, epochs, values, getattr(theme, color))
+            _draw_curve(axes, epochs, values, getattr(theme, color), column)
     losses = [row.loss for rows in runs for row in rows]
     if name == "cosine":
         axes.set_ylim(-1.05, 1.05)
@@ -146,7 +146,7 @@ def _draw_panel(axes: Axes, name: str, runs: Sequence[Sequence[Epoch]], theme: T
     draw_grid(axes)
 
 
-def _draw_curve(axes: Axes, epochs: Array, values: Array, color: str) -> None:
+def _draw_curve(axes: Axes, epochs: Array, values: Array, color: str, name: str) -> None:
     """Draw values, with a dot at each while they are few."""
     size = 4 if len(epochs) < 40 else 0
-    axes.plot(epochs, values, color=color, linewidth=1.8, marker="o", markersize=size)
+    axes.plot(epochs, values, color=color, linewidth=1.8, marker="o", markersize=size, gid=name)

@@ -20,7 +20,6 @@ from circlemnist.plots.style import (
     duration,
     heading,
     new_figure,
-    paper_box,
     sample,
     shades,
     snapshot_captions,
@@ -107,9 +106,10 @@ def pair_plane_figure(
                 cmap=shades(theme.paper, theme.same, theme.ink),
                 norm=PowerNorm(EXPONENT, vmin=0, vmax=max(peaks) if grid else peak),
                 interpolation="nearest",
+                gid="density",
             )
             for line in cloud.boundary.lines():
-                axes.plot(*line.T, color=theme.different, linewidth=1.8)
+                axes.plot(*line.T, color=theme.different, linewidth=1.8, gid="boundary")
             star = {"marker": "*", "markersize": 14, "clip_on": False, "zorder": 3}
             axes.plot(0, 1, color=theme.different, **star)
             axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
@@ -127,6 +127,6 @@ def pair_plane_figure(
         for axes in panels[:, 0]:
             axes.set_ylabel(SP)
         if len(clouds) == 1:
-            font = {"color": theme.different, "fontsize": 11, "va": "top", "bbox": paper_box(theme)}
+            font = {"color": theme.different, "fontsize": 11, "va": "top", "bbox": theme.box}
             write_beside(axes, "optimum", (0, 1), (10, -5), **font)
     return figure

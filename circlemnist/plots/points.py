@@ -99,8 +99,8 @@ def draw_plane(
         behind: those of another split, drawn fainter beneath.
     """
     if behind is not None:
-        behind.scatter(axes, theme, alpha=0.15)
-    points.scatter(axes, theme, alpha=0.7)
+        behind.scatter(axes, theme, alpha=0.15, gid="behind")
+    points.scatter(axes, theme, alpha=0.7, gid="points")
     axes.set_aspect("equal")
     positions, classes = points.positions, np.unique(points.labels)
     clusters = [positions[points.labels == label] for label in classes]
@@ -135,19 +135,16 @@ def place_above(cluster: Array) -> Array:
 
 
 def _draw_rings(axes: Axes, positions: Array, theme: Theme) -> None:
-    ring: dict[str, Any] = {"s": 36, "facecolors": "none", "linewidths": 0.8}
+    ring: dict[str, Any] = {"s": 36, "facecolors": "none", "linewidths": 0.8, "gid": "mistakes"}
     axes.scatter(*positions.T, edgecolors=theme.ink, **ring)
 
 
 def _draw_mistakes(
     axes: Axes, positions: Array, mistakes: Mistakes, names: Array, width: float, theme: Theme
 ) -> None:
-    """Draw the image of each of the worst beside its point, where it hides the least.
+    """Draw the image of each of the worst beside its point, where it hides the fewest points.
 
-    Args:
-        positions: (N, 2) float, all points.
-        names: (C, 2) float, the middles of the names.
-        width: of all points.
+    `names` (C, 2) are the middles of the names, and `width` is that of all points.
     """
     reach = 0.1 * width
     turns = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
@@ -188,10 +185,7 @@ def draw_sphere(
     mistakes: Mistakes | None = None,
     behind: Points | None = None,
 ) -> None:
-    """Draw points (N, 3) of the unit sphere from opposite sides into two axes in space.
-
-    The other arguments are those of `draw_plane`; no images are shown.
-    """
+    """Draw points (N, 3) of the unit sphere from opposite sides, as `draw_plane` without images."""
     around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     grid = np.cos(around) * np.sin(up), np.sin(around) * np.sin(up), np.cos(up)
     sides = ((ELEVATION, AZIMUTH, "one side"), (-ELEVATION, AZIMUTH + 180, "the other side"))
@@ -200,10 +194,11 @@ def draw_sphere(
         e, a = np.radians((elevation, azimuth))
         to_eye = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
         if behind is not None:
-            behind.where(behind.positions @ to_eye > 0).scatter(axes, theme, alpha=0.15, size=5)
+            far = behind.where(behind.positions @ to_eye > 0)
+            far.scatter(axes, theme, alpha=0.15, size=5, gid="behind")
         near = points.positions @ to_eye > 0
         axes.plot_wireframe(*grid, color=theme.faint, linewidth=0.4)
-        points.where(near).scatter(axes, theme, alpha=0.7, depthshade=False)
+        points.where(near).scatter(axes, theme, alpha=0.7, gid="points", depthshade=False)
         axes.view_init(elevation, azimuth)
         axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), zlim=(-REACH, REACH))
         axes.set_box_aspect((1, 1, 1), zoom=1.5)

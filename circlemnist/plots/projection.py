@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,65 +38,39 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
     Up to `native` dimensions are returned as they are, one with a second coordinate of 0.
 
     Args:
-        embeddings: (N, D) float.
         method: "tsne" or "umap" (neighbourhoods kept, distances not), or "pca" (linear).
         seed: of t-SNE and UMAP; the same seed gives the same points.
-        native: how many dimensions are drawn as they are.
-
-    Raises:
-        UserError: UMAP is not installed.
     """
-    if (dim := embeddings.shape[1]) <= native:
-        return _at_least_two(embeddings)
-    if method == "pca":
-        points = (embeddings - embeddings.mean(0)) @ _principal_axes(embeddings)
-    else:
-        points = (_tsne if method == "tsne" else _umap)(embeddings, seed)
-    return points, _described(method, dim)
+    frames, how = project_frames(embeddings[None], method, seed, native)
+    return frames[0], how
 
 
 def project_run(
     trained: EvaluatedRun, embeddings: Array, method: str, split: str = "test"
 ) -> tuple[Array, str]:
-    """Return points (N, 2) for embeddings (N, D) of a run, and how, in words, as `project` does.
+    """Return points for embeddings of a split of a run, and how, in words, as `project` does.
 
     Those of t-SNE and UMAP are stored as `projection-METHOD.npz`, with a digest of their origin:
     other embeddings, as of a training that went on, another seed or another `LAYOUT` make others
     in their place. Where the run cannot be written, they are computed each time.
-
-    Args:
-        method: a key of `PROJECTIONS`.
-        split: one of `SPLITS`, the images that the embeddings are of.
-
-    Raises:
-        UserError: UMAP is not installed.
     """
     seed, native = trained.config.seed, native_dimensions(trained.config)
-    dim = embeddings.shape[1]
+    count, dim = embeddings.shape
     if method not in STORED or dim <= native:
         return project(embeddings, method, seed, native)
     path = trained.run.projection_file(method if split == "test" else f"{method}-{split}")
-    origin = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}"
-    hashed = hashlib.sha256(origin.encode())
-    hashed.update(np.ascontiguousarray(embeddings).data)
-    digest = hashed.hexdigest()
-    points = _read_stored(path, digest, len(embeddings))
-    if points is None:
-        points, _ = project(embeddings, method, seed, native)
-        with suppress(OSError), atomic_write(path) as temporary:
-            np.savez(temporary, of=np.array(digest), points=points)
-    return points, _described(method, dim)
-
-
-def _read_stored(path: Path, digest: str, count: int) -> Array | None:
-    """The points of a file; None where it is not there, damaged, or of another digest."""
-    try:
-        arrays = read_npz(path, ["of", "points"])
-    except ValueError:
-        return None
-    points = arrays["points"]
-    sound = points.shape == (count, 2) and points.dtype.kind == "f" and np.isfinite(points).all()
-    return points if sound and str(arrays["of"]) == digest else None
+    origin = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}".encode()
+    digest = hashlib.sha256(origin + np.ascontiguousarray(embeddings).tobytes()).hexdigest()
+    with suppress(ValueError):  # not there, or damaged
+        stored = read_npz(path, ["of", "points"])
+        points = stored["points"]
+        sound = points.shape == (count, 2) and points.dtype.kind == "f"
+        if sound and np.isfinite(points).all() and str(stored["of"]) == digest:
+            return points, _in_words(method, dim)
+    points, how = project(embeddings, method, seed, native)
+    with suppress(OSError), atomic_write(path) as temporary:
+        np.savez(temporary, of=np.array(digest), points=points)
+    return points, how
 
 
 def project_frames(
@@ -115,26 +88,22 @@ def project_frames(
     Raises:
         UserError: UMAP is not installed.
     """
-    if (dim := embeddings.shape[2]) <= native:
-        return _at_least_two(embeddings)
+    dim = embeddings.shape[2]
+    if dim <= native:
+        return np.pad(embeddings, ((0, 0), (0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     if method == "pca":
-        points = (embeddings - embeddings[-1].mean(0)) @ _principal_axes(embeddings[-1])
-        return points, _described(method, dim)
-    frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
-    middle = frames[0].mean(0)  # t-SNE's own is 0, and UMAP's is not
+        centered = embeddings - embeddings[-1].mean(0)
+        return centered @ _principal_axes(centered[-1]), _in_words(method, dim)
+    if last is None:
+        last = (_tsne if method == "tsne" else _umap)(embeddings[-1], seed)
+    frames, middle = [last], last.mean(0)  # t-SNE's own is 0, and UMAP's is not
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1] - middle) + middle)
-    return np.stack(frames[::-1]), _described(method, dim)
+    return np.stack(frames[::-1]), _in_words(method, dim)
 
 
-def _described(method: str, dim: int) -> str:
+def _in_words(method: str, dim: int) -> str:
     return f"{PROJECTIONS[method]} of {dim}-D"
-
-
-def _at_least_two(embeddings: Array) -> tuple[Array, str]:
-    """Embeddings (…, D) of few dimensions as they are, one with a 0 beside it."""
-    *others, dim = embeddings.shape
-    return np.pad(embeddings, [*[(0, 0)] * len(others), (0, max(0, 2 - dim))]), f"{dim}-D"
 
 
 def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
@@ -188,8 +157,7 @@ def _umap(embeddings: Array, seed: int) -> Array:
     return np.asarray(layout.fit_transform(embeddings))
 
 
-def _principal_axes(embeddings: Array) -> Array:
+def _principal_axes(centered: Array) -> Array:
     """(D, 2), the largest entry of each positive."""
-    centered = embeddings - embeddings.mean(0)
     axes: Array = np.linalg.eigh(centered.T @ centered).eigenvectors[:, :-3:-1]  # ascending
     return axes * np.sign(axes[np.abs(axes).argmax(0), [0, 1]])

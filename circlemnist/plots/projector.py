@@ -25,10 +25,7 @@ CONFIG = f"""embeddings {{
 
 
 def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
-    """Write the embeddings of the test images, their classes and the images, and return where.
-
-    The folder holds `vectors.tsv`, `metadata.tsv` (a header, and of each image its class and that
-    of the nearest training image), `sprite.png` and `projector_config.pbtxt`, which names them.
+    """Write the test embeddings, the images, and their classes and those of the nearest images.
 
     Args:
         out: a folder, made where it is not there; None for `projector` in the run.

@@ -38,12 +38,7 @@ def similarities_figure(
     theme: Theme,
     similarity: Similarity = COSINE,
 ) -> Figure:
-    """Draw the histograms of the similarities of both kinds of pairs, and the ROC curve.
-
-    Args:
-        rows: the pairs by `similarity`, and their curve; first of seen classes, and then, if there
-            is a second row, of unseen ones.
-    """
+    """Draw histograms of pairs of both kinds, and their curve; below, those of unseen classes."""
     with new_figure(title, theme, 10, 5 * len(rows)) as figure:
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (left, right), (pairs, curve) in zip(panels, rows, strict=True):

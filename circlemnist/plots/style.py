@@ -40,6 +40,11 @@ class Theme:
     different: str  # different-class pairs, and mistakes
     classes: tuple[str, ...]  # ten colours that colour-blind readers distinguish
 
+    @property
+    def box(self) -> dict[str, Any]:
+        """What a text is legible on, over other things."""
+        return {"facecolor": self.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
+
 
 # Paul Tol's "muted" scheme and black; his "light" scheme, a violet and white
 LIGHT = Theme(
@@ -104,15 +109,10 @@ def draw_grid(axes: Axes, axis: str = "y") -> None:
 
 
 def write_beside(
-    axes: Axes, text: str, place: Any, offset: tuple[float, float], **font: Any
+    axes: Axes, text: str, place: Any, offset: tuple[float, float], **more: Any
 ) -> None:
-    """Write a text at a place (2,) of the data, moved by points."""
-    axes.annotate(text, tuple(place), xytext=offset, textcoords="offset points", **font)
-
-
-def paper_box(theme: Theme) -> dict[str, Any]:
-    """Return what keeps a text legible over what it is written on."""
-    return {"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
+    """Write a text beside a place (2,) of the data, moved by points."""
+    axes.annotate(text, tuple(place), xytext=offset, textcoords="offset points", **more)
 
 
 def draw_frame(axes: Axes, color: str, width: float, line: Any = "-") -> None:
