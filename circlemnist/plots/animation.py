@@ -14,7 +14,7 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
-from circlemnist.plots.style import Array, Style, Theme, heading, new_figure, snapshot_captions
+from circlemnist.plots.style import Style, Theme, heading, new_figure, snapshot_captions
 
 FRAMES = 60
 FRAMES_PER_SECOND = 12
@@ -69,13 +69,18 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
 
 def animation_movie(points: Points, captions: Sequence[str], title: str, theme: Theme) -> Movie:
     """Draw points at T times, each with a caption; those on the sphere are seen from one side."""
-    frames = interpolate(points.positions[..., :2], FRAMES)
-    nearest_times = np.linspace(0, len(captions) - 1, FRAMES).round().astype(int)
+    positions = points.positions[..., :2]  # (T, S, 2)
+    times = np.linspace(0, len(positions) - 1, FRAMES)
+    before = np.minimum(times.astype(int), max(len(positions) - 2, 0))
+    after = np.minimum(before + 1, len(positions) - 1)
+    share = (times - before)[:, None, None]
+    frames = positions[before] * (1 - share) + positions[after] * share
+    nearest_times = times.round().astype(int)
     with new_figure(title, theme, 8, 7) as figure:
         axes = figure.add_subplot()
         axes.set_aspect("equal")
         axes.set_axis_off()
-        reach = 1.05 * np.abs(points.positions[..., :2]).max()
+        reach = 1.05 * np.abs(positions).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         clouds = replace(points, positions=frames[0]).scatter(
             axes, theme, alpha=0.8, size=30, gid="points"
@@ -90,13 +95,3 @@ def animation_movie(points: Points, captions: Sequence[str], title: str, theme: 
         caption.set_text(captions[nearest_times[frame]])
 
     return Movie(figure, FRAMES, show)
-
-
-def interpolate(positions: Array, frames: int) -> Array:
-    """Return (frames, S, D) positions, evenly spaced between those of (T, S, D), linearly."""
-    times = np.linspace(0, len(positions) - 1, frames)
-    before = np.minimum(times.astype(int), max(len(positions) - 2, 0))
-    after = np.minimum(before + 1, len(positions) - 1)
-    share = (times - before)[:, None, None]
-    moved: Array = positions[before] * (1 - share) + positions[after] * share
-    return moved

@@ -40,11 +40,6 @@ class Cloud:
     density: Array  # (bins, bins) float, of `pair_density`
     boundary: Boundary  # of the loss that moved the pairs
 
-    @property
-    def title(self) -> str:
-        share = 100 * share_beyond(self.density, self.boundary)
-        return f"{self.caption}\n{share:.1f} % outside the {self.boundary.name}"
-
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
@@ -110,10 +105,12 @@ def pair_plane_figure(
             )
             for line in cloud.boundary.lines():
                 axes.plot(*line.T, color=theme.different, linewidth=1.8, gid="boundary")
-            star = {"marker": "*", "markersize": 14, "clip_on": False, "zorder": 3}
-            axes.plot(0, 1, color=theme.different, **star)
+            star = {"markersize": 14, "clip_on": False, "zorder": 3}
+            axes.plot(0, 1, "*", color=theme.different, **star)
             axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-            axes.set_title(cloud.title, fontsize=11, pad=12)
+            share = 100 * share_beyond(cloud.density, cloud.boundary)
+            outside = f"{share:.1f} % outside the {cloud.boundary.name}"
+            axes.set_title(f"{cloud.caption}\n{outside}", fontsize=11, pad=12)
         if grid:
             figure.set_layout_engine("compressed")  # which knows that planes are square
             grid.finish(panels.flat)

@@ -1,6 +1,5 @@
 """Pictures as files, in every format, and what `plot` says of wishes that cannot be."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.draw import draw_group_pictures, save
 from circlemnist.plots.kinds import KINDS, SIDE_BY_SIDE, STILL
-from circlemnist.plots.style import DARK, THEMES, Style, new_figure
+from circlemnist.plots.style import DARK, Style
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import drawn, groups_of, make_run
 
@@ -77,17 +76,9 @@ def test_picture_is_written_in_the_format_of_its_name(
     assert path.read_bytes().startswith(start)
     assert list(path.parent.iterdir()) == [path]
     if suffix == ".png":
-        assert Image.open(path).width == 321
-
-
-@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
-def test_paper_has_the_colour_of_the_theme(theme, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    with new_figure("title", theme, 4, 3) as figure:
-        figure.add_subplot()
-    save(figure, tmp_path / "a.png", width=400)
-    picture = Image.open(tmp_path / "a.png").convert("RGB")
-    assert picture.size == (400, 300)
-    assert "#{:02x}{:02x}{:02x}".format(*picture.getpixel((0, 0))) == theme.paper
+        picture = Image.open(path).convert("RGB")
+        assert picture.width == 321
+        assert picture.getpixel((0, 0)) == (255, 255, 255)  # the paper
 
 
 def test_pictures_side_by_side_are_files_of_the_width_asked_for(tmp_path: Path) -> None:
@@ -135,6 +126,15 @@ def test_animation_without_snapshots_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(result, "no snapshots", "--snapshots")
 
 
+def test_pictures_of_a_run_are_named_by_what_is_not_the_default(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run").run
+    for theme, name in (("light", "confusion.png"), ("dark", "confusion-dark.png")):
+        wishes = ("--kind", "confusion", "--theme", theme, "--width", 300)
+        result = invoke("plot", run.folder, *wishes)
+        assert (result.exit_code, result.output) == (0, f"picture: {run.plots / name}\n")
+        assert (run.plots / name).exists()
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -156,20 +156,3 @@ def test_flag_without_effect_is_refused_when_typed(args: str, words: str, run: P
     result = invoke("plot", run, *args.split())
     assert_one_line_error(result, words, "circlemnist plot --help")
     assert result.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("args", "picture"),
-    [
-        ("", "plots/confusion.png"),
-        ("--theme dark --out {run}/a.svg", "a.svg"),
-        ("--width 300 --out {run}/a.png", "a.png"),
-        ("--theme dark", "plots/confusion-dark.png"),
-    ],
-)
-def test_flag_with_an_effect_is_taken(args: str, picture: str, run: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(run, tmp_path / "copy")
-    result = invoke("plot", run, "--kind", "confusion", *args.format(run=run).split())
-    assert result.exit_code == 0, result.output
-    assert result.output == f"picture: {run / picture}\n"
-    assert (run / picture).exists()

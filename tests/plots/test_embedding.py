@@ -49,17 +49,6 @@ def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
         assert sum(len(part.get_offsets()) for part in parts(figure, name)) == count
 
 
-def test_nothing_is_clipped_at_the_edges() -> None:
-    for dim in (2, 3, 64):
-        figure = map_of(dim)
-        FigureCanvasAgg(figure).draw()
-        edge = figure.bbox
-        for text in [*figure.texts, *figure.legends[0].get_texts()]:
-            box = text.get_window_extent()
-            assert edge.x0 <= box.x0 <= box.x1 <= edge.x1, text
-            assert edge.y0 <= box.y0 <= box.y1 <= edge.y1, text
-
-
 @pytest.mark.parametrize("strays", [0, 3])
 def test_name_is_right_above_its_cluster_though_some_points_are_elsewhere(strays: int) -> None:
     cluster = np.random.default_rng(0).normal(size=(33, 2))
