@@ -15,9 +15,9 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
-from circlemnist.plots.points import DOT, Mistakes, Points, draw_plane, draw_sphere
+from circlemnist.plots.points import DOT, Mistakes, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Array, Grid, Style, Theme, heading, new_figure, sample
+from circlemnist.plots.style import Grid, Style, Theme, heading, new_figure, sample
 
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
@@ -43,47 +43,14 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
         for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
     centers = trained.centers if together.shape[1] == 2 else None
-    return embedding_figure(
-        [points],
-        heading(trained, " on ".join(counts), f"{how}, "),
-        style.theme,
+    panel = Panel(
+        points,
         mistakes=None if style.split == "train" else find_mistakes(trained),
         behind=behind[0] if behind else None,
         centers=None if centers is None else centers.numpy(),
     )
-
-
-def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
-    """Draw the same images in each group's first run, in the colours of their classes.
-
-    Projections are turned to lie as the first one does. Those made alike share their scale, but for
-    embeddings that are not on the sphere, which have any size.
-    """
-    grid, panels, images, hows, scales = Grid(groups), [], [], [], []
-    first: Points | None = None
-    for group in grid.groups:
-        report = EvaluatedRun(group.runs[0].run).report
-        arrays, config = report.arrays, report.config
-        chosen, native = sample(len(arrays.labels)), native_dimensions(config)
-        positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
-        points = Points(
-            positions, arrays.labels[chosen], CLASS_NAMES[report.dataset], report.unseen
-        )
-        projected = arrays.embeddings.shape[1] > native
-        if projected:
-            points = turn_like(points, first)
-            first = first or points
-        panels.append(points)
-        images.append((report.dataset, report.counted_all))
-        hows.append(how)
-        scales.append(how if projected and config.member.on_sphere else "")
-    different = dict.fromkeys(hows)
-    captions = [
-        grid.caption(group, f"\n{how}" if len(different) > 1 else "")
-        for group, how in zip(grid.groups, hows, strict=True)
-    ]
-    title = f"{grid.images(images)}\n{', '.join(different)}"
-    return embedding_figure(panels, title, style.theme, grid, captions, scales)
+    title = heading(trained, " on ".join(counts), f"{how}, ")
+    return embedding_figure([panel], title, style.theme)
 
 
 def find_mistakes(trained: EvaluatedRun) -> Mistakes:
@@ -93,6 +60,36 @@ def find_mistakes(trained: EvaluatedRun) -> Mistakes:
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
     return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
+
+
+def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
+    """Draw the same images in each group's first run, in the colours of their classes.
+
+    Projections are turned to lie as the first one does. Those made alike share their scale, but for
+    embeddings that are not on the sphere, which have any size.
+    """
+    grid, panels, images, hows = Grid(groups), [], [], []
+    first: Points | None = None
+    for group in grid.groups:
+        report = EvaluatedRun(group.runs[0].run).report
+        arrays, config, names = report.arrays, report.config, CLASS_NAMES[report.dataset]
+        chosen, native = sample(len(arrays.labels)), native_dimensions(config)
+        positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
+        points, scale = Points(positions, arrays.labels[chosen], names, report.unseen), ""
+        if arrays.embeddings.shape[1] > native:
+            points, scale = turn_like(points, first), how if config.member.on_sphere else ""
+            first = first or points
+        panels.append(Panel(points, caption=grid.caption(group), scale=scale))
+        images.append((report.dataset, report.counted_all))
+        hows.append(how)
+    different = dict.fromkeys(hows)
+    if len(different) > 1:
+        panels = [
+            replace(panel, caption=f"{panel.caption}\n{how}")
+            for panel, how in zip(panels, hows, strict=True)
+        ]
+    title = f"{grid.images(images)}\n{', '.join(different)}"
+    return embedding_figure(panels, title, style.theme, grid)
 
 
 def turn_like(points: Points, first: Points | None) -> Points:
@@ -108,26 +105,10 @@ def turn_like(points: Points, first: Points | None) -> Points:
 
 
 def embedding_figure(
-    panels: Sequence[Points],
-    title: str,
-    theme: Theme,
-    grid: Grid | None = None,
-    captions: Sequence[str] = ("",),
-    scales: Sequence[str] = ("",),
-    *,
-    mistakes: Mistakes | None = None,
-    behind: Points | None = None,
-    centers: Array | None = None,
+    panels: Sequence[Panel], title: str, theme: Theme, grid: Grid | None = None
 ) -> Figure:
-    """Draw points in the colours of their classes, a panel each, with one legend beside them.
-
-    Args:
-        grid, captions: of the panels of groups.
-        scales: planes with the same word have the same limits.
-        mistakes, behind: as for `draw_plane` and `draw_sphere`.
-        centers: (C, 2) float, of the classes, in a plane.
-    """
-    flat = panels[0].positions.shape[1] == 2
+    """Draw points in the colours of their classes, with one legend beside all panels."""
+    flat = panels[0].points.positions.shape[1] == 2
     rows, columns = 1, 1
     size: tuple[float, float] = (8, 7) if flat else (10, 5.2)
     if grid:
@@ -137,45 +118,38 @@ def embedding_figure(
     planes: dict[str, list[Axes]] = {}
     with new_figure(title, theme, *size) as figure:
         layout = figure.add_gridspec(rows, span * columns)
-        for place, (points, caption, scale) in enumerate(
-            zip(panels, captions, scales, strict=True)
-        ):
+        for place, panel in enumerate(panels):
             row, left = place // columns, span * (place % columns)
-            if points.positions.shape[1] == 2:
+            if panel.points.positions.shape[1] == 2:
                 axes = figure.add_subplot(layout[row, left : left + span])
-                draw_plane(axes, points, theme, mistakes, behind)
-                axes.set_title(caption, fontsize=11)
-                planes.setdefault(scale, []).append(axes)
+                draw_plane(axes, panel, theme)
+                planes.setdefault(panel.scale, []).append(axes)
             else:
                 cells = (layout[row, left], layout[row, left + 1])
-                halves = [figure.add_subplot(cell, projection="3d") for cell in cells]
-                draw_sphere(halves, points, theme, mistakes, behind)
-                halves[0].set_title(caption, fontsize=11, x=1.0)
+                draw_sphere([figure.add_subplot(c, projection="3d") for c in cells], panel, theme)
         planes.pop("", None)
         for alike in planes.values():
             farthest = float(np.abs([(axes.get_xlim(), axes.get_ylim()) for axes in alike]).max())
             for axes in alike:
                 axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))
-        marks = _draw_marks(figure.axes[0], mistakes, centers, theme)
-        widest = max(panels, key=lambda points: len(points.names))
+        marks = _draw_marks(figure.axes[0], panels[0], theme)
+        widest = max((panel.points for panel in panels), key=lambda points: len(points.names))
         # where they differ, the names of the groups say which are unseen
-        same = len({tuple(points.unseen) for points in panels}) == 1
+        same = len({tuple(panel.points.unseen) for panel in panels}) == 1
         legend = widest if same else replace(widest, unseen=())
         legend.write_legend(figure, theme, marks)
     return figure
 
 
-def _draw_marks(
-    axes: Axes, mistakes: Mistakes | None, centers: Array | None, theme: Theme
-) -> list[Line2D]:
+def _draw_marks(axes: Axes, panel: Panel, theme: Theme) -> list[Line2D]:
     """Draw the centres, and return what a legend shows of them and of the mistakes."""
     mark: dict[str, Any] = {"linestyle": "", "markersize": DOT, "markeredgecolor": theme.ink}
     marks = []
-    if mistakes is not None and len(mistakes.indices):
+    if panel.mistakes is not None and (count := len(panel.mistakes.indices)):
         mark |= {"marker": "o", "markerfacecolor": "none"}
-        marks.append(Line2D([], [], label=f"{len(mistakes.indices):,} wrong", **mark))
-    if centers is not None:
+        marks.append(Line2D([], [], label=f"{count:,} wrong", **mark))
+    if panel.centers is not None:
         # a line of its own colour about it: it lies in the midst of its class
         mark |= {"marker": "X", "markerfacecolor": theme.paper}
-        marks += axes.plot(*centers.T, label="centres", **mark)
+        marks += axes.plot(*panel.centers.T, label="centres", **mark)
     return marks

@@ -9,7 +9,7 @@ from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.kinds import FIG_2
-from circlemnist.plots.style import Array, Style, Theme, new_figure, shades, write_beside
+from circlemnist.plots.style import Array, Style, Theme, new_figure, shades, write
 
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
@@ -102,7 +102,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
                     axes.plot(x, y, marker="o", markersize=5, color=theme.ink)
                     text = f"{letter} {magnitude[round(y * last), round(x * last)]:.3g}"
                     font = {"ha": "center", "fontsize": 11, "bbox": theme.box}
-                    write_beside(axes, text, (x, y), (0, 6), **font)
+                    write(axes, text, (x, y), (0, 6), **font)
         for column in range(columns):
             (*_, lowest) = (axes for axes in panels[:, column] if axes.axison)
             lowest.set_xlabel("$s_n$")

@@ -14,16 +14,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
-from circlemnist.plots.style import (
-    Array,
-    Grid,
-    Style,
-    Theme,
-    draw_grid,
-    heading,
-    new_figure,
-    write_beside,
-)
+from circlemnist.plots.style import Array, Grid, Style, Theme, draw_grid, heading, new_figure, write
 from circlemnist.runs.history import Epoch
 
 # the columns of each panel, and their colours in a theme
@@ -86,7 +77,7 @@ def history_figure(
             ("mean $s_n$", last.mean_sn, theme.different, sides[gap >= 0]),
         ):
             font = {"color": color, "va": side, "annotation_clip": False}
-            write_beside(panels[1], name, (last.epoch, value), (8, 0), **font)
+            write(panels[1], name, (last.epoch, value), (8, 0), **font)
         if one_nn:
             _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink, "1nn")
             panels[3].set_ylabel("1-NN, %,\nof a sample")

@@ -23,7 +23,7 @@ from circlemnist.plots.style import (
     sample,
     shades,
     snapshot_captions,
-    write_beside,
+    write,
 )
 
 PANELS, COLUMNS = 6, 3  # of a run over its epochs
@@ -125,5 +125,5 @@ def pair_plane_figure(
             axes.set_ylabel(SP)
         if len(clouds) == 1:
             font = {"color": theme.different, "fontsize": 11, "va": "top", "bbox": theme.box}
-            write_beside(axes, "optimum", (0, 1), (10, -5), **font)
+            write(axes, "optimum", (0, 1), (10, -5), **font)
     return figure

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from mpl_toolkits.mplot3d import Axes3D
 
-from circlemnist.plots.style import Array, Theme, shades, write_beside
+from circlemnist.plots.style import Array, Theme, shades, write
 
 DOT = 9  # of a legend, in points
 ELEVATION, AZIMUTH = 20.0, -60.0  # degrees, of the eye
@@ -83,23 +83,27 @@ class Mistakes:
     images: Array  # (W, 28, 28) uint8, of the first W, which are drawn beside their points
 
 
-def draw_plane(
-    axes: Axes,
-    points: Points,
-    theme: Theme,
-    mistakes: Mistakes | None = None,
-    behind: Points | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Panel:
+    """A picture of an embedding, by itself or beside others."""
+
+    points: Points
+    mistakes: Mistakes | None = None  # points to ring, of which the worst show their image
+    behind: Points | None = None  # those of another split, drawn fainter beneath
+    centers: Array | None = None  # (C, 2) float, of the classes
+    caption: str = ""
+    scale: str = ""  # planes with the same word have the same limits
+
+
+def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
     """Draw points (N, 2) with the names of their classes.
 
     Axes are those of the unit circle where all points lie on it, and not shown elsewhere.
-
-    Args:
-        mistakes: points to ring, of which the worst show their image.
-        behind: those of another split, drawn fainter beneath.
     """
-    if behind is not None:
-        behind.scatter(axes, theme, alpha=0.15, gid="behind")
+    points, mistakes = panel.points, panel.mistakes
+    axes.set_title(panel.caption, fontsize=11)
+    if panel.behind is not None:
+        panel.behind.scatter(axes, theme, alpha=0.15, gid="behind")
     points.scatter(axes, theme, alpha=0.7, gid="points")
     axes.set_aspect("equal")
     positions, classes = points.positions, np.unique(points.labels)
@@ -119,7 +123,7 @@ def draw_plane(
         if min(distances[1:], default=width) > 0.05 * width:  # it hides no other name
             rim = [patheffects.withStroke(linewidth=3, foreground=theme.paper)]
             font: dict[str, Any] = {"fontsize": 14, "fontweight": "bold", "path_effects": rim}
-            write_beside(axes, points.names[label], place, (0, 4), ha="center", **font)
+            write(axes, points.names[label], place, (0, 4), ha="center", **font)
     if mistakes is not None:
         _draw_rings(axes, positions[mistakes.indices], theme)
         middles = np.stack(places) + np.array([0, RISE * width])
@@ -178,14 +182,10 @@ def _draw_mistakes(
         )
 
 
-def draw_sphere(
-    halves: Sequence[Axes],
-    points: Points,
-    theme: Theme,
-    mistakes: Mistakes | None = None,
-    behind: Points | None = None,
-) -> None:
+def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
     """Draw points (N, 3) of the unit sphere from opposite sides, as `draw_plane` without images."""
+    points, behind, mistakes = panel.points, panel.behind, panel.mistakes
+    halves[0].set_title(panel.caption, fontsize=11, x=1.0)
     around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     grid = np.cos(around) * np.sin(up), np.sin(around) * np.sin(up), np.cos(up)
     sides = ((ELEVATION, AZIMUTH, "one side"), (-ELEVATION, AZIMUTH + 180, "the other side"))

@@ -16,7 +16,7 @@ from circlemnist.evaluation.metrics import (
     pair_similarities,
     roc_curve,
 )
-from circlemnist.plots.style import Style, Theme, heading, new_figure, write_beside
+from circlemnist.plots.style import Style, Theme, heading, new_figure, write
 
 BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
@@ -79,7 +79,7 @@ def _draw_histograms(
     right = threshold > (low + high) / 2
     side, offset = ("right", -6) if right else ("left", 6)
     text = f"equal errors at {threshold:.2f}"
-    write_beside(axes, text, (threshold, 1.4), (offset, 0), ha=side, fontsize=11)
+    write(axes, text, (threshold, 1.4), (offset, 0), ha=side, fontsize=11)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=11)
 
 

@@ -108,9 +108,7 @@ def draw_grid(axes: Axes, axis: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def write_beside(
-    axes: Axes, text: str, place: Any, offset: tuple[float, float], **more: Any
-) -> None:
+def write(axes: Axes, text: str, place: Any, offset: tuple[float, float], **more: Any) -> None:
     """Write a text beside a place (2,) of the data, moved by points."""
     axes.annotate(text, tuple(place), xytext=offset, textcoords="offset points", **more)
 

@@ -104,7 +104,7 @@ def test_film_is_offered_where_ffmpeg_is(
 
 
 @pytest.mark.parametrize(
-    ("args", "word"),
+    ("args", "words"),
     [
         ("--kind all --out a.png", "--out takes one picture"),
         ("--kind circle --kind history --out a.png", "--out takes one picture"),
@@ -114,10 +114,22 @@ def test_film_is_offered_where_ffmpeg_is(
         ("--kind circle --out a.PNG.txt", "a.PNG.txt: the name must end in .png, .svg, .pdf"),
         ("--kind cirle", "'cirle' is not one of"),
         ("--width 20", "200<=x<=10000"),
+        # even where the value is the default one
+        ("--split both --kind circle", "no effect with --kind circle (see circlemnist plot --help)"),
+        (
+            "--kind history --kind animation --split both",
+            "--split has no effect with --kind history --kind animation",
+        ),
+        (
+            "--projection tsne --kind neighbors --kind neighbors",
+            "--projection has no effect with --kind neighbors (",
+        ),
+        ("--width 1200 --out a.svg", "--width has no effect with --out a.svg"),
+        ("--kind circle --out new/a.PDF --width 300", "--width has no effect with --out new/a.PDF"),
     ],
 )
-def test_wrong_wishes_are_one_line(args: str, word: str, run: Path) -> None:
-    assert_one_line_error(invoke("plot", run, *args.split()), word)
+def test_wrong_wishes_are_one_line(args: str, words: str, run: Path) -> None:
+    assert_one_line_error(invoke("plot", run, *args.split()), words)
 
 
 def test_animation_without_snapshots_is_one_line(tmp_path: Path) -> None:
@@ -133,26 +145,3 @@ def test_pictures_of_a_run_are_named_by_what_is_not_the_default(tmp_path: Path) 
         result = invoke("plot", run.folder, *wishes)
         assert (result.exit_code, result.output) == (0, f"picture: {run.plots / name}\n")
         assert (run.plots / name).exists()
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        ("--split train --kind circle", "--split has no effect with --kind circle"),
-        (
-            "--kind history --kind animation --split both",
-            "--split has no effect with --kind history --kind animation",
-        ),
-        (
-            "--projection tsne --kind neighbors --kind neighbors",
-            "--projection has no effect with --kind neighbors (",
-        ),
-        ("--width 1200 --out a.svg", "--width has no effect with --out a.svg"),
-        ("--kind circle --out new/a.PDF --width 300", "--width has no effect with --out new/a.PDF"),
-    ],
-)
-def test_flag_without_effect_is_refused_when_typed(args: str, words: str, run: Path) -> None:
-    """Even where its value is the default one."""
-    result = invoke("plot", run, *args.split())
-    assert_one_line_error(result, words, "circlemnist plot --help")
-    assert result.exit_code == 2

@@ -11,7 +11,7 @@ from PIL import Image
 
 from circlemnist.plots.draw import save
 from circlemnist.plots.embedding import embedding_figure
-from circlemnist.plots.points import Mistakes, Points, place_above
+from circlemnist.plots.points import Mistakes, Panel, Points, place_above
 from circlemnist.plots.projection import project
 from tests.plots.figures import DIGITS, TITLED, cloud, parts
 
@@ -19,16 +19,7 @@ from tests.plots.figures import DIGITS, TITLED, cloud, parts
 def map_of(dim: int, mistakes: Mistakes | None = None, behind: Points | None = None) -> Figure:
     embeddings, labels = cloud(dim)
     points = Points(project(embeddings, "pca", 0)[0], labels, DIGITS)
-    return embedding_figure([points], *TITLED, mistakes=mistakes, behind=behind)
-
-
-def test_map_has_every_point_in_the_colour_of_its_class() -> None:
-    figure = map_of(64)
-    (points,) = parts(figure, "points")
-    assert len(points.get_offsets()) == 200
-    assert len(np.unique(points.get_facecolors(), axis=0)) == 10
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(DIGITS)
-    assert figure.get_suptitle() == "the title\nthe subtitle"
+    return embedding_figure([Panel(points, mistakes, behind)], *TITLED)
 
 
 def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:
@@ -68,7 +59,7 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
     positions = middles[labels] + 0.18 * random.standard_normal((1000, 2))
     upper = [100 * label + positions[labels == label, 1].argmax() for label in range(6)]
     mistakes = Mistakes(np.array(upper), np.zeros((6, 28, 28), np.uint8))
-    figure = embedding_figure([Points(positions, labels, DIGITS)], *TITLED, mistakes=mistakes)
+    figure = embedding_figure([Panel(Points(positions, labels, DIGITS), mistakes)], *TITLED)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     axes = figure.axes[0]
@@ -82,7 +73,7 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
 def test_both_halves_of_a_sphere_are_of_one_size() -> None:
     """Though all points lie on one of them."""
     positions = np.tile([[0.0, 0.0, 1.0]], (20, 1))
-    figure = embedding_figure([Points(positions, np.arange(20) % 10, DIGITS)], *TITLED)
+    figure = embedding_figure([Panel(Points(positions, np.arange(20) % 10, DIGITS))], *TITLED)
     limits = [(axes.get_xlim(), axes.get_ylim(), axes.get_zlim()) for axes in figure.axes]  # type: ignore[attr-defined]
     assert len({limit for half in limits for limit in half}) == 1
 

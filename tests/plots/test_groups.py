@@ -211,9 +211,3 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     (image,) = parts(panel, "density")
     density = pair_density(*map(torch.from_numpy, sample), 100)
     np.testing.assert_array_equal(image.get_array(), density)
-
-
-def test_a_grid_has_room_for_all() -> None:
-    for count in range(1, 21):
-        grid = Grid([Group(str(place), {}, []) for place in range(count)])
-        assert count <= grid.rows * grid.columns < count + grid.columns
