@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
@@ -45,17 +44,15 @@ def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
         reduction="sum",
         **knobs,
     )
-    of_classes = [part for part in ("W", "weight", "centers") if hasattr(loss, part)]
-    for part in of_classes:
+    class_parts = [part for part in ("W", "weight", "centers") if hasattr(loss, part)]
+    for part in class_parts:
         getattr(loss, part).data = AXES
     if isinstance(loss, CenterLoss):
         loss.bias.data = torch.zeros(2, dtype=torch.float64)
     anchors = torch.from_numpy(np.stack([sp, sn], -1).reshape(-1, 2)).double().requires_grad_()
     labels = torch.zeros(len(anchors), dtype=torch.long)
-    references: dict[str, Tensor] = {}
-    if not of_classes:
-        embeddings = "ref_embeddings" if isinstance(loss, CircleLoss) else "ref_emb"
-        references = {embeddings: AXES, "ref_labels": AXIS_CLASSES}
+    embeddings = "ref_embeddings" if isinstance(loss, CircleLoss) else "ref_emb"
+    references = {} if class_parts else {embeddings: AXES, "ref_labels": AXIS_CLASSES}
     value = loss.eval()(anchors, labels, **references)
     if isinstance(loss, AdaCosLoss | CenterLoss):  # which know the mean alone
         value = len(anchors) * value

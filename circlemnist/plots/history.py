@@ -52,7 +52,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].dataset] for group in grid.groups)
     histories = [[report.run.history() for report in group.runs] for group in grid.groups]
     captions = [grid.caption(group) for group in grid.groups]
-    title = f"{', '.join(datasets)}, training{grid.which}"
+    title = f"{', '.join(datasets)}, training{grid.selection}"
     return histories_figure(histories, captions, grid, title, style.theme)
 
 

@@ -166,28 +166,28 @@ class Grid:
 
     Attributes:
         groups: those that have a panel.
-        which: says of some groups in words that they are the best.
+        selection: which of the groups these are, in words, if not all.
         side: the width of a panel in inches; text has one size, and so fewer panels are narrower.
     """
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        self.groups, self.which = list(groups), ""
+        self.groups, self.selection = list(groups), ""
         if len(groups) > MOST_PANELS:
             accuracies = np.array([group.mean("1nn") for group in groups])
             best = sorted(np.argsort(-accuracies, kind="stable")[:MOST_PANELS])
             self.groups = [groups[place] for place in best]
-            self.which = f", the {MOST_PANELS} of {len(groups)} groups with the best 1-NN"
+            self.selection = f", the {MOST_PANELS} of {len(groups)} groups with the best 1-NN"
         self.columns = COLUMNS.get(len(self.groups), max(SIDES))
         self.rows = -(-len(self.groups) // self.columns)
         self.side = SIDES[self.columns]
         self.width = self.columns * self.side
 
-    def caption(self, group: Group, more: str = "") -> str:
-        """Return the name of a group, its 1-NN over the seeds, and `more`."""
+    def caption(self, group: Group) -> str:
+        """Return the name of a group, and its 1-NN over the seeds."""
         deviation, mean = group.deviation("1nn"), 100 * group.mean("1nn")
         spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
         lines = textwrap.wrap(group.name, round(LETTERS_PER_INCH * self.side))
-        return "\n".join([*lines, f"1-NN {mean:.2f}{spread} %{more}"])
+        return "\n".join([*lines, f"1-NN {mean:.2f}{spread} %"])
 
     def images(self, images: Sequence[tuple[str, str]]) -> str:
         """Return in words which images the panels show, by data set and images of each group."""
@@ -200,7 +200,7 @@ class Grid:
         if len(shown) >= LONGEST_HEADING:  # two data sets fill a line
             shown = "images of its own each"
         several = any(len(group.runs) > 1 for group in self.groups)
-        return f"{shown}{', the first seed of each' if several else ''}{self.which}"
+        return f"{shown}{', the first seed of each' if several else ''}{self.selection}"
 
     def finish(self, panels: Iterable[Axes], label: str = "") -> None:
         """Number and name the x axes that are the lowest of their column; hide what is no panel."""

@@ -115,7 +115,7 @@ def test_film_is_offered_where_ffmpeg_is(
         ("--kind cirle", "'cirle' is not one of"),
         ("--width 20", "200<=x<=10000"),
         # even where the value is the default one
-        ("--split both --kind circle", "no effect with --kind circle (see circlemnist plot --help)"),
+        ("--split both --kind circle", "with --kind circle (see circlemnist plot --help)"),
         (
             "--kind history --kind animation --split both",
             "--split has no effect with --kind history --kind animation",
