@@ -22,11 +22,10 @@ from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.explorer.map import Frames, Space, draw_plots
 from circlemnist.explorer.pad import Pad, in_base64, pad_of
 from circlemnist.plots.kinds import check_suffix
-from circlemnist.plots.panels import heading, snapshot_captions
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames, project_run
 from circlemnist.plots.projector import sheet
-from circlemnist.plots.style import Array, Style, Theme
+from circlemnist.plots.style import Array, Style, Theme, heading, snapshot_captions
 from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CalledProcessError
-from typing import Any
 
 import numpy as np
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
@@ -13,10 +12,9 @@ from tqdm.auto import tqdm
 
 from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.panels import heading, snapshot_captions
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
-from circlemnist.plots.style import Array, Style, Theme, new_figure
+from circlemnist.plots.style import Style, Theme, heading, new_figure, snapshot_captions
 
 FRAMES = 60
 FRAMES_PER_SECOND = 12
@@ -25,13 +23,7 @@ HOLD = 18  # frames for which the last picture stays
 
 @dataclass(frozen=True)
 class Movie:
-    """A figure that moves.
-
-    Attributes:
-        figure: what is drawn.
-        frames: how many there are.
-        show: makes the figure that of a frame, 0 to `frames` - 1.
-    """
+    """A figure that moves: `show` makes it that of a frame, 0 to `frames` - 1."""
 
     figure: Figure
     frames: int
@@ -63,40 +55,36 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
     Raises:
         UserError: the run has none, or is not usable.
     """
-    snapshots, evaluation = trained.snapshots, trained.report
+    snapshots, report, config = trained.snapshots, trained.report, trained.config
     embeddings = snapshots.embeddings.astype(np.float32)
-    positions, how = project_frames(
-        embeddings, style.projection, trained.config.seed, native_dimensions(trained.config)
-    )
+    native = native_dimensions(config)
+    positions, how = project_frames(embeddings, style.projection, config.seed, native)
     if positions.shape[2] > 2:
         how += ", seen from one side"
-    counted = f"{len(snapshots.labels):,} {evaluation.split_name} images"
-    names = CLASS_NAMES[evaluation.dataset]
-    points = Points(positions, snapshots.labels, names, evaluation.unseen)
+    counted = f"{len(snapshots.labels):,} {report.split_name} images"
+    points = Points(positions, snapshots.labels, CLASS_NAMES[report.dataset], report.unseen)
     title = heading(trained, counted, f"{how}, ")
     return animation_movie(points, snapshot_captions(trained), title, style.theme)
 
 
 def animation_movie(points: Points, captions: Sequence[str], title: str, theme: Theme) -> Movie:
-    """Draw points that move, in the colours of their classes.
-
-    Args:
-        points: at T times; those of three coordinates are seen from one side of the sphere.
-        captions: T words for the times.
-    """
-    frames = interpolate(points.positions[..., :2], FRAMES)
-    nearest_times = np.linspace(0, len(captions) - 1, FRAMES).round().astype(int)
+    """Draw points at T times, each with a caption; those on the sphere are seen from one side."""
+    positions = points.positions[..., :2]  # (T, S, 2)
+    times = np.linspace(0, len(positions) - 1, FRAMES)
+    before = np.minimum(times.astype(int), max(len(positions) - 2, 0))
+    after = np.minimum(before + 1, len(positions) - 1)
+    share = (times - before)[:, None, None]
+    frames = positions[before] * (1 - share) + positions[after] * share
+    nearest_times = times.round().astype(int)
     with new_figure(title, theme, 8, 7) as figure:
         axes = figure.add_subplot()
         axes.set_aspect("equal")
         axes.set_axis_off()
-        reach = 1.05 * np.abs(points.positions[..., :2]).max()
+        reach = 1.05 * np.abs(positions).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        clouds = []
-        for marker, part in replace(points, positions=frames[0]).by_marker():
-            x, y = part.positions.T
-            dots: dict[str, Any] = {"marker": marker, "s": 30, "linewidths": 0, "alpha": 0.8}
-            clouds.append(axes.scatter(x, y, c=part.colors(theme), **dots))
+        clouds = replace(points, positions=frames[0]).scatter(
+            axes, theme, alpha=0.8, size=30, gid="points"
+        )
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
         points.write_legend(figure, theme)
 
@@ -107,13 +95,3 @@ def animation_movie(points: Points, captions: Sequence[str], title: str, theme: 
         caption.set_text(captions[nearest_times[frame]])
 
     return Movie(figure, FRAMES, show)
-
-
-def interpolate(positions: Array, frames: int) -> Array:
-    """Return (frames, S, D) positions, evenly spaced between those of (T, S, D), linearly."""
-    times = np.linspace(0, len(positions) - 1, frames)
-    before = np.minimum(times.astype(int), max(len(positions) - 2, 0))
-    after = np.minimum(before + 1, len(positions) - 1)
-    share = (times - before)[:, None, None]
-    moved: Array = positions[before] * (1 - share) + positions[after] * share
-    return moved

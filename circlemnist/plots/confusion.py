@@ -8,30 +8,23 @@ from matplotlib.figure import Figure
 
 from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.panels import heading
-from circlemnist.plots.style import Array, Style, Theme, new_figure, shades
+from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
 
-# of the deepest shade: where ink and paper contrast alike with it, in both themes
-SWITCH = 0.67
+SWITCH = 0.67  # of the deepest shade, with which ink and paper contrast alike in both themes
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw what the nearest training image takes each test image for."""
-    arrays, names = trained.report.arrays, CLASS_NAMES[trained.report.dataset]
+    report = trained.report
+    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
     counts = np.zeros((len(names), len(names)), int)
-    seen = trained.report.seen
-    np.add.at(counts, (arrays.labels[seen], arrays.neighbor_labels[seen, 0]), 1)
-    title = heading(trained, f"1-NN of {trained.report.counted}")
+    np.add.at(counts, (arrays.labels[report.seen], arrays.neighbor_labels[report.seen, 0]), 1)
+    title = heading(trained, f"1-NN of {report.counted}")
     return confusion_figure(counts, names, title, style.theme)
 
 
 def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: Theme) -> Figure:
-    """Draw counts by true and by predicted class; colour is for the mistakes.
-
-    Args:
-        counts: (C, C) int: row i, column j the images of class i taken for class j.
-        names: C names of classes.
-    """
+    """Draw counts (C, C) by class, in rows, and by predicted class; colour is for mistakes."""
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     most = max(int(mistakes.max()), 1)
     totals = counts.sum(1)
@@ -46,14 +39,10 @@ def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: The
             elif count:
                 color = theme.ink if count < SWITCH * most else theme.paper
                 axes.text(column, row, f"{count:,}", fontsize=12, color=color, **centred)
-        slanted = max(map(len, names)) > 3
-        axes.set_xticks(range(len(names)), names, rotation=40 if slanted else 0)
-        if slanted:
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
+        slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(len(names)), names, **(slant if max(map(len, names)) > 3 else {}))
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="class of the nearest training image", ylabel="class")
         axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set(visible=True, edgecolor=theme.faint)
+        draw_frame(axes, theme.faint, 0.8)
     return figure

@@ -12,7 +12,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
-from circlemnist.plots.kinds import KINDS, VECTOR, check_suffix
+from circlemnist.plots.kinds import KINDS, MODULES, VECTOR, check_suffix
 from circlemnist.plots.style import Style
 from circlemnist.runs.files import atomic_write, writing
 
@@ -20,32 +20,33 @@ from circlemnist.runs.files import atomic_write, writing
 def draw_pictures(
     trained: EvaluatedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
 ) -> Iterator[Path]:
-    """Draw pictures of a run, and give the path of each when it is written.
+    """Draw kinds of pictures of a run, and give the path of each when it is written.
 
     Args:
         trained: the run; None for kinds that need none, at the default settings.
-        kinds: keys of `KINDS`.
-        style: of all of them.
         out: where the picture goes, if there is only one; None for the run's `plots/`, or without
-            a run the working folder.
+            a run the working folder. The name there has what is not the default of the style.
 
     Raises:
         UserError: the run, the data or the device is not usable, it has no snapshots to animate,
             or a picture cannot be written, or not in the format of `out`.
     """
     folder = Path() if trained is None else trained.run.plots
-    for kind in kinds:
+    for name in kinds:
+        kind = KINDS[name]
         missing = () if FFMpegWriter.isAvailable() else (".mp4",)
-        formats = [suffix for suffix in KINDS[kind].formats if suffix not in missing]
+        formats = [suffix for suffix in kind.formats if suffix not in missing]
         if out is None:
-            stem = _stem(kind, style)
+            split = [style.split] if "split" in kind.uses and style.split != "test" else []
+            losses = style.losses if "loss" in kind.uses else ()
+            stem = _stem(style, name, *losses, *split)
             paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
         else:
-            if out.suffix.lower() in set(KINDS[kind].formats) - set(formats):
-                raise UserError(f"cannot draw {kind} into {out}: ffmpeg is not here; give a .gif")
-            check_suffix(out, formats, f"draw {kind}")
+            if out.suffix.lower() in set(kind.formats) & set(missing):
+                raise UserError(f"cannot draw {name} into {out}: ffmpeg is not here; give a .gif")
+            check_suffix(out, formats, f"draw {name}")
             paths = [out]
-        picture = import_module(f"circlemnist.plots.{kind}").draw(trained, style)
+        picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)
         for path in paths:
             save(picture, path, style.width)
             yield path
@@ -54,40 +55,26 @@ def draw_pictures(
 def draw_group_pictures(
     groups: Sequence[Group], kinds: Sequence[str], style: Style, folder: Path
 ) -> Iterator[Path]:
-    """Draw pictures of groups of runs, and give the path of each when it is written.
-
-    Args:
-        groups: evaluated, one or more.
-        kinds: keys of `COMPARED`.
-        style: of all of them.
-        folder: where they go; made where it is not there.
+    """Draw kinds of `COMPARED` of evaluated groups of runs, and give the path of each picture.
 
     Raises:
         UserError: a run's file is damaged, or a picture cannot be written.
     """
-    for kind in kinds:
-        figure = import_module(f"circlemnist.plots.{kind}").draw_groups(groups, style)
-        path = folder / f"{'-'.join([kind, *_theme(style)])}.png"
-        save(figure, path, style.width)
+    for name in kinds:
+        picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw_groups(groups, style)
+        path = folder / f"{_stem(style, name)}.png"
+        save(picture, path, style.width)
         yield path
 
 
-def _stem(kind: str, style: Style) -> str:
-    """The kind, and what is not the default of its style."""
-    split = [style.split] if "split" in KINDS[kind].uses and style.split != "test" else []
-    losses = style.losses if "loss" in KINDS[kind].uses else ()
-    return "-".join([kind, *losses, *split, *_theme(style)])
-
-
-def _theme(style: Style) -> list[str]:
-    return [] if style.theme.name == "light" else [style.theme.name]
+def _stem(style: Style, *words: str) -> str:
+    return "-".join([*words, *([] if style.theme.name == "light" else [style.theme.name])])
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:
-    """Write a picture in the format of the suffix of `path`, atomically.
+    """Write a picture atomically in the format of its suffix, `width` pixels wide.
 
-    Args:
-        width: in pixels, of a PNG, GIF or MP4; SVG and PDF have the size of the figure.
+    An SVG or PDF has the size of the figure.
 
     Raises:
         UserError: the file cannot be written.

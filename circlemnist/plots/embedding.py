@@ -1,7 +1,7 @@
 """The embedding space as a scatter plot: a plane, the unit circle, or both sides of the sphere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,9 @@ from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
-from circlemnist.plots.panels import (
-    Grid,
-    best_groups,
-    group_caption,
-    heading,
-    sample,
-    sample_in_words,
-)
-from circlemnist.plots.points import DOT, Mistakes, Points, draw_plane, draw_sphere
+from circlemnist.plots.points import DOT, Mistakes, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Array, Style, Theme, new_figure
+from circlemnist.plots.style import Grid, Style, Theme, heading, new_figure, sample
 
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
@@ -33,107 +25,41 @@ TRAIN_POINTS = 10_000  # of the training split
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the splits that the style asks for, the training split beneath the test split."""
-    test = trained.report
-    parts = []
+    report, parts = trained.report, []
     if style.split != "train":
-        parts.append((test.arrays.embeddings, test.arrays.labels, test.all_images))
+        parts.append((report.arrays.embeddings, report.arrays.labels, report.all_images))
     if style.split != "test":
-        parts.append(_training_points(trained))
-    embeddings, labels, counted = zip(*parts, strict=True)
+        train = trained.dataset.train
+        chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
+        images = train.images[chosen].to(trained.embedder.mean.device)
+        embedded = embed(trained.embedder, images, trained.config.views).cpu().numpy()
+        counted = f"{len(chosen):,} of {len(train):,} training images"
+        parts.append((embedded, train.labels[chosen].numpy(), counted))
+    embeddings, labels, counts = zip(*parts, strict=True)
     together = np.concatenate(embeddings)
     positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
-        Points(part, part_labels, CLASS_NAMES[test.dataset], test.unseen)
+        Points(part, part_labels, CLASS_NAMES[report.dataset], report.unseen)
         for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
-    mistakes = None if style.split == "train" else _mistakes(trained)
     centers = trained.centers if together.shape[1] == 2 else None
-    return embedding_figure(
+    panel = Panel(
         points,
-        heading(trained, " on ".join(counted), f"{how}, "),
-        style.theme,
-        mistakes,
-        behind[0] if behind else None,
-        None if centers is None else centers.numpy(),
+        mistakes=None if style.split == "train" else find_mistakes(trained),
+        behind=behind[0] if behind else None,
+        centers=None if centers is None else centers.numpy(),
     )
+    title = heading(trained, " on ".join(counts), f"{how}, ")
+    return embedding_figure([panel], title, style.theme)
 
 
-def _training_points(trained: EvaluatedRun) -> tuple[Array, Array, str]:
-    """Embeddings and labels of some of the training split, and how many those are, in words."""
-    train = trained.dataset.train
-    chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
-    images = train.images[chosen].to(trained.embedder.mean.device)
-    embeddings = embed(trained.embedder, images, trained.config.views).cpu().numpy()
-    counted = f"{len(chosen):,} of {len(train):,} training images"
-    return embeddings, train.labels[chosen].numpy(), counted
-
-
-def _mistakes(trained: EvaluatedRun) -> Mistakes:
-    """The images whose nearest neighbour is of another class, the most surely wrong first."""
+def find_mistakes(trained: EvaluatedRun) -> Mistakes:
+    """Return the images whose nearest neighbour is of another class, the surest mistake first."""
     arrays = trained.report.arrays
-    seen = trained.report.seen
-    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
+    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & trained.report.seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
     return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
-
-
-def embedding_figure(
-    points: Points,
-    title: str,
-    theme: Theme,
-    mistakes: Mistakes | None = None,
-    behind: Points | None = None,
-    centers: Array | None = None,
-) -> Figure:
-    """Draw points in the colours of their classes, with a legend beside them.
-
-    Points (N, 3) are drawn as the two halves of the unit sphere, seen from opposite sides. Points
-    (N, 2) that all lie on the unit circle are drawn with it, others as a plane map.
-
-    Args:
-        mistakes: points to mark, of which the worst show their image in a plane map.
-        behind: those of another split, drawn fainter beneath.
-        centers: (C, 2) float, of the classes, in a plane map.
-    """
-    flat = points.positions.shape[1] == 2
-    with new_figure(title, theme, *((8, 7) if flat else (10, 5.2))) as figure:
-        if flat:
-            draw_plane(figure.add_subplot(), points, theme, mistakes, behind)
-        else:
-            halves = figure.subplots(1, 2, subplot_kw={"projection": "3d"})
-            draw_sphere(halves, points, theme, mistakes, behind)
-        marked = []
-        if mistakes is not None and len(mistakes.indices):
-            ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": theme.ink}
-            ring |= {"marker": "o", "linestyle": "", "markersize": DOT}
-            marked.append(Line2D([], [], label=f"{len(mistakes.indices):,} wrong", **ring))
-        if centers is not None:
-            # a line of its own colour about it: it lies in the midst of its class
-            cross: dict[str, Any] = {"color": theme.paper, "markeredgecolor": theme.ink}
-            cross |= {"marker": "X", "markersize": DOT, "linestyle": "", "label": "centres"}
-            marked += figure.axes[0].plot(*centers.T, **cross)
-        points.write_legend(figure, theme, marked)
-    return figure
-
-
-@dataclass(frozen=True)
-class Space:
-    """The embedding of a group's first run.
-
-    Attributes:
-        points: in the plane, or on the sphere.
-        images: the data set, and how many images there are, in words.
-        how: they were made, in words.
-        projected: from more dimensions, so that to turn them changes nothing.
-        on_sphere: of unit length, and so of the same size as others that are.
-    """
-
-    points: Points
-    images: tuple[str, str]
-    how: str
-    projected: bool
-    on_sphere: bool
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
@@ -142,87 +68,88 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     Projections are turned to lie as the first one does. Those made alike share their scale, but for
     embeddings that are not on the sphere, which have any size.
     """
-    groups, which = best_groups(groups)
-    grid = Grid(len(groups))
-    spaces = turn_spaces([_space(group, style) for group in groups])
-    images = sample_in_words(groups, [space.images for space in spaces])
-    hows = dict.fromkeys(space.how for space in spaces)
-    captions = [
-        group_caption(group, grid, f"\n{space.how}" if len(hows) > 1 else "")
-        for group, space in zip(groups, spaces, strict=True)
-    ]
-    return spaces_figure(spaces, captions, grid, f"{images}{which}\n{', '.join(hows)}", style.theme)
-
-
-def _space(group: Group, style: Style) -> Space:
-    trained = EvaluatedRun(group.runs[0].run)
-    evaluation, config = trained.report, trained.config
-    arrays, images = evaluation.arrays, (evaluation.dataset, evaluation.all_images)
-    chosen, native = sample(len(arrays.labels)), native_dimensions(config)
-    positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
-    names = CLASS_NAMES[evaluation.dataset]
-    projected = arrays.embeddings.shape[1] > native
-    points = Points(positions, arrays.labels[chosen], names, evaluation.unseen)
-    return Space(points, images, how, projected, config.member.on_sphere)
-
-
-def turn_spaces(spaces: Sequence[Space]) -> list[Space]:
-    """Return spaces whose projections lie as the first one does, in the middle about 0.
-
-    A projection is turned and mirrored only: distances stay as they are. One of other images is
-    not turned.
-    """
-    turned: list[Space] = []
+    grid, panels, images, hows = Grid(groups), [], [], []
     first: Points | None = None
-    for space in spaces:
-        points = space.points
-        if space.projected:
-            positions = points.positions - points.positions.mean(0)
-            if first is not None and np.array_equal(points.labels, first.labels):
-                target = first.positions - first.positions.mean(0)
-                positions = positions @ orthogonal_procrustes(positions, target)[0]
-            positions = positions - (positions.max(0) + positions.min(0)) / 2
-            points = replace(points, positions=positions)
+    for group in grid.groups:
+        report = EvaluatedRun(group.runs[0].run).report
+        arrays, config, names = report.arrays, report.config, CLASS_NAMES[report.dataset]
+        chosen, native = sample(len(arrays.labels)), native_dimensions(config)
+        positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
+        points, scale = Points(positions, arrays.labels[chosen], names, report.unseen), ""
+        if arrays.embeddings.shape[1] > native:
+            points, scale = turn_like(points, first), how if config.member.on_sphere else ""
             first = first or points
-        turned.append(replace(space, points=points))
-    return turned
+        panels.append(Panel(points, caption=grid.caption(group), scale=scale))
+        images.append((report.dataset, report.all_images))
+        hows.append(how)
+    different = dict.fromkeys(hows)
+    if len(different) > 1:
+        panels = [
+            replace(panel, caption=f"{panel.caption}\n{how}")
+            for panel, how in zip(panels, hows, strict=True)
+        ]
+    title = f"{grid.images(images)}\n{', '.join(different)}"
+    return embedding_figure(panels, title, style.theme, grid)
 
 
-def spaces_figure(
-    spaces: Sequence[Space], captions: Sequence[str], grid: Grid, title: str, theme: Theme
+def turn_like(points: Points, first: Points | None) -> Points:
+    """Return points turned and mirrored to lie as others of the same images, in the middle about 0.
+
+    Distances stay as they are. Beside other images, or none, points are not turned.
+    """
+    positions = points.positions - points.positions.mean(0)
+    if first is not None and np.array_equal(points.labels, first.labels):
+        target = first.positions - first.positions.mean(0)
+        positions = positions @ orthogonal_procrustes(positions, target)[0]
+    return replace(points, positions=positions - (positions.max(0) + positions.min(0)) / 2)
+
+
+def embedding_figure(
+    panels: Sequence[Panel], title: str, theme: Theme, grid: Grid | None = None
 ) -> Figure:
-    """Draw the points of each space in a panel of its own, with one legend."""
+    """Draw points in the colours of their classes, with one legend beside all panels."""
+    flat = panels[0].points.positions.shape[1] == 2
+    rows, columns = 1, 1
+    size: tuple[float, float] = (8, 7) if flat else (10, 5.2)
+    if grid:
+        rows, columns = grid.rows, grid.columns
+        size = grid.width, 0.8 + rows * (grid.side + 0.2)
+    span = 2 if grid or not flat else 1  # a sphere has two sides
     planes: dict[str, list[Axes]] = {}
-    with new_figure(title, theme, grid.width, 0.8 + grid.rows * (grid.side + 0.2)) as figure:
-        # a panel is two columns wide, since a sphere has two sides
-        layout = figure.add_gridspec(grid.rows, 2 * grid.columns)
-        for panel, (space, caption) in enumerate(zip(spaces, captions, strict=True)):
-            row, column = grid.place(panel)
-            if space.points.positions.shape[1] == 2:
-                axes = figure.add_subplot(layout[row, 2 * column : 2 * column + 2])
-                draw_plane(axes, space.points, theme)
-                axes.set_title(caption, fontsize=11)
-                if space.projected and space.on_sphere:
-                    planes.setdefault(space.how, []).append(axes)
+    with new_figure(title, theme, *size) as figure:
+        layout = figure.add_gridspec(rows, span * columns)
+        for place, panel in enumerate(panels):
+            row, left = place // columns, span * (place % columns)
+            if panel.points.positions.shape[1] == 2:
+                axes = figure.add_subplot(layout[row, left : left + span])
+                draw_plane(axes, panel, theme)
+                planes.setdefault(panel.scale, []).append(axes)
             else:
-                halves = [
-                    figure.add_subplot(layout[row, half], projection="3d")
-                    for half in (2 * column, 2 * column + 1)
-                ]
-                draw_sphere(halves, space.points, theme)
-                halves[0].set_title(caption, fontsize=11, x=1.0)
-        for panels in planes.values():
-            _share_limits(panels)
-        widest = max((space.points for space in spaces), key=lambda points: len(points.names))
+                cells = (layout[row, left], layout[row, left + 1])
+                draw_sphere([figure.add_subplot(c, projection="3d") for c in cells], panel, theme)
+        planes.pop("", None)
+        for alike in planes.values():
+            farthest = float(np.abs([(axes.get_xlim(), axes.get_ylim()) for axes in alike]).max())
+            for axes in alike:
+                axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))
+        marks = _draw_marks(figure.axes[0], panels[0], theme)
+        widest = max((panel.points for panel in panels), key=lambda points: len(points.names))
         # where they differ, the names of the groups say which are unseen
-        same = len({tuple(space.points.unseen) for space in spaces}) == 1
+        same = len({tuple(panel.points.unseen) for panel in panels}) == 1
         legend = widest if same else replace(widest, unseen=())
-        legend.write_legend(figure, theme)
+        legend.write_legend(figure, theme, marks)
     return figure
 
 
-def _share_limits(planes: Sequence[Axes]) -> None:
-    """Give planes the limits in which the largest of them lies."""
-    farthest = max(float(np.abs([axes.get_xlim(), axes.get_ylim()]).max()) for axes in planes)
-    for axes in planes:
-        axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))
+def _draw_marks(axes: Axes, panel: Panel, theme: Theme) -> list[Line2D]:
+    """Draw the centres, and return what a legend shows of them and of the mistakes."""
+    mark: dict[str, Any] = {"linestyle": "", "markersize": DOT, "markeredgecolor": theme.ink}
+    marks = []
+    if panel.mistakes is not None and (count := len(panel.mistakes.indices)):
+        mark |= {"marker": "o", "markerfacecolor": "none"}
+        marks.append(Line2D([], [], label=f"{count:,} wrong", **mark))
+    if panel.centers is not None:
+        # a line of its own colour about it: it lies in the midst of its class
+        mark |= {"marker": "X", "markerfacecolor": theme.paper}
+        marks += axes.plot(*panel.centers.T, label="centres", **mark)
+    return marks

@@ -2,20 +2,19 @@
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
 
 from circlemnist.config import CLASSES, Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.kinds import FIG_2
-from circlemnist.plots.style import Array, Style, Theme, new_figure, shades
+from circlemnist.plots.style import Array, Style, Theme, new_figure, shades, write
 
 # named as in Fig. 1; Fig. 2 calls (0.8, 0.8) A
 POINTS = {"A": (0.2, 0.2), "B": (0.8, 0.8), "C": (0.5, 0.5)}
 SIDE = 201
 COLUMNS = 4
+AXES, AXIS_CLASSES = torch.eye(2, dtype=torch.float64), torch.arange(2)
 
 
 def draw(trained: EvaluatedRun | None, style: Style) -> Figure:
@@ -32,31 +31,11 @@ def draw(trained: EvaluatedRun | None, style: Style) -> Figure:
 
 
 def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
-    """Return how hard a loss pulls at one s_n and one s_p, by autograd.
+    """Return |dL/ds_n| and |dL/ds_p|, (2, …) float64, for one s_n and one s_p (…), by autograd.
 
     An anchor is its own (s_p, s_n): it is of class 0, and what it is compared with, one embedding,
     weight or centre of either class, are the two axes.
-
-    Args:
-        name: a key of `LOSSES`.
-        sn, sp: float, of one shape (…).
-        knobs: gamma and m, those that the loss has.
-
-    Returns:
-        (2, …) float64: |dL/ds_n| and |dL/ds_p|.
     """
-    loss = _two_class_loss(name, **knobs)
-    at = torch.from_numpy(np.stack([sp, sn], -1).reshape(-1, 2)).double().requires_grad_()
-    (gradient,) = torch.autograd.grad(_sum(loss, at), at)
-    magnitudes: Array = gradient.abs().flip(1).T.reshape(2, *sn.shape).numpy()
-    return magnitudes
-
-
-AXES, AXIS_CLASSES = torch.eye(2, dtype=torch.float64), torch.arange(2)
-
-
-def _two_class_loss(name: str, **knobs: float) -> nn.Module:
-    """The loss, summed over anchors; where it has a weight or a centre for each class, the axes."""
     loss = build_loss(
         name,
         num_classes=CLASSES if name == "adacos" else 2,  # which takes its scale from their number
@@ -65,26 +44,21 @@ def _two_class_loss(name: str, **knobs: float) -> nn.Module:
         reduction="sum",
         **knobs,
     )
-    for name in ("W", "weight", "centers"):
-        if hasattr(loss, name):
-            getattr(loss, name).data = AXES
+    class_parts = [part for part in ("W", "weight", "centers") if hasattr(loss, part)]
+    for part in class_parts:
+        getattr(loss, part).data = AXES
     if isinstance(loss, CenterLoss):
         loss.bias.data = torch.zeros(2, dtype=torch.float64)
-    return loss.eval()
-
-
-def _sum(loss: nn.Module, anchors: Tensor) -> Tensor:
+    anchors = torch.from_numpy(np.stack([sp, sn], -1).reshape(-1, 2)).double().requires_grad_()
     labels = torch.zeros(len(anchors), dtype=torch.long)
-    value: Tensor
+    embeddings = "ref_embeddings" if isinstance(loss, CircleLoss) else "ref_emb"
+    references = {} if class_parts else {embeddings: AXES, "ref_labels": AXIS_CLASSES}
+    value = loss.eval()(anchors, labels, **references)
     if isinstance(loss, AdaCosLoss | CenterLoss):  # which know the mean alone
-        value = len(anchors) * loss(anchors, labels)
-    elif hasattr(loss, "W") or hasattr(loss, "weight"):
-        value = loss(anchors, labels)
-    elif isinstance(loss, CircleLoss):
-        value = loss(anchors, labels, AXES, AXIS_CLASSES)
-    else:
-        value = loss(anchors, labels, ref_emb=AXES, ref_labels=AXIS_CLASSES)
-    return value
+        value = len(anchors) * value
+    (gradient,) = torch.autograd.grad(value, anchors)
+    magnitudes: Array = gradient.abs().flip(1).T.reshape(2, *sn.shape).numpy()
+    return magnitudes
 
 
 def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> Figure:
@@ -95,8 +69,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
     worse.
 
     Args:
-        gradients: what a loss is called → (2, S, S) magnitudes over the square from 0 to 1, rows by
-            s_p.
+        gradients: by the name of a loss, (2, S, S) over the square from 0 to 1, rows by s_p.
     """
     columns = min(len(gradients), COLUMNS)
     bands = -(-len(gradients) // COLUMNS)
@@ -106,6 +79,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
             axes.set_axis_off()
         for number, (name, magnitudes) in enumerate(gradients.items()):
             band, column = divmod(number, COLUMNS)
+            loss, *knobs = name.split(", ")
             for row, (by, magnitude) in enumerate(zip(("s_n", "s_p"), magnitudes, strict=True)):
                 axes = panels[2 * band + row, column]
                 axes.set_axis_on()
@@ -117,14 +91,15 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
                     vmin=0,
                     vmax=magnitudes.max(),
                 )
-                loss, *knobs = name.split(", ")
                 settings = ", ".join([*knobs, rf"$|\partial L / \partial {by}|$"])
                 axes.set_title(f"{loss}\n{settings}", fontsize=12)
                 figure.colorbar(image, ax=axes, shrink=0.8)
                 for letter, (x, y) in POINTS.items():
                     last = len(magnitude) - 1
-                    at = magnitude[round(y * last), round(x * last)]
-                    _mark(axes, f"{letter} {at:.3g}", x, y, theme)
+                    axes.plot(x, y, marker="o", markersize=5, color=theme.ink)
+                    text = f"{letter} {magnitude[round(y * last), round(x * last)]:.3g}"
+                    font = {"ha": "center", "fontsize": 11, "bbox": theme.box}
+                    write(axes, text, (x, y), (0, 6), **font)
         for column in range(columns):
             (*_, lowest) = (axes for axes in panels[:, column] if axes.axison)
             lowest.set_xlabel("$s_n$")
@@ -132,16 +107,3 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
         for axes in panels[:, 0]:
             axes.set_ylabel("$s_p$")
     return figure
-
-
-def _mark(axes: Axes, text: str, x: float, y: float, theme: Theme) -> None:
-    axes.plot(x, y, marker="o", markersize=5, color=theme.ink)
-    axes.annotate(
-        text,
-        (x, y),
-        xytext=(0, 6),
-        textcoords="offset points",
-        ha="center",
-        fontsize=11,
-        bbox={"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1},
-    )

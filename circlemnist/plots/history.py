@@ -14,10 +14,15 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
-from circlemnist.plots.panels import Grid, best_groups, group_caption, heading, number_lowest
-from circlemnist.plots.style import Array, Style, Theme, draw_grid, new_figure
+from circlemnist.plots.style import Array, Grid, Style, Theme, draw_grid, heading, new_figure, write
 from circlemnist.runs.history import Epoch
 
+# the columns of each panel, and their colours in a theme
+PANELS = {
+    "loss": {"loss": "ink"},
+    "cosine": {"mean_sp": "same", "mean_sn": "different"},
+    "lr": {"lr": "ink"},
+}
 NEAR = 0.4  # cosines whose names would overlap
 
 
@@ -43,12 +48,11 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     """Draw the mean cosines and the loss of every run, those of a group in one panel."""
-    groups, which = best_groups(groups)
-    datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].images[0]] for group in groups)
-    histories = [[rows for run in group.runs if (rows := run.run.history())] for group in groups]
-    grid = Grid(len(groups))
-    captions = [group_caption(group, grid) for group in groups]
-    title = f"{', '.join(datasets)}, training{which}"
+    grid = Grid(groups)
+    datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].dataset] for group in grid.groups)
+    histories = [[report.run.history() for report in group.runs] for group in grid.groups]
+    captions = [grid.caption(group) for group in grid.groups]
+    title = f"{', '.join(datasets)}, training{grid.selection}"
     return histories_figure(histories, captions, grid, title, style.theme)
 
 
@@ -58,39 +62,26 @@ def history_figure(
     """Draw loss, mean similarities and learning rate over the epochs, and 1-NN where it is known.
 
     Args:
-        rows: of the history, an epoch each.
         one_nn: (T,) epochs, of any fraction, and (T,) shares 0-1 at them.
     """
-    epochs, columns = _columns(rows)
     with new_figure(title, theme, 8, 7) as figure:
         panels = figure.subplots(4 if one_nn else 3, 1, sharex=True)
-        for axes, key in ((panels[0], "loss"), (panels[2], "lr")):
-            _curve(axes, epochs, columns[key], theme.ink)
-            axes.set_ylabel(key)
-        _scale_loss(panels[0], columns["loss"])
-        gap = columns["mean_sp"][-1] - columns["mean_sn"][-1]
+        for axes, name in zip(panels, PANELS, strict=False):
+            _draw_panel(axes, name, [rows], theme)
+        last = rows[-1]
+        gap = last.mean_sp - last.mean_sn
         # names of neighbouring lines stand apart
         sides = ("center", "center") if abs(gap) > NEAR else ("bottom", "top")
-        for name, key, color, side in (
-            ("mean $s_p$", "mean_sp", theme.same, sides[0 if gap >= 0 else 1]),
-            ("mean $s_n$", "mean_sn", theme.different, sides[1 if gap >= 0 else 0]),
+        for name, value, color, side in (
+            ("mean $s_p$", last.mean_sp, theme.same, sides[gap < 0]),
+            ("mean $s_n$", last.mean_sn, theme.different, sides[gap >= 0]),
         ):
-            _curve(panels[1], epochs, columns[key], color)
-            panels[1].annotate(
-                name,
-                (epochs[-1], columns[key][-1]),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va=side,
-                color=color,
-                annotation_clip=False,
-            )
-        panels[1].set(ylabel="cosine", ylim=(-1.05, 1.05))
+            font = {"color": color, "va": side, "annotation_clip": False}
+            write(panels[1], name, (last.epoch, value), (8, 0), **font)
         if one_nn:
-            _curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink)
+            _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink, "1nn")
             panels[3].set_ylabel("1-NN, %,\nof a sample")
-        for axes in panels:
-            draw_grid(axes)
+            draw_grid(panels[3])
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.align_ylabels()
@@ -104,69 +95,49 @@ def histories_figure(
     title: str,
     theme: Theme,
 ) -> Figure:
-    """Draw the cosines of each group on common axes, and its loss on a scale of its own.
-
-    Args:
-        histories: the rows of each run of each group, of those runs that have ended an epoch.
-        captions: of the groups.
-    """
+    """Draw the cosines of each run of each group on common axes, and its loss on its own scale."""
     with new_figure(title, theme, grid.width, 1.3 + grid.rows * (0.85 * grid.side + 0.4)) as figure:
-        ratios = [2, 1] * grid.rows
-        panels = figure.subplots(
-            2 * grid.rows, grid.columns, sharex=True, squeeze=False, height_ratios=ratios
-        )
-        upper, lower = panels[::2].flat, panels[1::2].flat
+        size, ratios = (2 * grid.rows, grid.columns), [2, 1] * grid.rows
+        panels = figure.subplots(*size, sharex=True, squeeze=False, height_ratios=ratios)
+        upper, lower = panels[::2].ravel(), panels[1::2].ravel()
         for place, (runs, caption) in enumerate(zip(histories, captions, strict=True)):
-            leftmost = grid.place(place)[1] == 0
-            _draw_group(upper[place], lower[place], runs, theme, leftmost)
-            upper[place].set_title(caption, fontsize=11)
-            if grid.is_lowest(place):
-                lower[place].set_xlabel("epoch")
-        for axes in (*upper[grid.count :], *lower[grid.count :]):
+            cosine, loss = upper[place], lower[place]
+            _draw_panel(cosine, "cosine", runs, theme)
+            _draw_panel(loss, "loss", runs, theme)
+            cosine.set_title(caption, fontsize=11)
+            cosine.set_yticks((-1, 0, 1))
+            cosine.tick_params(labelleft=place % grid.columns == 0)
+            loss.tick_params(axis="y", labelsize=9)
+            loss.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+            if place % grid.columns:
+                cosine.set_ylabel("")
+                loss.set_ylabel("")
+        for axes in upper[len(captions) :]:
             axes.set_axis_off()
-        number_lowest(lower[: grid.count], grid)
+        grid.finish(lower, "epoch")
         names = (("mean $s_p$", theme.same), ("mean $s_n$", theme.different), ("loss", theme.ink))
         lines = [Line2D([], [], color=color, linewidth=1.8, label=name) for name, color in names]
         figure.legend(handles=lines, loc="outside lower center", ncols=3)
     return figure
 
 
-def _draw_group(
-    upper: Axes, lower: Axes, runs: Sequence[Sequence[Epoch]], theme: Theme, leftmost: bool
-) -> None:
-    losses = []
+def _draw_panel(axes: Axes, name: str, runs: Sequence[Sequence[Epoch]], theme: Theme) -> None:
+    """Draw a panel's columns of every run; a loss that is positive and falls far to a log scale."""
     for rows in runs:
-        epochs, columns = _columns(rows)
-        _curve(upper, epochs, columns["mean_sp"], theme.same)
-        _curve(upper, epochs, columns["mean_sn"], theme.different)
-        _curve(lower, epochs, columns["loss"], theme.ink)
-        losses.append(columns["loss"])
-    if losses:
-        _scale_loss(lower, np.concatenate(losses))
-    upper.set(ylim=(-1.05, 1.05), yticks=(-1, 0, 1))
-    upper.tick_params(labelleft=leftmost)
-    lower.tick_params(axis="y", labelsize=9)
-    if leftmost:
-        upper.set_ylabel("cosine")
-        lower.set_ylabel("loss")
-    lower.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    draw_grid(upper)
-    draw_grid(lower)
-
-
-def _columns(rows: Sequence[Epoch]) -> tuple[Array, dict[str, Array]]:
-    """The epochs, (E,) int, and loss, similarities and learning rate by name, (E,) float each."""
-    keys = ("loss", "mean_sp", "mean_sn", "lr")
-    columns = {key: np.array([getattr(row, key) for row in rows]) for key in keys}
-    return np.array([row.epoch for row in rows]), columns
-
-
-def _scale_loss(axes: Axes, loss: Array) -> None:
-    """Make the axis of a loss (E,) logarithmic where it is positive and falls far."""
-    if loss.min() > 0 and loss.max() > 20 * loss.min():
+        epochs = np.array([row.epoch for row in rows])
+        for column, color in PANELS[name].items():
+            values = np.array([getattr(row, column) for row in rows])
+            _draw_curve(axes, epochs, values, getattr(theme, color), column)
+    losses = [row.loss for rows in runs for row in rows]
+    if name == "cosine":
+        axes.set_ylim(-1.05, 1.05)
+    elif name == "loss" and losses and min(losses) > 0 and max(losses) > 20 * min(losses):
         axes.set_yscale("log")
+    axes.set_ylabel(name)
+    draw_grid(axes)
 
 
-def _curve(axes: Axes, x: Array, y: Array, color: str) -> None:
-    """Draw values over epochs, with a dot at each while they are few."""
-    axes.plot(x, y, color=color, linewidth=1.8, marker="o", markersize=4 if len(x) < 40 else 0)
+def _draw_curve(axes: Axes, epochs: Array, values: Array, color: str, name: str) -> None:
+    """Draw values, with a dot at each while they are few."""
+    size = 4 if len(epochs) < 40 else 0
+    axes.plot(epochs, values, color=color, linewidth=1.8, marker="o", markersize=size, gid=name)

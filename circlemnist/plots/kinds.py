@@ -1,6 +1,6 @@
 """The kinds of pictures and their options, for the command line: imports nothing heavy.
 
-The module of this folder that has the name of a kind draws it: `draw(trained, style)` of a run, and
+`MODULES` names the module that draws a kind: `draw(trained, style)` of a run, and
 `draw_groups(groups, style)` of several, side by side.
 """
 
@@ -16,30 +16,20 @@ SPLITS = ("test", "train", "both")
 WIDTH = 1200  # pixels
 FIG_2 = ("triplet", "cosface", "circle")  # the losses of the paper's figure
 STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
-VECTOR = (".svg", ".pdf")  # of no width in pixels
+VECTOR = (".svg", ".pdf")  # of no width in pixels; written only where a file is asked for
 PREDICTED = 20  # pictures at most, of those that were predicted, in one
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of picture.
+    """A kind of picture."""
 
-    Attributes:
-        shows: what it shows, in a line.
-        uses: which of the options "projection", "split" and "loss" change it.
-        formats: suffixes of the files that hold it; those that are not in `VECTOR` are written
-            where no file is asked for.
-        needs_run: whether there is nothing to draw without a run.
-        needs_snapshots: whether the run must have been trained with `snapshots`.
-        needs_epochs: whether it must have ended an epoch.
-    """
-
-    shows: str
-    uses: tuple[str, ...] = ()
-    formats: tuple[str, ...] = STILL
-    needs_run: bool = True
-    needs_snapshots: bool = False
-    needs_epochs: bool = False
+    shows: str  # in a line
+    uses: tuple[str, ...] = ()  # which of "projection", "split" and "loss" change it
+    formats: tuple[str, ...] = STILL  # suffixes of its files
+    needs_run: bool = True  # there is nothing to draw without one
+    needs_snapshots: bool = False  # the run was trained with `snapshots`
+    needs_epochs: bool = False  # the run has ended an epoch
 
 
 KINDS = {
@@ -57,13 +47,13 @@ KINDS = {
         needs_snapshots=True,
     ),
 }
-
-SIDE_BY_SIDE = 1600  # pixels
 COMPARED = {
     "embedding": Kind("the embedding spaces, of the same images", uses=("projection",)),
     "circle": Kind("pairs in the (s_n, s_p) plane, with each loss's decision boundary"),
     "history": Kind("similarities and loss over the epochs"),
 }
+MODULES = {kind: kind for kind in KINDS} | {"circle": "pair_plane"}
+SIDE_BY_SIDE = 1600  # pixels
 
 
 def check_suffix(path: Path, suffixes: Sequence[str], job: str) -> None:

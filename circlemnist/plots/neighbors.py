@@ -1,4 +1,4 @@
-"""Query digits with their nearest gallery images, right and wrong framed differently."""
+"""The hardest test images with their nearest training images, right and wrong framed apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,82 +8,68 @@ from matplotlib.figure import Figure
 
 from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.panels import heading
-from circlemnist.plots.style import (
-    Array,
-    Style,
-    Theme,
-    draw_image,
-    frame_image,
-    new_figure,
-    shades,
-)
+from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
 
 QUERIES, NEIGHBORS = 8, 7
 
 
 @dataclass(frozen=True)
-class Queries:
-    """Images and the nearest ones of a gallery.
+class Tile:
+    """An image with a caption below."""
 
-    Attributes:
-        images: (Q, 28, 28) uint8.
-        labels: (Q,) int, index into `names`.
-        neighbor_images: (Q, K, 28, 28) uint8, nearest first.
-        neighbor_labels: (Q, K) int.
-        similarities: (Q, K) float, cosines to the query, or distances.
-        names: of the classes.
-    """
-
-    images: Array
-    labels: Array
-    neighbor_images: Array
-    neighbor_labels: Array
-    similarities: Array
-    names: Sequence[str]
+    image: Array  # uint8, (H, W) of ink or (H, W, 3) of colours
+    caption: str = ""
+    frame: str = ""  # "right", or "wrong" in thick dashes, or "query"
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
-    """Draw the hardest test images with their nearest training images."""
-    arrays, dataset = trained.report.arrays, trained.dataset
+    """Draw a row for each of the hardest test images: it, and its nearest training images."""
+    report, dataset, similarity = trained.report, trained.dataset, trained.similarity
+    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
     same = arrays.neighbor_labels == arrays.labels[:, None]
-    unseen = ~trained.report.seen  # no image of the gallery is of their classes
-    order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], unseen))
-    hardest = order[: min(QUERIES, len(order) - int(unseen.sum()))]
-    queries = Queries(
-        images=dataset.test.images.numpy()[hardest],
-        labels=arrays.labels[hardest],
-        neighbor_images=dataset.train.images.numpy()[arrays.neighbors[hardest, :NEIGHBORS]],
-        neighbor_labels=arrays.neighbor_labels[hardest, :NEIGHBORS],
-        similarities=trained.similarity.sign * arrays.neighbor_similarities[hardest, :NEIGHBORS],
-        names=CLASS_NAMES[trained.report.dataset],
-    )
-    shown = f"the {len(hardest)} hardest {trained.report.split_name} images"
-    title = heading(trained, f"{shown}, and the nearest by {trained.similarity.name}")
-    return neighbors_figure(queries, title, style.theme)
-
-
-def neighbors_figure(queries: Queries, title: str, theme: Theme) -> Figure:
-    """Draw a row for each query: its image, then its nearest; those of another class in dashes."""
-    names, ink = queries.names, shades(theme.paper, theme.ink)
-    right = queries.neighbor_labels == queries.labels[:, None]
-    rows, columns = right.shape
+    # images of unseen classes come last: the gallery has none of their classes
+    order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], ~report.seen))
+    hardest = order[: min(QUERIES, int(report.seen.sum()))]
     # a long name leaves no room for the similarity beside it
-    long = max(len(names[label]) for label in queries.neighbor_labels.flat) > 3
-    between = "\n" if long else "  "
-    with new_figure(title, theme, 8, (1.2 if long else 1.05) * rows + 1) as figure:
-        panels = figure.subplots(rows, columns + 1, squeeze=False)
-        for row in range(rows):
-            query = panels[row, 0]
-            draw_image(query, queries.images[row], ink, names[queries.labels[row]], 10)
-            for spine in query.spines.values():
-                spine.set(visible=True, edgecolor=theme.ink, linestyle="-", linewidth=0.8)
-            for column in range(columns):
-                axes = panels[row, column + 1]
-                name = names[queries.neighbor_labels[row, column]]
-                caption = f"{name}{between}{queries.similarities[row, column]:.2f}"
-                draw_image(axes, queries.neighbor_images[row, column], ink, caption, 10)
-                frame_image(axes, right[row, column], theme)
-        panels[0, 0].set_title("query", fontsize=11)
-        panels[0, 1].set_title("nearest", fontsize=11)
+    long = max(len(names[label]) for label in arrays.neighbor_labels[hardest, :NEIGHBORS].flat) > 3
+    between, height = ("\n", 1.2) if long else ("  ", 1.05)
+    test, train = dataset.test.images.numpy(), dataset.train.images.numpy()
+    rows = []
+    for query in hardest:
+        row = [Tile(test[query], names[arrays.labels[query]], "query")]
+        for place, neighbor in enumerate(arrays.neighbors[query, :NEIGHBORS]):
+            name = names[arrays.neighbor_labels[query, place]]
+            value = similarity.sign * arrays.neighbor_similarities[query, place]
+            frame = "right" if same[query, place] else "wrong"
+            row.append(Tile(train[neighbor], f"{name}{between}{value:.2f}", frame))
+        rows.append(row)
+    shown = f"the {len(hardest)} hardest {report.split_name} images"
+    title = heading(trained, f"{shown}, and the nearest by {similarity.name}")
+    return tiles_figure(rows, ("query", "nearest"), title, style.theme, height, 10)
+
+
+def tiles_figure(
+    rows: Sequence[Sequence[Tile]],
+    names: Sequence[str],
+    title: str,
+    theme: Theme,
+    height: float,
+    font_size: int,
+) -> Figure:
+    """Draw rows of images, each `height` inches high, with names above the first columns."""
+    frames = {
+        "query": (theme.ink, 0.8, "-"),
+        "right": (theme.same, 1.8, "-"),
+        "wrong": (theme.different, 2.6, (0, (2, 1.2))),
+    }
+    with new_figure(title, theme, 8, height * len(rows) + 1) as figure:
+        panels = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+        for axes, tile in zip(panels.flat, (tile for row in rows for tile in row), strict=True):
+            axes.imshow(tile.image, cmap=shades(theme.paper, theme.ink), vmin=0, vmax=255)
+            axes.set(xticks=[], yticks=[])
+            axes.set_xlabel(tile.caption, fontsize=font_size, labelpad=3)
+            if tile.frame:
+                draw_frame(axes, *frames[tile.frame])
+        for axes, name in zip(panels[0], names, strict=False):
+            axes.set_title(name, fontsize=11)
     return figure

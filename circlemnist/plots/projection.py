@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,67 +38,39 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
     Up to `native` dimensions are returned as they are, one with a second coordinate of 0.
 
     Args:
-        embeddings: (N, D) float.
         method: "tsne" or "umap" (neighbourhoods kept, distances not), or "pca" (linear).
         seed: of t-SNE and UMAP; the same seed gives the same points.
-        native: how many dimensions are drawn as they are.
-
-    Raises:
-        UserError: UMAP is not installed.
     """
-    dim = embeddings.shape[1]
-    if dim <= native:
-        return np.pad(embeddings, ((0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
-    points = {"tsne": _tsne, "umap": _umap, "pca": _pca}[method](embeddings, seed)
-    return points, described(method, dim)
+    frames, how = project_frames(embeddings[None], method, seed, native)
+    return frames[0], how
 
 
 def project_run(
     trained: EvaluatedRun, embeddings: Array, method: str, split: str = "test"
 ) -> tuple[Array, str]:
-    """Return points (N, 2) for embeddings (N, D) of a run, and how, in words, as `project` does.
+    """Return points for embeddings of a split of a run, and how, in words, as `project` does.
 
     Those of t-SNE and UMAP are stored as `projection-METHOD.npz`, with a digest of their origin:
     other embeddings, as of a training that went on, another seed or another `LAYOUT` make others
     in their place. Where the run cannot be written, they are computed each time.
-
-    Args:
-        method: a key of `kinds.PROJECTIONS`.
-        split: a key of `kinds.SPLITS`, the images that the embeddings are of.
-
-    Raises:
-        UserError: UMAP is not installed.
     """
     seed, native = trained.config.seed, native_dimensions(trained.config)
     count, dim = embeddings.shape
     if method not in STORED or dim <= native:
         return project(embeddings, method, seed, native)
     path = trained.run.projection_file(method if split == "test" else f"{method}-{split}")
-    how = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}"
-    digest = hashlib.sha256(how.encode())
-    digest.update(np.ascontiguousarray(embeddings).data)
-    points = _stored(path, digest.hexdigest(), count)
-    if points is None:
-        points, _ = project(embeddings, method, seed, native)
-        with suppress(OSError), atomic_write(path) as temporary:
-            np.savez(temporary, of=np.array(digest.hexdigest()), points=points)
-    return points, described(method, dim)
-
-
-def _stored(path: Path, digest: str, count: int) -> Array | None:
-    """The points of a file; None where it is not there, damaged, or of another digest."""
-    try:
-        arrays = read_npz(path, ["of", "points"])
-    except ValueError:
-        return None
-    points = arrays["points"]
-    sound = points.shape == (count, 2) and points.dtype.kind == "f" and np.isfinite(points).all()
-    return points if sound and str(arrays["of"]) == digest else None
-
-
-def described(method: str, dim: int) -> str:
-    """Return in words how embeddings of `dim` dimensions are projected by `method`."""
-    return f"{PROJECTIONS[method]} of {dim}-D"
+    origin = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}".encode()
+    digest = hashlib.sha256(origin + np.ascontiguousarray(embeddings).tobytes()).hexdigest()
+    with suppress(ValueError):  # not there, or damaged
+        stored = read_npz(path, ["of", "points"])
+        points = stored["points"]
+        sound = points.shape == (count, 2) and points.dtype.kind == "f"
+        if sound and np.isfinite(points).all() and str(stored["of"]) == digest:
+            return points, _in_words(method, dim)
+    points, how = project(embeddings, method, seed, native)
+    with suppress(OSError), atomic_write(path) as temporary:
+        np.savez(temporary, of=np.array(digest), points=points)
+    return points, how
 
 
 def project_frames(
@@ -121,13 +92,18 @@ def project_frames(
     if dim <= native:
         return np.pad(embeddings, ((0, 0), (0, 0), (0, max(0, 2 - dim)))), f"{dim}-D"
     if method == "pca":
-        axes = _axes(embeddings[-1])
-        return (embeddings - embeddings[-1].mean(0)) @ axes, described(method, dim)
-    frames = [project(embeddings[-1], method, seed)[0] if last is None else last]
-    middle = frames[0].mean(0)  # t-SNE's own is 0, and UMAP's is not
+        centered = embeddings - embeddings[-1].mean(0)
+        return centered @ _principal_axes(centered[-1]), _in_words(method, dim)
+    if last is None:
+        last = (_tsne if method == "tsne" else _umap)(embeddings[-1], seed)
+    frames, middle = [last], last.mean(0)  # t-SNE's own is 0, and UMAP's is not
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1] - middle) + middle)
-    return np.stack(frames[::-1]), described(method, dim)
+    return np.stack(frames[::-1]), _in_words(method, dim)
+
+
+def _in_words(method: str, dim: int) -> str:
+    return f"{PROJECTIONS[method]} of {dim}-D"
 
 
 def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
@@ -137,35 +113,31 @@ def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
 
     # it warns of any start that is not its own
     logging.getLogger("openTSNE").setLevel(logging.ERROR)
-    perplexity = min(PERPLEXITY, (len(embeddings) - 1) / 3)
-    indices, distances = _neighbors(embeddings, min(3 * PERPLEXITY, len(embeddings) - 1))
-    affinities = PerplexityBasedNN(
-        perplexity=perplexity, knn_index=PrecomputedNeighbors(indices, distances), n_jobs=-1
-    )
-    options: dict[str, Any] = {
-        "negative_gradient_method": "bh" if len(embeddings) < LARGE else "fft",
-        "early_exaggeration_iter": EXAGGERATED_ITERATIONS,
-        "n_iter": ITERATIONS,
-        "random_state": seed,
-        "n_jobs": -1,
-    }
-    if start is not None:
-        options |= {
-            "initialization": start,
-            "early_exaggeration_iter": 0,
-            "n_iter": FRAME_ITERATIONS,
-        }
-    return np.asarray(TSNE(**options).fit(embeddings, affinities))
-
-
-def _neighbors(embeddings: Array, k: int) -> tuple[Array, Array]:
-    """Indices (N, k) of the nearest others and the Euclidean distances to them, exactly."""
+    count = len(embeddings)
     rows = torch.from_numpy(embeddings)
     # a chord of the sphere follows from the cosine, which is one product of matrices
     unit = bool(((rows.norm(dim=1) - 1).abs() < UNIT).all())
+    k = min(3 * PERPLEXITY, count - 1)
     similarities, indices = nearest_others(rows, k, COSINE if unit else DISTANCE)
     distances = (2 - 2 * similarities).clamp(min=0).sqrt() if unit else -similarities
-    return indices.numpy(), distances.double().numpy()
+    affinities = PerplexityBasedNN(
+        perplexity=min(PERPLEXITY, (count - 1) / 3),
+        knn_index=PrecomputedNeighbors(indices.numpy(), distances.double().numpy()),
+        n_jobs=-1,
+    )
+    options: dict[str, Any] = {
+        "early_exaggeration_iter": EXAGGERATED_ITERATIONS,
+        "n_iter": ITERATIONS,
+    }
+    if start is not None:
+        options = {
+            "early_exaggeration_iter": 0,
+            "n_iter": FRAME_ITERATIONS,
+            "initialization": start,
+        }
+    method = "bh" if count < LARGE else "fft"
+    layout = TSNE(negative_gradient_method=method, random_state=seed, n_jobs=-1, **options)
+    return np.asarray(layout.fit(embeddings, affinities))
 
 
 def _umap(embeddings: Array, seed: int) -> Array:
@@ -181,18 +153,11 @@ def _umap(embeddings: Array, seed: int) -> Array:
             "set NUMBA_CACHE_DIR to a folder that can be written"
         ) from error
     neighbors = min(NEIGHBORS, len(embeddings) - 1)
-    return np.asarray(
-        UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embeddings)
-    )
+    layout = UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1)
+    return np.asarray(layout.fit_transform(embeddings))
 
 
-def _pca(embeddings: Array, seed: int) -> Array:
-    points: Array = (embeddings - embeddings.mean(0)) @ _axes(embeddings)
-    return points
-
-
-def _axes(embeddings: Array) -> Array:
-    """(D, 2): the principal axes of the embeddings, the largest entry of each positive."""
-    centered = embeddings - embeddings.mean(0)
+def _principal_axes(centered: Array) -> Array:
+    """(D, 2), the largest entry of each positive."""
     axes: Array = np.linalg.eigh(centered.T @ centered).eigenvectors[:, :-3:-1]  # ascending
     return axes * np.sign(axes[np.abs(axes).argmax(0), [0, 1]])

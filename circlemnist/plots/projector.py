@@ -1,6 +1,5 @@
 """The test embeddings of a run as a folder for TensorBoard's embedding projector."""
 
-import io
 import math
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array
 from circlemnist.runs.files import atomic_folder, writing
 
-VECTORS, METADATA, SPRITE = "vectors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = f"""embeddings {{
-  tensor_path: "{VECTORS}"
-  metadata_path: "{METADATA}"
+  tensor_path: "vectors.tsv"
+  metadata_path: "metadata.tsv"
   sprite {{
-    image_path: "{SPRITE}"
+    image_path: "sprite.png"
     single_image_dim: {SIDE}
     single_image_dim: {SIDE}
   }}
@@ -27,10 +25,7 @@ CONFIG = f"""embeddings {{
 
 
 def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
-    """Write the embeddings of the test images, their classes and the images, and return where.
-
-    The folder holds `vectors.tsv`, `metadata.tsv` (a header, and of each image its class and that
-    of the nearest training image), `sprite.png` and `projector_config.pbtxt`, which names them.
+    """Write the test embeddings, the images, and their classes and those of the nearest images.
 
     Args:
         out: a folder, made where it is not there; None for `projector` in the run.
@@ -38,8 +33,8 @@ def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
     Raises:
         UserError: the run, the data or the device is not usable, or the folder cannot be written.
     """
-    evaluation = trained.report
-    arrays, names = evaluation.arrays, CLASS_NAMES[evaluation.dataset]
+    report = trained.report
+    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
     images = trained.dataset.test.images.numpy()
     pairs = zip(arrays.labels, arrays.neighbor_labels[:, 0], strict=True)
     rows = [f"{names[label]}\t{names[nearest]}\n" for label, nearest in pairs]
@@ -47,29 +42,16 @@ def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(path) as folder:
-            (folder / VECTORS).write_bytes(tab_separated(arrays.embeddings))
-            (folder / METADATA).write_text("class\tnearest\n" + "".join(rows), "utf-8")
-            (folder / SPRITE).write_bytes(sprite(images))
+            # as many digits as give a float32 back
+            np.savetxt(folder / "vectors.tsv", arrays.embeddings, fmt="%.9g", delimiter="\t")
+            (folder / "metadata.tsv").write_text("class\tnearest\n" + "".join(rows), "utf-8")
+            # the projector lays the colour of a class over it, which dark ink stands out from
+            side = math.ceil(math.sqrt(len(images)))
+            Image.fromarray(255 - sheet(images, side, side)).save(
+                folder / "sprite.png", optimize=True
+            )
             (folder / "projector_config.pbtxt").write_text(CONFIG, "utf-8")
     return path
-
-
-def tab_separated(embeddings: Array) -> bytes:
-    """Return embeddings (N, D) float32, a line each, in as many digits as give them back."""
-    text = io.BytesIO()
-    np.savetxt(text, embeddings, fmt="%.9g", delimiter="\t")
-    return text.getvalue()
-
-
-def sprite(images: Array) -> bytes:
-    """Return images (N, 28, 28) uint8 as one PNG, row by row in a square, dark ink on white.
-
-    The projector lays the colour of a class over it, which dark ink stands out from.
-    """
-    side = math.ceil(math.sqrt(len(images)))
-    content = io.BytesIO()
-    Image.fromarray(255 - sheet(images, side, side)).save(content, "png", optimize=True)
-    return content.getvalue()
 
 
 def sheet(images: Array, rows: int, columns: int) -> Array:

@@ -16,8 +16,7 @@ from circlemnist.evaluation.metrics import (
     pair_similarities,
     roc_curve,
 )
-from circlemnist.plots.panels import heading
-from circlemnist.plots.style import Style, Theme, new_figure
+from circlemnist.plots.style import Style, Theme, heading, new_figure, write
 
 BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
@@ -39,23 +38,19 @@ def similarities_figure(
     theme: Theme,
     similarity: Similarity = COSINE,
 ) -> Figure:
-    """Draw the histograms of the similarities of both kinds of pairs, and the ROC curve.
-
-    Args:
-        rows: the pairs by `similarity`, and their curve; first of seen classes, and then, if there
-            is a second row, of unseen ones.
-    """
+    """Draw histograms of pairs of both kinds, and their curve; below, those of unseen classes."""
     with new_figure(title, theme, 10, 5 * len(rows)) as figure:
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (left, right), (pairs, curve) in zip(panels, rows, strict=True):
-            _histograms(left, pairs, curve.threshold, similarity, theme)
-            _roc(right, curve, theme)
-        for row, name in zip(panels, ("seen", "unseen") if len(rows) > 1 else (), strict=False):
-            row[0].set_title(f"{name} classes", fontsize=12)
+            _draw_histograms(left, pairs, curve.threshold, similarity, theme)
+            _draw_roc(right, curve, theme)
+        if len(rows) > 1:
+            for axes, name in zip(panels[:, 0], ("seen", "unseen"), strict=True):
+                axes.set_title(f"{name} classes", fontsize=12)
     return figure
 
 
-def _histograms(
+def _draw_histograms(
     axes: Axes, pairs: PairSimilarities, threshold: float, similarity: Similarity, theme: Theme
 ) -> None:
     # a distance has no bound: the axis ends at the farthest pair
@@ -63,18 +58,17 @@ def _histograms(
     low = low if np.isfinite(low) else float(min(pairs.sp[0], pairs.sn[0]))
     low, high = sorted((similarity.sign * low, similarity.sign * high))
     edges, threshold = np.linspace(low, high, BINS + 1), similarity.sign * threshold
-    same, different = (
-        np.histogram((similarity.sign * s).clip(low, high), edges)[0] / len(s) for s in pairs
-    )
-    for shares, name, color in (
-        (different, "between classes", theme.different),
-        (same, "within a class", theme.same),
+    smallest = 1.0
+    for s, name, color in (
+        (pairs.sn, "between classes", theme.different),
+        (pairs.sp, "within a class", theme.same),
     ):
+        shares = np.histogram((similarity.sign * s).clip(low, high), edges)[0] / len(s)
+        smallest = min(smallest, shares[shares > 0].min(initial=1))
         axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
         axes.stairs(shares, edges, color=color, linewidth=1.5, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.axvline(threshold, color=theme.ink, linestyle="--", linewidth=1.2)
-    smallest = min(shares[shares > 0].min() for shares in (same, different) if shares.any())
     axes.set(
         yscale="log",
         xlim=(low, high),
@@ -83,18 +77,13 @@ def _histograms(
         ylabel="share of the pairs, a bin",
     )
     right = threshold > (low + high) / 2
-    axes.annotate(
-        f"equal errors at {threshold:.2f}",
-        (threshold, 1.4),
-        xytext=(-6 if right else 6, 0),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        fontsize=11,
-    )
+    side, offset = ("right", -6) if right else ("left", 6)
+    text = f"equal errors at {threshold:.2f}"
+    write(axes, text, (threshold, 1.4), (offset, 0), ha=side, fontsize=11)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=11)
 
 
-def _roc(axes: Axes, curve: RocCurve, theme: Theme) -> None:
+def _draw_roc(axes: Axes, curve: RocCurve, theme: Theme) -> None:
     axes.plot(curve.false_accepts, 100 * curve.true_accepts, color=theme.ink, linewidth=1.8)
     axes.plot(
         max(curve.equal_error, LOWEST_RATE),
@@ -108,15 +97,13 @@ def _roc(axes: Axes, curve: RocCurve, theme: Theme) -> None:
     )
     # where the curve is not, be the embedding good or bad
     axes.legend(loc="best", labelcolor=theme.different, handletextpad=0.1)
-    shown = curve.true_accepts[curve.false_accepts >= LOWEST_RATE]
-    lowest = 100 * float(shown.min()) if len(shown) else 0.0
+    lowest = 100 * float(curve.true_accepts[curve.false_accepts >= LOWEST_RATE].min(initial=1))
     axes.set(
         xscale="log",
         xlim=(LOWEST_RATE, 1),
         ylim=(max(0.0, min(90.0, np.floor(lowest / 10) * 10)), 101),
         xlabel="false-accept rate",
         ylabel="true-accept rate, %",
-        title=f"area under the curve {100 * curve.area:.2f} %",
     )
-    axes.title.set_fontsize(12)
+    axes.set_title(f"area under the curve {100 * curve.area:.2f} %", fontsize=12)
     axes.grid(linewidth=0.6)

@@ -1,6 +1,7 @@
-"""The style of pictures, in light and in dark."""
+"""What pictures share: colours, headings and captions, images, the panels of several groups."""
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,56 +13,49 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from circlemnist.data.datasets import DISPLAY_NAMES
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group
 from circlemnist.plots.kinds import WIDTH
 
 Array = NDArray[Any]
 TITLE_SHARE = 0.92  # of the width of a figure, at most: letters are wider in small pictures
-DASHES = (0, (2, 1.2))
+MOST_PANELS = 20
+COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3}  # by the number of panels; else 5
+SIDES = {1: 7.0, 2: 5.0, 3: 4.2, 4: 3.6, 5: 3.2}  # inches of a panel, by the columns
+LETTERS_PER_INCH = 9  # of a caption
+SAMPLE = 2_000  # images, of as many points and pairs as a small panel shows
+LONGEST_HEADING = 75  # letters that fit above two panels
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of a picture, as `#rrggbb`.
-
-    Attributes:
-        name: "light" or "dark".
-        paper: background.
-        ink: text, axes, the circle.
-        faint: grids and what is in the background.
-        same: same-class pairs, and correct answers.
-        different: different-class pairs, and mistakes.
-        classes: ten colours that colour-blind readers distinguish.
-    """
+    """The colours of a picture, as `#rrggbb`."""
 
     name: str
-    paper: str
-    ink: str
-    faint: str
-    same: str
-    different: str
-    classes: tuple[str, ...]
+    paper: str  # background
+    ink: str  # text and axes
+    faint: str  # grids
+    same: str  # same-class pairs, and correct answers
+    different: str  # different-class pairs, and mistakes
+    classes: tuple[str, ...]  # ten colours that colour-blind readers distinguish
+
+    @property
+    def box(self) -> dict[str, Any]:
+        """What a text is legible on, over other things."""
+        return {"facecolor": self.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
 
 
 # Paul Tol's "muted" scheme and black; his "light" scheme, a violet and white
 LIGHT = Theme(
-    name="light",
-    paper="#ffffff",
-    ink="#1a1a1a",
-    faint="#d0d0d0",
-    same="#117733",
-    different="#882255",
+    *("light", "#ffffff", "#1a1a1a", "#d0d0d0", "#117733", "#882255"),
     classes=(
         *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
         *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000"),
     ),
 )
 DARK = Theme(
-    name="dark",
-    paper="#14171c",
-    ink="#e8e8e8",
-    faint="#3c424c",
-    same="#44bb99",
-    different="#ee8866",
+    *("dark", "#14171c", "#e8e8e8", "#3c424c", "#44bb99", "#ee8866"),
     classes=(
         *("#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00"),
         *("#eedd88", "#ee8866", "#ffaabb", "#8844ee", "#ffffff"),
@@ -72,21 +66,13 @@ THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 @dataclass(frozen=True)
 class Style:
-    """How the user wants a picture.
-
-    Attributes:
-        theme: its colours.
-        projection: a key of `kinds.PROJECTIONS`, for embeddings of more than three dimensions.
-        split: "test", "train" or "both", the images of the scatter plot.
-        width: in pixels, of a PNG, GIF or MP4.
-        losses: keys of `FAMILY`, of the gradients; none for those of the paper and of the run.
-    """
+    """How the user wants a picture."""
 
     theme: Theme = LIGHT
-    projection: str = "tsne"
-    split: str = "test"
-    width: int = WIDTH
-    losses: Sequence[str] = ()
+    projection: str = "tsne"  # a key of `PROJECTIONS`
+    split: str = "test"  # "test", "train" or "both", the images of the scatter plot
+    width: int = WIDTH  # pixels, of a PNG, GIF or MP4
+    losses: Sequence[str] = ()  # of the gradients; none for those of the paper and of the run
 
 
 @contextmanager
@@ -122,20 +108,15 @@ def draw_grid(axes: Axes, axis: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def draw_image(
-    axes: Axes, image: Array, colors: LinearSegmentedColormap | None, caption: str, size: int
-) -> None:
-    """Draw an image of bytes with a caption of that size below; a coloured one without `colors`."""
-    axes.imshow(image, cmap=colors, vmin=0, vmax=255)
-    axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(caption, fontsize=size, labelpad=3)
+def write(axes: Axes, text: str, place: Any, offset: tuple[float, float], **more: Any) -> None:
+    """Write a text beside a place (2,) of the data, moved by points."""
+    axes.annotate(text, tuple(place), xytext=offset, textcoords="offset points", **more)
 
 
-def frame_image(axes: Axes, right: bool, theme: Theme) -> None:
-    """Frame an image: in thick dashes where it is wrong or unknown."""
+def draw_frame(axes: Axes, color: str, width: float, line: Any = "-") -> None:
+    """Frame a panel on its four sides; `line` is a style of matplotlib."""
     for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=theme.same if right else theme.different)
-        spine.set(linestyle="-" if right else DASHES, linewidth=1.8 if right else 2.6)
+        spine.set(visible=True, edgecolor=color, linewidth=width, linestyle=line)
 
 
 def shades(*colors: str) -> LinearSegmentedColormap:
@@ -152,3 +133,85 @@ def legible(background: Any) -> str:
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
     return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
+
+
+def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
+    """Return two lines: the data set and what is shown of it; how, the settings, and 1-NN."""
+    config, report = trained.config, trained.report
+    accuracy = f"1-NN {100 * report.metrics['1nn']:.2f} %"
+    if report.unseen:
+        accuracy += f", unseen recall@1 {100 * report.metrics['unseen/recall@1']:.2f} %"
+    return (
+        f"{DISPLAY_NAMES[report.dataset]}, {shown}\n"
+        f"{how}{config.described}, {duration(trained)}, {accuracy}"
+    )
+
+
+def duration(trained: EvaluatedRun) -> str:
+    """Return how long a run has trained, in words."""
+    epochs = len(trained.history)
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
+
+
+def snapshot_captions(trained: EvaluatedRun) -> list[str]:
+    """Return the time of each snapshot, in words."""
+    return [
+        "before training" if step == 0 else f"epoch {step / trained.steps_an_epoch:.2f}"
+        for step in trained.snapshots.steps.tolist()
+    ]
+
+
+class Grid:
+    """Groups of runs side by side, a panel each, row by row; of many the best ones.
+
+    Attributes:
+        groups: those that have a panel.
+        selection: which of the groups these are, in words, if not all.
+        side: the width of a panel in inches; text has one size, and so fewer panels are narrower.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups, self.selection = list(groups), ""
+        if len(groups) > MOST_PANELS:
+            accuracies = np.array([group.mean("1nn") for group in groups])
+            best = sorted(np.argsort(-accuracies, kind="stable")[:MOST_PANELS])
+            self.groups = [groups[place] for place in best]
+            self.selection = f", the {MOST_PANELS} of {len(groups)} groups with the best 1-NN"
+        self.columns = COLUMNS.get(len(self.groups), max(SIDES))
+        self.rows = -(-len(self.groups) // self.columns)
+        self.side = SIDES[self.columns]
+        self.width = self.columns * self.side
+
+    def caption(self, group: Group) -> str:
+        """Return the name of a group, and its 1-NN over the seeds."""
+        deviation, mean = group.deviation("1nn"), 100 * group.mean("1nn")
+        spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
+        lines = textwrap.wrap(group.name, round(LETTERS_PER_INCH * self.side))
+        return "\n".join([*lines, f"1-NN {mean:.2f}{spread} %"])
+
+    def images(self, images: Sequence[tuple[str, str]]) -> str:
+        """Return in words which images the panels show, by data set and images of each group."""
+        parts = []
+        for dataset, counted in images:
+            count = int(counted.split()[0].replace(",", ""))
+            some = f"{SAMPLE:,} of {counted}" if count > SAMPLE else counted
+            parts.append(f"{DISPLAY_NAMES[dataset]}, {some}")
+        shown = "; ".join(dict.fromkeys(parts))
+        if len(shown) >= LONGEST_HEADING:  # two data sets fill a line
+            shown = "images of its own each"
+        several = any(len(group.runs) > 1 for group in self.groups)
+        return f"{shown}{', the first seed of each' if several else ''}{self.selection}"
+
+    def finish(self, panels: Iterable[Axes], label: str = "") -> None:
+        """Number and name the x axes that are the lowest of their column; hide what is no panel."""
+        for place, axes in enumerate(panels):
+            lowest = place + self.columns >= len(self.groups)
+            axes.tick_params(labelbottom=lowest)
+            axes.set_xlabel(label if lowest else "")
+            if place >= len(self.groups):
+                axes.set_axis_off()
+
+
+def sample(count: int) -> Array:
+    """Return the indices of the images to draw, (S,) int: evenly spaced, equal in every run."""
+    return np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int)

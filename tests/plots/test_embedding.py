@@ -5,41 +5,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox
 from PIL import Image
 
-from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.draw import save
-from circlemnist.plots.embedding import draw, embedding_figure
-from circlemnist.plots.points import Mistakes, Points, place_above
+from circlemnist.plots.embedding import embedding_figure
+from circlemnist.plots.points import Mistakes, Panel, Points, place_above
 from circlemnist.plots.projection import project
-from circlemnist.plots.style import Style
-from tests.plots.figures import DIGITS, TITLED, cloud
+from tests.plots.figures import DIGITS, TITLED, cloud, parts
 
 
 def map_of(dim: int, mistakes: Mistakes | None = None, behind: Points | None = None) -> Figure:
     embeddings, labels = cloud(dim)
     points = Points(project(embeddings, "pca", 0)[0], labels, DIGITS)
-    return embedding_figure(points, *TITLED, mistakes, behind)
-
-
-def test_map_has_every_point_in_the_colour_of_its_class() -> None:
-    figure = map_of(64)
-    (axes,) = figure.axes
-    (points,) = axes.collections
-    assert len(points.get_offsets()) == 200
-    assert len(np.unique(points.get_facecolors(), axis=0)) == 10
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(DIGITS)
-    assert figure.get_suptitle() == "the title\nthe subtitle"
+    return embedding_figure([Panel(points, mistakes, behind)], *TITLED)
 
 
 def test_plane_is_drawn_as_it_is_with_the_unit_circle() -> None:
     embeddings, _ = cloud(2)
-    (axes,) = map_of(2).axes
-    np.testing.assert_array_equal(axes.collections[0].get_offsets(), embeddings)
-    x, y = axes.lines[0].get_data()
+    figure = map_of(2)
+    (points,) = parts(figure, "points")
+    np.testing.assert_array_equal(points.get_offsets(), embeddings)
+    (circle,) = points.axes.lines
+    x, y = circle.get_data()
     np.testing.assert_allclose(np.hypot(x, y), 1)
 
 
@@ -47,35 +36,8 @@ def test_sphere_shows_the_other_split_and_the_mistakes_of_both_sides() -> None:
     embeddings, labels = cloud(3)
     mistakes = Mistakes(np.array([1, 5, 9]), np.zeros((0, 28, 28), np.uint8))
     figure = map_of(3, mistakes, Points(embeddings[:50], labels[:50], DIGITS))
-    shown = [
-        len(points.get_offsets())
-        for axes in figure.axes
-        for points in axes.collections
-        if isinstance(points, PathCollection)
-    ]
-    assert sum(shown) == 200 + 50 + 3
-
-
-@pytest.mark.parametrize("split", ["train", "both"])
-def test_other_splits_are_drawn(split: str, trained: EvaluatedRun) -> None:
-    figure = draw(trained, Style(projection="pca", split=split))
-    (axes,) = figure.axes
-    counts = [len(points.get_offsets()) for points in axes.collections]
-    arrays = trained.report.arrays
-    wrong = (arrays.neighbor_labels[:, 0] != arrays.labels).sum()
-    assert counts == {"train": [1437], "both": [1437, 360, wrong]}[split]
-    assert "of 1,437 training images" in figure.get_suptitle()
-
-
-def test_nothing_is_clipped_at_the_edges() -> None:
-    for dim in (2, 3, 64):
-        figure = map_of(dim)
-        FigureCanvasAgg(figure).draw()
-        edge = figure.bbox
-        for text in [*figure.texts, *figure.legends[0].get_texts()]:
-            box = text.get_window_extent()
-            assert edge.x0 <= box.x0 <= box.x1 <= edge.x1, text
-            assert edge.y0 <= box.y0 <= box.y1 <= edge.y1, text
+    for name, count in (("points", 200), ("behind", 50), ("mistakes", 3)):
+        assert sum(len(part.get_offsets()) for part in parts(figure, name)) == count
 
 
 @pytest.mark.parametrize("strays", [0, 3])
@@ -97,12 +59,12 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
     positions = middles[labels] + 0.18 * random.standard_normal((1000, 2))
     upper = [100 * label + positions[labels == label, 1].argmax() for label in range(6)]
     mistakes = Mistakes(np.array(upper), np.zeros((6, 28, 28), np.uint8))
-    figure = embedding_figure(Points(positions, labels, DIGITS), *TITLED, mistakes)
+    figure = embedding_figure([Panel(Points(positions, labels, DIGITS), mistakes)], *TITLED)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     axes = figure.axes[0]
-    images = [each.offsetbox for each in axes.artists if isinstance(each, AnnotationBbox)]
-    boxes = [each.get_window_extent(canvas.get_renderer()) for each in (*images, *axes.texts)]
+    images = [box.offsetbox for box in axes.artists if isinstance(box, AnnotationBbox)]
+    boxes = [part.get_window_extent(canvas.get_renderer()) for part in (*images, *axes.texts)]
     assert len(boxes) == 16
     for place, box in enumerate(boxes[:6]):
         assert not any(box.overlaps(other) for other in boxes[place + 1 :])
@@ -111,7 +73,7 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
 def test_both_halves_of_a_sphere_are_of_one_size() -> None:
     """Though all points lie on one of them."""
     positions = np.tile([[0.0, 0.0, 1.0]], (20, 1))
-    figure = embedding_figure(Points(positions, np.arange(20) % 10, DIGITS), *TITLED)
+    figure = embedding_figure([Panel(Points(positions, np.arange(20) % 10, DIGITS))], *TITLED)
     limits = [(axes.get_xlim(), axes.get_ylim(), axes.get_zlim()) for axes in figure.axes]  # type: ignore[attr-defined]
     assert len({limit for half in limits for limit in half}) == 1
 

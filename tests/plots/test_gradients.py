@@ -1,7 +1,6 @@
 """The gradients of losses: those that the papers write down, at every place of the square."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +58,10 @@ def closed_forms(name: str, gamma: float, m: float) -> tuple[np.ndarray, np.ndar
 def test_autograd_finds_the_closed_forms(name: str, gamma: float, m: float) -> None:
     given = {"gamma": gamma, "m": 2.0 if name == "sphereface" else m}
     knobs = {key: value for key, value in given.items() if key in FAMILY[name].knobs}
-    found = pulls(name, SN, SP, **knobs)
+    gradients = pulls(name, SN, SP, **knobs)
     # the scale of AdaCos is kept in single precision
     rtol = 1e-6 if name == "adacos" else 1e-9
-    np.testing.assert_allclose(found, closed_forms(name, gamma, m), rtol=rtol, atol=1e-12)
+    np.testing.assert_allclose(gradients, closed_forms(name, gamma, m), rtol=rtol, atol=1e-12)
 
 
 def test_triplet_loss_is_flat_at_its_hinge() -> None:
@@ -71,24 +70,22 @@ def test_triplet_loss_is_flat_at_its_hinge() -> None:
     np.testing.assert_array_equal(pulls("triplet", sn, sp, m=0.25), [[0, 0, 1]] * 2)
 
 
-def test_shape_of_the_places_is_kept() -> None:
-    sn, sp = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 1, 3))
-    for loss in FIG_2:
-        found = pulls(loss, sn, sp, **Config(loss=loss).knobs)
-        assert found.shape == (2, 3, 4)
-        # the pull at s_n grows with s_n, along the columns
-        assert (np.diff(found[0], axis=1) >= 0).all()
-
-
-def test_picture_names_the_value_at_each_point() -> None:
-    written = words(drawn("gradients", None))
-    for loss in FIG_2:
-        config = Config(loss=loss)
-        assert any(text.startswith(f"{config.member.title}\n") for text in written)
-        at = pulls(loss, *np.array(list(POINTS.values())).T, **config.knobs)
-        for values in at:
-            for letter, value in zip(POINTS, values, strict=True):
-                assert f"{letter} {value:.3g}" in written
+@pytest.mark.parametrize(
+    "own", [None, Config(gamma=16, m=0.4), Config(loss="arcface", m=0.3)], ids=str
+)
+def test_picture_names_the_values_of_the_run_and_of_the_paper(
+    own: Config | None, trained: EvaluatedRun
+) -> None:
+    trained.config = own or trained.config
+    written = words(drawn("gradients", trained if own else None))
+    configs = {loss: Config(loss=loss) for loss in FIG_2} | ({own.loss: own} if own else {})
+    for loss, config in configs.items():
+        name, *knobs = config.described.split(", ")
+        assert any(text.startswith(f"{name}\n{', '.join(knobs)}") for text in written)
+        for values in pulls(loss, *np.array(list(POINTS.values())).T, **config.knobs):
+            named = zip(POINTS, values, strict=True)
+            assert {f"{letter} {value:.3g}" for letter, value in named} <= written
+    assert len([text for text in written if r"\partial L" in text]) == 2 * len(configs)
 
 
 @pytest.mark.slow
@@ -102,33 +99,11 @@ def test_any_losses_are_set_side_by_side(tmp_path: Path) -> None:
         assert member.title in text
 
 
-def test_loss_of_the_run_is_drawn_at_its_gamma_and_m(trained: EvaluatedRun) -> None:
-    trained.config = replace(trained.config, gamma=16, m=0.4)
-    written = words(drawn("gradients", trained))
-    at = pulls("circle", *np.array(list(POINTS.values())).T, gamma=16, m=0.4)
-    assert any(text.startswith("Circle Loss\ngamma 16, m 0.4, ") for text in written)
-    assert f"B {at[0][1]:.3g}" in written
-
-
-def test_run_of_another_loss_is_drawn_beside_those_of_the_paper(trained: EvaluatedRun) -> None:
-    trained.config = Config(loss="arcface", m=0.3)
-    figure = drawn("gradients", trained)
-    assert any(text.startswith("ArcFace\ngamma 67.8, m 0.3, ") for text in words(figure))
-    shown = [axes for axes in figure.axes if axes.get_title()]
-    assert len(shown) == 2 * 4
-
-
-def test_chosen_losses_have_a_picture_of_their_own(
+def test_gradients_need_no_run_and_chosen_losses_have_a_picture_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    chosen = ("center", "adacos", "contrastive", "sphereface", "softmax")
-    result = invoke("plot", "--kind", "gradients", *(f"--loss={loss}" for loss in chosen))
-    assert result.output == f"picture: gradients-{'-'.join(chosen)}.png\n"
-
-
-def test_gradients_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = invoke("plot", "--kind", "gradients")
-    assert (result.exit_code, result.output) == (0, "picture: gradients.png\n")
-    assert Path("gradients.png").exists()
+    for chosen, name in (((), "gradients.png"), (("center",), "gradients-center.png")):
+        result = invoke("plot", "--kind", "gradients", *(f"--loss={loss}" for loss in chosen))
+        assert (result.exit_code, result.output) == (0, f"picture: {name}\n")
+        assert Path(name).exists()

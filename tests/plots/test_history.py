@@ -1,6 +1,5 @@
-"""The history: every epoch, and lines that can be told apart."""
+"""The history: lines that can be told apart, and epochs that there are."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,11 @@ import torch
 from circlemnist.cli.plot import can_be_drawn
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.history import history_figure
-from circlemnist.runs.arrays import Snapshots
 from circlemnist.runs.checkpoint import save_checkpoint
-from circlemnist.runs.history import Epoch
+from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.figures import TITLED, boxes_of
+from tests.plots.figures import TITLED, boxes_of, make_run, parts
 
 
 @pytest.mark.parametrize(("sp", "sn"), [(0.98, 0.93), (0.1, 0.12), (0.9, -0.1)])
@@ -24,29 +22,28 @@ def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> Non
     x = np.arange(1, 4)
     rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
     figure = history_figure(rows, (x, x / 3) if known else None, *TITLED)
-    boxes = boxes_of(figure, figure.axes[1].texts)
+    (line,) = parts(figure, "mean_sp")
+    boxes = boxes_of(figure, line.axes.texts)
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])
 
 
 def test_one_epoch_has_a_tick_of_its_own() -> None:
     figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, *TITLED)
-    axes = figure.axes[-1]
-    low, high = axes.get_xlim()
-    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+    (line,) = parts(figure, "lr")
+    low, high = line.axes.get_xlim()
+    assert [tick for tick in line.axes.get_xticks() if low <= tick <= high] == [1]
 
 
-def test_a_run_without_an_epoch_has_no_history(finished_run: Path, tmp_path: Path) -> None:
+def test_a_run_without_an_epoch_has_no_history(tmp_path: Path) -> None:
     """A training that was stopped in its first."""
-    run = Run(shutil.copytree(finished_run, tmp_path / "begun"))
-    header, *_ = run.history_file.read_text("utf-8").splitlines()
-    run.history_file.write_text(f"{header}\n")
-    assert_one_line_error(
-        invoke("plot", run.folder, "--kind", "history"), "no epoch", f"--resume {run.folder}"
-    )
+    run = make_run(tmp_path / "begun").run
+    assert can_be_drawn("history", run)
+    assert not can_be_drawn("animation", run)
+    write_history(run.history_file, [])
+    result = invoke("plot", run.folder, "--kind", "history")
+    assert_one_line_error(result, "no epoch", f"--resume {run.folder}")
     assert not can_be_drawn("history", run)
-    assert can_be_drawn("history", Run(finished_run))
-    assert not can_be_drawn("animation", Run(finished_run))
 
 
 @pytest.mark.parametrize(
@@ -62,11 +59,6 @@ def test_an_epoch_has_as_many_steps_wherever_it_was_stopped(
 
 
 def test_steps_of_a_run_without_its_checkpoint_are_those_of_its_snapshots(
-    finished_run: Path, tmp_path: Path
+    trained: EvaluatedRun,
 ) -> None:
-    run = Run(shutil.copytree(finished_run, tmp_path / "kept"))
-    run.checkpoint_file.unlink()
-    trained = EvaluatedRun(run)
-    nothing = np.zeros(0)
-    trained.snapshots = Snapshots(np.array([0, 9, 28]), nothing, nothing, nothing)
-    assert trained.steps_an_epoch == 28 / len(trained.history)
+    assert trained.steps_an_epoch == trained.snapshots.steps[-1] / len(trained.history)

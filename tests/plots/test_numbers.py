@@ -13,277 +13,284 @@ from sklearn.metrics import roc_auc_score
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.pair_plane import boundary_of, pair_density
-from circlemnist.evaluation.report import Arrays, Report
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
 from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
-from circlemnist.plots import animation, embedding
+from circlemnist.plots import animation
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import LIGHT, Style
-from circlemnist.runs.arrays import Snapshots
-from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
-from tests.plots.figures import drawn, words
+from tests.plots.figures import STEPS, captioned, cells, drawn, make_run, parts, unit, words
 
-TEST, TRAIN, K, EPOCHS, TIMES, SAMPLE = 120, 300, 20, 7, 5, 40
+PCA = Style(projection="pca")
 
 
-def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
-    rows = random.normal(size=shape).astype(np.float32)
-    found: np.ndarray = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-    return found
+@pytest.fixture(scope="session")
+def unseen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs") / "unseen"
+    make_run(folder, Config(dataset="digits", dim=8, unseen="0,3,8"), snapshots=True)
+    return folder
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> EvaluatedRun:
-    random = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        images = torch.from_numpy(random.integers(256, size=(count, 28, 28)).astype(np.uint8))
-        return Split(images, torch.from_numpy(random.integers(10, size=count)))
-
-    train, test = split(TRAIN), split(TEST)
-    neighbors = random.integers(TRAIN, size=(TEST, K)).astype(np.int32)
-    like = [random.choice(np.flatnonzero(train.labels == label), K) for label in test.labels]
-    right = random.random((TEST, K)) < 0.7
-    neighbors[right] = np.array(like)[right]
-    arrays = Arrays(
-        unit(random, TEST, 8),
-        test.labels.numpy(),
-        neighbors,
-        train.labels.numpy()[neighbors],
-        -np.sort(-random.random((TEST, K)).astype(np.float32), 1),
-    )
-    metrics = {"1nn": 0.9123, "20nn": 0.8456, "centroid": 0.7789, "map@r": 0.6012}
-    made = EvaluatedRun(Run(tmp_path))
-    made.config = Config(dataset="digits", gamma=17, m=0.37, seed=3, net="tiny", dim=8)
-    made.dataset = Dataset("digits", train, test)
-    made.report = Report(
-        made.run, made.config, "digits", "test", "cosine", (), None, metrics, arrays
-    )
-    made.embedder = build_embedder(made.config)
-    made.history = [Epoch(e, 8 - e, e / 10, -e / 20, e / 30, e / 1000, 1.0) for e in range(1, 8)]
-    indices = random.choice(TEST, SAMPLE, replace=False)
-    made.snapshots = Snapshots(
-        np.array([0, 10, 40, 90, 160]),
-        indices,
-        arrays.labels[indices],
-        unit(random, TIMES, SAMPLE, 8).astype(np.float16),
-    )
-    made.has_snapshots, made.steps_an_epoch = False, 160 / 7
-    return made
+def unseen(unseen_folder: Path) -> EvaluatedRun:
+    """A run that left three classes out of its training."""
+    return EvaluatedRun(Run(unseen_folder))
 
 
-def one_nn_of(snapshots: Snapshots, kept: np.ndarray) -> np.ndarray:
-    """The 1-NN of some of the images among themselves, at each time."""
-    labels, found = snapshots.labels[kept], []
-    for embeddings in snapshots.embeddings[:, kept].astype(np.float32):
-        s = embeddings @ embeddings.T
-        np.fill_diagonal(s, -2)
-        found.append((labels[s.argmax(1)] == labels).mean())
-    return np.array(found)
+@pytest.fixture(params=["all seen", "some unseen"])
+def either(
+    request: pytest.FixtureRequest, trained: EvaluatedRun, unseen: EvaluatedRun
+) -> EvaluatedRun:
+    return trained if request.param == "all seen" else unseen
 
 
-def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(made: EvaluatedRun) -> None:
-    _, facts = drawn("confusion", made).get_suptitle().split("\n")
-    assert facts == "Circle Loss, gamma 17, m 0.37, 7 epochs, 1-NN 91.23 %"
-    made.history = made.history[:1]
-    assert ", 1 epoch, " in drawn("confusion", made).get_suptitle()
+def seen_in(trained: EvaluatedRun, labels: np.ndarray) -> np.ndarray:
+    return ~np.isin(labels, trained.config.unseen_classes)
 
 
-def test_confusion_counts_rows_by_class_and_columns_by_what_is_nearest(made: EvaluatedRun) -> None:
-    (axes,) = drawn("confusion", made).axes
-    arrays = made.report.arrays
+def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(
+    trained: EvaluatedRun, unseen: EvaluatedRun
+) -> None:
+    _, facts = drawn("confusion", trained).get_suptitle().split("\n")
+    accuracy = 100 * trained.report.metrics["1nn"]
+    assert facts == f"Circle Loss, gamma 17, m 0.37, 7 epochs, 1-NN {accuracy:.2f} %"
+    trained.history = trained.history[:1]
+    assert ", 1 epoch, " in drawn("confusion", trained).get_suptitle()
+    recall = 100 * unseen.report.metrics["unseen/recall@1"]
+    assert drawn("confusion", unseen).get_suptitle().endswith(f"unseen recall@1 {recall:.2f} %")
+
+
+def test_confusion_counts_rows_by_class_and_columns_by_what_is_nearest(
+    either: EvaluatedRun,
+) -> None:
+    (axes,) = drawn("confusion", either).axes
+    arrays = either.report.arrays
     written = {text.get_position(): text.get_text() for text in axes.texts}
     for row in range(10):
-        of_class = [int(n[0]) for n in arrays.neighbor_labels[arrays.labels == row]]
+        of_class = arrays.neighbor_labels[arrays.labels == row, 0].tolist()
         for column in range(10):
-            count = of_class.count(column)
-            if row == column:
+            count = of_class.count(column) if seen_in(either, np.array(row)) else 0
+            if row == column and count:
                 assert written[column, row] == f"{count}\n{100 * count / len(of_class):.1f} %"
-            elif count:
-                assert written[column, row] == str(count)
             else:
-                assert (column, row) not in written
+                assert written.get((column, row), "0") == str(count)
 
 
-def test_history_has_each_column_in_its_panel(made: EvaluatedRun) -> None:
-    made.has_snapshots = True
-    loss, cosines, lr, one_nn = drawn("history", made).axes
-    for axes, keys in ((loss, ["loss"]), (cosines, ["mean_sp", "mean_sn"]), (lr, ["lr"])):
-        for line, key in zip(axes.lines, keys, strict=True):
-            assert line.get_ydata().tolist() == [getattr(row, key) for row in made.history]
-            assert line.get_xdata().tolist() == list(range(1, 8))
-    named = {text.get_text(): text.xy[1] for text in cosines.texts}
-    assert named == {"mean $s_p$": 0.7, "mean $s_n$": -0.35}
-    epochs, shares = one_nn.lines[0].get_data()
-    np.testing.assert_allclose(epochs, 7 * made.snapshots.steps / 160)
-    np.testing.assert_allclose(shares, 100 * one_nn_of(made.snapshots, np.full(SAMPLE, True)))
+def test_history_has_each_column_in_its_panel(either: EvaluatedRun) -> None:
+    figure = drawn("history", either)
+    for column in ("loss", "mean_sp", "mean_sn", "lr"):
+        (line,) = parts(figure, column)
+        assert line.get_ydata().tolist() == [getattr(row, column) for row in either.history]
+        assert line.get_xdata().tolist() == list(range(1, 8))
+        assert line.axes.get_ylabel() == {"loss": "loss", "lr": "lr"}.get(column, "cosine")
+    last = either.history[-1]
+    named = {text.get_text(): text.xy[1] for axes in figure.axes for text in axes.texts}
+    assert named == {"mean $s_p$": last.mean_sp, "mean $s_n$": last.mean_sn}
+    (line,) = parts(figure, "1nn")
+    np.testing.assert_allclose(line.get_xdata(), 7 * STEPS / 160)
+    labels, shares = either.snapshots.labels, []
+    chosen = seen_in(either, labels)
+    for embeddings in either.snapshots.embeddings[:, chosen].astype(np.float32):
+        s = embeddings @ embeddings.T
+        np.fill_diagonal(s, -2)
+        shares.append((labels[chosen][s.argmax(1)] == labels[chosen]).mean())
+    np.testing.assert_allclose(line.get_ydata(), 100 * np.array(shares))
 
 
-def test_history_is_of_the_seen_classes(made: EvaluatedRun) -> None:
-    made.has_snapshots, made.config = True, replace(made.config, unseen="0,4,5,8")
-    of_seen = ~np.isin(made.snapshots.labels, [0, 4, 5, 8])
-    shares = drawn("history", made).axes[3].lines[0].get_ydata()
-    np.testing.assert_allclose(shares, 100 * one_nn_of(made.snapshots, of_seen))
-
-
-def test_neighbors_are_of_the_hardest_with_their_own_images(made: EvaluatedRun) -> None:
-    arrays, dataset = made.report.arrays, made.dataset
+def test_neighbors_are_of_the_hardest_with_their_own_images(either: EvaluatedRun) -> None:
+    arrays, dataset = either.report.arrays, either.dataset
     like = arrays.neighbor_labels == arrays.labels[:, None]
-    hardest = sorted(range(TEST), key=lambda i: (like[i, 0], like[i, :7].sum(), like[i].mean(), i))[
-        :8
-    ]
-    panels = [axes for axes in drawn("neighbors", made).axes if axes.images]
+    hardest = sorted(
+        np.flatnonzero(seen_in(either, arrays.labels)),
+        key=lambda i: (like[i, 0], like[i, :7].sum(), like[i].mean(), i),
+    )[:8]
+    panels = cells(drawn("neighbors", either))
+    assert set(panels) == {(row, column) for row in range(8) for column in range(8)}
     for row, query in enumerate(hardest):
-        first, *others = panels[8 * row : 8 * row + 8]
-        np.testing.assert_array_equal(first.images[0].get_array(), dataset.test.images[query])
-        for place, axes in enumerate(others):
-            index = arrays.neighbors[query, place]
-            np.testing.assert_array_equal(axes.images[0].get_array(), dataset.train.images[index])
-            cosine = arrays.neighbor_similarities[query, place]
-            label = dataset.train.labels[index].item()
+        shown = [panels[row, column].images[0].get_array() for column in range(8)]
+        np.testing.assert_array_equal(shown[0], dataset.test.images[query])
+        assert panels[row, 0].get_xlabel() == str(arrays.labels[query])
+        np.testing.assert_array_equal(shown[1:], dataset.train.images[arrays.neighbors[query, :7]])
+        for place, cosine in enumerate(arrays.neighbor_similarities[query, :7]):
+            axes, label = panels[row, place + 1], arrays.neighbor_labels[query, place]
             assert axes.get_xlabel() == f"{label}  {cosine:.2f}"
             edge = LIGHT.same if label == arrays.labels[query] else LIGHT.different
             assert to_hex(axes.spines["left"].get_edgecolor()) == edge
 
 
-def test_similarities_are_those_of_the_pairs(made: EvaluatedRun) -> None:
-    figure = drawn("similarities", made)
-    x, labels = made.report.arrays.embeddings, made.report.arrays.labels
-    pairs = np.triu_indices(TEST, 1)
-    s, alike = (x @ x.T)[pairs], (labels[:, None] == labels)[pairs]
-    area = roc_auc_score(alike, s)
-    assert f"area under the curve {100 * area:.2f} %" in words(figure)
-    drawn_of = {patch.get_label(): patch for patch in figure.axes[0].patches}
-    for name, of_kind, color in (
-        ("within a class", alike, LIGHT.same),
-        ("between classes", ~alike, LIGHT.different),
-    ):
-        counts, _ = np.histogram(s[of_kind], np.linspace(-1, 1, 101))
-        values = drawn_of[name].get_data().values
-        np.testing.assert_allclose(values, counts / of_kind.sum(), atol=1.1 / of_kind.sum())
-        assert to_hex(drawn_of[name].get_edgecolor()) == color
+def test_similarities_are_those_of_the_pairs(either: EvaluatedRun) -> None:
+    figure = drawn("similarities", either)
+    seen = either.report.seen
+    rows = {0: seen} if seen.all() else {0: seen, 1: ~seen}
+    panels = cells(figure)
+    assert len(panels) == 2 * len(rows)
+    for row, chosen in rows.items():
+        x, labels = either.report.arrays.embeddings[chosen], either.report.arrays.labels[chosen]
+        pairs = np.triu_indices(len(x), 1)
+        s, alike = (x @ x.T)[pairs], (labels[:, None] == labels)[pairs]
+        area = 100 * roc_auc_score(alike, s)
+        assert panels[row, 1].get_title() == f"area under the curve {area:.2f} %"
+        histograms = {patch.get_label(): patch for patch in panels[row, 0].patches}
+        for name, of_kind, color in (
+            ("within a class", alike, LIGHT.same),
+            ("between classes", ~alike, LIGHT.different),
+        ):
+            counts, _ = np.histogram(s[of_kind], np.linspace(-1, 1, 101))
+            values = histograms[name].get_data().values
+            np.testing.assert_allclose(values, counts / of_kind.sum(), atol=3 / of_kind.sum())
+            assert to_hex(histograms[name].get_edgecolor()) == color
+    titles = {axes.get_title() for axes in panels.values()}
+    assert ({"seen classes", "unseen classes"} <= titles) is bool(len(rows) - 1)
 
 
-def test_circle_is_of_the_run(made: EvaluatedRun) -> None:
-    made.has_snapshots = True
-    panels = drawn("circle", made).axes
-    embeddings = torch.from_numpy(made.report.arrays.embeddings)
-    density = pair_density(embeddings, torch.from_numpy(made.report.arrays.labels))
-    *_, last = (axes for axes in panels if axes.images)
-    np.testing.assert_array_equal(last.images[0].get_array(), density)
-    # of the middle of each bin, rows by s_p from the lower edge
-    centres = (np.arange(200) + 0.5) / 100 - 1
-    beyond = boundary_of(made.config).excess(centres, centres[:, None]) > 0
-    share = f"{100 * density[beyond].sum():.1f} % outside the circle"
+def test_pair_plane_is_of_the_run(either: EvaluatedRun) -> None:
+    figure, boundary = drawn("circle", either), boundary_of(either.config)
+    panels = captioned(figure)
+    times = ["before training", *(f"epoch {7 * step / 160:.2f}" for step in STEPS[1:-1])]
+    assert list(panels) == [*times, "after 7 epochs"]  # few snapshots come once
+    labels = either.snapshots.labels
+    chosen = seen_in(either, labels)
+    for caption, embeddings in zip(times, either.snapshots.embeddings[:, chosen], strict=False):
+        moving = torch.nn.functional.normalize(torch.from_numpy(embeddings).float())
+        density = pair_density(moving, torch.from_numpy(labels[chosen]), 80)
+        (image,) = parts(panels[caption], "density")
+        np.testing.assert_array_equal(image.get_array(), density)
+    last = panels["after 7 epochs"]
+    (image,) = parts(last, "density")
+    density = pair_density(*either.test_points)
+    np.testing.assert_array_equal(image.get_array(), density)
+    assert image.origin == "lower"
+    share = f"{100 * share_beyond(density, boundary):.1f} % outside the circle"
     assert last.get_title() == f"after 7 epochs\n{share}"
-    assert last.images[0].origin == "lower"
-    first = pair_density(
-        torch.from_numpy(made.snapshots.embeddings[0]).float(),
-        torch.from_numpy(made.snapshots.labels),
-        80,
-    )
-    np.testing.assert_allclose(panels[0].images[0].get_array(), first, atol=1e-3)
-    assert panels[0].get_title().startswith("before training\n")
-    assert panels[3].get_title().startswith("epoch 3.94\n")  # 90 of 160 steps
+    (circle,) = parts(last, "boundary")
+    radii = np.hypot(circle.get_xdata(), np.asarray(circle.get_ydata()) - 1)
+    np.testing.assert_allclose(radii, 2**0.5 * either.config.m, atol=1e-3)
+    assert f"at first of {chosen.sum()}\n" in figure.get_suptitle()
 
 
-def test_animation_of_a_sphere_says_from_where_it_is_seen(made: EvaluatedRun) -> None:
-    assert "seen from" not in animation.draw(made, Style(projection="pca")).figure.get_suptitle()
-    rows = unit(np.random.default_rng(0), TIMES, SAMPLE, 3).astype(np.float16)
-    made.config = replace(made.config, dim=3)
-    made.snapshots = replace(made.snapshots, embeddings=rows)
-    assert "3-D, seen from one side, " in animation.draw(made, Style()).figure.get_suptitle()
-
-
-def test_circle_has_each_of_few_snapshots_once(made: EvaluatedRun) -> None:
-    made.has_snapshots = True
-    some = {name: getattr(made.snapshots, name)[:3] for name in ("steps", "embeddings")}
-    made.snapshots = replace(made.snapshots, **some)
-    titles = [axes.get_title().split("\n")[0] for axes in drawn("circle", made).axes]
-    assert titles == ["before training", "epoch 0.44", "after 7 epochs"]
-
-
-def test_embedding_rings_the_mistakes_and_shows_the_surest(
-    made: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedding, "TRAIN_POINTS", 60)
-    arrays = made.report.arrays
-    figure = embedding.draw(made, Style(projection="pca", split="both"))
-    behind, points, rings = figure.axes[0].collections
-    train = made.dataset.train.labels.numpy()[np.linspace(0, TRAIN - 1, 60).astype(int)]
-    for shown, labels in ((points, arrays.labels), (behind, train)):
-        colors = [to_hex(color) for color in shown.get_facecolors()]
-        assert colors == [LIGHT.classes[label] for label in labels]
-    wrong = np.flatnonzero(arrays.neighbor_labels[:, 0] != arrays.labels)
-    offsets = np.asarray(points.get_offsets())
-    assert sorted(np.asarray(rings.get_offsets()).tolist()) == sorted(offsets[wrong].tolist())
+def test_embedding_rings_the_mistakes_and_shows_the_surest(either: EvaluatedRun) -> None:
+    arrays = either.report.arrays
+    figure = drawn("embedding", either)
+    clouds = {len(part.get_paths()[0].vertices): part for part in parts(figure, "points")}
+    seen = seen_in(either, arrays.labels)
+    positions = np.zeros((len(seen), 2))
+    triangles = clouds.pop(4, None)
+    for shown, chosen in ((clouds.popitem()[1], seen), (triangles, ~seen)):
+        if chosen.any():
+            colors = [to_hex(color) for color in shown.get_facecolors()]
+            assert colors == [LIGHT.classes[label] for label in arrays.labels[chosen]]
+            positions[chosen] = shown.get_offsets()
+    np.testing.assert_allclose(positions, project(arrays.embeddings, "pca", 0)[0])
+    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
+    (rings,) = parts(figure, "mistakes")
+    assert sorted(np.asarray(rings.get_offsets()).tolist()) == sorted(positions[wrong].tolist())
     assert f"{len(wrong)} wrong" in words(figure)
     votes = {i: (arrays.neighbor_labels[i] == arrays.labels[i]).mean() for i in wrong}
     worst = sorted(wrong, key=lambda i: (votes[i], -arrays.neighbor_similarities[i, 0]))[:6]
-    boxes = [each for each in figure.axes[0].artists if isinstance(each, AnnotationBbox)]
-    for box, index in zip(boxes, worst, strict=True):
-        np.testing.assert_array_equal(box.offsetbox.get_data(), made.dataset.test.images[index])
-        np.testing.assert_array_equal(box.xy, offsets[index])
+    boxes = [part for part in figure.axes[0].artists if isinstance(part, AnnotationBbox)]
+    images = {tuple(box.xy): box.offsetbox.get_data() for box in boxes}
+    assert len(images) == 6
+    for index in worst:
+        shown = images[tuple(positions[index])]
+        np.testing.assert_array_equal(shown, either.dataset.test.images[index])
+    (legend,) = figure.legends
+    entries = zip(legend.get_texts(), legend.legend_handles, strict=True)
+    markers = {text.get_text(): handle.get_marker() for text, handle in entries}
+    for label in range(10):
+        name, marker = (f"{label}", "o") if seen_in(either, label) else (f"{label}, unseen", "^")
+        assert markers[name] == marker
+    assert ("of unseen classes" in figure.get_suptitle()) is not seen.all()
 
 
-def test_animation_goes_from_the_first_snapshot_to_the_last(made: EvaluatedRun) -> None:
-    made.has_snapshots = True
-    movie = animation.draw(made, Style(projection="pca"))
-    (axes,) = movie.figure.axes
-    (dots,) = axes.collections
-    embeddings = made.snapshots.embeddings.astype(np.float32)
+def test_of_a_large_training_split_some_images_are_drawn(trained: EvaluatedRun) -> None:
+    trained.embedder = build_embedder(trained.config)
+    few = drawn("embedding", trained, split="train")
+    assert "1,437 of 1,437 training images" in few.get_suptitle()
+    images = trained.dataset.train.images.repeat(7, 1, 1)
+    labels = torch.arange(len(images)) * 10 // len(images)  # ascending
+    trained.dataset = Dataset("digits", Split(images, labels), trained.dataset.test)
+    figure = drawn("embedding", trained, split="both")
+    assert "360 test images on 10,000 of 10,059 training images" in figure.get_suptitle()
+    (behind,) = parts(figure, "behind")
+    drawn_labels = [
+        LIGHT.classes.index(to_hex(color)) for color in np.asarray(behind.get_facecolors())
+    ]
+    assert drawn_labels == sorted(drawn_labels)
+    np.testing.assert_allclose(np.bincount(drawn_labels), 1000, atol=1)
+
+
+def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun) -> None:
+    movie, snapshots = animation.draw(either, PCA), either.snapshots
+    embeddings = snapshots.embeddings.astype(np.float32)
+    seen = seen_in(either, snapshots.labels)
     last, _ = project(embeddings[-1], "pca", 0)
-    seen = {}
+    shown, captions = {}, []
     for frame in (0, 15, movie.frames - 1):
         movie.show(frame)
-        seen[frame] = (np.asarray(dots.get_offsets()).copy(), axes.texts[0].get_text())
-    np.testing.assert_allclose(seen[59][0], last, atol=1e-5)
-    assert [seen[frame][1] for frame in (0, 15, 59)] == [
-        "before training",
-        "epoch 0.44",
-        "epoch 7.00",
-    ]
+        dots, *triangles = parts(movie.figure, "points")
+        shown[frame] = np.zeros((len(seen), 2))
+        shown[frame][seen] = dots.get_offsets()
+        if triangles:
+            shown[frame][~seen] = triangles[0].get_offsets()
+        captions.append(words(movie.figure) & {"before training", "epoch 0.44", "epoch 7.00"})
+    assert captions == [{"before training"}, {"epoch 0.44"}, {"epoch 7.00"}]
+    np.testing.assert_allclose(shown[59], last, atol=1e-5)
     # 15 of 59 ways through 4 intervals is a little after the first of them
     share = 15 * 4 / 59 - 1
     axes_of_last = np.linalg.lstsq(embeddings[-1] - embeddings[-1].mean(0), last, rcond=None)[0]
     one, two = ((embeddings[t] - embeddings[-1].mean(0)) @ axes_of_last for t in (1, 2))
-    np.testing.assert_allclose(seen[15][0], one * (1 - share) + two * share, atol=1e-3)
+    np.testing.assert_allclose(shown[15], one * (1 - share) + two * share, atol=1e-3)
     colors = [to_hex(color) for color in dots.get_facecolors()]
-    assert colors == [LIGHT.classes[label] for label in made.snapshots.labels]
+    assert colors == [LIGHT.classes[label] for label in snapshots.labels[seen]]
 
 
-@pytest.mark.parametrize("loss", ["circle", "center"])
-def test_page_is_given_what_was_measured(loss: str, made: EvaluatedRun) -> None:
+def test_animation_of_a_sphere_says_from_where_it_is_seen(trained: EvaluatedRun) -> None:
+    assert "seen from" not in animation.draw(trained, PCA).figure.get_suptitle()
+    rows = unit(np.random.default_rng(0), len(STEPS), 40, 3).astype(np.float16)
+    trained.config = replace(trained.config, dim=3)
+    trained.snapshots = replace(trained.snapshots, embeddings=rows)
+    assert "3-D, seen from one side, " in animation.draw(trained, PCA).figure.get_suptitle()
+
+
+@pytest.mark.parametrize("kind", ["circle", "center", "unseen"])
+def test_page_is_given_what_was_measured(
+    kind: str, trained: EvaluatedRun, unseen: EvaluatedRun
+) -> None:
     """The neighbours of images off the sphere are by distance, their places by the cosine."""
-    arrays = made.report.arrays
-    lengths = np.random.default_rng(1).uniform(0.1, 9, (TEST, 1)).astype(np.float32)
-    if loss == "center":
+    trained = unseen if kind == "unseen" else trained
+    arrays = trained.report.arrays
+    trained.embedder = build_embedder(trained.config)
+    if kind == "center":
+        lengths = np.random.default_rng(1).uniform(0.1, 9, (360, 1)).astype(np.float32)
         arrays = replace(arrays, embeddings=arrays.embeddings * lengths)
-        made.config = Config(dataset="digits", loss=loss, dim=8)
-        made.report = replace(made.report, per_image=arrays)
-    made.has_snapshots = True
-    space, how = space_of(made, Style(projection="pca"))
+        trained.config = Config(dataset="digits", loss="center", dim=8)
+        trained.report = replace(trained.report, per_image=arrays)
+    space, how = space_of(trained, PCA)
     assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
-    np.testing.assert_array_equal(space.neighbors, np.argsort(-s, 1)[:, :5])
+    nearest = np.take_along_axis(s, space.neighbors.astype(int), 1)
+    np.testing.assert_allclose(nearest, -np.sort(-s, 1)[:, :5], rtol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(space.directions, axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(space.predicted, arrays.neighbor_labels[:, 0])
+    # an unseen class, which no training image has, is no mistake
+    predicted = np.where(trained.report.seen, arrays.neighbor_labels[:, 0], arrays.labels)
+    np.testing.assert_array_equal(space.predicted, predicted)
+    names = [f"{c}" if seen_in(trained, np.array(c)) else f"{c}, unseen" for c in range(10)]
+    assert list(space.points.names) == names
     np.testing.assert_array_equal(space.points.labels, arrays.labels)
-    np.testing.assert_array_equal(space.images, made.dataset.test.images)
+    np.testing.assert_array_equal(space.images, trained.dataset.test.images)
     assert space.frames is not None
-    np.testing.assert_array_equal(space.frames.points.labels, made.snapshots.labels)
-    np.testing.assert_array_equal(space.boundary[0], boundary_of(made.config).lines()[0])
+    np.testing.assert_array_equal(space.frames.points.labels, trained.snapshots.labels)
+    np.testing.assert_array_equal(space.boundary[0], boundary_of(trained.config).lines()[0])
     assert space.frames.captions[-1] == "epoch 7.00"
 
 
 @pytest.mark.slow
-def test_movie_of_the_page_ends_where_its_images_are(made: EvaluatedRun) -> None:
-    made.has_snapshots = True
-    space, _ = space_of(made, Style(projection="tsne"))
+def test_movie_of_the_page_ends_where_its_images_are(trained: EvaluatedRun) -> None:
+    trained.embedder = build_embedder(trained.config)
+    space, _ = space_of(trained, Style(projection="tsne"))
     assert space.frames is not None
-    there = space.points.positions[made.snapshots.indices]
+    there = space.points.positions[trained.snapshots.indices]
     np.testing.assert_array_equal(space.frames.points.positions[-1], there)

@@ -1,6 +1,9 @@
-"""Embeddings as points in the plane or in space."""
+"""Embeddings as points in the plane or in space; those of a run, computed once and kept."""
 
+import shutil
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -9,23 +12,38 @@ from openTSNE import TSNE
 from sklearn.datasets import load_digits
 
 from circlemnist.errors import UserError
-from circlemnist.plots.projection import project, project_frames
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.report import save_report
+from circlemnist.explorer.page import space_of
+from circlemnist.models.embedder import build_embedder
+from circlemnist.plots import projection
+from circlemnist.plots.projection import project, project_frames, project_run
+from circlemnist.plots.style import Style
+from circlemnist.runs.run import Run
+from tests.conftest import invoke
 from tests.plots.figures import cloud
 
+METHODS = ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"]
 
-@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"])
+
+def apart(points: np.ndarray) -> np.ndarray:
+    """Distances (N, N) to the other points, and none to itself."""
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    return distances
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_projection_repeats_and_keeps_classes_apart(method: str) -> None:
     embeddings, labels = cloud(16)
     points, how = project(embeddings, method, seed=0)
     assert points.shape == (200, 2)
     assert "16-D" in how
     np.testing.assert_array_equal(points, project(embeddings, method, seed=0)[0])
-    nearest = np.linalg.norm(points[:, None] - points, axis=2)
-    np.fill_diagonal(nearest, np.inf)
-    assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
+    assert (labels[apart(points).argmin(1)] == labels).mean() > 0.8
 
 
-@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"])
+@pytest.mark.parametrize("method", METHODS)
 def test_points_of_a_movie_do_not_jump(method: str) -> None:
     """Between looks at a space that changes a little, points move a little, and classes stay."""
     embeddings, labels = cloud(16)
@@ -38,9 +56,7 @@ def test_points_of_a_movie_do_not_jump(method: str) -> None:
     width = np.ptp(frames[-1], axis=0).max()
     steps = np.linalg.norm(np.diff(frames, axis=0), axis=2)
     assert np.median(steps, axis=1).max() < 0.1 * width
-    nearest = np.linalg.norm(frames[-1][:, None] - frames[-1], axis=2)
-    np.fill_diagonal(nearest, np.inf)
-    assert (labels[nearest.argmin(1)] == labels).mean() > 0.8
+    assert (labels[apart(frames[-1]).argmin(1)] == labels).mean() > 0.8
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -53,36 +69,27 @@ def test_few_dimensions_are_not_projected(dim: int) -> None:
 
 def test_nearest_are_by_distance_off_the_sphere() -> None:
     """A ray, whose points differ in length alone, and so in no cosine."""
-    lengths = (
-        np.repeat([1.0, 40.0], 50)[:, None] + np.random.default_rng(0).normal(size=(100, 1)) / 9
-    )
+    noise = np.random.default_rng(0).normal(size=(100, 1)) / 9
+    lengths = np.repeat([1.0, 40.0], 50)[:, None] + noise
     embeddings = (lengths * np.eye(8)[0]).astype(np.float32)
     points, _ = project(embeddings, "tsne", seed=0, native=2)
-    nearest = np.linalg.norm(points[:, None] - points, axis=2)
-    np.fill_diagonal(nearest, np.inf)
-    assert ((nearest.argmin(1) < 50) == (np.arange(100) < 50)).mean() > 0.95
+    assert ((apart(points).argmin(1) < 50) == (np.arange(100) < 50)).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_as_many_neighbours_stay_near_as_in_the_layout_of_the_library() -> None:
     embeddings = load_digits().data.astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
 
     def near(points: np.ndarray) -> np.ndarray:
-        apart = np.linalg.norm(points[:, None] - points, axis=2)
-        np.fill_diagonal(apart, np.inf)
-        found = np.zeros(apart.shape, bool)
-        np.put_along_axis(found, apart.argpartition(10, axis=1)[:, :10], True, axis=1)
-        return found
+        chosen = np.zeros((len(points), len(points)), bool)
+        np.put_along_axis(chosen, apart(points).argpartition(10, axis=1)[:, :10], True, axis=1)
+        return chosen
 
+    ours = project(embeddings, "tsne", seed=0)[0]
+    theirs = np.asarray(TSNE(random_state=0, neighbors="exact").fit(embeddings))
     wanted = near(embeddings)
-    ours, theirs = (
-        (near(points) & wanted).mean()
-        for points in (
-            project(embeddings, "tsne", seed=0)[0],
-            np.asarray(TSNE(random_state=0, neighbors="exact").fit(embeddings)),
-        )
-    )
-    assert ours > 0.98 * theirs
+    assert (near(ours) & wanted).mean() > 0.98 * (near(theirs) & wanted).mean()
 
 
 def test_umap_that_cannot_keep_what_it_compiles_says_where_it_could(
@@ -95,3 +102,108 @@ def test_umap_that_cannot_keep_what_it_compiles_says_where_it_could(
     monkeypatch.setitem(sys.modules, "umap", Locked("umap"))
     with pytest.raises(UserError, match="no locator available; set NUMBA_CACHE_DIR"):
         project(np.eye(20, dtype=np.float32), "umap", 0)
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Run:
+    return Run(shutil.copytree(run, tmp_path / "run"))
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The method of each projection that is computed; a quick one stands in for it."""
+    methods: list[str] = []
+
+    def quick(embeddings: np.ndarray, method: str, seed: int, native: int) -> tuple[object, str]:
+        methods.append(method)
+        return embeddings[:, :2] + len(methods), "t-SNE of 8-D"
+
+    monkeypatch.setattr(projection, "project", quick)
+    return methods
+
+
+def points_of(run: Run, method: str = "tsne", split: str = "test") -> np.ndarray:
+    trained = EvaluatedRun(run)
+    return project_run(trained, trained.report.arrays.embeddings, method, split)[0]
+
+
+def test_pictures_of_a_run_share_one_projection(copy: Run, computed: list[str]) -> None:
+    picture = copy.folder / "a.png"
+    assert invoke("plot", copy.folder, "--out", picture).exit_code == 0
+    first = picture.read_bytes()
+    assert invoke("plot", copy.folder, "--theme", "dark", "--width", 300).exit_code == 0
+    assert invoke("plot", copy.folder, "--out", picture).exit_code == 0
+    trained = EvaluatedRun(copy)
+    trained.embedder = build_embedder(trained.config)
+    space_of(trained, Style())  # of the page
+    assert computed == ["tsne"]
+    assert picture.read_bytes() == first
+
+
+def test_points_are_those_of_the_first_time_and_words_too(copy: Run) -> None:
+    trained = EvaluatedRun(copy)
+    embeddings = trained.report.arrays.embeddings
+    points, how = project_run(trained, embeddings, "tsne")
+    assert how == "t-SNE of 8-D"
+    with np.load(copy.folder / "projection-tsne.npz") as file:
+        np.testing.assert_array_equal(file["points"], points)
+    again, the_same = project_run(trained, embeddings, "tsne")
+    np.testing.assert_array_equal(again, points)
+    assert the_same == how
+
+
+def test_another_split_or_method_is_another_projection(copy: Run, computed: list[str]) -> None:
+    for method, split in (("tsne", "test"), ("tsne", "both"), ("pca", "test")) * 2:
+        points_of(copy, method, split)
+    assert computed == ["tsne", "tsne", "pca", "pca"]
+    names = {path.name for path in copy.folder.glob("projection-*")}
+    assert names == {"projection-tsne.npz", "projection-tsne-both.npz"}  # PCA is not kept
+
+
+@pytest.mark.parametrize("change", ["embeddings", "seed"])
+def test_projection_of_another_checkpoint_or_seed_is_not_used(
+    change: str, copy: Run, computed: list[str]
+) -> None:
+    points_of(copy)
+    if change == "seed":
+        settings = copy.config_file.read_text()
+        copy.config_file.write_text(settings.replace("seed = 3", "seed = 4"))
+    else:
+        report = EvaluatedRun(copy).report
+        arrays = replace(report.arrays, embeddings=-report.arrays.embeddings)
+        save_report(replace(report, per_image=arrays))
+    points_of(copy)
+    points_of(copy)
+    assert computed == ["tsne", "tsne"]
+
+
+@pytest.mark.parametrize("fault", ["cut", "noise", "empty", "folder", "others", "nan"])
+def test_damaged_projection_is_computed_again(fault: str, copy: Run, computed: list[str]) -> None:
+    good, path = points_of(copy), copy.folder / "projection-tsne.npz"
+    with np.load(path) as file:
+        of = file["of"]
+    content = path.read_bytes()
+    if fault == "folder":
+        path.unlink()
+        path.mkdir()
+    elif fault in ("others", "nan"):
+        np.savez(path, of=of, points=good[:5] if fault == "others" else good * np.nan)
+    else:
+        path.write_bytes({"cut": content[:1000], "noise": b"\x00 noise", "empty": b""}[fault])
+    np.testing.assert_allclose(points_of(copy), good + 1, rtol=1e-5)
+    if fault != "folder":
+        np.testing.assert_allclose(points_of(copy), good + 1, rtol=1e-5)
+        assert len(computed) == 2
+
+
+def test_projection_that_cannot_be_kept_is_computed_each_time(
+    copy: Run, computed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(projection, "atomic_write", full)
+    points_of(copy)
+    points_of(copy)
+    assert computed == ["tsne", "tsne"]
+    assert not (copy.folder / "projection-tsne.npz").exists()

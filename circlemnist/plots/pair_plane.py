@@ -1,0 +1,129 @@
+"""Pairs in the (s_n, s_p) plane and the loss's decision boundary, the paper's Fig. 5."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.group import Group
+from circlemnist.evaluation.pair_plane import Boundary, boundary_of, pair_density, share_beyond
+from circlemnist.plots.style import (
+    Array,
+    Grid,
+    Style,
+    Theme,
+    duration,
+    heading,
+    new_figure,
+    sample,
+    shades,
+    snapshot_captions,
+    write,
+)
+
+PANELS, COLUMNS = 6, 3  # of a run over its epochs
+SNAPSHOT_BINS, GROUP_BINS = 80, 100
+EXPONENT = 0.35  # small shares show, though most of the pairs lie in few bins
+SN, SP = "$s_n$, cosine to another class", "$s_p$, cosine within the class"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A panel of the picture."""
+
+    caption: str  # what the pairs are of
+    density: Array  # (bins, bins) float, of `pair_density`
+    boundary: Boundary  # of the loss that moved the pairs
+
+
+def draw(trained: EvaluatedRun, style: Style) -> Figure:
+    """Draw where all pairs of the test split lie; with snapshots, how they moved there."""
+    boundary, clouds = boundary_of(trained.config), []
+    counted = f"pairs of {trained.report.counted}"
+    if trained.has_snapshots:
+        snapshots, captions = trained.snapshots, snapshot_captions(trained)
+        seen = ~np.isin(snapshots.labels, trained.config.unseen_classes)
+        counted += f", at first of {seen.sum()}"
+        moving = F.normalize(torch.from_numpy(snapshots.embeddings[:, seen]).float(), dim=-1)
+        labels = torch.from_numpy(snapshots.labels[seen])
+        # the last of them is of the sample what the whole split shows
+        for time in np.unique(np.linspace(0, len(captions) - 1, PANELS).round().astype(int))[:-1]:
+            density = pair_density(moving[time], labels, SNAPSHOT_BINS)
+            clouds.append(Cloud(captions[time], density, boundary))
+    embeddings, labels = trained.test_points
+    density = pair_density(trained.directions(embeddings), labels)
+    clouds.append(Cloud(f"after {duration(trained)}", density, boundary))
+    return pair_plane_figure(clouds, heading(trained, counted), style.theme)
+
+
+def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
+    """Draw where the pairs of each group's first run lie; a colour is the same density in all."""
+    grid, clouds = Grid(groups), []
+    for group in grid.groups:
+        trained = EvaluatedRun(group.runs[0].run)
+        embeddings, labels = trained.test_points
+        chosen = sample(len(labels))
+        directions = trained.directions(embeddings[chosen])
+        density = pair_density(directions, labels[chosen], GROUP_BINS)
+        clouds.append(Cloud(grid.caption(group), density, boundary_of(trained.config)))
+    images = grid.images([group.runs[0].images for group in grid.groups])
+    return pair_plane_figure(clouds, f"pairs of {images}", style.theme, grid)
+
+
+def pair_plane_figure(
+    clouds: Sequence[Cloud], title: str, theme: Theme, grid: Grid | None = None
+) -> Figure:
+    """Draw densities over the plane with the decision boundary: of Circle Loss, a circle (Eq. 8).
+
+    A star marks the optimum, s_n = 0 and s_p = 1.
+
+    Args:
+        grid: of the panels of groups, whose colours are comparable; None for those of one run.
+    """
+    columns = grid.columns if grid else min(len(clouds), COLUMNS)
+    rows = -(-len(clouds) // columns)
+    size = (7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows)
+    if grid:
+        size = grid.width, 0.6 + rows * (grid.side + 0.4)
+    peaks = [max(float(cloud.density.max()), 1e-12) for cloud in clouds]
+    with new_figure(title, theme, *size) as figure:
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes, cloud, peak in zip(panels.flat, clouds, peaks, strict=False):
+            axes.imshow(
+                cloud.density,
+                origin="lower",
+                extent=(-1, 1, -1, 1),
+                cmap=shades(theme.paper, theme.same, theme.ink),
+                norm=PowerNorm(EXPONENT, vmin=0, vmax=max(peaks) if grid else peak),
+                interpolation="nearest",
+                gid="density",
+            )
+            for line in cloud.boundary.lines():
+                axes.plot(*line.T, color=theme.different, linewidth=1.8, gid="boundary")
+            star = {"markersize": 14, "clip_on": False, "zorder": 3}
+            axes.plot(0, 1, "*", color=theme.different, **star)
+            axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+            share = 100 * share_beyond(cloud.density, cloud.boundary)
+            outside = f"{share:.1f} % outside the {cloud.boundary.name}"
+            axes.set_title(f"{cloud.caption}\n{outside}", fontsize=11, pad=12)
+        if grid:
+            figure.set_layout_engine("compressed")  # which knows that planes are square
+            grid.finish(panels.flat)
+            figure.supxlabel(SN, fontsize=12)
+            figure.supylabel(SP, fontsize=12)
+            return figure
+        for axes in panels.flat[len(clouds) :]:
+            axes.set_axis_off()
+        for axes in panels[-1]:
+            axes.set_xlabel(SN)
+        for axes in panels[:, 0]:
+            axes.set_ylabel(SP)
+        if len(clouds) == 1:
+            font = {"color": theme.different, "fontsize": 11, "va": "top", "bbox": theme.box}
+            write(axes, "optimum", (0, 1), (10, -5), **font)
+    return figure
