@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_number, check_sizes, compute_dtype, known_classes
+from circlemnist.losses.inputs import check_number, check_sizes, class_inputs, compute_dtype
 
 
 class CenterLoss(nn.Module):
@@ -88,7 +88,7 @@ class CenterLoss(nn.Module):
         Raises:
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
-        embeddings, labels = known_classes(embeddings, labels, self.weight)
+        embeddings, labels = class_inputs(embeddings, labels, self.weight)
         dtype = compute_dtype(embeddings, self.weight)
         with torch.autocast(embeddings.device.type, enabled=False):
             x, centers = embeddings.to(dtype), self.centers.to(dtype)
@@ -96,12 +96,12 @@ class CenterLoss(nn.Module):
             softmax = F.cross_entropy(logits, labels, reduction="sum")
             distances = (x - centers[labels]).square().sum()
             if self.training:
-                self._move(x, labels)
+                self._move_centers(x, labels)
             # sums, as a mean over no embeddings would be NaN
             return (softmax + self.gamma / 2 * distances) / max(len(x), 1)
 
     @torch.no_grad()
-    def _move(self, x: Tensor, labels: Tensor) -> None:
+    def _move_centers(self, x: Tensor, labels: Tensor) -> None:
         """Eq. 4 for all centres at once: n_j c_j less the sum of the x_i, over 1 + n_j."""
         classes = torch.arange(len(self.centers), device=labels.device)
         belongs = (labels == classes[:, None]).to(x.dtype)  # (C, B)
@@ -111,7 +111,6 @@ class CenterLoss(nn.Module):
         self.centers.copy_(torch.where(moved.isfinite().all(), moved, centers))
 
     def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "

@@ -116,7 +116,6 @@ class CircleLoss(nn.Module):
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
         return (
             f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
             f"reduction={self.reduction!r}, normalize={self.normalize}"

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from circlemnist.losses.inputs import check_embeddings, compute_dtype
 
-# Entries of the matrix of pairs that are held at once: about 20 MiB.
-BLOCK_ELEMENTS = 1 << 20
+BLOCK_ELEMENTS = 1 << 20  # entries of the matrix of pairs that are held at once: about 20 MiB
 
 
 class PairStatistics(NamedTuple):
@@ -54,8 +53,7 @@ def pair_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairStatist
 @torch.no_grad()
 def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int) -> Tensor:
     """(5,) what `as_statistics` takes, of the pairs of the rows `first` to `end` with all rows."""
-    size = len(labels)
-    rows = max(1, BLOCK_ELEMENTS // max(1, size))
+    rows = max(1, BLOCK_ELEMENTS // max(1, len(labels)))
     with torch.autocast(embeddings.device.type, enabled=False):
         unit = F.normalize(embeddings.to(compute_dtype(embeddings)))
         starts = range(first, max(first + 1, end), rows)
@@ -70,10 +68,7 @@ def as_statistics(sums: Tensor) -> PairStatistics:
 
 
 def _sums(unit: Tensor, labels: Tensor, start: int, rows: int, m: float) -> Tensor:
-    """(5,) sum of s_p, their number, sum of s_n, their number, violating pairs of a block of rows.
-
-    The steps work in place and in floats: at a few hundred rows that is twice as fast as masks.
-    """
+    """(5,) of a block of rows, in place and in floats: at a few hundred rows twice as fast."""
     s = unit[start : start + rows] @ unit.T  # (R, B)
     row_labels = labels[start : start + rows, None]
     # on a CPU, comparing into int64 is vectorised, into bool it is not
