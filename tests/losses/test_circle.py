@@ -17,7 +17,14 @@ SETTINGS = pytest.mark.parametrize(
     [(80.0, 0.25), (1.0, 0.0), (256.0, 0.4), (1024.0, -0.3), (32.0, 0.9), (80.0, -0.9)],
 )
 REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+TRACED = pytest.mark.usefixtures("traced")
 PAIRS = st.sampled_from(["anchor", "batch"])
+
+
+@pytest.fixture(params=[False, True], ids=["eager", "traced"])
+def traced(request, monkeypatch):
+    """The plain formula runs while torch.compile traces, and its own branches of the loss."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: request.param)
 
 
 def batch(size, dim=5, classes=3, seed=0):
@@ -44,6 +51,7 @@ def weights_of(reduction, both):
     return torch.full((len(both),), share, dtype=torch.float64)
 
 
+@TRACED
 @SETTINGS
 @REDUCTIONS
 def test_value_and_gradient_equal_equations_6_9_and_10(gamma, m, reduction):
@@ -63,6 +71,7 @@ def test_value_and_gradient_equal_equations_6_9_and_10(gamma, m, reduction):
     assert relative(x.grad, d_anchor + d_reference) <= 1e-10
 
 
+@TRACED
 @SETTINGS
 @REDUCTIONS
 def test_whole_batch_is_one_logsumexp_over_pairs_i_below_j(gamma, m, reduction):
@@ -78,6 +87,7 @@ def test_whole_batch_is_one_logsumexp_over_pairs_i_below_j(gamma, m, reduction):
     assert relative(x.grad, d_anchor + d_reference) <= 1e-10
 
 
+@TRACED
 @pytest.mark.parametrize("marked", [True, False])
 @REDUCTIONS
 def test_references_and_their_gradient(marked, reduction):
@@ -110,6 +120,7 @@ def test_references_that_are_the_anchors_give_the_loss_without_references():
     assert relative(*(torch.autograd.grad(loss, x)[0] for loss in (marked, alone))) <= 1e-12
 
 
+@TRACED
 def test_references_in_the_whole_batch_variant_count_each_anchor_reference_pair():
     x, y = batch(4, seed=5)
     r, z = batch(6, seed=6)
@@ -142,13 +153,10 @@ def test_normalize_false_takes_similarities_as_they_are():
     assert CircleLoss(normalize=False)(x, y).item() == pytest.approx(wanted, rel=1e-10)
 
 
+@TRACED
 @pytest.mark.parametrize("needs_gradient", [True, False])
-@pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("counted", [0, 1, 2, 3])
-def test_mean_leaves_out_anchors_without_both_kinds_of_pairs(
-    monkeypatch, needs_gradient, traced, counted
-):
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: traced)
+def test_mean_leaves_out_anchors_without_both_kinds_of_pairs(needs_gradient, counted):
     x, r = (batch(size)[0].detach().requires_grad_(needs_gradient) for size in (5, 4))
     y, z = torch.tensor([0] * counted + [1, 2, 3, 4, 5][counted:]), torch.tensor([0, 0, 6, 7])
     # without references a lone sample has no positive
