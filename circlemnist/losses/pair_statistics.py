@@ -56,9 +56,10 @@ def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int
     rows = max(1, BLOCK_ELEMENTS // max(1, len(labels)))
     with torch.autocast(embeddings.device.type, enabled=False):
         unit = F.normalize(embeddings.to(compute_dtype(embeddings)))
-        starts = range(first, max(first + 1, end), rows)
-        blocks = [_sums(unit, labels, start, min(rows, end - start), m) for start in starts]
-    return torch.stack(blocks).sum(0)
+        sums = unit.new_zeros(5)  # added up at once: a list of them would fragment the memory
+        for start in range(first, end, rows):
+            sums += _sums(unit, labels, start, min(rows, end - start), m)
+    return sums
 
 
 def as_statistics(sums: Tensor) -> PairStatistics:
