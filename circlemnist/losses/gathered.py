@@ -266,6 +266,8 @@ def _all_rows(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -
     most = max(sizes)
     received = rows.new_empty(len(sizes) * most, *rows.shape[1:])
     dist.all_gather_single(received, _padded(rows.detach(), most).contiguous(), group)
+    if min(sizes) == most:
+        return received
     return torch.cat([part[:n] for part, n in zip(received.split(most), sizes, strict=True)])
 
 
