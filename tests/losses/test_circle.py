@@ -168,6 +168,7 @@ def test_mean_leaves_out_anchors_without_both_kinds_of_pairs(needs_gradient, cou
 
 
 class TestClassLevel:
+    @TRACED
     @SETTINGS
     @REDUCTIONS
     def test_is_cross_entropy_over_alpha_weighted_logits(self, gamma, m, reduction):
@@ -189,6 +190,13 @@ class TestClassLevel:
         loss(x, y).backward()
         assert relative(x.grad, d_x) <= 1e-10
         assert relative(loss.weight.grad, d_w) <= 1e-10
+
+    def test_values_of_unknown_classes_alone_are_nan_while_torch_compile_traces(self, monkeypatch):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+        values = ClassCircleLoss(3, 5, reduction="none")(torch.randn(4, 5), torch.arange(4) - 1)
+        assert values.isnan().tolist() == [True, False, False, False]
+        values = ClassCircleLoss(3, 5, reduction="none")(torch.randn(4, 5), torch.arange(4))
+        assert values.isnan().tolist() == [False, False, False, True]
 
     def test_one_class_gives_zero(self):
         x = torch.randn(3, 5, requires_grad=True)

@@ -179,9 +179,7 @@ class TestPasses:
 @pytest.mark.parametrize("columns", [7, 1 << 14, (1 << 20) + 1, 1 << 28])
 @pytest.mark.parametrize("anchors", [3, 1 << 16])
 def test_a_tile_stays_in_the_cache_of_a_cpu_and_in_the_memory_of_a_device(device, anchors, columns):
-    x, r = (torch.empty(size, 2, device="meta") for size in (anchors, columns))
-    if device == "cpu":
-        x, r = (torch.empty(1, 1).expand(size, 2) for size in (anchors, columns))
+    x, r = (torch.empty(1, 1, device=device).expand(size, 2) for size in (anchors, columns))
     labels = torch.empty(1, device=device, dtype=int)
     rows, width = tiles.tile_shape(PairInputs(x, labels, r, labels))
     limit = 256 * 4096 * 4 if device == "cpu" else 1 << 28
@@ -220,32 +218,6 @@ class TestUnitRows:
         assert slope[3:, 1].tolist() == pytest.approx([1 / 1.01e-12, 1])
 
 
-class TestTraced:
-    """What torch.compile sees, run as it stands: the other branches give the same results."""
-
-    def both(self, loss, *inputs):
-        """Results while torch.compile traces, and else."""
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-            traced = evaluate(loss, *inputs)
-        return traced, evaluate(loss, *inputs)
-
-    def test_classes_of_which_the_unknown_are_nan(self, monkeypatch):
-        x, y = batch(9, 4, torch.float64)
-        loss = ClassCircleLoss(6, 16, reduction="none").double()
-        agree(*self.both(loss, x, y))
-        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-        for shift in (3, -1):
-            unknown = (y + shift < 0) | (y + shift > 5)
-            assert loss(x, y + shift).isnan().equal(unknown)
-
-    def test_zero_and_short_rows(self):
-        x, y = batch(8, 2, torch.float64, 3)
-        lengths = torch.tensor([0, 1e-14, 5e-13, 2e-12, 1e-6, 1, 10, 1e6], dtype=x.dtype)
-        x = normalize(x.detach()) * lengths[:, None]
-        agree(*self.both(CircleLoss(8), x.requires_grad_(), y))
-
-
 @pytest.mark.slow
 class TestCompiled:
     """Inside a user's torch.compile(fullgraph=True): no graph break, the same results."""
@@ -263,15 +235,14 @@ class TestCompiled:
             agree(evaluate(compiled, x, y), evaluate(loss, x, y), 4e-6)
 
     @pytest.mark.parametrize("size", [40, 400])
-    @pytest.mark.parametrize("pairs", ["anchor", "batch"])
+    @pytest.mark.parametrize("kind", ["anchor", "batch", "references"])
     @pytest.mark.parametrize("reduction", ["mean", "none"])
-    @pytest.mark.parametrize("references", [True, False])
-    def test_options(self, size, pairs, reduction, references):
-        loss = CircleLoss(256, 0.4, pairs, reduction)
+    def test_options(self, size, kind, reduction):
+        loss = CircleLoss(256, 0.4, "batch" if kind == "batch" else "anchor", reduction)
         x, y = batch(size, 10, torch.float64)
         r, z = batch(size + 3, 10, torch.float64)
         z[:size] = y
-        sets = [r, z, torch.arange(size)] * references
+        sets = [r, z, torch.arange(size)] * (kind == "references")
         compiled = torch.compile(loss, fullgraph=True)
         agree(evaluate(compiled, x, y, *sets), evaluate(loss, x, y, *sets), 1e-9)
 
@@ -295,7 +266,7 @@ class TestCompiled:
     def test_other_batch_sizes_follow(self):
         loss = CircleLoss()
         compiled = torch.compile(loss, fullgraph=True)
-        for size in (30, 50, 70, 400, 450):
+        for size in (30, 50, 400, 450):
             x, y = batch(size, 5, torch.float64)
             agree(evaluate(compiled, x, y), evaluate(loss, x, y), 1e-9)
 
