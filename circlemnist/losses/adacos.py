@@ -78,9 +78,8 @@ class AdaCosLoss(nn.Module):
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0, which gives 0 and moves no scale.
-            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
-                look at them would make wait, and within torch.compile another one is no error: it
-                makes the loss NaN and moves no scale.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN and moves no scale.
 
         Returns:
             () tensor.

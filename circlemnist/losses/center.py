@@ -78,9 +78,8 @@ class CenterLoss(nn.Module):
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0, which gives 0 and moves no centre.
-            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
-                look at them would make wait, and within torch.compile another one is no error: it
-                makes the loss NaN and moves no centre.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN and moves no centre.
 
         Returns:
             () tensor.
@@ -97,7 +96,7 @@ class CenterLoss(nn.Module):
             distances = (x - centers[labels]).square().sum()
             if self.training:
                 self._move_centers(x, labels)
-            # sums, as a mean over no embeddings would be NaN
+            # of sums, as a mean over no embeddings would be NaN
             return (softmax + self.gamma / 2 * distances) / max(len(x), 1)
 
     @torch.no_grad()

@@ -53,9 +53,8 @@ class ClassCircleLoss(nn.Module):
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0.
-            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
-                look at them would make wait, and within torch.compile another one is no error: it
-                makes the loss NaN.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN.
 
         Returns:
             () tensor, or (B,) for reduction="none".

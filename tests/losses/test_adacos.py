@@ -140,17 +140,6 @@ def test_a_large_scale_does_not_overflow():
     assert value == pytest.approx(loss.scale.item(), rel=1e-6)
 
 
-def test_normalize_false_takes_embeddings_and_weights_as_they_are():
-    loss = AdaCosLoss(6, 4, normalize=False).double()
-    s = loss.scale.item()
-    for _ in range(3):
-        x, y = batch()
-        products, labels = (x @ loss.weight.T).tolist(), y.tolist()
-        s = next_scale(s, products, labels)
-        assert loss(x, y).item() == pytest.approx(cross_entropy(s, products, labels)[0], rel=1e-9)
-        assert loss.scale.item() == pytest.approx(s, rel=1e-9)
-
-
 def test_float64_embeddings_give_float64_digits_and_the_scale_stays_float32():
     loss = AdaCosLoss(6, 4)
     x, y = batch()

@@ -232,7 +232,7 @@ def _not_finite(rank):
 
 
 def test_what_is_not_finite_on_one_process_is_seen_on_all(two):
-    assert [process["_not_finite"] for process in two] == [True, True]
+    assert all(process["_not_finite"] for process in two)
 
 
 def _refusals(rank):
@@ -279,11 +279,9 @@ def test_without_other_processes_it_is_the_loss(variant):
 
 def test_without_other_processes_references_are_the_batch():
     x, y = batch(1)
-    embeddings, labels, own = gather_references(x, y.int())
-    assert torch.equal(embeddings, x)
-    assert labels.dtype == own.dtype == torch.int64
-    assert torch.equal(labels, y)
-    assert own.tolist() == [0, 1, 2, 3, 4]
+    references = gather_references(x, y.int())
+    assert all(a.equal(b) for a, b in zip(references, (x, y, torch.arange(5)), strict=True))
+    assert references.labels.dtype == references.self_index.dtype == torch.int64
     assert gather_references(x.detach().half(), y).embeddings.dtype == torch.float32
 
 
