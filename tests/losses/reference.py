@@ -44,17 +44,16 @@ def per_anchor(similarities, labels, reference_labels, own, gamma, m):
     return values, slopes
 
 
-def whole_batch(similarities, labels, gamma, m):
-    """One value over all pairs i < j, and (B, B) derivatives by the similarities."""
-    sp, sn, size = {}, {}, len(labels)
-    for i in range(size):
-        for j in range(i + 1, size):
-            (sp if labels[i] == labels[j] else sn)[i * size + j] = similarities[i, j].item()
+def whole_batch(similarities, labels, reference_labels, pairs, gamma, m):
+    """One value over these pairs (i, j), and (B, N) derivatives by the similarities."""
+    sp, sn = {}, {}
+    for i, j in pairs:
+        (sp if labels[i] == reference_labels[j] else sn)[i, j] = similarities[i, j].item()
     value, by_similarity = circle(sp, sn, gamma, m)
-    slopes = torch.zeros(size * size, dtype=torch.float64)
-    for k, slope in by_similarity.items():
-        slopes[k] = slope
-    return value, slopes.view(size, size)
+    slopes = torch.zeros_like(similarities)
+    for pair, slope in by_similarity.items():
+        slopes[pair] = slope
+    return value, slopes
 
 
 def through_cosines(x, r, slopes):

@@ -165,6 +165,7 @@ class TestPasses:
         r.requires_grad_(wanted != "x")
         CircleLoss(reduction=reduction)(x, y, *[r, z] * (wanted != "x alone")).backward()
         assert passes == [True]
+        assert (x.grad is None, r.grad is None) == (wanted == "r", wanted in ("x", "x alone"))
 
     def test_none_of_the_gradient_where_it_is_not_wanted(self, passes):
         (x, y), (r, z) = batch(9, 3), batch(8, 3)

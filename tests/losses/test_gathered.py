@@ -7,6 +7,7 @@ with `_` run in them.
 import os
 import re
 import socket
+import traceback
 
 import pytest
 import torch
@@ -34,22 +35,21 @@ from tests.losses.processes import run
 CLOSE = 1e-12
 
 
-def _all(rank, world):
-    pieces = (
-        *(_references, _statistics, _shapes, _precisions, _without_gradient, _not_finite),
-        *(_refusals, _groups),
-    )
-    return {
-        "compare": compare(rank, world, ODDEST, ("ddp",)),
-        "law": _law(rank, world, max_examples=20),
-        **{piece.__name__: piece(rank) for piece in pieces},
-    }
-
-
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What each of two processes saw, by the function that looked."""
+    """What each of two processes saw: its errors, and the traceback of each check that failed."""
     return run(_all, 2, tmp_path_factory.mktemp("two"))
+
+
+def _all(rank, world):
+    seen = {"compare": compare(rank, world, ODDEST, ("ddp",)), "law": _law(rank, world, 20)}
+    for check in CHECKS:
+        try:
+            check(rank)
+            seen[check.__name__] = ""
+        except BaseException:
+            seen[check.__name__] = traceback.format_exc()
+    return seen
 
 
 @pytest.mark.parametrize("oddity", ODDEST)
@@ -136,140 +136,110 @@ def both(dtype=torch.float64):
     return x.detach().requires_grad_(), y
 
 
-def _references(rank):
+def _references_are_those_of_all_processes_with_the_sum_of_gradients(rank):
     x, y = batch(rank)
-    embeddings, labels, own = gather_references(x, y.to(torch.uint8))
-    (embeddings * (rank + 1)).sum().backward()
-    same = torch.equal(embeddings[own], x)
-    return [embeddings.tolist(), labels.tolist(), own.tolist(), same, x.grad.unique().tolist()]
+    references = gather_references(x, y.to(torch.uint8))
+    (references.embeddings * (rank + 1)).sum().backward()
+    own = torch.arange(3) if rank == 0 else torch.arange(3, 8)
+    assert all(a.equal(b) for a, b in zip(references, (*both(), own), strict=True))
+    assert x.grad.eq(1 + 2).all()
 
 
-def test_references_are_those_of_all_processes_with_the_sum_of_gradients(two):
-    rows = [[0, 1, 2], [3, 4, 5, 6, 7]]
-    x, y = (tensor.tolist() for tensor in both())
-    for rank, process in enumerate(two):
-        assert process["_references"] == [x, y, rows[rank], True, [3.0]]
+def _statistics_are_those_of_the_global_batch(rank):
+    statistics = torch.stack(gathered_statistics(*batch(rank), 0.25))
+    torch.testing.assert_close(statistics, torch.stack(pair_statistics(*both(), 0.25)))
+    of_both = torch.empty(6, dtype=statistics.dtype)
+    dist.all_gather_single(of_both, statistics)
+    assert of_both[:3].equal(of_both[3:])
 
 
-def _statistics(rank):
-    return [value.item() for value in gathered_statistics(*batch(rank), 0.25)]
-
-
-def test_statistics_are_those_of_the_global_batch(two):
-    wanted = [value.item() for value in pair_statistics(*both(), 0.25)]
-    assert two[0]["_statistics"] == two[1]["_statistics"] == pytest.approx(wanted, rel=1e-12)
-
-
-def _shapes(rank):
-    loss, seen = CircleLoss(), []
-    loss.register_forward_pre_hook(lambda _, args: seen.extend([*arg.shape] for arg in args))
+def _circle_loss_computes_its_own_anchors_alone(rank):
+    loss, shapes = CircleLoss(), []
+    loss.register_forward_pre_hook(lambda _, args: shapes.extend([*arg.shape] for arg in args))
     GatheredLoss(loss)(*batch(rank))
-    return seen
+    size = (3, 5)[rank]
+    assert shapes == [[size, D], [size], [8, D], [8], [size]]
 
 
-def test_circle_loss_computes_its_own_anchors_alone(two):
-    for process, size in zip(two, (3, 5), strict=True):
-        assert process["_shapes"] == [[size, D], [size], [8, D], [8], [size]]
-
-
-PRECISIONS = (torch.bfloat16, torch.float16, torch.float32)
-
-
-def _precisions(rank):
-    seen = {}
-    for dtype in PRECISIONS:
-        x, y = batch(rank, dtype)
-        value = GatheredLoss(CircleLoss())(x, y)
+def _other_precisions_are_as_on_one_process(rank):
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        (x, y), (everyone, labels) = batch(rank, dtype), both(dtype)
+        value, wanted = GatheredLoss(CircleLoss())(x, y), CircleLoss()(everyone, labels)
         value.backward()
-        seen[str(dtype)] = [str(value.dtype), value.item(), str(x.grad.dtype), x.grad.tolist()]
-    return seen
+        wanted.backward()
+        assert (value.dtype, x.grad.dtype) == (torch.float32, dtype)
+        assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
+        # gamma 80 makes 10^-7, the rounding of a cosine in float32, to some 10^-5 of a gradient
+        rtol = 5e-4 if dtype == torch.float32 else 1.6e-2
+        own = everyone.grad[:3] if rank == 0 else everyone.grad[3:]
+        torch.testing.assert_close(x.grad / 2, own, rtol=rtol, atol=rtol / 10)
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
-def test_other_precisions_are_as_on_one_process(dtype, two):
-    x, y = both(dtype)
-    wanted = CircleLoss()(x, y)
+def _an_empty_batch_need_not_ask_for_a_gradient(rank):
+    """No network made it, and its process waits for none."""
+    (x, _), (alone, _) = batch(0), batch(0)
+    wanted = CircleLoss()(alone, torch.tensor([0, 1, 1]))
     wanted.backward()
-    gradients = []
-    for process in two:
-        dtype_of_value, value, dtype_of_gradient, gradient = process["_precisions"][str(dtype)]
-        assert (dtype_of_value, dtype_of_gradient) == ("torch.float32", str(dtype))
-        assert value == pytest.approx(wanted.item(), rel=1e-5)
-        gradients += gradient
-    halved = torch.tensor(gradients) / 2
-    # gamma 80 makes 10^-7, the rounding of a cosine in float32, to some 10^-5 of a gradient
-    rtol = 5e-4 if dtype == torch.float32 else 1.6e-2
-    torch.testing.assert_close(halved.to(dtype), x.grad, rtol=rtol, atol=rtol / 10)
-
-
-def _without_gradient(rank):
-    """An empty batch that no network made has no gradient, and its process waits for none."""
-    x, y = batch(0)
     if rank == 1:
-        x, y = torch.empty(0, D, dtype=x.dtype), y[:0]
-    value = GatheredLoss(CircleLoss())(x, torch.zeros_like(y))
-    loss = GatheredLoss(CircleLoss())(x, y.clamp(max=1))
-    loss.backward()
-    return [value.item(), loss.item(), None if x.grad is None else x.grad.tolist()]
+        x = torch.empty(0, D, dtype=x.dtype)
+    assert GatheredLoss(CircleLoss())(x, torch.zeros(len(x)).long()).item() == 0
+    value = GatheredLoss(CircleLoss())(x, torch.tensor([0, 1, 1])[: len(x)])
+    value.backward()
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-12)
+    if rank == 1:
+        assert x.grad is None
+    else:
+        torch.testing.assert_close(x.grad / 2, alone.grad)
 
 
-def test_an_empty_batch_need_not_ask_for_a_gradient(two):
-    x, _ = batch(0)
-    wanted = CircleLoss()(x, torch.tensor([0, 1, 1]))
-    wanted.backward()
-    (without, value, gradient), other = (process["_without_gradient"] for process in two)
-    assert without == 0
-    assert value == pytest.approx(wanted.item(), rel=1e-12)
-    assert other == [0, value, None]
-    torch.testing.assert_close(torch.tensor(gradient, dtype=x.dtype) / 2, x.grad)
-
-
-def _not_finite(rank):
+def _what_is_not_finite_on_one_process_is_seen_on_all(rank):
     x, y = batch(rank)
     if rank == 1:
         x = x.detach().index_fill(0, torch.tensor([0]), torch.nan)
-    return bool(GatheredLoss(CircleLoss())(x, y).isnan())
+    assert GatheredLoss(CircleLoss())(x, y).isnan()
 
 
-def test_what_is_not_finite_on_one_process_is_seen_on_all(two):
-    assert all(process["_not_finite"] for process in two)
-
-
-def _refusals(rank):
+def _every_process_refuses_what_does_not_fit_together(rank):
     x, y = batch(rank)
-    messages = []
-    for embeddings in (x[:, : D - rank], x.float() if rank == 1 else x):
-        with pytest.raises((TypeError, ValueError)) as caught:
-            gather_references(embeddings, y)
-        messages.append(str(caught.value))
-    with pytest.raises(ValueError, match=r"labels lie in 0\.\.8, not in 0\.\.9") as caught:
+    dims = rf"^embeddings differ in their dimension between processes: \[{D}, {D - 1}\]$"
+    with pytest.raises(ValueError, match=dims):
+        gather_references(x[:, : D - rank], y)
+    doubles = r"^embeddings are float64 on some processes alone, of ranks \[0\]$"
+    with pytest.raises(TypeError, match=doubles):
+        gather_references(x.float() if rank == 1 else x, y)
+    with pytest.raises(ValueError, match=r"labels lie in 0\.\.8, not in 0\.\.9"):
         GatheredLoss(built("circle-class"))(x, y.index_fill(0, torch.tensor([0]), 9 * rank))
-    return messages
 
 
-def test_every_process_refuses_what_does_not_fit_together(two):
-    for process in two:
-        assert process["_refusals"] == [
-            f"embeddings differ in their dimension between processes: [{D}, {D - 1}]",
-            "embeddings are float64 on some processes alone, of ranks [0]",
-        ]
-
-
-def _groups(rank):
+def _a_group_is_the_processes_that_it_has(rank):
     """Each process in a group of its own, and the group of the other."""
     groups = [dist.new_group([member]) for member in (0, 1)]
-    alone = GatheredLoss(CircleLoss(), groups[rank])(*batch(rank)).item()
+    loss, other = (GatheredLoss(CircleLoss(), groups[member]) for member in (rank, 1 - rank))
+    wanted = CircleLoss()(*batch(rank)).item()
+    assert loss(*batch(rank)).item() == wanted
+    assert (wanted > 0) == (rank == 1)  # which has positives
     with pytest.raises(ValueError, match="not one of the group"):
-        GatheredLoss(CircleLoss(), groups[1 - rank])(*batch(rank))
+        other(*batch(rank))
     with pytest.raises(ValueError, match="not one of the group"):
         gather_references(*batch(rank), groups[1 - rank])
-    return alone
 
 
-def test_a_group_is_the_processes_that_it_has(two):
-    wanted = [CircleLoss()(*batch(rank)).item() for rank in (0, 1)]
-    assert [process["_groups"] for process in two] == wanted
-    assert wanted[1] > 0  # which has positives
+CHECKS = (
+    _references_are_those_of_all_processes_with_the_sum_of_gradients,
+    _statistics_are_those_of_the_global_batch,
+    _circle_loss_computes_its_own_anchors_alone,
+    _other_precisions_are_as_on_one_process,
+    _an_empty_batch_need_not_ask_for_a_gradient,
+    _what_is_not_finite_on_one_process_is_seen_on_all,
+    _every_process_refuses_what_does_not_fit_together,
+    _a_group_is_the_processes_that_it_has,
+)
+
+
+@pytest.mark.parametrize("name", [check.__name__ for check in CHECKS])
+def test_on_two_processes(name, two):
+    failures = [process[name] for process in two if process[name]]
+    assert not failures, failures[0]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
