@@ -140,16 +140,6 @@ def test_a_large_scale_does_not_overflow():
     assert value == pytest.approx(loss.scale.item(), rel=1e-6)
 
 
-def test_float64_embeddings_give_float64_digits_and_the_scale_stays_float32():
-    loss = AdaCosLoss(6, 4)
-    x, y = batch()
-    value = loss(x, y).item()
-    wanted, _ = cross_entropy(loss.scale.item(), cosines(x, loss.weight).tolist(), y.tolist())
-    assert value == pytest.approx(wanted, rel=1e-12)
-    assert loss.scale.shape == ()
-    assert loss.scale.dtype == torch.float32
-
-
 @pytest.mark.parametrize("classes", [3, 10, 1000])
 def test_begins_with_the_fixed_scale_and_again_after_a_reset(classes):
     loss = AdaCosLoss(classes, 4)

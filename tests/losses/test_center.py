@@ -78,15 +78,6 @@ def test_values_gradients_and_centres_of_several_steps(gamma, rate):
         loss.zero_grad()
 
 
-def test_float64_embeddings_give_float64_digits_and_centres_keep_their_dtype():
-    loss = with_centers(CenterLoss(4, 3, gamma=1.0))
-    x, y = batch()
-    parts = (tensor.tolist() for tensor in (x, y, loss.weight, loss.bias, loss.centers))
-    wanted, _ = reference(*parts, 1.0)
-    assert loss(x, y).item() == pytest.approx(wanted, rel=1e-12)
-    assert loss.centers.dtype == torch.float32
-
-
 def test_begins_as_a_linear_layer_and_again_after_a_reset():
     loss = CenterLoss(50, 25)
     assert loss.centers.eq(0).all()

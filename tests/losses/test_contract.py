@@ -106,6 +106,12 @@ def test_a_scalar_of_the_wider_dtype_and_at_least_float32(name, embeddings, weig
     assert gradients[0].ne(0).any()
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_float64_embeddings_have_a_loss_of_float64_digits(name):
+    loss, (x, y) = built(name).eval(), batch(dtype=torch.float64)
+    assert loss(x, y).item() == pytest.approx(loss.double()(x, y).item(), rel=1e-12)
+
+
 @SIZES
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_embeddings_are_computed_in_float32(name, size, dtype):
