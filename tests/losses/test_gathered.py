@@ -256,10 +256,10 @@ def test_without_other_processes_references_are_the_batch():
 
 
 def test_a_value_for_each_anchor_is_refused():
-    with pytest.raises(ValueError, match="reduction='none'"):
-        GatheredLoss(CircleLoss(reduction="none"))
-    with pytest.raises(ValueError, match="reduction='none'"):
-        gathered_loss(CircleLoss(reduction="none"), torch.randn(4, 3), torch.arange(4) % 2)
+    loss = CircleLoss(reduction="none")
+    for refused in (GatheredLoss, lambda loss: gathered_loss(loss, *batch(1))):
+        with pytest.raises(ValueError, match="reduction='none'"):
+            refused(loss)
 
 
 def _guide(rank, world):

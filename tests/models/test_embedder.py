@@ -45,12 +45,6 @@ def test_networks_have_the_size_that_is_written(net, dim, parameters):
     assert size(built(net, dim)) == parameters
 
 
-@pytest.mark.parametrize(("net", "side"), [("tiny", 12), ("small", 24), ("large", 24)])
-def test_first_convolution_is_not_padded(net, side):
-    first = built(net, 64).layers[0]
-    assert first(torch.zeros(1, 1, 28, 28)).shape[2:] == (side, side)
-
-
 @pytest.mark.parametrize("net", NETS)
 def test_channels_come_last_in_memory(net):
     """Which is what makes a convolution fast; one channel alone has no order."""
