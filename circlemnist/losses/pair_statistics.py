@@ -26,8 +26,8 @@ class PairStatistics(NamedTuple):
     violating: Tensor
     """Share in [0, 1] of violating pairs.
 
-    Those are s_p < 1 - `|m|` within a class and s_n > `|m|` between classes, which is where the
-    exponent of a pair in Eq. 6 is positive. An anchor's (s_n, s_p) lies outside the decision circle
+    Those are same-class pairs with s_p < 1 - `|m|` and different-class pairs with s_n > `|m|`,
+    where the exponent of Eq. 6 is positive. An anchor's (s_n, s_p) lies outside the decision circle
     s_n² + (s_p - 1)² = 2m² if both of its pairs are violating, and inside or on it if neither is
     (s_n < `-|m|`, where alpha_n is 0, taken as `-|m|`).
     """
