@@ -33,8 +33,7 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from tests.conftest import ROOT, invoke
-from tests.losses.one_and_many import C, D
-from tests.losses.test_gathered_guide import guide_data
+from tests.losses.one_and_many import C, D, guide_data
 from tests.pages import (
     BENCHMARK,
     COMMAND,

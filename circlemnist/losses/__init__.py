@@ -1,10 +1,8 @@
 """Circle Loss and its family: `CircleLoss` for pair-wise labels, `ClassCircleLoss` for class-level.
 
-A loss is an `nn.Module`, loss(embeddings (B, D), labels (B,)) -> (), and no more: what a training
-shows of its pairs is `pair_statistics`, for whichever loss, and `GatheredLoss` takes any of them
-over the embeddings of many processes. `LOSSES` names what makes each: classes of ours, and
-functions of `library.py`. `circle_kernel/formula.py` holds the formula of Circle Loss in its
-shortest form; the other files beside it are the same numbers faster and in less memory.
+A loss is an `nn.Module`, loss(embeddings (B, D), labels (B,)) -> (), and no more. What a training
+shows of its pairs is `pair_statistics`, for whichever loss. `GatheredLoss` takes any of them over
+the embeddings of many processes. `circle_kernel/formula.py` has Circle Loss in its shortest form.
 """
 
 import inspect
@@ -65,7 +63,8 @@ def build_loss(name: str, **settings: Any) -> nn.Module:
 
     Args:
         name: a key of `LOSSES`.
-        settings: those of `SETTINGS`; one that the loss does not take is left out.
+        settings: num_classes, embedding_dim, gamma, m, pairs, reduction, normalize; one that the
+            loss does not take is left out.
 
     Returns:
         A loss(embeddings (B, D), labels (B,)) -> ().
@@ -79,6 +78,6 @@ def build_loss(name: str, **settings: Any) -> nn.Module:
         raise TypeError(f"no setting of a loss: {', '.join(sorted(unknown))}")
     module, attribute = LOSSES[name].split(".")
     build = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
-    takes = inspect.signature(build).parameters
-    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in takes})
+    parameters = inspect.signature(build).parameters
+    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in parameters})
     return loss

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_sizes, compute_dtype, known_classes
+from circlemnist.losses.inputs import check_sizes, class_inputs, compute_dtype
 
 
 class AdaCosLoss(nn.Module):
@@ -54,12 +54,7 @@ class AdaCosLoss(nn.Module):
     scale: Tensor
 
     def __init__(
-        self,
-        num_classes: int,
-        embedding_dim: int,
-        dynamic: bool = True,
-        *,
-        normalize: bool = True,
+        self, num_classes: int, embedding_dim: int, dynamic: bool = True, *, normalize: bool = True
     ) -> None:
         super().__init__()
         check_sizes(num_classes, embedding_dim)
@@ -83,9 +78,8 @@ class AdaCosLoss(nn.Module):
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0, which gives 0 and moves no scale.
-            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
-                look at them would make wait, and within torch.compile another one is no error: it
-                makes the loss NaN and moves no scale.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN and moves no scale.
 
         Returns:
             () tensor.
@@ -93,7 +87,7 @@ class AdaCosLoss(nn.Module):
         Raises:
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
-        embeddings, labels = known_classes(embeddings, labels, self.weight)
+        embeddings, labels = class_inputs(embeddings, labels, self.weight)
         dtype = compute_dtype(embeddings, self.weight)
         with torch.autocast(embeddings.device.type, enabled=False):
             x, weight = embeddings.to(dtype), self.weight.to(dtype)
@@ -101,15 +95,15 @@ class AdaCosLoss(nn.Module):
                 x, weight = _unit_rows(x), _unit_rows(weight)
             cosines = x @ weight.T  # (B, C)
             if self.training and self.dynamic and len(x):
-                self._move(cosines, labels)
+                self._move_scale(cosines, labels)
             # a copy, as the next batch may move the buffer before this one's backward needs it
             logits = self.scale.clone() * cosines
             # a sum, as a mean over no embeddings would be NaN
             return F.cross_entropy(logits, labels, reduction="sum") / max(len(x), 1)
 
     @torch.no_grad()
-    def _move(self, cosines: Tensor, labels: Tensor) -> None:
-        """The scale of a batch of (B, C) cosines."""
+    def _move_scale(self, cosines: Tensor, labels: Tensor) -> None:
+        """Set the scale for a batch of (B, C) cosines."""
         own = labels[:, None]
         others = (self.scale * cosines).scatter(1, own, -torch.inf)
         log_b_avg = others.flatten().logsumexp(0) - math.log(len(cosines))
@@ -120,7 +114,6 @@ class AdaCosLoss(nn.Module):
         self.scale.copy_(torch.where(scale.isfinite(), scale, self.scale))
 
     def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, dynamic={self.dynamic}, "

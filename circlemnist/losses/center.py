@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_number, check_sizes, compute_dtype, known_classes
+from circlemnist.losses.inputs import check_number, check_sizes, class_inputs, compute_dtype
 
 
 class CenterLoss(nn.Module):
@@ -78,9 +78,8 @@ class CenterLoss(nn.Module):
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0, which gives 0 and moves no centre.
-            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
-                look at them would make wait, and within torch.compile another one is no error: it
-                makes the loss NaN and moves no centre.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN and moves no centre.
 
         Returns:
             () tensor.
@@ -88,7 +87,7 @@ class CenterLoss(nn.Module):
         Raises:
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
-        embeddings, labels = known_classes(embeddings, labels, self.weight)
+        embeddings, labels = class_inputs(embeddings, labels, self.weight)
         dtype = compute_dtype(embeddings, self.weight)
         with torch.autocast(embeddings.device.type, enabled=False):
             x, centers = embeddings.to(dtype), self.centers.to(dtype)
@@ -96,12 +95,12 @@ class CenterLoss(nn.Module):
             softmax = F.cross_entropy(logits, labels, reduction="sum")
             distances = (x - centers[labels]).square().sum()
             if self.training:
-                self._move(x, labels)
-            # sums, as a mean over no embeddings would be NaN
+                self._move_centers(x, labels)
+            # of sums, as a mean over no embeddings would be NaN
             return (softmax + self.gamma / 2 * distances) / max(len(x), 1)
 
     @torch.no_grad()
-    def _move(self, x: Tensor, labels: Tensor) -> None:
+    def _move_centers(self, x: Tensor, labels: Tensor) -> None:
         """Eq. 4 for all centres at once: n_j c_j less the sum of the x_i, over 1 + n_j."""
         classes = torch.arange(len(self.centers), device=labels.device)
         belongs = (labels == classes[:, None]).to(x.dtype)  # (C, B)
@@ -111,7 +110,6 @@ class CenterLoss(nn.Module):
         self.centers.copy_(torch.where(moved.isfinite().all(), moved, centers))
 
     def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "

@@ -5,7 +5,7 @@
     loss = CircleLoss(gamma=80, m=0.25)(embeddings, labels)
     loss.backward()
 
-For one anchor with within-class similarities s_p and between-class similarities s_n::
+For one anchor with the similarities s_p of its same-class and s_n of its different-class pairs::
 
     L = log[1 + sum_j exp(gamma alpha_n^j (s_n^j - Delta_n))
               * sum_i exp(-gamma alpha_p^i (s_p^i - Delta_p))]                      (Eq. 6)
@@ -116,7 +116,6 @@ class CircleLoss(nn.Module):
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
         return (
             f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
             f"reduction={self.reduction!r}, normalize={self.normalize}"

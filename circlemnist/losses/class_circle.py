@@ -1,4 +1,4 @@
-"""Circle Loss for class-level labels: `circle` with one learnable reference a class."""
+"""Circle Loss for class-level labels: `CircleLoss` with one learnable reference a class."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from circlemnist.losses.circle_kernel.autograd import anchor_loss, full_precision, pair_inputs
-from circlemnist.losses.inputs import Reduction, check_settings, check_sizes, known_classes
+from circlemnist.losses.inputs import Reduction, check_settings, check_sizes, class_inputs
 
 
 class ClassCircleLoss(nn.Module):
@@ -53,9 +53,8 @@ class ClassCircleLoss(nn.Module):
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0.
-            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator, which a
-                look at them would make wait, and within torch.compile another one is no error: it
-                makes the loss NaN.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN.
 
         Returns:
             () tensor, or (B,) for reduction="none".
@@ -63,14 +62,13 @@ class ClassCircleLoss(nn.Module):
         Raises:
             TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
         """
-        embeddings, labels = known_classes(embeddings, labels, self.weight)
+        embeddings, labels = class_inputs(embeddings, labels, self.weight)
         classes = torch.arange(len(self.weight), device=self.weight.device)
         with full_precision(embeddings):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
-        """The settings, for print(loss)."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "

@@ -1,4 +1,4 @@
-"""The class weights of a loss that has one a class, and directions to fix them at."""
+"""The class weights of a loss, and directions to fix them at."""
 
 import math
 
@@ -13,12 +13,11 @@ STARTS = 50
 
 
 def class_weights(loss: nn.Module) -> nn.Parameter:
-    """Return the class weights of a loss, (C, D), or (D, C) where it keeps them so: as `W`.
+    """Return the class weights (C, D), or (D, C) where pytorch-metric-learning keeps them as `W`.
 
     Raises:
         AttributeError: the loss has none.
     """
-    # pytorch-metric-learning has the name W
     return loss.get_parameter("W" if hasattr(loss, "W") else "weight")
 
 
@@ -27,7 +26,7 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
     """Give the classes of a loss fixed weights, which no optimizer moves.
 
     Args:
-        loss: one of `LOSSES` that compares with class weights.
+        loss: of `LOSSES`, with class weights.
         directions: (C, D) float.
 
     Raises:
@@ -35,25 +34,21 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
         ValueError: they have another shape.
     """
     weight = class_weights(loss)
-    # pytorch-metric-learning keeps them as (D, C)
-    transposed = hasattr(loss, "W")
-    wanted = weight.T if transposed else weight
-    if directions.shape != wanted.shape:
+    rows = weight.T if hasattr(loss, "W") else weight  # (C, D)
+    if directions.shape != rows.shape:
         raise ValueError(
-            f"the class weights are {tuple(wanted.shape)}, not {tuple(directions.shape)}"
+            f"the class weights are {tuple(rows.shape)}, not {tuple(directions.shape)}"
         )
-    weight.requires_grad_(False).copy_(directions.T if transposed else directions)
+    weight.requires_grad_(False)
+    rows.copy_(directions)
 
 
 def spread_directions(count: int, dim: int) -> Tensor:
-    """Return unit vectors whose largest cosine between two of them is about as low as can be.
+    """Return (count, dim) float32 unit vectors whose largest cosine is about as low as can be.
 
-    In the plane these are the corners of a regular polygon. Elsewhere a soft maximum of the
-    cosines is minimised from a fixed start, sharper by and by; ten in three dimensions come within
+    In the plane these are the corners of a regular polygon. Elsewhere Adam minimises a soft maximum
+    of the cosines, which becomes sharper, from a fixed start; ten in three dimensions come within
     1e-3 of the best cosine known, 0.4044 (N. J. A. Sloane's tables of spherical codes).
-
-    Returns:
-        (count, dim) float32; the same at every call.
     """
     if dim == 2:
         turn = 2 * math.pi / count * torch.arange(count, dtype=torch.float64)
@@ -74,7 +69,7 @@ def spread_directions(count: int, dim: int) -> Tensor:
 
 
 def arrange_directions(directions: Tensor, similarity: Tensor) -> Tensor:
-    """Return the directions in the order that puts similar classes beside each other.
+    """Return the directions (C, D) in the order that puts similar classes beside each other.
 
     The order maximises the sum of similarity times cosine over all pairs of classes, up to
     exchanges of two directions: the best of several starts, the same at every call.
@@ -82,9 +77,6 @@ def arrange_directions(directions: Tensor, similarity: Tensor) -> Tensor:
     Args:
         directions: (C, D) float, unit rows.
         similarity: (C, C) float, symmetric; higher for more similar classes.
-
-    Returns:
-        (C, D), a row a class.
     """
     from scipy.optimize import quadratic_assignment  # 0.2 s that pairs need not wait
 

@@ -69,7 +69,17 @@ def gather_references(
             process where the embeddings of two processes differ in dimension or precision.
     """
     check_embeddings(embeddings, labels)
-    return _gather_all(embeddings.to(compute_dtype(embeddings)), labels.long(), group)
+    rows, labels = embeddings.to(compute_dtype(embeddings)), labels.long()
+    rank, world = _rank_and_world(group)
+    if world == 1:
+        return References(rows, labels, torch.arange(len(labels), device=labels.device))
+    sizes, needs_gradient = _exchange_sizes(rows, world, group)
+    if needs_gradient and not rows.requires_grad:
+        rows = rows.detach().requires_grad_()  # as the others will wait for this one's backward
+    start = sum(sizes[:rank])
+    own = torch.arange(start, start + sizes[rank], device=labels.device)
+    gathered = _Gather.apply(rows, sizes, rank, group)
+    return References(gathered, _all_rows(labels, sizes, group), own)
 
 
 class GatheredLoss(nn.Module):
@@ -128,12 +138,12 @@ def gathered_loss(
         TypeError, ValueError: as `GatheredLoss`, `gather_references` and the loss.
     """
     _check_reduction(loss)
-    _, world = _place(group)
+    _, world = _rank_and_world(group)
     if world == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
     check_embeddings(embeddings, labels)
     embeddings = embeddings.to(compute_dtype(embeddings))
-    references = _gather_all(embeddings, labels.long(), group)
+    references = gather_references(embeddings, labels, group)
     # a subclass may have changed what a mean is
     if type(loss) is not CircleLoss or loss.pairs != "anchor":
         return loss(*references[:2])  # type: ignore[no-any-return]
@@ -159,8 +169,7 @@ def gathered_statistics(
     Raises:
         TypeError, ValueError: as `gather_references`.
     """
-    _, world = _place(group)
-    if world == 1:
+    if _rank_and_world(group)[1] == 1:
         return pair_statistics(embeddings, labels, m)
     references = gather_references(embeddings.detach(), labels, group)
     # the rows of a process lie together, after those of the ranks below
@@ -178,28 +187,13 @@ def _check_reduction(loss: nn.Module) -> None:
         )
 
 
-def _place(group: dist.ProcessGroup | None) -> tuple[int, int]:
-    """Rank of this process in the group, and the number of processes there."""
+def _rank_and_world(group: dist.ProcessGroup | None) -> tuple[int, int]:
     if not (dist.is_available() and dist.is_initialized()):
         return 0, 1
     rank = dist.get_rank(group)
     if rank < 0:
         raise ValueError("this process is not one of the group")
     return rank, dist.get_world_size(group)
-
-
-def _gather_all(rows: Tensor, labels: Tensor, group: dist.ProcessGroup | None) -> References:
-    """(B, D) rows and (B,) int64 labels of all processes."""
-    rank, world = _place(group)
-    if world == 1:
-        return References(rows, labels, torch.arange(len(labels), device=labels.device))
-    sizes, needs_gradient = _exchange_sizes(rows, world, group)
-    if needs_gradient and not rows.requires_grad:
-        rows = rows.detach().requires_grad_()  # as the others will wait for this one's backward
-    start = sum(sizes[:rank])
-    own = torch.arange(start, start + sizes[rank], device=labels.device)
-    embeddings = _Gather.apply(rows, sizes, rank, group)
-    return References(embeddings, _all_rows(labels, sizes, group), own)
 
 
 def _exchange_sizes(
@@ -279,5 +273,4 @@ def _all_rows(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -
 
 def _padded(rows: Tensor, size: int) -> Tensor:
     """(size, ...): the rows, then zeros; processes exchange tensors of one size."""
-    missing = rows.new_zeros(size - len(rows), *rows.shape[1:])
-    return torch.cat([rows, missing]) if len(missing) else rows
+    return torch.cat([rows, rows.new_zeros(size - len(rows), *rows.shape[1:])])

@@ -14,7 +14,6 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def check_settings(gamma: float, m: float, reduction: str) -> None:
-    """ValueError unless gamma is finite and > 0, -1 < m < 1 and the reduction is known."""
     check_number("gamma", gamma)
     check_number("m", m)
     if not (math.isfinite(gamma) and gamma > 0):
@@ -26,13 +25,11 @@ def check_settings(gamma: float, m: float, reduction: str) -> None:
 
 
 def check_number(name: str, value: object) -> None:
-    """TypeError unless the value is a real number, and no bool."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is a number, not {type(value).__name__}: {value!r}")
 
 
 def check_sizes(num_classes: int, embedding_dim: int) -> None:
-    """TypeError or ValueError unless both are integers of at least 1."""
     for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
@@ -41,7 +38,7 @@ def check_sizes(num_classes: int, embedding_dim: int) -> None:
 
 
 def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> None:
-    """TypeError or ValueError unless embeddings are (B, D) floats and labels (B,) integers."""
+    """Accept (B, D) floats with (B,) integers alone; `prefix` is that of their names."""
     _check_tensor(embeddings, f"{prefix}embeddings")
     _check_tensor(labels, f"{prefix}labels")
     if not embeddings.is_floating_point():
@@ -50,12 +47,10 @@ def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> No
         raise TypeError(f"{prefix}labels are of an integer dtype, not {labels.dtype}")
     if embeddings.dim() != 2:
         raise ValueError(f"{prefix}embeddings are (B, D), not {tuple(embeddings.shape)}")
-    if labels.dim() == 2 and labels.shape[1] == 1:
-        raise ValueError(
-            f"{prefix}labels are (B,), not {tuple(labels.shape)}: pass {prefix}labels.squeeze(1)"
-        )
     if labels.dim() != 1:
-        raise ValueError(f"{prefix}labels are (B,), not {tuple(labels.shape)}")
+        column = labels.dim() == 2 and labels.shape[1] == 1
+        mend = f": pass {prefix}labels.squeeze(1)" if column else ""
+        raise ValueError(f"{prefix}labels are (B,), not {tuple(labels.shape)}{mend}")
     if len(embeddings) != len(labels):
         raise ValueError(
             f"one label for each embedding: {prefix}embeddings {tuple(embeddings.shape)}, "
@@ -71,7 +66,7 @@ def check_references(
     ref_labels: Tensor | None,
     self_index: Tensor | None,
 ) -> None:
-    """TypeError or ValueError unless the reference set fits the anchors, or there is none."""
+    """Accept references that fit the anchors, or none."""
     if ref_embeddings is None or ref_labels is None:
         if ref_embeddings is not None or ref_labels is not None:
             raise ValueError("ref_embeddings and ref_labels come together; one of them is missing")
@@ -87,51 +82,6 @@ def check_references(
         )
     if self_index is not None:
         _check_self_index(labels, ref_labels, self_index)
-
-
-def compute_dtype(*tensors: Tensor) -> torch.dtype:
-    """The dtype that a loss computes in: the widest of the tensors', and at least float32."""
-    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
-
-
-def known_classes(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Check a batch against (C, D) class weights.
-
-    Labels are looked at on a CPU alone: an accelerator would have to wait, and torch.compile
-    cannot.
-
-    Returns:
-        (B, D) embeddings, NaN in rows whose label nobody looked at and is not in 0..C - 1; (B,)
-        int64 labels in 0..C - 1.
-
-    Raises:
-        TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
-    """
-    check_embeddings(embeddings, labels)
-    if embeddings.device != weight.device:
-        raise ValueError(
-            f"the class weights are on {weight.device}, the embeddings are on {embeddings.device}"
-        )
-    if embeddings.shape[1] != weight.shape[1]:
-        raise ValueError(
-            f"embeddings {tuple(embeddings.shape)} and class weights {tuple(weight.shape)} "
-            "differ in their dimension"
-        )
-    labels = labels.long()  # unsigned ones have no order
-    last = len(weight) - 1
-    if not labels.is_cpu or torch.compiler.is_compiling():
-        return nan_where_unknown(embeddings, labels, len(weight)), labels.clamp(0, last)
-    if len(labels):
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high > last:
-            raise ValueError(f"labels lie in 0..{last}, not in {low}..{high}")
-    return embeddings, labels
-
-
-def nan_where_unknown(embeddings: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """(B, D) embeddings, NaN in rows whose label (B,) int64 is not in 0..num_classes - 1."""
-    unknown = (labels < 0) | (labels >= num_classes)
-    return embeddings.masked_fill(unknown[:, None], torch.nan)
 
 
 def _check_self_index(labels: Tensor, ref_labels: Tensor, self_index: Tensor) -> None:
@@ -154,11 +104,47 @@ def _check_self_index(labels: Tensor, ref_labels: Tensor, self_index: Tensor) ->
         raise ValueError("self_index marks references whose labels differ from their anchors'")
 
 
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
+    """The dtype that a loss computes in: the widest of the tensors', and at least float32."""
+    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+
+
+def class_inputs(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Check a batch against (C, D) class weights.
+
+    Labels are read on a CPU alone: an accelerator would have to wait, and torch.compile cannot.
+
+    Returns:
+        (B, D) embeddings, NaN where an unread label is not in 0..C - 1; (B,) int64 labels in
+        0..C - 1.
+    """
+    check_embeddings(embeddings, labels)
+    if embeddings.device != weight.device:
+        raise ValueError(
+            f"the class weights are on {weight.device}, the embeddings are on {embeddings.device}"
+        )
+    if embeddings.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"embeddings {tuple(embeddings.shape)} and class weights {tuple(weight.shape)} "
+            "differ in their dimension"
+        )
+    labels = labels.long()  # unsigned ones have no order
+    last = len(weight) - 1
+    if not labels.is_cpu or torch.compiler.is_compiling():
+        unknown = (labels < 0) | (labels > last)
+        return embeddings.masked_fill(unknown[:, None], torch.nan), labels.clamp(0, last)
+    if len(labels):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high > last:
+            raise ValueError(f"labels lie in 0..{last}, not in {low}..{high}")
+    return embeddings, labels
+
+
 def _check_tensor(value: object, name: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a torch.Tensor, not {type(value).__name__}")
 
 
-def _check_device(one: Tensor, other: Tensor, name: str) -> None:
-    if one.device != other.device:
-        raise ValueError(f"{name} is on {other.device}, the embeddings are on {one.device}")
+def _check_device(anchors: Tensor, other: Tensor, name: str) -> None:
+    if anchors.device != other.device:
+        raise ValueError(f"{name} is on {other.device}, the embeddings are on {anchors.device}")

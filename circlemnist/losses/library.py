@@ -22,7 +22,7 @@ from pytorch_metric_learning.losses import (
 from pytorch_metric_learning.reducers import SumReducer
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_embeddings, compute_dtype, known_classes
+from circlemnist.losses.inputs import check_embeddings, class_inputs, compute_dtype
 
 Sum = Literal["mean", "sum"]
 
@@ -31,13 +31,10 @@ STEEP = 1e-6
 
 
 def triplet(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> TripletMarginLoss:
-    """[s_n - s_p + m]_+, the mean over all triplets of the batch that are not 0.
+    """[s_n - s_p + m]_+, 0 < m <= 2: the mean over all triplets of the batch that are not 0.
 
     Schroff et al., "FaceNet", CVPR 2015, on cosines; the unified loss (Eq. 1 of Circle Loss) for
     gamma to infinity. 0 for a batch without triplets.
-
-    Args:
-        m: margin, 0 < m <= 2.
     """
     return _Triplet(m, **_options(reduction, normalize))
 
@@ -47,9 +44,6 @@ def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) ->
 
     Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, on
     cosines, as torch.nn.CosineEmbeddingLoss has it; each mean is over the pairs that are not 0.
-
-    Args:
-        m: similarity from which a negative pair is far enough, -1 < m < 1.
     """
     return _Contrastive(pos_margin=1.0, neg_margin=m, **_options(reduction, normalize))
 
@@ -65,12 +59,8 @@ def softmax(
     """Cross-entropy of gamma cos(theta): Zhai & Wu, "Classification is a Strong Baseline", 2019.
 
     The class weights, `W` (D, C), are normalised whatever `normalize` says.
-
-    Args:
-        gamma: scale, > 0; the inverse of a temperature.
     """
-    options = _options(reduction, normalize)
-    return _Softmax(num_classes, embedding_dim, 1 / gamma, **options)
+    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_options(reduction, normalize))
 
 
 def sphereface(
@@ -87,12 +77,8 @@ def sphereface(
     Liu et al., "SphereFace", CVPR 2017, Eq. 7, with a scale in place of the length that an
     embedding has there. k is the whole number with theta in [k pi / m, (k + 1) pi / m].
 
-    Args:
-        gamma: scale, > 0.
-        m: the factor of the angle, a whole number >= 1.
-
     Raises:
-        ValueError: m is none.
+        ValueError: m is no whole number >= 1.
     """
     if m != int(m) or m < 1:
         raise ValueError(f"m is a whole number of at least 1, not {m}")
@@ -112,10 +98,6 @@ def cosface(
     """Cross-entropy of gamma (s - m) for the own class and gamma s for the others.
 
     Wang et al., "CosFace", CVPR 2018, Eq. 4, which is AM-Softmax.
-
-    Args:
-        gamma: scale, > 0.
-        m: margin of the cosine, >= 0.
     """
     options = _options(reduction, normalize)
     return _CosFace(num_classes, embedding_dim, margin=m, scale=gamma, **options)
@@ -130,14 +112,20 @@ def arcface(
     reduction: Sum = "mean",
     normalize: bool = True,
 ) -> ArcFaceLoss:
-    """Cross-entropy of gamma cos(theta + m) for the own class: Deng et al., CVPR 2019, Eq. 3.
+    """Cross-entropy of gamma cos(theta + m) for the own class, m in radians.
 
-    Args:
-        gamma: scale, > 0.
-        m: margin of the angle, in radians, >= 0.
+    Deng et al., "ArcFace", CVPR 2019, Eq. 3.
     """
     options = _options(reduction, normalize)
     return _ArcFace(num_classes, embedding_dim, math.degrees(m), scale=gamma, **options)
+
+
+def _options(reduction: Sum, normalize: bool) -> dict[str, Any]:
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}")
+    distance = CosineSimilarity()
+    distance.normalize_embeddings = normalize
+    return {"distance": distance, "reducer": SumReducer() if reduction == "sum" else None}
 
 
 class _Careful(nn.Module):
@@ -161,7 +149,7 @@ class _Careful(nn.Module):
         weights = list(self.parameters())
         embeddings, labels = embeddings.to(compute_dtype(embeddings, *weights)), labels.long()
         for weight in weights:
-            embeddings, labels = known_classes(embeddings, labels, weight.T)
+            embeddings, labels = class_inputs(embeddings, labels, weight.T)
         if len(embeddings) == 0:
             return 0 * sum((weight.sum() for weight in weights), embeddings.sum())
         with torch.autocast(embeddings.device.type, enabled=False):
@@ -206,12 +194,3 @@ class _ArcFace(_Careful, ArcFaceLoss):  # type: ignore[misc]
         inside = cosine_of_target_classes.clamp(STEEP - 1, 1 - STEEP)
         angles: Tensor = super().get_angles(inside)
         return angles
-
-
-def _options(reduction: Sum, normalize: bool) -> dict[str, Any]:
-    """What all losses of the library take: cosines, and the sum where it is not to be the mean."""
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}")
-    distance = CosineSimilarity()
-    distance.normalize_embeddings = normalize
-    return {"distance": distance, "reducer": SumReducer() if reduction == "sum" else None}

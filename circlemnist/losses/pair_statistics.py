@@ -8,8 +8,7 @@ from torch import Tensor
 
 from circlemnist.losses.inputs import check_embeddings, compute_dtype
 
-# Entries of the matrix of pairs that are held at once: about 20 MiB.
-BLOCK_ELEMENTS = 1 << 20
+BLOCK_ELEMENTS = 1 << 20  # entries of the matrix of pairs that are held at once: about 20 MiB
 
 
 class PairStatistics(NamedTuple):
@@ -27,8 +26,8 @@ class PairStatistics(NamedTuple):
     violating: Tensor
     """Share in [0, 1] of violating pairs.
 
-    Those are s_p < 1 - `|m|` within a class and s_n > `|m|` between classes, which is where the
-    exponent of a pair in Eq. 6 is positive. An anchor's (s_n, s_p) lies outside the decision circle
+    Those are same-class pairs with s_p < 1 - `|m|` and different-class pairs with s_n > `|m|`,
+    where the exponent of Eq. 6 is positive. An anchor's (s_n, s_p) lies outside the decision circle
     s_n² + (s_p - 1)² = 2m² if both of its pairs are violating, and inside or on it if neither is
     (s_n < `-|m|`, where alpha_n is 0, taken as `-|m|`).
     """
@@ -54,13 +53,13 @@ def pair_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairStatist
 @torch.no_grad()
 def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int) -> Tensor:
     """(5,) what `as_statistics` takes, of the pairs of the rows `first` to `end` with all rows."""
-    size = len(labels)
-    rows = max(1, BLOCK_ELEMENTS // max(1, size))
+    rows = max(1, BLOCK_ELEMENTS // max(1, len(labels)))
     with torch.autocast(embeddings.device.type, enabled=False):
         unit = F.normalize(embeddings.to(compute_dtype(embeddings)))
-        starts = range(first, max(first + 1, end), rows)
-        blocks = [_sums(unit, labels, start, min(rows, end - start), m) for start in starts]
-    return torch.stack(blocks).sum(0)
+        sums = unit.new_zeros(5)  # added up at once: a list of them would fragment the memory
+        for start in range(first, end, rows):
+            sums += _sums(unit, labels, start, min(rows, end - start), m)
+    return sums
 
 
 def as_statistics(sums: Tensor) -> PairStatistics:
@@ -70,10 +69,7 @@ def as_statistics(sums: Tensor) -> PairStatistics:
 
 
 def _sums(unit: Tensor, labels: Tensor, start: int, rows: int, m: float) -> Tensor:
-    """(5,) sum of s_p, their number, sum of s_n, their number, violating pairs of a block of rows.
-
-    The steps work in place and in floats: at a few hundred rows that is twice as fast as masks.
-    """
+    """(5,) of a block of rows, in place and in floats: at a few hundred rows twice as fast."""
     s = unit[start : start + rows] @ unit.T  # (R, B)
     row_labels = labels[start : start + rows, None]
     # on a CPU, comparing into int64 is vectorised, into bool it is not

@@ -107,19 +107,10 @@ class _Normalise(torch.autograd.Function):
         x, weight, mean, var, count = ctx.saved_tensors
         scale = torch.ones_like(mean) if weight is None else weight
         if x.numel():
-            arguments = (
-                grads[0],
-                x,
-                scale,
-                mean,
-                var,
-                None,
-                None,
-                False,
-                ctx.eps,
-                [True, True, True],
+            statistics = (mean, var, None, None, False, ctx.eps)
+            d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
+                grads[0], x, scale, *statistics, [True, True, True]
             )
-            d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(*arguments)
         else:  # which ends the process in there
             d_x, d_weight, d_bias = grads[0], torch.zeros_like(mean), torch.zeros_like(mean)
         # what every value gets by way of the mean and the variance, which it has a share in

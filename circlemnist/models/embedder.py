@@ -49,30 +49,28 @@ class Embedder(nn.Module):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the first embedding (B, F), where it is folded, and the embedding (B, D)."""
-        pixels = (images - self.mean) / self.std
-        first = self.layers(pixels)
+        first = self.layers((images - self.mean) / self.std)
         if self.head is None:
-            return [self.placed(first)]
-        first = F.normalize(_exact(first))
-        return [first, self.placed(self.head(first * first.shape[1] ** 0.5))]
+            return [self.output(first)]
+        first = F.normalize(_at_least_float32(first))
+        return [first, self.output(self.head(first * first.shape[1] ** 0.5))]
 
-    def placed(self, embeddings: Tensor) -> Tensor:
+    def output(self, embeddings: Tensor) -> Tensor:
         """Return embeddings (B, D) at unit length, if they are to lie on the sphere."""
-        embeddings = _exact(embeddings)
+        embeddings = _at_least_float32(embeddings)
         return F.normalize(embeddings) if self.on_sphere else embeddings
 
 
-def _exact(embeddings: Tensor) -> Tensor:
-    """Return what autocast left in half precision, too coarse for a loss, in float32."""
+def _at_least_float32(embeddings: Tensor) -> Tensor:
+    """Autocast leaves half precision, too coarse for a loss."""
     return embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
 
 
 def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embedder:
-    """Build the embedder that `config` names by its network, its sizes and its loss.
+    """Build the embedder that `config` names; the article's takes pixels as they are.
 
     Args:
-        mean, std: of the training pixels in 0-1, which the article's network takes as they are;
-            weights that are loaded bring their own.
+        mean, std: of the training pixels in 0-1; weights that are loaded bring their own.
     """
     if config.net == "article":
         embedder = Embedder(article(config.dim), on_sphere=config.member.on_sphere)
@@ -89,15 +87,10 @@ def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embed
 
 
 def embed(embedder: Embedder, images: Tensor, views: int = 1) -> Tensor:
-    """Embed images in blocks, in eval mode.
+    """Embed images (N, 28, 28) uint8 as (N, D) float32, in blocks and in eval mode.
 
     Args:
-        images: (N, 28, 28) uint8.
-        views: how many of the `SHIFTED_VIEWS` of each image; the embedding is the mean of theirs,
-            at unit length if it is on the sphere.
-
-    Returns:
-        (N, D) float32, unit rows if the embedder's are on the sphere.
+        views: how many of the `SHIFTED_VIEWS` of each image are embedded, for the mean of them.
     """
     training = embedder.training
     embedder.eval()
@@ -115,10 +108,10 @@ def mean_of_shifted_views(embedder: Embedder, images: Tensor, views: int) -> Ten
     side = images.shape[-1]
     padded = F.pad(images, (1, 1, 1, 1))
     shifted = [padded[..., y : y + side, x : x + side] for y, x in SHIFTED_VIEWS[:views]]
-    return embedder.placed(torch.stack([embedder(view) for view in shifted]).mean(0))
+    return embedder.output(torch.stack([embedder(view) for view in shifted]).mean(0))
 
 
-class Convolution(NamedTuple):
+class Conv(NamedTuple):
     """A convolution, whether pooling halves height and width after it, or its stride before.
 
     The first of a network is not padded: 28 pixels become 24 (12 with stride 2), which halve
@@ -127,42 +120,38 @@ class Convolution(NamedTuple):
 
     channels: int
     kernel: int
-    pool: bool
+    pool: bool = False
     stride: int = 1
 
 
+FIRST = Conv(16, 5, True)
 PLANS = {
     # 24,500 parameters at D = 64
-    "tiny": (Convolution(8, 5, False, 2), Convolution(16, 3, True), Convolution(32, 3, True)),
+    "tiny": (Conv(8, 5, stride=2), Conv(16, 3, True), Conv(32, 3, True)),
     # 61,000
-    "small": (Convolution(16, 5, True), Convolution(32, 3, True), Convolution(64, 3, True)),
+    "small": (FIRST, Conv(32, 3, True), Conv(64, 3, True)),
     # 116,000
-    "medium": (
-        Convolution(16, 5, True),
-        Convolution(32, 3, False),
-        Convolution(48, 3, True),
-        Convolution(96, 3, True),
-    ),
+    "medium": (FIRST, Conv(32, 3), Conv(48, 3, True), Conv(96, 3, True)),
     # 331,000
-    "large": (
-        Convolution(16, 5, True),
-        Convolution(48, 3, False),
-        Convolution(64, 3, True),
-        Convolution(128, 3, False),
-        Convolution(128, 3, True),
-    ),
+    "large": (FIRST, Conv(48, 3), Conv(64, 3, True), Conv(128, 3), Conv(128, 3, True)),
 }
 
 
-def convolutions(plan: Sequence[Convolution]) -> tuple[int, list[nn.Module]]:
+def convolutions(plan: Sequence[Conv]) -> tuple[int, list[nn.Module]]:
     """Return how many numbers the layers of a plan give, and the layers, flattened at the end."""
     layers: list[nn.Module] = []
     channels, side = 1, SIDE - plan[0].kernel + 1
-    for number, convolution in enumerate(plan):
-        padding = convolution.kernel // 2 if number else 0
-        layers += _convolution(channels, convolution, padding)
-        channels = convolution.channels
-        side //= convolution.stride * (2 if convolution.pool else 1)
+    for number, (wider, kernel, pool, stride) in enumerate(plan):
+        padding = kernel // 2 if number else 0
+        layers += [
+            nn.Conv2d(channels, wider, kernel, stride, padding, bias=False),
+            # ahead of BatchNorm, to spare memory traffic, which is what a CPU waits for
+            *([nn.MaxPool2d(2)] if pool else []),
+            nn.BatchNorm2d(wider),
+            nn.ReLU(inplace=True),
+        ]
+        channels = wider
+        side //= stride * (2 if pool else 1)
     return channels * side**2, [*layers, nn.Flatten()]
 
 
@@ -182,28 +171,9 @@ def hidden(width: int, count: int, dim: int, last_norm: bool) -> list[nn.Module]
     return layers
 
 
-def _convolution(channels: int, convolution: Convolution, padding: int) -> list[nn.Module]:
-    """Pooling comes ahead of BatchNorm to spare memory traffic, which is what a CPU waits for."""
-    kernel, stride = convolution.kernel, convolution.stride
-    return [
-        nn.Conv2d(channels, convolution.channels, kernel, stride, padding, bias=False),
-        *([nn.MaxPool2d(2)] if convolution.pool else []),
-        nn.BatchNorm2d(convolution.channels),
-        nn.ReLU(inplace=True),
-    ]
-
-
 def article(dim: int) -> nn.Sequential:
     """The network of the article's MNIST example: no BatchNorm; 8,064 parameters at D = 32."""
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),  # (B, 8, 12, 12)
-        nn.Conv2d(8, 16, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),  # (B, 16, 4, 4)
-        nn.Conv2d(16, dim, 3),
-        nn.MaxPool2d(2),
-        nn.ReLU(),  # (B, D, 1, 1)
-        nn.Flatten(),
-    )
+    layers: list[nn.Module] = []
+    for channels, wider, kernel in ((1, 8, 5), (8, 16, 5), (16, dim, 3)):  # 12, 4 and 1 pixel wide
+        layers += [nn.Conv2d(channels, wider, kernel), nn.MaxPool2d(2), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten())

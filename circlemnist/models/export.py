@@ -9,11 +9,9 @@ import copy
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +31,8 @@ MADE_UP = 64
 Run = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Exported:
-    """The content of a file, checked against torch."""
+class Exported(NamedTuple):
+    """A file that was checked against torch."""
 
     content: bytes
     difference: float  # as `largest_difference` counts it
@@ -83,7 +80,7 @@ def onnx_model(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
     import onnx
     import onnxruntime
 
-    with _no_warnings():
+    with warnings.catch_warnings(action="ignore"):  # they are for those who work on the exporter
         program = torch.onnx.export(
             network,
             (_two_images(network),),
@@ -116,7 +113,7 @@ def torch_program(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
         UserError: once loaded again, it gives other embeddings than the network.
     """
     file = io.BytesIO()
-    with _no_warnings(), torch.no_grad():
+    with warnings.catch_warnings(action="ignore"), torch.no_grad():
         program = torch.export.export(
             network,
             (_two_images(network),),
@@ -134,8 +131,8 @@ def torch_program(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
 def largest_difference(network: nn.Module, run: Run, images: Tensor) -> float:
     """Return how far the embeddings of `run` are from those of the network, at most.
 
-    It is the largest difference of two numbers; where embeddings are longer than 1, in parts of
-    the largest number among them, which is what float32 keeps. NaN where one is not finite.
+    Where embeddings are longer than 1, it is in parts of their largest number, which is what
+    float32 keeps. NaN where one is not finite.
     """
     with torch.inference_mode():
         wanted: Tensor = network(images)
@@ -185,11 +182,3 @@ def _forget_the_source(model: "onnx.ModelProto") -> None:
     for part in [*parts, *graph.value_info, *graph.initializer]:
         del part.metadata_props[:]
         part.doc_string = ""
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Keep quiet what torch says to those who work on its exporter."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

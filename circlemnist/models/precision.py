@@ -4,8 +4,8 @@
 
 tries bfloat16 on this processor: some announce it and end the process that uses it ("Illegal
 instruction"). So it is tried once, in a process of its own, and the result is kept in the user's
-cache folder. That process prints "loaded" once torch is there, then the milliseconds of a step of
-training in either precision and the cosine between the gradients of both, as JSON.
+cache folder. That process prints, as JSON, the milliseconds of a step of training in either
+precision and the cosine between the gradients of both.
 """
 
 import hashlib
@@ -35,7 +35,6 @@ Forward = Callable[[Tensor], list[Tensor]]
 # without the folder it is started in, where a file may have the name of a module
 COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.precision")
 LIMIT = 60.0  # seconds, of which it needs a few
-LOADED = b"loaded\n"  # what it prints ahead of its answer
 # what keeps a library from some of the processor's instructions
 RESTRAINTS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 WORTHWHILE = 1.1  # times as fast as float32: what is less may be chance
@@ -61,24 +60,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def training_forward(embedder: Embedder, precision: str) -> Forward:
-    """Return what gives the stages of the embedder in a step of training; it shares the weights.
-
-    Args:
-        embedder: on the device to train on.
-        precision: "float32", "bfloat16", or "auto"; see `resolve_precision`.
-
-    Raises:
-        SettingError: bfloat16 is asked for, and the device has none.
-    """
+    """Return the `stages` of an embedder, computed in what `resolve_precision` gives."""
     chosen = resolve_precision(precision, embedder.mean.device)
     return forward_in(embedder, getattr(torch, chosen))
 
 
 def forward_in(embedder: Embedder, dtype: torch.dtype) -> Forward:
-    """Return what gives the stages of the embedder, computed in float32 or bfloat16 by autocast.
-
-    The weights are float32 in both.
-    """
+    """Return the `stages` of an embedder, in float32 or, by autocast, in bfloat16."""
     kind = embedder.mean.device.type
 
     def forward(images: Tensor) -> list[Tensor]:
@@ -89,11 +77,9 @@ def forward_in(embedder: Embedder, dtype: torch.dtype) -> Forward:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return "float32" or "bfloat16" for what is asked for.
+    """Return "float32" or "bfloat16" for either, or for "auto".
 
-    Args:
-        precision: either, or "auto" for bfloat16 on a GPU that has it, and on a CPU where it was
-            tried, works and is faster; float32 elsewhere.
+    With auto it is bfloat16 on a GPU that has it, and on a CPU where it works and is faster.
 
     Raises:
         SettingError: bfloat16 is asked for, and the device has none.
@@ -128,22 +114,20 @@ class Probe:
 
     @property
     def worthwhile(self) -> bool:
-        """Whether it works and is faster than float32."""
         return self.usable and self.gain >= WORTHWHILE
 
 
 @cache
 def probe() -> Probe:
-    """Return what is known of this machine's processor; tried now where nothing is known yet.
-
-    A file that is damaged, or cannot be written, is as none.
-    """
+    """Return what is known of this machine's processor; tried now where nothing is known yet."""
     processor = dict(torch.cpu.get_capabilities())
     if not any("bf16" in name and there for name, there in processor.items()):
         return Probe("this processor does not announce it")
     file = probe_file()
-    if file is not None and (known := _read_probe(file)) is not None:
-        return known
+    if file is not None:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged is as none
+            content = json.loads(file.read_text("utf-8"))
+            return Probe(str(content["problem"]), float(content["gain"]))
     result, lasting = _try_in_child()
     if file is not None and lasting:
         write_probe(result, file)
@@ -172,46 +156,32 @@ def write_probe(result: Probe, file: Path) -> None:
         write_text(file, json.dumps(asdict(result)) + "\n")
 
 
-def _read_probe(file: Path) -> Probe | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(file.read_text("utf-8"))
-        return Probe(str(content["problem"]), float(content["gain"]))
-    return None
-
-
 def _try_in_child() -> tuple[Probe, bool]:
     """The result of a process that tries it, and whether another one would have the same."""
-    # what this process imports the other one finds as well, wherever it came from
-    # (by texts: Python passes over what else is among them)
-    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path if isinstance(path, str))
+    # that process finds what this one imports, wherever it came from
+    paths = os.pathsep.join(str(path) or str(Path.cwd()) for path in sys.path)
     try:
         # in a session of its own: Ctrl-C is for this process alone
-        child = subprocess.Popen(
+        child = subprocess.run(
             COMMAND,
             env={**os.environ, "PYTHONPATH": paths},
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            timeout=LIMIT,
         )
     except OSError:
         return Probe("no process could be started to try it"), False
-    with child:
-        try:
-            answer = _answer(child)
-        except subprocess.TimeoutExpired as late:
-            child.kill()
-            begun = LOADED in (late.output or b"")  # torch itself may come slowly, from a far disk
-            return Probe(f"a process that tried it here did not end within {LIMIT:g} s"), begun
-        except BaseException:
-            child.kill()
-            raise
+    except subprocess.TimeoutExpired:
+        # not kept: torch itself may come slowly, from a far disk
+        return Probe(f"a process that tried it here did not end within {LIMIT:g} s"), False
     if child.returncode:
         names = {-getattr(signal, name): name for name in FAULTS if hasattr(signal, name)}
         name = names.get(child.returncode)
         return Probe(f"a process that tried it here ended with {name or 'an error'}"), bool(name)
     try:
-        values = json.loads(answer.removeprefix(LOADED))
+        values = json.loads(child.stdout)
         gain, cosine = values["float32"] / values["bfloat16"], values["cosine"]
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
         return Probe("a process that tried it here gave no answer"), False
@@ -220,27 +190,11 @@ def _try_in_child() -> tuple[Probe, bool]:
     return Probe(gain=round(gain, 2)), True
 
 
-def _answer(child: subprocess.Popen[bytes]) -> bytes:
-    """What the process printed until its end.
-
-    Raises:
-        TimeoutExpired: it did not end within `LIMIT`, or within twice that once torch was loaded.
-    """
-    try:
-        return child.communicate(timeout=LIMIT)[0]
-    except subprocess.TimeoutExpired as late:
-        if child.poll() is not None:
-            return child.communicate()[0]  # this process was stopped meanwhile
-        if LOADED not in (late.output or b""):
-            raise
-        return child.communicate(timeout=LIMIT)[0]
-
-
 def _timed_steps() -> dict[str, float]:
-    """Train the default network by turns in both precisions, on one thread; return the best turns.
+    """Train the default network by turns in both precisions, on one thread.
 
     Returns:
-        "float32" and "bfloat16", milliseconds a step, and "cosine", between their gradients.
+        "float32" and "bfloat16", the least milliseconds of a step; "cosine", of their gradients.
     """
     torch.set_num_threads(1)  # so that what else computes on the machine disturbs it little
     torch.manual_seed(0)
@@ -263,15 +217,9 @@ def _timed_steps() -> dict[str, float]:
     return {**best, "cosine": cosine.item()}
 
 
-def _leave_no_core() -> None:
-    """Let the process die without a file of its memory, where the system would write one."""
+if __name__ == "__main__":
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-if __name__ == "__main__":
-    _leave_no_core()
-    print("loaded", flush=True)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it may die, and leaves no core then
     print(json.dumps(_timed_steps()))

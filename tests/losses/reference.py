@@ -1,35 +1,22 @@
 """Circle Loss in float64, one pair at a time, from the paper's equations: the truth for tests."""
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 
-@dataclass
-class Anchor:
-    """Eqs. 6, 9 and 10 for one anchor; indices of its pairs are columns of the similarities."""
-
-    loss: float
-    by_similarity: dict[int, float]
-
-
-def log_sum_exp(values: list[float]) -> float:
+def log_sum_exp(values):
     top = max(values)
     return top + math.log(math.fsum(math.exp(v - top) for v in values))
 
 
-def softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+def circle(sp, sn, gamma, m):
+    """Eq. 6 of one anchor, and Eqs. 9 and 10: derivatives by each similarity, alpha constant.
 
-
-def circle(sp: dict[int, float], sn: dict[int, float], gamma: float, m: float) -> Anchor:
-    """Value and derivatives by each similarity, alpha held constant."""
+    Similarities and derivatives are by the columns of their pairs.
+    """
     if not sp or not sn:
-        return Anchor(0.0, {})
+        return 0.0, {}
     alpha_p = {i: max(1 + m - s, 0.0) for i, s in sp.items()}
     alpha_n = {j: max(s + m, 0.0) for j, s in sn.items()}
     exponent_p = {i: -gamma * alpha_p[i] * (s - (1 - m)) for i, s in sp.items()}
@@ -39,17 +26,10 @@ def circle(sp: dict[int, float], sn: dict[int, float], gamma: float, m: float) -
     z = 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
     slopes = {j: z * math.exp(e - sum_n) * gamma * alpha_n[j] for j, e in exponent_n.items()}
     slopes |= {i: -z * math.exp(e - sum_p) * gamma * alpha_p[i] for i, e in exponent_p.items()}
-    return Anchor(softplus(x), slopes)
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x))), slopes
 
 
-def per_anchor(
-    similarities: Tensor,
-    labels: list[int],
-    reference_labels: list[int],
-    own: list[int],
-    gamma: float,
-    m: float,
-) -> tuple[list[float], Tensor]:
+def per_anchor(similarities, labels, reference_labels, own, gamma, m):
     """Values (B,) and (B, N) derivatives of their sum by the similarities."""
     slopes = torch.zeros_like(similarities)
     values = []
@@ -57,48 +37,41 @@ def per_anchor(
         others = [r for r in range(len(row)) if r != own[a]]
         sp = {r: row[r] for r in others if reference_labels[r] == labels[a]}
         sn = {r: row[r] for r in others if reference_labels[r] != labels[a]}
-        result = circle(sp, sn, gamma, m)
-        values.append(result.loss)
-        for r, slope in result.by_similarity.items():
+        value, by_similarity = circle(sp, sn, gamma, m)
+        values.append(value)
+        for r, slope in by_similarity.items():
             slopes[a, r] = slope
     return values, slopes
 
 
-def whole_batch(
-    similarities: Tensor, labels: list[int], gamma: float, m: float
-) -> tuple[float, Tensor]:
-    """One value over all pairs i < j, and (B, B) derivatives by the similarities."""
+def whole_batch(similarities, labels, reference_labels, pairs, gamma, m):
+    """One value over these pairs (i, j), and (B, N) derivatives by the similarities."""
     sp, sn = {}, {}
-    size = len(labels)
-    for i in range(size):
-        for j in range(i + 1, size):
-            (sp if labels[i] == labels[j] else sn)[i * size + j] = similarities[i, j].item()
-    result = circle(sp, sn, gamma, m)
-    slopes = torch.zeros(size * size, dtype=torch.float64)
-    for k, slope in result.by_similarity.items():
-        slopes[k] = slope
-    return result.loss, slopes.view(size, size)
+    for i, j in pairs:
+        (sp if labels[i] == reference_labels[j] else sn)[i, j] = similarities[i, j].item()
+    value, by_similarity = circle(sp, sn, gamma, m)
+    slopes = torch.zeros_like(similarities)
+    for pair, slope in by_similarity.items():
+        slopes[pair] = slope
+    return value, slopes
 
 
-def through_cosines(x: Tensor, r: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+def through_cosines(x, r, slopes):
     """Derivatives by the rows of x and r of a function with these derivatives by their cosines.
 
     d cos(x, r) / dx = (r / |r| - cos(x, r) x / |x|) / |x|, pair by pair.
     """
     d_x, d_r = torch.zeros_like(x), torch.zeros_like(r)
-    for i in range(len(x)):
-        for j in range(len(r)):
-            if slopes[i, j] == 0:
-                continue
-            nx, nr = x[i].norm(), r[j].norm()
-            u, v = x[i] / nx, r[j] / nr
-            cosine = u @ v
-            d_x[i] += slopes[i, j] * (v - cosine * u) / nx
-            d_r[j] += slopes[i, j] * (u - cosine * v) / nr
+    for i, j in slopes.nonzero().tolist():
+        nx, nr = x[i].norm(), r[j].norm()
+        u, v = x[i] / nx, r[j] / nr
+        cosine = u @ v
+        d_x[i] += slopes[i, j] * (v - cosine * u) / nx
+        d_r[j] += slopes[i, j] * (u - cosine * v) / nr
     return d_x, d_r
 
 
-def cosines(x: Tensor, r: Tensor) -> Tensor:
+def cosines(x, r):
     """(B, N) cosines in float64."""
     x, r = x.detach().double(), r.detach().double()
     return (x / x.norm(dim=1, keepdim=True)) @ (r / r.norm(dim=1, keepdim=True)).T

@@ -1,39 +1,42 @@
 """What each of the ten losses promises, whatever its formula: loss(embeddings, labels) -> ()."""
 
 import copy
+import inspect
 import math
+from importlib import import_module
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import normalize
 
 from circlemnist.family import FAMILY
-from circlemnist.losses import LOSSES, build_loss
+from circlemnist.losses import LOSSES, build_loss, fix_class_weights
+from circlemnist.losses.class_weights import class_weights
 
 B, C, D = 12, 6, 4
 OF_CLASSES = [name for name in LOSSES if FAMILY[name].of_classes]
 OURS = [name for name, place in LOSSES.items() if not place.startswith("library")]
 OURS_OF_CLASSES = [name for name in OURS if name in OF_CLASSES]
+ON_SPHERE = [name for name in LOSSES if FAMILY[name].on_sphere]
 STATE = {
-    "circle": [],
+    **{name: [] for name in ("circle", "triplet", "contrastive")},
+    **{name: ["W"] for name in ("softmax", "sphereface", "cosface", "arcface")},
     "circle-class": ["weight"],
-    "triplet": [],
-    "contrastive": [],
-    "softmax": ["W"],
-    "sphereface": ["W"],
-    "cosface": ["W"],
-    "arcface": ["W"],
     "adacos": ["weight", "scale"],
     "center": ["weight", "bias", "centers"],
 }
 ALL = pytest.mark.parametrize("name", LOSSES)
+# a large batch of Circle Loss is computed in tiles
+SIZES = pytest.mark.parametrize(("name", "size"), [("circle", 400), *((n, B) for n in LOSSES)])
 FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
-def built(name):
+def built(name, **settings):
     """With the gamma and m of the program's settings; its state is not that of the start."""
-    settings = {setting: knob.default for setting, knob in FAMILY[name].knobs.items()}
-    loss = build_loss(name, num_classes=C, embedding_dim=D, **settings)
+    defaults = {setting: knob.default for setting, knob in FAMILY[name].knobs.items()}
+    sizes = {"num_classes": C, "embedding_dim": D}
+    loss = build_loss(name, **{**sizes, **defaults, **settings})
     if name == "center":
         loss.centers.normal_()  # which at 0 would hide much
     return loss
@@ -66,6 +69,11 @@ def equal(results, expected):
     return all(a.equal(b) for a, b in zip(results, expected, strict=True))
 
 
+def close(results, expected, tolerance=1e-9):
+    for a, b in zip(results, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
 # pytorch-metric-learning multiplies in the dtype of its weights, which are float32 in a training
 DTYPES = [
     (name, embeddings, weights)
@@ -93,56 +101,84 @@ def test_a_scalar_of_the_wider_dtype_and_at_least_float32(name, embeddings, weig
     assert gradients[0].ne(0).any()
 
 
-@ALL
+@pytest.mark.parametrize("name", OURS)
+def test_float64_embeddings_have_a_loss_of_float64_digits(name):
+    loss, (x, y) = built(name).eval(), batch(dtype=torch.float64)
+    assert loss(x, y).item() == pytest.approx(loss.double()(x, y).item(), rel=1e-12)
+
+
+@SIZES
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_embeddings_are_computed_in_float32(name, dtype):
+def test_half_embeddings_are_computed_in_float32(name, size, dtype):
     loss = built(name)
-    x, y = batch(dtype=dtype)
+    x, y = batch(size, dtype)
     value, gradient, *others = outcome(loss, x, y)
     wide, wide_gradient, *wide_others = outcome(loss, x.float(), y)
     assert equal([value, *others], [wide, *wide_others])
     assert gradient.equal(wide_gradient.to(dtype))
 
 
-@ALL
-def test_autocast_changes_nothing(name):
-    loss, (x, y) = built(name), batch()
+@SIZES
+def test_autocast_changes_nothing(name, size):
+    loss, (x, y) = built(name), batch(size)
     assert equal(outcome(loss, x, y, autocast=True), outcome(loss, x, y))
 
 
-@ALL
+@SIZES
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
-def test_labels_of_any_integer_dtype(name, dtype):
-    loss, (x, y) = built(name), batch()
+def test_labels_of_any_integer_dtype(name, size, dtype):
+    loss, (x, y) = built(name), batch(size)
     assert equal(outcome(loss, x, y.to(dtype)), outcome(loss, x, y))
 
 
-@ALL
-def test_non_contiguous_embeddings_and_labels(name):
-    loss, (x, y) = built(name), batch()
-    strided = x.detach().T.contiguous().T
-    doubled = y.repeat_interleave(2)
-    for a, b in zip(outcome(loss, strided, doubled[::2]), outcome(loss, x, y), strict=True):
-        torch.testing.assert_close(a, b)
+@SIZES
+def test_non_contiguous_embeddings_and_labels(name, size):
+    loss, (x, y) = built(name), batch(size)
+    strided, doubled = x.detach().T.contiguous().T, y.repeat_interleave(2)
+    close(outcome(loss, strided, doubled[::2]), outcome(loss, x, y), 1e-5)
 
 
-@ALL
-def test_inputs_are_left_alone(name):
-    x, y = batch()
+@SIZES
+def test_inputs_are_left_alone(name, size):
+    x, y = batch(size)
     before, labels = x.detach().clone(), y.clone()
     built(name)(x, y).backward()
+    built(name, normalize=False)(x, y).backward()
     assert x.equal(before)
     assert y.equal(labels)
 
 
-@ALL
-def test_the_order_of_the_batch_does_not_matter(name):
-    loss, (x, y) = built(name).double(), batch(dtype=torch.float64)
-    order = torch.randperm(B)
+@SIZES
+def test_the_order_of_the_batch_does_not_matter(name, size):
+    loss, (x, y) = built(name).double(), batch(size, torch.float64)
+    order = torch.randperm(size)
     expected = outcome(loss, x, y)
     expected[1] = expected[1][order]
-    for a, b in zip(outcome(loss, x[order], y[order]), expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    close(outcome(loss, x[order], y[order]), expected)
+
+
+@pytest.mark.parametrize("name", ON_SPHERE)
+def test_the_length_of_embeddings_and_class_weights_does_not_matter(name):
+    loss, (x, y) = built(name).double(), batch(dtype=torch.float64)
+    longer = copy.deepcopy(loss)
+    if name in OF_CLASSES:
+        lengths = torch.logspace(-3, 3, C, dtype=torch.float64)
+        weight = class_weights(longer).data
+        weight.mul_(lengths if hasattr(longer, "W") else lengths[:, None])
+    lengths = torch.logspace(-4, 4, B, dtype=torch.float64)[:, None]
+    close([longer(x * lengths, y)], [loss(x, y)])
+    close(longer.buffers(), loss.buffers())
+
+
+@pytest.mark.parametrize("name", ON_SPHERE)
+def test_normalize_false_takes_embeddings_and_class_weights_as_they_are(name):
+    loss, raw = built(name).double(), built(name, normalize=False).double()
+    x, y = batch(dtype=torch.float64)
+    if name in OF_CLASSES:
+        for module in (loss, raw):
+            fix_class_weights(module, normalize(torch.eye(C, D).double() + 0.1))
+    close([raw(normalize(x), y)], [loss(x, y)])
+    assert raw(2 * normalize(x), y).item() != pytest.approx(raw(normalize(x), y).item(), rel=1e-3)
 
 
 @ALL
@@ -166,22 +202,28 @@ def test_a_batch_of_one_class_is_no_error(name):
     assert all(tensor.isfinite().all() for tensor in results)
 
 
-@ALL
+@SIZES
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_embedding_that_is_not_finite_shows_in_the_loss_and_leaves_the_state(name, value):
-    loss, (x, y) = built(name), batch()
+@pytest.mark.parametrize("needs_gradient", [True, False])
+def test_an_embedding_that_is_not_finite_shows_and_leaves_the_state(
+    name, size, value, needs_gradient
+):
+    loss, (x, y) = built(name), batch(size)
     before = state(loss)
-    broken = loss(x.detach().index_fill(0, torch.tensor(4), value), y)
+    x = x.detach().index_fill(0, torch.tensor(size - 1), value).requires_grad_(needs_gradient)
+    broken = loss(x, y)
     # an infinite distance to a centre is infinite, not NaN
     assert broken.isnan() or (name == "center" and broken.isinf())
     assert unchanged(loss, before)
 
 
-@ALL
-def test_zero_rows_have_a_finite_gradient(name):
-    x, y = batch()
+@SIZES
+def test_zero_rows_have_a_finite_gradient_which_is_zero_for_unit_rows_of_ours(name, size):
+    x, y = batch(size)
     results = outcome(built(name), x.detach().index_fill(0, torch.tensor(4), 0), y)
     assert all(tensor.isfinite().all() for tensor in results)
+    if name in OURS and name in ON_SPHERE:
+        assert results[1].eq(0).all(1).nonzero().tolist() == [[4]]
 
 
 @ALL
@@ -193,6 +235,16 @@ def test_two_batches_before_one_backward(name):
     together = torch.autograd.grad(loss(x, y) + loss(z, w), [x, z])
     expected = [torch.autograd.grad(alone(a, b), a)[0] for a, b in ((x, y), (z, w))]
     assert equal(together, expected)
+
+
+@ALL
+def test_a_factor_of_the_loss_and_a_second_backward_scale_the_gradient(name):
+    loss, (x, y) = built(name).double().eval(), batch(dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(loss(x, y), x)
+    scaled = 3 * loss(x, y)
+    scaled.backward(retain_graph=True)
+    scaled.backward()
+    close([x.grad], [6 * gradient])
 
 
 @ALL
@@ -237,8 +289,7 @@ def test_a_label_of_no_class_is_refused(name, label, dtype):
 
 
 @pytest.mark.parametrize("name", OURS_OF_CLASSES)
-@pytest.mark.parametrize("label", [-100, -1, C])
-def test_a_label_of_no_class_makes_a_compiled_loss_nan_and_leaves_the_state(name, label):
+def test_a_label_of_no_class_makes_a_compiled_loss_nan_and_leaves_the_state(name):
     """Within torch.compile, as on an accelerator, nobody looks, and nothing is passed over."""
     torch.compiler.reset()
     loss = built(name)
@@ -248,7 +299,8 @@ def test_a_label_of_no_class_makes_a_compiled_loss_nan_and_leaves_the_state(name
     torch.testing.assert_close(compiled(x, y), eager(x, y))
     torch.testing.assert_close(loss.state_dict(), eager.state_dict())
     before = state(loss)
-    assert compiled(x, y.index_fill(0, torch.tensor(2), label)).isnan()
+    for label in (-100, -1, C):
+        assert compiled(x, y.index_fill(0, torch.tensor(2), label)).isnan()
     assert unchanged(loss, before)
 
 
@@ -266,10 +318,11 @@ WRONG = [
     (X[:, 0], Y, ValueError, r"^embeddings are \(B, D\), not \(12,\)$"),
     (X[:, :, None], Y, ValueError, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
     (X, Y[:, None], ValueError, r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
-    (X, torch.eye(C)[Y].long(), ValueError, r"^labels.*\(12, 6\)"),
+    (X, torch.eye(C)[Y].long(), ValueError, r"^labels.*\(12, 6\)$"),
     (X.long(), Y, TypeError, "^embeddings are.*int64"),
     (X.to(torch.complex64), Y, TypeError, "^embeddings are.*complex64"),
     (X, Y.float(), TypeError, "^labels are.*float32"),
+    (X, Y.to(torch.complex64), TypeError, "^labels are.*complex64"),
     (X, Y.bool(), TypeError, "^labels are.*bool"),
     (X.tolist(), Y, TypeError, "^embeddings is a torch.Tensor, not list"),
     (X, Y.numpy(), TypeError, "^labels is a torch.Tensor, not ndarray"),
@@ -285,19 +338,84 @@ def test_wrong_inputs(name, x, y, error, message):
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)
-def test_embeddings_of_another_dimension_than_the_class_weights(name):
+def test_embeddings_of_another_dimension_or_device_than_the_class_weights(name):
     message = r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"
     with pytest.raises(ValueError, match=message):
         built(name)(X[:, :2], Y)
+    with pytest.raises(ValueError, match=r"class weights are on cpu, the embeddings are on meta"):
+        built(name)(X.to("meta"), Y.to("meta"))
 
 
 @pytest.mark.parametrize("name", OURS_OF_CLASSES)
 @pytest.mark.parametrize("setting", ["num_classes", "embedding_dim"])
 def test_sizes_are_whole_numbers_of_at_least_1(name, setting):
-    sizes = {"num_classes": C, "embedding_dim": D}
     for value in (0, -1):
         with pytest.raises(ValueError, match=f"^{setting} is at least 1, not {value}$"):
-            build_loss(name, **{**sizes, setting: value})
+            built(name, **{setting: value})
     for value, kind in (("10", "str"), (10.5, "float"), (True, "bool")):
         with pytest.raises(TypeError, match=f"^{setting} is an integer, not {kind}: {value!r}$"):
-            build_loss(name, **{**sizes, setting: value})
+            built(name, **{setting: value})
+
+
+@pytest.mark.parametrize("name", ["circle-class", "adacos"])
+@pytest.mark.parametrize("dim", [4, 400])
+def test_weights_begin_with_random_directions_and_a_length_near_1(name, dim):
+    loss = build_loss(name, num_classes=4000 // dim, embedding_dim=dim)
+    weight = loss.weight.detach().clone()
+    assert weight.square().sum(1).mean().item() == pytest.approx(1, abs=0.1)
+    assert weight.mean().abs() * dim**0.5 <= 0.05
+    loss.reset_parameters()
+    assert loss.weight.ne(weight).all()
+
+
+def test_descriptions_of_ours_name_the_settings():
+    built = [build_loss(name, num_classes=C, embedding_dim=D, m=0.35) for name in OURS]
+    assert [repr(loss) for loss in built] == [
+        "CircleLoss(gamma=80, m=0.35, pairs='anchor', reduction='mean', normalize=True)",
+        "ClassCircleLoss(num_classes=6, embedding_dim=4, gamma=80, m=0.35, reduction='mean', "
+        "normalize=True)",
+        "AdaCosLoss(num_classes=6, embedding_dim=4, dynamic=True, normalize=True)",
+        "CenterLoss(num_classes=6, embedding_dim=4, gamma=0.003, rate=0.5)",
+    ]
+
+
+@ALL
+def test_table_of_the_settings_has_the_gamma_and_the_m_of_the_loss(name):
+    module, attribute = LOSSES[name].split(".")
+    loss = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
+    parameters = inspect.signature(loss).parameters
+    assert [s for s in ("gamma", "m") if s in parameters] == list(FAMILY[name].knobs)
+    assert ("num_classes" in parameters) == FAMILY[name].of_classes
+
+
+def test_both_tables_have_the_same_losses_in_the_same_order():
+    assert list(LOSSES) == list(FAMILY)
+
+
+def test_setting_that_no_loss_has_is_refused():
+    with pytest.raises(TypeError, match="no setting of a loss: gama"):
+        build_loss("triplet", m=0.1, gama=80)
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_fixed_class_weights_are_given_and_stay(name):
+    """Each class's own: its loss is least for the embedding in its direction."""
+    loss = built(name)
+    directions = normalize(torch.randn(C, D))
+    fix_class_weights(loss, directions)
+    frozen = [p for p in loss.parameters() if not p.requires_grad]
+    assert [tuple(p.shape) in ((C, D), (D, C)) for p in frozen] == [True]
+    loss.eval()
+    for own in range(C):
+        label = torch.tensor([own])
+        losses = [loss(9 * directions[k : k + 1], label).item() for k in range(C)]
+        assert min(range(C), key=losses.__getitem__) == own
+
+
+@pytest.mark.parametrize("shape", [(1, D), (D,), (D, C), (C, D + 1)])
+@pytest.mark.parametrize("name", ["circle-class", "cosface"])
+def test_fixed_class_weights_have_their_shape(name, shape):
+    loss = built(name)
+    with pytest.raises(ValueError, match=rf"class weights are \({C}, {D}\)"):
+        fix_class_weights(loss, torch.randn(shape))
+    assert class_weights(loss).requires_grad

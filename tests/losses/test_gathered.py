@@ -4,30 +4,30 @@ The processes are real ones over gloo, started once for each group of checks; fu
 with `_` run in them.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
+import os
+import re
+import socket
+import traceback
 
 import pytest
 import torch
 import torch.distributed as dist
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from circlemnist import CircleLoss, GatheredLoss, gather_references
 from circlemnist.losses import gathered_loss, gathered_statistics, pair_statistics
+from tests.conftest import ROOT
 from tests.losses.one_and_many import (
     ODDEST,
     VARIANTS,
     WAYS,
     D,
-    Errors,
     built,
+    built_network,
     compare,
-    compare_oddest,
     difference,
+    guide_data,
     shards_of,
 )
 from tests.losses.processes import run
@@ -35,58 +35,44 @@ from tests.losses.processes import run
 CLOSE = 1e-12
 
 
-def together(each: list[Errors]) -> Errors:
-    """The largest error over the processes."""
-    merged: Errors = {}
-    for errors in each:
-        for case, found in errors.items():
-            so_far = merged.setdefault(case, {})
-            for name, error in found.items():
-                so_far[name] = max(so_far.get(name, 0.0), error)
-    return merged
-
-
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found, by the function that looked."""
+def two(tmp_path_factory):
+    """What each of two processes saw: its errors, and the traceback of each check that failed."""
     return run(_all, 2, tmp_path_factory.mktemp("two"))
 
 
-def _all(rank: int, world: int) -> dict[str, Any]:
-    pieces = (_references, _shapes, _precisions, _without_gradient, _not_finite, _refusals, _groups)
-    return {
-        "statistics": _statistics(rank),
-        "compare": compare_oddest(rank, world),
-        "law": _law(rank, world, max_examples=20),
-        **{piece.__name__: piece(rank) for piece in pieces},
-    }
+def _all(rank, world):
+    seen = {"compare": compare(rank, world, ODDEST, ("ddp",)), "law": _law(rank, world, 20)}
+    for check in CHECKS:
+        try:
+            check(rank)
+            seen[check.__name__] = ""
+        except BaseException:
+            seen[check.__name__] = traceback.format_exc()
+    return seen
 
 
 @pytest.mark.parametrize("oddity", ODDEST)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_two_processes_are_one(variant: str, oddity: str, two: list[dict[str, Any]]) -> None:
-    errors = together([found["compare"] for found in two])[f"{variant} / {oddity} / ddp"]
-    assert {"loss", "gradient of embeddings", "gradient of network 0.weight"} <= errors.keys()
-    assert {name: error for name, error in errors.items() if not error < CLOSE} == {}
+def test_two_processes_are_one(variant, oddity, two):
+    for process in two:
+        errors = process["compare"][f"{variant} / {oddity} / ddp"]
+        assert {"loss", "gradient of embeddings", "gradient of network 0.weight"} <= errors.keys()
+        assert {name: error for name, error in errors.items() if not error < CLOSE} == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
-def test_processes_are_one_whatever_each_of_them_has(world: int, tmp_path: Path) -> None:
+def test_processes_are_one_whatever_each_of_them_has(world, tmp_path):
     """All losses, all odd batches, gradients averaged by DDP, by hand, and added up."""
-    errors = together(run(compare, world, tmp_path))
-    assert len(errors) == len(VARIANTS) * len(shards_of(world)) * len(WAYS)
-    far = {
-        f"{case} / {name}": error
-        for case, found in errors.items()
-        for name, error in found.items()
-        if not error < CLOSE
-    }
-    assert far == {}
+    for cases in run(compare, world, tmp_path):
+        assert len(cases) == len(VARIANTS) * len(shards_of(world)) * len(WAYS)
+        errors = [(e, case, name) for case, each in cases.items() for name, e in each.items()]
+        assert [error for error in errors if not error[0] < CLOSE] == []
 
 
 @st.composite
-def divided(draw: st.DrawFn, world: int) -> tuple[list[int], list[int], list[int]]:
+def divided(draw, world):
     """Labels of a global batch, where it is cut for the processes, and who gets which part."""
     labels = draw(st.lists(st.integers(0, 3), max_size=14))
     cut = st.integers(0, len(labels))
@@ -94,7 +80,7 @@ def divided(draw: st.DrawFn, world: int) -> tuple[list[int], list[int], list[int
     return labels, [0, *cuts, len(labels)], draw(st.permutations(range(world)))
 
 
-def _law(rank: int, world: int, max_examples: int = 100) -> float:
+def _law(rank, world, max_examples=100):
     """The largest error over the examples."""
     errors = []
 
@@ -107,7 +93,7 @@ def _law(rank: int, world: int, max_examples: int = 100) -> float:
         suppress_health_check=[HealthCheck.too_slow],
     )
     @given(st.sampled_from(list(VARIANTS)), divided(world), st.integers(0, 2**31))
-    def try_one(variant: str, batch: tuple[list[int], list[int], list[int]], seed: int) -> None:
+    def try_it(variant, batch, seed):
         labels, cuts, places = batch
         y = torch.tensor(labels, dtype=torch.int64)
         generator = torch.Generator().manual_seed(seed)
@@ -118,206 +104,193 @@ def _law(rank: int, world: int, max_examples: int = 100) -> float:
         wanted = built(variant)(everyone, y)
         wanted.backward()
         own = x[part].clone().requires_grad_()
-        found = GatheredLoss(built(variant))(own, y[part])
-        found.backward()
-        errors.append(difference(found.detach(), wanted.detach()))
+        value = GatheredLoss(built(variant))(own, y[part])
+        value.backward()
+        errors.append(difference(value.detach(), wanted.detach()))
         errors.append(difference(own.grad / world, everyone.grad[part]))
 
-    try_one()
+    try_it()
     return max(errors)
 
 
-def test_neither_the_order_of_processes_nor_their_shares_matter(two: list[dict[str, Any]]) -> None:
-    assert max(found["law"] for found in two) < 1e-10
+def test_neither_the_order_of_processes_nor_their_shares_matter(two):
+    assert max(process["law"] for process in two) < 1e-10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3, 4])
-def test_order_and_shares_do_not_matter_in_more_examples(world: int, tmp_path: Path) -> None:
+def test_order_and_shares_do_not_matter_in_more_examples(world, tmp_path):
     assert max(run(_law, world, tmp_path)) < 1e-10
 
 
-def batch(rank: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def batch(rank, dtype=torch.float64):
     """Three embeddings on the first process and five on the second, all of three classes."""
     x = torch.arange(8.0 * D, dtype=torch.float64).view(8, D).sin()
-    y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
     part = slice(0, 3) if rank == 0 else slice(3, 8)
-    return x[part].to(dtype).requires_grad_(), y[part]
+    return x[part].to(dtype).requires_grad_(), (torch.arange(8) % 3)[part]
 
 
-def _references(rank: int) -> list[Any]:
+def both(dtype=torch.float64):
+    """The global batch."""
+    x, y = (torch.cat(parts) for parts in zip(batch(0, dtype), batch(1, dtype), strict=True))
+    return x.detach().requires_grad_(), y
+
+
+def _references_are_those_of_all_processes_with_the_sum_of_gradients(rank):
     x, y = batch(rank)
-    embeddings, labels, own = gather_references(x, y.to(torch.uint8))
-    (embeddings * (rank + 1)).sum().backward()
-    assert x.grad is not None
-    same = torch.equal(embeddings[own], x)
-    return [embeddings.tolist(), labels.tolist(), own.tolist(), same, x.grad.unique().tolist()]
+    references = gather_references(x, y.to(torch.uint8))
+    (references.embeddings * (rank + 1)).sum().backward()
+    own = torch.arange(3) if rank == 0 else torch.arange(3, 8)
+    assert all(a.equal(b) for a, b in zip(references, (*both(), own), strict=True))
+    assert x.grad.eq(1 + 2).all()
 
 
-def test_references_are_those_of_all_processes_with_the_sum_of_gradients(
-    two: list[dict[str, Any]],
-) -> None:
-    both = torch.cat([batch(0)[0], batch(1)[0]]).tolist()
-    rows = [[0, 1, 2], [3, 4, 5, 6, 7]]
-    for rank, found in enumerate(two):
-        assert found["_references"] == [both, [0, 1, 2, 0, 1, 2, 0, 1], rows[rank], True, [3.0]]
+def _statistics_are_those_of_the_global_batch(rank):
+    statistics = torch.stack(gathered_statistics(*batch(rank), 0.25))
+    torch.testing.assert_close(statistics, torch.stack(pair_statistics(*both(), 0.25)))
+    of_both = torch.empty(6, dtype=statistics.dtype)
+    dist.all_gather_single(of_both, statistics)
+    assert of_both[:3].equal(of_both[3:])
 
 
-def _statistics(rank: int) -> dict[str, list[float]]:
-    """Of the global batch, by this process and by one that has all of it."""
-    own, all_of_it = (
-        batch(rank),
-        [torch.cat(parts) for parts in zip(batch(0), batch(1), strict=True)],
-    )
-    return {
-        "found": [value.item() for value in gathered_statistics(*own, 0.25)],
-        "wanted": [value.item() for value in pair_statistics(*all_of_it, 0.25)],
-    }
-
-
-def test_statistics_are_those_of_the_global_batch(two: list[dict[str, Any]]) -> None:
-    for process in two:
-        found = process["statistics"]
-        assert found["found"] == pytest.approx(found["wanted"], rel=1e-12)
-    assert two[0]["statistics"]["found"] == two[1]["statistics"]["found"]
-
-
-def _shapes(rank: int) -> list[list[int]]:
-    loss = CircleLoss()
-    seen: list[list[int]] = []
-    loss.register_forward_pre_hook(lambda _, args: seen.extend([*arg.shape] for arg in args))
+def _circle_loss_computes_its_own_anchors_alone(rank):
+    loss, shapes = CircleLoss(), []
+    loss.register_forward_pre_hook(lambda _, args: shapes.extend([*arg.shape] for arg in args))
     GatheredLoss(loss)(*batch(rank))
-    return seen
+    size = (3, 5)[rank]
+    assert shapes == [[size, D], [size], [8, D], [8], [size]]
 
 
-def test_circle_loss_computes_its_own_anchors_alone(two: list[dict[str, Any]]) -> None:
-    for found, size in zip(two, (3, 5), strict=True):
-        assert found["_shapes"] == [[size, D], [size], [8, D], [8], [size]]
-
-
-def _precisions(rank: int) -> dict[str, list[Any]]:
-    found = {}
+def _other_precisions_are_as_on_one_process(rank):
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        x, y = batch(rank, dtype)
-        value = GatheredLoss(CircleLoss())(x, y)
+        (x, y), (everyone, labels) = batch(rank, dtype), both(dtype)
+        value, wanted = GatheredLoss(CircleLoss())(x, y), CircleLoss()(everyone, labels)
         value.backward()
-        assert x.grad is not None
-        found[str(dtype)] = [str(value.dtype), value.item(), str(x.grad.dtype), x.grad.tolist()]
-    return found
+        wanted.backward()
+        assert (value.dtype, x.grad.dtype) == (torch.float32, dtype)
+        assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
+        # gamma 80 makes 10^-7, the rounding of a cosine in float32, to some 10^-5 of a gradient
+        rtol = 5e-4 if dtype == torch.float32 else 1.6e-2
+        own = everyone.grad[:3] if rank == 0 else everyone.grad[3:]
+        torch.testing.assert_close(x.grad / 2, own, rtol=rtol, atol=rtol / 10)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_other_precisions_are_as_on_one_process(
-    dtype: torch.dtype, two: list[dict[str, Any]]
-) -> None:
-    parts = [batch(rank, dtype) for rank in (0, 1)]
-    x = torch.cat([part[0].detach() for part in parts]).requires_grad_()
-    wanted = CircleLoss()(x, torch.cat([part[1] for part in parts]))
+def _an_empty_batch_need_not_ask_for_a_gradient(rank):
+    """No network made it, and its process waits for none."""
+    (x, _), (alone, _) = batch(0), batch(0)
+    wanted = CircleLoss()(alone, torch.tensor([0, 1, 1]))
     wanted.backward()
-    assert x.grad is not None
-    gradients = []
-    for found in two:
-        of_value, value, of_gradient, gradient = found["_precisions"][str(dtype)]
-        assert (of_value, of_gradient) == ("torch.float32", str(dtype))
-        assert value == pytest.approx(wanted.item(), rel=1e-5)
-        gradients += gradient
-    halved = torch.tensor(gradients) / 2
-    # gamma 256 makes 10^-7, the rounding of a cosine in float32, to some 10^-5 of a gradient
-    rtol = 5e-4 if dtype == torch.float32 else 1.6e-2
-    torch.testing.assert_close(halved.to(dtype), x.grad, rtol=rtol, atol=rtol / 10)
-
-
-def _without_gradient(rank: int) -> Any:
-    """An empty batch that no network made has no gradient, and its process waits for none."""
-    x, y = batch(0)
     if rank == 1:
-        x, y = torch.empty(0, D, dtype=x.dtype), y[:0]
-    value = GatheredLoss(CircleLoss())(x, torch.zeros_like(y))
-    loss = GatheredLoss(CircleLoss())(x, y * 0 + torch.arange(len(y)).clamp(max=1))
-    loss.backward()
-    return [value.item(), loss.item(), None if x.grad is None else x.grad.tolist()]
+        x = torch.empty(0, D, dtype=x.dtype)
+    assert GatheredLoss(CircleLoss())(x, torch.zeros(len(x)).long()).item() == 0
+    value = GatheredLoss(CircleLoss())(x, torch.tensor([0, 1, 1])[: len(x)])
+    value.backward()
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-12)
+    if rank == 1:
+        assert x.grad is None
+    else:
+        torch.testing.assert_close(x.grad / 2, alone.grad)
 
 
-def test_an_empty_batch_need_not_ask_for_a_gradient(two: list[dict[str, Any]]) -> None:
-    x, _ = batch(0)
-    wanted = CircleLoss()(x, torch.tensor([0, 1, 1]))
-    wanted.backward()
-    assert x.grad is not None
-    (without, value, gradient), other = (found["_without_gradient"] for found in two)
-    assert without == 0
-    assert value == pytest.approx(wanted.item(), rel=1e-12)
-    assert other == [0, value, None]
-    torch.testing.assert_close(torch.tensor(gradient, dtype=x.dtype) / 2, x.grad)
-
-
-def _not_finite(rank: int) -> bool:
+def _what_is_not_finite_on_one_process_is_seen_on_all(rank):
     x, y = batch(rank)
     if rank == 1:
         x = x.detach().index_fill(0, torch.tensor([0]), torch.nan)
-    return bool(GatheredLoss(CircleLoss())(x, y).isnan())
+    assert GatheredLoss(CircleLoss())(x, y).isnan()
 
 
-def test_what_is_not_finite_on_one_process_is_seen_on_all(two: list[dict[str, Any]]) -> None:
-    assert [found["_not_finite"] for found in two] == [True, True]
-
-
-def _refusals(rank: int) -> list[str]:
+def _every_process_refuses_what_does_not_fit_together(rank):
     x, y = batch(rank)
-    unlike = [x[:, : D - rank], x.float() if rank == 1 else x]
-    messages = []
-    for embeddings in unlike:
-        with pytest.raises((TypeError, ValueError)) as caught:
-            gather_references(embeddings, y)
-        messages.append(str(caught.value))
-    with pytest.raises(ValueError, match=r"labels lie in 0\.\.8, not in 0\.\.9") as caught:
-        GatheredLoss(built("circle-class"))(x, y.clone().index_fill(0, torch.tensor([0]), 9 * rank))
-    return messages
+    dims = rf"^embeddings differ in their dimension between processes: \[{D}, {D - 1}\]$"
+    with pytest.raises(ValueError, match=dims):
+        gather_references(x[:, : D - rank], y)
+    doubles = r"^embeddings are float64 on some processes alone, of ranks \[0\]$"
+    with pytest.raises(TypeError, match=doubles):
+        gather_references(x.float() if rank == 1 else x, y)
+    with pytest.raises(ValueError, match=r"labels lie in 0\.\.8, not in 0\.\.9"):
+        GatheredLoss(built("circle-class"))(x, y.index_fill(0, torch.tensor([0]), 9 * rank))
 
 
-def test_every_process_refuses_what_does_not_fit_together(two: list[dict[str, Any]]) -> None:
-    for found in two:
-        assert found["_refusals"] == [
-            f"embeddings differ in their dimension between processes: [{D}, {D - 1}]",
-            "embeddings are float64 on some processes alone, of ranks [0]",
-        ]
-
-
-def _groups(rank: int) -> list[Any]:
+def _a_group_is_the_processes_that_it_has(rank):
     """Each process in a group of its own, and the group of the other."""
     groups = [dist.new_group([member]) for member in (0, 1)]
-    alone = GatheredLoss(CircleLoss(), groups[rank])(*batch(rank)).item()
+    loss, other = (GatheredLoss(CircleLoss(), groups[member]) for member in (rank, 1 - rank))
+    wanted = CircleLoss()(*batch(rank)).item()
+    assert loss(*batch(rank)).item() == wanted
+    assert (wanted > 0) == (rank == 1)  # which has positives
     with pytest.raises(ValueError, match="not one of the group"):
-        GatheredLoss(CircleLoss(), groups[1 - rank])(*batch(rank))
+        other(*batch(rank))
     with pytest.raises(ValueError, match="not one of the group"):
         gather_references(*batch(rank), groups[1 - rank])
-    return [alone, CircleLoss()(*batch(rank)).item()]
 
 
-def test_a_group_is_the_processes_that_it_has(two: list[dict[str, Any]]) -> None:
-    for found in two:
-        alone, wanted = found["_groups"]
-        assert alone == wanted
-    assert wanted > 0  # of the second process, which has positives
+CHECKS = (
+    _references_are_those_of_all_processes_with_the_sum_of_gradients,
+    _statistics_are_those_of_the_global_batch,
+    _circle_loss_computes_its_own_anchors_alone,
+    _other_precisions_are_as_on_one_process,
+    _an_empty_batch_need_not_ask_for_a_gradient,
+    _what_is_not_finite_on_one_process_is_seen_on_all,
+    _every_process_refuses_what_does_not_fit_together,
+    _a_group_is_the_processes_that_it_has,
+)
+
+
+@pytest.mark.parametrize("name", [check.__name__ for check in CHECKS])
+def test_on_two_processes(name, two):
+    failures = [process[name] for process in two if process[name]]
+    assert not failures, failures[0]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_without_other_processes_it_is_the_loss(variant: str) -> None:
-    x, y = batch(1)
-    assert GatheredLoss(built(variant))(x, y).item() == built(variant)(x, y).item()
+def test_without_other_processes_it_is_the_loss(variant):
+    assert GatheredLoss(built(variant))(*batch(1)).item() == built(variant)(*batch(1)).item()
 
 
-def test_without_other_processes_references_are_the_batch() -> None:
+def test_without_other_processes_references_are_the_batch():
     x, y = batch(1)
-    embeddings, labels, own = gather_references(x, y.int())
-    assert torch.equal(embeddings, x)
-    assert labels.dtype == own.dtype == torch.int64
-    assert torch.equal(labels, y)
-    assert own.tolist() == [0, 1, 2, 3, 4]
+    references = gather_references(x, y.int())
+    assert all(a.equal(b) for a, b in zip(references, (x, y, torch.arange(5)), strict=True))
+    assert references.labels.dtype == references.self_index.dtype == torch.int64
     assert gather_references(x.detach().half(), y).embeddings.dtype == torch.float32
 
 
-def test_a_value_for_each_anchor_is_refused() -> None:
-    with pytest.raises(ValueError, match="reduction='none'"):
-        GatheredLoss(CircleLoss(reduction="none"))
-    with pytest.raises(ValueError, match="reduction='none'"):
-        gathered_loss(CircleLoss(reduction="none"), torch.randn(4, 3), torch.arange(4) % 2)
+def test_a_value_for_each_anchor_is_refused():
+    loss = CircleLoss(reduction="none")
+    for refused in (GatheredLoss, lambda loss: gathered_loss(loss, *batch(1))):
+        with pytest.raises(ValueError, match="reduction='none'"):
+            refused(loss)
+
+
+def _guide(rank, world):
+    """Run the loop of the guide as torchrun would; the weights in the end."""
+    text = (ROOT / "docs" / "many-processes.md").read_text("utf-8")
+    (code, *_) = re.findall(r"```python\n(import .*?)```", text, re.DOTALL)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = torch.tensor(free.getsockname()[1])
+    dist.broadcast(port, 0)
+    dist.destroy_process_group()
+    # what torchrun says to the processes that it starts
+    place = {"RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": int(port)}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    os.environ["MASTER_ADDR"] = "localhost"
+    names = guide_data()
+    exec(code, names)
+    return [parameter.tolist() for parameter in names["network"].module.parameters()]
+
+
+def test_the_loop_of_the_guide_trains_as_one_process(tmp_path):
+    names = guide_data()
+    images, labels, network = names["images"], names["labels"], built_network()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(names["epochs"]):
+        for chosen in torch.randperm(len(images), generator=order).split(names["batch_size"]):
+            optimizer.zero_grad()
+            CircleLoss(gamma=80, m=0.25)(network(images[chosen]), labels[chosen]).backward()
+            optimizer.step()
+    wanted = [parameter.detach() for parameter in network.parameters()]
+    for weights in run(_guide, 2, tmp_path):
+        ours = [torch.tensor(weight, dtype=torch.float64) for weight in weights]
+        torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-12)

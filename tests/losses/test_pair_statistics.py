@@ -1,6 +1,5 @@
-"""pair_statistics against a loop over the pairs in float64, and the laws that it keeps."""
+"""pair_statistics against the matrix of pairs in float64, and the laws that it keeps."""
 
-import importlib
 import math
 
 import pytest
@@ -12,94 +11,54 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from circlemnist import PairStatistics, pair_statistics
 from tests.losses.reference import cosines
 
-MODULE = importlib.import_module("circlemnist.losses.pair_statistics")
 MARGINS = pytest.mark.parametrize("m", [0.25, -0.3, 0.0, 0.9])
 
 
-def batch(size=15, classes=4, dtype=torch.float64, dim=5):
-    return torch.randn(size, dim, dtype=dtype), torch.randint(classes, (size,))
+def batch(size=15, classes=4, dtype=torch.float64):
+    return torch.randn(size, 5, dtype=dtype), torch.randint(classes, (size,))
 
 
-def pair_by_pair(x, y, m):
+def by_matrix(x, y, m):
     """Means of both kinds, and the share of exponents of Eq. 6 that are positive."""
-    similarities, labels = cosines(x, x).tolist(), y.tolist()
-    sp, sn, positive = [], [], 0
-    for i, row in enumerate(similarities):
-        for j, s in enumerate(row):
-            if i == j:
-                continue
-            if labels[i] == labels[j]:
-                sp.append(s)
-                positive += -max(1 + m - s, 0) * (s - (1 - m)) > 0
-            else:
-                sn.append(s)
-                positive += max(s + m, 0) * (s - m) > 0
-    pairs = len(sp) + len(sn)
-    return [
-        math.fsum(sp) / len(sp) if sp else math.nan,
-        math.fsum(sn) / len(sn) if sn else math.nan,
-        positive / pairs if pairs else math.nan,
-    ]
+    s, same = cosines(x, x), y[:, None] == y
+    sp, sn = s[same & ~torch.eye(len(y), dtype=torch.bool)], s[~same]
+    exponents = torch.cat([-(1 + m - sp).relu() * (sp - (1 - m)), (sn + m).relu() * (sn - m)])
+    return [sp.mean(), sn.mean(), (exponents > 0).double().mean()]
 
 
-def agree(found, wanted, tolerance=1e-12):
-    assert [s.item() for s in found] == pytest.approx(
+def agree(statistics, wanted, tolerance=1e-12):
+    assert [s.item() for s in statistics] == pytest.approx(
         [float(s) for s in wanted], abs=tolerance, nan_ok=True
     )
 
 
 @MARGINS
-@pytest.mark.parametrize("size", [2, 15, 80])
+@pytest.mark.parametrize("size", [0, 1, 2, 15, 80])
 @pytest.mark.parametrize("classes", [1, 4, 1000])
-def test_equal_a_loop_over_the_pairs(size, classes, m):
+def test_equal_the_matrix_of_pairs(size, classes, m):
+    """NaN where there is no such pair."""
     x, y = batch(size, classes)
-    agree(pair_statistics(x, y, m), pair_by_pair(x, y, m))
+    agree(pair_statistics(x, y, m), by_matrix(x, y, m))
 
 
-@MARGINS
-@pytest.mark.parametrize("elements", [1, 33, 95])
-def test_size_of_the_blocks_does_not_matter(monkeypatch, elements, m):
-    """One row at a time, three rows and a remainder, and blocks of eight."""
-    x, y = batch(11)
-    whole = pair_statistics(x, y, m)
-    monkeypatch.setattr(MODULE, "BLOCK_ELEMENTS", elements)
-    agree(pair_statistics(x, y, m), whole)
-
-
-def test_a_block_holds_no_more_than_its_elements(monkeypatch):
-    """Memory is that of a block, not that of the matrix of pairs."""
-    x, y = batch(200)
-    held = []
-    sums = MODULE._sums
-
-    def watched(unit, labels, start, rows, m):
-        held.append(rows * len(unit))
-        return sums(unit, labels, start, rows, m)
-
-    monkeypatch.setattr(MODULE, "_sums", watched)
-    monkeypatch.setattr(MODULE, "BLOCK_ELEMENTS", 1000)
-    pair_statistics(x, y, 0.25)
-    assert max(held) <= 1000
-    assert len(held) == 40
+@pytest.mark.parametrize("size", [1024, 1025, 2500])
+def test_equal_the_matrix_of_a_large_batch(size):
+    """Which is computed in blocks of rows."""
+    x, y = batch(size)
+    agree(pair_statistics(x, y, 0.25), by_matrix(x, y, 0.25))
 
 
 @given(st.integers(2, 30), st.integers(1, 6), st.floats(-0.9, 0.9))
-def test_order_of_the_batch_does_not_matter(size, classes, m):
+def test_order_of_the_batch_and_length_of_the_embeddings_do_not_matter(size, classes, m):
     x, y = batch(size, classes)
-    order = torch.randperm(size)
-    agree(pair_statistics(x[order], y[order], m), pair_statistics(x, y, m))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_length_of_the_embeddings_does_not_matter(dtype):
-    x, y = batch(dtype=dtype)
-    lengths = torch.logspace(-4, 4, len(x), dtype=dtype)[:, None]
-    agree(pair_statistics(x * lengths, y, 0.25), pair_statistics(x, y, 0.25), 1e-6)
+    order, lengths = torch.randperm(size), torch.logspace(-4, 4, size, dtype=x.dtype)
+    longer = (x * lengths[:, None])[order]
+    agree(pair_statistics(longer, y[order], m), pair_statistics(x, y, m))
 
 
 @MARGINS
 def test_both_pairs_violating_is_outside_the_circle_and_neither_is_not(m):
-    """What the share says of the circle, on a grid over the (s_n, s_p) square."""
+    """What the share says of the circle, on a grid over the pair plane."""
 
     def violating(s, labels):
         pair = torch.tensor([[1, 0], [s, math.sqrt(1 - s * s)]], dtype=torch.float64)
@@ -117,56 +76,28 @@ def test_both_pairs_violating_is_outside_the_circle_and_neither_is_not(m):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_m_0_never_counts_a_row_itself(dtype):
     """A cosine of a row with itself that rounds below 1, or above 0, is no pair."""
-    x = torch.randn(400, 7).to(dtype)
-    statistics = pair_statistics(x, torch.arange(400), 0.0)
-    s = cosines(x, x)
-    others = ~torch.eye(400, dtype=torch.bool)
-    assert statistics.mean_sp.isnan()
-    assert statistics.mean_sn.item() == pytest.approx(s[others].mean().item(), abs=1e-6)
-    assert statistics.violating.item() == pytest.approx(
-        (s[others] > 0).double().mean().item(), abs=1e-4
-    )
+    x, y = torch.randn(400, 7).to(dtype), torch.arange(400)
+    _, mean_sn, violating = by_matrix(x, y, 0.0)
+    agree(pair_statistics(x, y, 0.0), [math.nan, mean_sn, violating], 1e-4)
 
 
-@pytest.mark.parametrize(
-    ("size", "classes", "known"),
-    [
-        (0, 1, [False, False, False]),
-        (1, 1, [False, False, False]),
-        (6, 1, [True, False, True]),
-        (6, 6, [False, True, True]),
-    ],
-)
-@pytest.mark.parametrize("elements", [1, 1 << 20])
-def test_without_such_pairs_they_are_nan(monkeypatch, elements, size, classes, known):
-    monkeypatch.setattr(MODULE, "BLOCK_ELEMENTS", elements)
-    statistics = pair_statistics(torch.randn(size, 4), torch.arange(size) % classes, 0.25)
-    assert [not s.isnan() for s in statistics] == known
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_embeddings_are_compared_in_float32(dtype):
+def test_embeddings_are_compared_in_float32_or_float64_also_under_autocast():
     x, y = batch(40, dtype=torch.float32)
-    x = x.to(dtype)
-    found = pair_statistics(x, y, 0.25)
-    agree(found, pair_statistics(x.float(), y, 0.25), 0)
-    assert {s.dtype for s in found} == {torch.float32}
-    assert {s.dtype for s in pair_statistics(x.double(), y, 0.25)} == {torch.float64}
-
-
-def test_autocast_changes_nothing():
-    x, y = batch(40, dtype=torch.float32)
-    wanted = pair_statistics(x, y, 0.25)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        agree(pair_statistics(x, y, 0.25), wanted, 0)
+    for embeddings in (x.half(), x.bfloat16(), x, x.double()):
+        dtype = torch.promote_types(embeddings.dtype, torch.float32)
+        statistics = pair_statistics(embeddings, y, 0.25)
+        assert {s.dtype for s in statistics} == {dtype}
+        agree(statistics, pair_statistics(embeddings.to(dtype), y, 0.25), 0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            agree(pair_statistics(embeddings, y, 0.25), statistics, 0)
 
 
 def test_no_gradient_and_the_inputs_are_left_alone():
     x, y = batch()
     before, labels = x.clone(), y.clone()
-    found = pair_statistics(x.requires_grad_(), y, 0.25)
-    assert isinstance(found, PairStatistics)
-    assert all(s.shape == () and not s.requires_grad for s in found)
+    statistics = pair_statistics(x.requires_grad_(), y, 0.25)
+    assert isinstance(statistics, PairStatistics)
+    assert all(s.shape == () and not s.requires_grad for s in statistics)
     assert x.equal(before)
     assert y.equal(labels)
 
@@ -186,8 +117,8 @@ def test_labels_of_any_integer_dtype(dtype):
 def test_never_looks_at_a_value():
     """Fake tensors have none: whatever would make the host wait for a device raises here."""
     with FakeTensorMode():
-        found = pair_statistics(*batch(), 0.25)
-    assert [s.shape for s in found] == [()] * 3
+        statistics = pair_statistics(*batch(), 0.25)
+    assert [s.shape for s in statistics] == [()] * 3
 
 
 def test_can_be_a_part_of_a_compiled_step():

@@ -1,11 +1,9 @@
 """BatchNorm over many processes is that of one process with all images."""
 
-from typing import Any
-
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from circlemnist.models.batch_norm import GatheredBatchNorm, gather_statistics
 from tests.losses.processes import run
@@ -18,7 +16,7 @@ LAYERS = {
 }
 
 
-def network(kind: str) -> nn.Sequential:
+def network(kind):
     """In float64, with weights and statistics that tell channels apart."""
     torch.manual_seed(1)
     layers = nn.Sequential(nn.Sequential(LAYERS[kind]()), nn.Tanh()).double()
@@ -28,7 +26,7 @@ def network(kind: str) -> nn.Sequential:
     return layers
 
 
-def batch(kind: str, size: int) -> tuple[Tensor, Tensor]:
+def batch(kind, size):
     """Images far from 0, and what they are weighted with."""
     generator = torch.Generator().manual_seed(size)
     shape = (size, 3, 4, 4) if kind == "of channels" else (size, 3)
@@ -36,7 +34,7 @@ def batch(kind: str, size: int) -> tuple[Tensor, Tensor]:
     return 5 + x, y
 
 
-def step(layers: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+def step(layers, x, y):
     """What there is to compare after two steps and in evaluation mode."""
     x.requires_grad_()
     for _ in range(2):
@@ -50,7 +48,7 @@ def step(layers: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
     return {name: tensor.tolist() for name, tensor in ends.items()}
 
 
-def _gathered(rank: int, world: int) -> dict[str, Any]:
+def _gathered(rank, world):
     ends = {}
     for sizes in SIZES.values():
         for kind in LAYERS:
@@ -63,21 +61,18 @@ def _gathered(rank: int, world: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def shares(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def shares(tmp_path_factory):
     return run(_gathered, 2, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_two_processes_are_as_one(
-    sizes: tuple[int, int], kind: str, shares: list[dict[str, Any]]
-) -> None:
+def test_two_processes_are_as_one(sizes, kind, shares):
     """Gradients of images and weights, running statistics, and what is made of images then."""
-    wanted = step(network(kind), *batch(kind, sum(sizes)))
-    both = [share[f"{kind} {sizes}"] for share in shares]
-    for name, value in wanted.items():
-        of_rows = name in ("gradient", "embedded")
-        found = [row for share in both for row in share[name]] if of_rows else both[0][name]
-        assert of_rows or both[0][name] == both[1][name]
-        ours, theirs = (torch.tensor(v, dtype=torch.float64) for v in (found, value))
+    first, second = (share[f"{kind} {sizes}"] for share in shares)
+    for name, wanted in step(network(kind), *batch(kind, sum(sizes))).items():
+        rows = name in ("gradient", "embedded")
+        assert rows or first[name] == second[name]
+        ours = first[name] + second[name] if rows else first[name]
+        ours, theirs = (torch.tensor(v, dtype=torch.float64) for v in (ours, wanted))
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12, msg=name)

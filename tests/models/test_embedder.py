@@ -8,41 +8,51 @@ from circlemnist.config import NETS, Config
 from circlemnist.models.embedder import BLOCK, Embedder, build_embedder, embed
 
 
-def built(net: str, dim: int, mean: float = 0.0, std: float = 1.0, **settings: object) -> Embedder:
-    config = Config(net=net, dim=dim, **settings)  # type: ignore[arg-type]
-    return build_embedder(config, mean, std)
+def built(net, dim, mean=0.13, std=0.31, **settings):
+    return build_embedder(Config(net=net, dim=dim, **settings), mean, std)
 
 
-def size(network: nn.Module) -> int:
+def size(network):
     return sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("dim", [2, 64])
-def test_embeddings_are_unit_vectors(net: str, dim: int) -> None:
-    embedder = built(net, dim, 0.13, 0.31)
-    embeddings = embedder(torch.rand(16, 1, 28, 28))
+def test_embeddings_are_unit_vectors(net, dim):
+    embeddings = built(net, dim)(torch.rand(16, 1, 28, 28))
     assert embeddings.shape == (16, dim)
     norms = embeddings.norm(dim=1)
     assert torch.allclose(norms[norms > 0], torch.ones(()), atol=1e-5)
 
 
-def test_article_network_is_that_of_the_article() -> None:
+def test_article_network_is_that_of_the_article():
     """A convolution, the largest of four, no negative number: three times."""
-    embedder = built("article", 32)
-    assert size(embedder) == 8064
-    kinds = [type(layer) for layer in embedder.layers]
+    kinds = [type(layer) for layer in built("article", 32).layers]
     assert kinds == [nn.Conv2d, nn.MaxPool2d, nn.ReLU] * 3 + [nn.Flatten]
 
 
-def test_small_network_starts_spread_over_the_sphere() -> None:
-    torch.manual_seed(0)
-    embedder = built("small", 64, 0.13, 0.31)
-    embeddings = embedder(torch.rand(64, 1, 28, 28))
-    assert abs((embeddings @ embeddings.T).mean().item()) < 0.1
+@pytest.mark.parametrize(
+    ("net", "dim", "parameters"),
+    [
+        ("article", 32, 8064),
+        ("tiny", 64, 24_504),
+        ("small", 64, 60_528),
+        ("medium", 64, 115_984),
+        ("large", 64, 330_640),
+    ],
+)
+def test_networks_have_the_size_that_is_written(net, dim, parameters):
+    assert size(built(net, dim)) == parameters
 
 
-def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
+@pytest.mark.parametrize("net", NETS)
+def test_channels_come_last_in_memory(net):
+    """Which is what makes a convolution fast; one channel alone has no order."""
+    first = built(net, 64).layers[0]
+    assert first(torch.rand(2, 1, 28, 28)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_pixels_are_standardised_and_kept_with_the_weights():
     """With biases: without them, a network does not notice a scale."""
     layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 8))
     embedder = Embedder(layers, mean=0.25, std=0.5)
@@ -52,47 +62,24 @@ def test_pixels_are_standardised_and_kept_with_the_weights() -> None:
     torch.testing.assert_close(embedder(images), wanted)
 
 
-def test_pixels_are_taken_as_they_are_unless_told_otherwise() -> None:
-    """By the network of the article always."""
+def test_pixels_are_taken_as_they_are_by_default_and_by_the_article_always():
     for embedder in (built("article", 32, 0.25, 0.5), build_embedder(Config(net="small"))):
         assert (embedder.mean, embedder.std) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("net", "parameters"),
-    [("tiny", 24_504), ("small", 60_528), ("medium", 115_984), ("large", 330_640)],
-)
-def test_networks_have_the_size_that_is_written(net: str, parameters: int) -> None:
-    assert size(built(net, 64)) == parameters
+def test_last_norm_can_be_left_out():
+    assert isinstance(built("small", 8, last_norm=False).layers[-1], nn.Linear)
 
 
-@pytest.mark.parametrize(("net", "side"), [("tiny", 12), ("small", 24), ("large", 24)])
-def test_first_convolution_is_not_padded(net: str, side: int) -> None:
-    first = built(net, 64).layers[0]
-    assert first(torch.zeros(1, 1, 28, 28)).shape[2:] == (side, side)
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_channels_come_last_in_memory(net: str) -> None:
-    """Which is what makes a convolution fast; one channel alone has no order."""
-    first = built(net, 64).layers[0]
-    assert first(torch.rand(2, 1, 28, 28)).is_contiguous(memory_format=torch.channels_last)
-
-
-def test_last_norm_can_be_left_out() -> None:
-    plain = built("small", 8, last_norm=False)
-    assert isinstance(plain.layers[-1], nn.Linear)
-
-
-def test_hidden_layers_come_before_the_embedding() -> None:
-    plain, folded = built("small", 2), built("small", 2, hidden_layers=2)
+def test_hidden_layers_come_before_the_embedding():
+    plain, deeper = built("small", 2), built("small", 2, hidden_layers=2)
     width = 64 * 3 * 3
     more = width * 128 + 128 * 128 + 128 * 2 + 4 * 128 - width * 2
-    assert size(folded) - size(plain) == more
-    assert folded(torch.rand(4, 1, 28, 28)).shape == (4, 2)
+    assert size(deeper) - size(plain) == more
+    assert deeper(torch.rand(4, 1, 28, 28)).shape == (4, 2)
 
 
-def test_folded_embedding_has_two_stages() -> None:
+def test_folded_embedding_has_two_stages():
     """The first is that of a network of as many dimensions."""
     embedder = built("small", 2, hidden_layers=1, fold=16)
     assert size(embedder.layers) == size(built("small", 16))
@@ -103,19 +90,19 @@ def test_folded_embedding_has_two_stages() -> None:
         torch.testing.assert_close(stage.norm(dim=1), torch.ones(8))
 
 
-def test_head_is_given_numbers_of_mean_square_1_from_a_first_embedding_that_is_spread() -> None:
-    embedder = built("small", 2, 0.13, 0.31, fold=64, last_norm=False)
-    assert embedder.head is not None
-    given: list[torch.Tensor] = []
-    embedder.head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
-    first, _ = embedder.stages(torch.rand(64, 1, 28, 28))
-    torch.testing.assert_close(given[0].square().mean(1), torch.ones(64))
-    assert abs((first @ first.T).mean().item()) < 0.1
+def test_first_embeddings_start_spread_and_a_head_takes_numbers_of_mean_square_1():
+    embedder = built("small", 2, fold=64, last_norm=False)
+    inputs = []
+    embedder.head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    images = torch.rand(64, 1, 28, 28)
+    for first in (embedder.stages(images)[0], built("small", 64)(images)):
+        assert abs((first @ first.T).mean().item()) < 0.1
+    torch.testing.assert_close(inputs[0].square().mean(1), torch.ones(64))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_embedding_an_image_leaves_the_network_and_asks_no_others(training: bool) -> None:
-    embedder = built("small", 8, 0.13, 0.31).train(training)
+def test_embedding_an_image_leaves_the_network_and_asks_no_others(training):
+    embedder = built("small", 8).train(training)
     before = {name: value.clone() for name, value in embedder.state_dict().items()}
     images = torch.randint(0, 256, (601, 28, 28), dtype=torch.uint8)
     embeddings = embed(embedder, images)
@@ -126,13 +113,13 @@ def test_embedding_an_image_leaves_the_network_and_asks_no_others(training: bool
         torch.testing.assert_close(embeddings[place : place + 1], alone)
 
 
-def test_views_are_the_image_and_its_shifts_by_a_pixel() -> None:
-    embedder = built("small", 8, 0.13, 0.31).eval()
+def test_views_are_the_image_and_its_shifts_by_a_pixel():
+    embedder = built("small", 8).eval()
     images = torch.zeros(3, 28, 28, dtype=torch.uint8)
     images[:, 5:20, 8:22] = torch.randint(0, 256, (3, 15, 14), dtype=torch.uint8)
     shifts = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
-    each = torch.stack([embed(embedder, images.roll(shift, (1, 2))) for shift in shifts])
-    torch.testing.assert_close(each[0], embedder(images[:, None].float() / 255))
+    shifted = torch.stack([embed(embedder, images.roll(shift, (1, 2))) for shift in shifts])
+    torch.testing.assert_close(shifted[0], embedder(images[:, None].float() / 255))
     for views in (3, 5):
-        mean = nn.functional.normalize(each[:views].mean(0))
+        mean = nn.functional.normalize(shifted[:views].mean(0))
         torch.testing.assert_close(embed(embedder, images, views), mean)

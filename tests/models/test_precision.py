@@ -1,14 +1,11 @@
 """Where a network computes, and in which precision: on the GPU that is there, if it is able to."""
 
-from typing import Any, cast
-
 import pytest
 import torch
-from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.errors import SettingError
-from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.models.embedder import build_embedder
 from circlemnist.models.precision import Probe, forward_in, resolve_device, training_forward
 
 
@@ -17,9 +14,7 @@ from circlemnist.models.precision import Probe, forward_in, resolve_device, trai
     [((), "cpu"), (("mps",), "mps"), (("cuda",), "cuda"), (("cuda", "mps"), "cuda")],
     ids=["none", "mps", "cuda", "both"],
 )
-def test_auto_takes_the_gpu_and_one_that_is_not_there_is_refused(
-    there: tuple[str, ...], chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_takes_the_gpu_and_one_that_is_not_there_is_refused(there, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in there)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in there)
     assert resolve_device("auto") == torch.device(chosen)
@@ -33,11 +28,11 @@ def test_auto_takes_the_gpu_and_one_that_is_not_there_is_refused(
 class Elsewhere:
     """Stands for an embedder on any device; its stage is of the dtype that they are computed in."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device):
         self.mean = self
         self.device = torch.device(device)
 
-    def stages(self, images: Tensor) -> list[Tensor]:
+    def stages(self, images):
         kind = self.device.type
         half = torch.is_autocast_enabled(kind)
         return [images.to(torch.get_autocast_dtype(kind) if half else torch.float32)]
@@ -45,15 +40,15 @@ class Elsewhere:
 
 HALF, FULL = torch.bfloat16, torch.float32
 FAST, SLOW, NONE = Probe(gain=1.5), Probe(gain=0.9), Probe("this processor dislikes it")
-OF_GPUS = "of GPUs only some have it, and this one does not"
+GPUS = "of GPUs only some have it, and this one does not"
 
 
 @pytest.mark.parametrize(
     ("device", "native", "cpu", "auto", "bfloat16"),
     [
         ("cuda", True, NONE, HALF, HALF),
-        ("cuda", False, FAST, FULL, OF_GPUS),
-        ("mps", True, FAST, FULL, OF_GPUS),
+        ("cuda", False, FAST, FULL, GPUS),
+        ("mps", True, FAST, FULL, GPUS),
         ("cpu", False, FAST, HALF, HALF),
         ("cpu", True, SLOW, FULL, HALF),
         ("cpu", True, NONE, FULL, NONE.problem),
@@ -61,29 +56,23 @@ OF_GPUS = "of GPUs only some have it, and this one does not"
     ids=["able", "emulates", "mps", "fast cpu", "slow cpu", "cpu"],
 )
 def test_auto_takes_bfloat16_where_it_is_there_and_faster(
-    device: str,
-    native: bool,
-    cpu: Probe,
-    auto: torch.dtype,
-    bfloat16: torch.dtype | str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    device, native, cpu, auto, bfloat16, monkeypatch
+):
+    def supported(including_emulation=True):
+        return including_emulation or native
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(
-        torch.cuda,
-        "is_bf16_supported",
-        lambda including_emulation=True: including_emulation or native,
-    )
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     monkeypatch.setattr("circlemnist.models.precision.probe", lambda: cpu)
-    embedder = cast(Embedder, Elsewhere(device))
     for precision, expected in (("auto", auto), ("float32", FULL), ("bfloat16", bfloat16)):
         if isinstance(expected, str):
             with pytest.raises(SettingError) as refused:
-                training_forward(embedder, precision)
+                training_forward(Elsewhere(device), precision)
             mend = "use `precision` auto"
             assert str(refused.value) == f"`precision` bfloat16: {expected}; {mend}"
         elif device != "mps" or torch.backends.mps.is_available():
-            assert training_forward(embedder, precision)(torch.zeros(1))[0].dtype == expected
+            (stage,) = training_forward(Elsewhere(device), precision)(torch.zeros(1))
+            assert stage.dtype == expected
 
 
 @pytest.mark.usefixtures("bfloat16_here")
@@ -92,19 +81,19 @@ def test_auto_takes_bfloat16_where_it_is_there_and_faster(
     [{}, {"fold": 8, "dim": 2}, {"net": "article"}, {"loss": "center"}],
     ids=["sphere", "folded", "article", "plain"],
 )
-def test_embeddings_under_autocast_are_float32(settings: dict[str, Any]) -> None:
+def test_embeddings_under_autocast_are_float32(settings):
     """Bfloat16 has three digits; at unit length to all of float32's."""
     embedder = build_embedder(Config(**settings))
     images = torch.rand(8, 1, 28, 28)
     exact, half = (forward_in(embedder, dtype)(images) for dtype in (FULL, HALF))
-    for one, other in zip(exact, half, strict=True):
-        assert one.dtype == other.dtype == FULL
-        assert not torch.equal(one, other)
-        assert torch.cosine_similarity(one, other).min() > 0.98
+    for stage, half_stage in zip(exact, half, strict=True):
+        assert stage.dtype == half_stage.dtype == FULL
+        assert not torch.equal(stage, half_stage)
+        assert torch.cosine_similarity(stage, half_stage).min() > 0.98
         if embedder.on_sphere:
-            torch.testing.assert_close(other.norm(dim=1), torch.ones(8), atol=1e-6, rtol=0)
+            torch.testing.assert_close(half_stage.norm(dim=1), torch.ones(8), atol=1e-6, rtol=0)
 
 
-def test_an_embedder_of_float64_stays_so() -> None:
+def test_an_embedder_of_float64_stays_so():
     embedder = build_embedder(Config()).double()
     assert embedder(torch.rand(2, 1, 28, 28, dtype=torch.float64)).dtype == torch.float64

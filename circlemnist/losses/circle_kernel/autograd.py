@@ -61,10 +61,12 @@ def anchor_loss(inputs: PairInputs, gamma: float, m: float, reduction: str) -> T
     if inputs.entries() <= 1:
         values = _zeros(inputs)
         return values if reduction == "none" else values.sum()
-    if reduction != "none" and _needs_gradient(inputs) and not torch.compiler.is_compiling():
+    sets = [inputs.anchors, *([] if inputs.references is None else [inputs.references])]
+    needs_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in sets)
+    if reduction != "none" and needs_gradient and not torch.compiler.is_compiling():
         reduced: Tensor = _ReducedLoss.apply(gamma, m, reduction == "mean", *inputs)
         return reduced
-    log_sum_p, log_sum_n = log_sums(inputs, gamma, m)
+    log_sum_p, log_sum_n = _log_sums(inputs, gamma, m)
     exponent = log_sum_p + log_sum_n
     values = softplus(exponent)
     if reduction == "none":
@@ -79,20 +81,13 @@ def batch_loss(inputs: PairInputs, gamma: float, m: float, reduction: str) -> Te
     if inputs.entries() <= 1:
         value = _zeros(inputs).sum()
     else:
-        log_sum_p, log_sum_n = log_sums(inputs, gamma, m)
+        log_sum_p, log_sum_n = _log_sums(inputs, gamma, m)
         exponent = log_sum_of(log_sum_p) + log_sum_of(log_sum_n)
         if inputs.references is None:
             # every pair i < j was met from both of its ends, in either sum
             exponent = exponent - math.log(4)
         value = softplus(exponent)
     return value[None] if reduction == "none" else value
-
-
-def log_sums(inputs: PairInputs, gamma: float, m: float) -> tuple[Tensor, ...]:
-    """(B,) log-sums over positives and over negatives, -inf for none."""
-    if torch.compiler.is_compiling():
-        return plain_log_sums(inputs, gamma, m)
-    return tuple(_LogSums.apply(gamma, m, *inputs))
 
 
 def unit_rows(x: Tensor) -> Tensor:
@@ -102,17 +97,17 @@ def unit_rows(x: Tensor) -> Tensor:
     return _UnitRows.apply(x)  # type: ignore[no-any-return]
 
 
+def _log_sums(inputs: PairInputs, gamma: float, m: float) -> tuple[Tensor, ...]:
+    """(B,) log-sums over positives and over negatives, -inf for none."""
+    if torch.compiler.is_compiling():
+        return plain_log_sums(inputs, gamma, m)
+    return tuple(_LogSums.apply(gamma, m, *inputs))
+
+
 def _zeros(inputs: PairInputs) -> Tensor:
     """(B,) the loss of one pair or none, with zero gradients; NaN for an embedding that is NaN."""
     zeros = (inputs.anchors * 0).sum(1)
     return zeros if inputs.references is None else zeros + (inputs.references * 0).sum()
-
-
-def _needs_gradient(inputs: PairInputs) -> bool:
-    """Whether a backward pass may follow."""
-    references = inputs.references
-    wanted = inputs.anchors.requires_grad or (references is not None and references.requires_grad)
-    return torch.is_grad_enabled() and wanted
 
 
 class _ReducedLoss(torch.autograd.Function):
@@ -205,7 +200,6 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (grad,) = grads
         unit, scale = ctx.saved_tensors
-        along = (grad * unit).sum(1, keepdim=True)
-        return torch.addcmul(grad, unit, along, value=-1).mul_(scale)
+        along = (grads[0] * unit).sum(1, keepdim=True)
+        return torch.addcmul(grads[0], unit, along, value=-1).mul_(scale)

@@ -31,7 +31,6 @@ class PairInputs(NamedTuple):
         return self.references, self.reference_labels
 
     def entries(self) -> int:
-        """Entries of the matrix of pairs."""
         return len(self.anchors) * len(self.columns()[0])
 
 

@@ -39,8 +39,6 @@ RowGradients = Callable[[Rows, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class LogSums(NamedTuple):
-    """Log-sums of Eq. 6 for each anchor and, if asked for, the gradients of a loss of them."""
-
     log_sum_p: Tensor  # (B,), -inf without a positive
     log_sum_n: Tensor  # (B,), -inf without a negative
     d_anchors: Tensor | None = None  # (B, D); without references the whole gradient
@@ -48,21 +46,15 @@ class LogSums(NamedTuple):
 
 
 class Exponentials(NamedTuple):
-    """2^(x - shift) * alpha for a set of columns, with the row sums of 2^(x - shift)."""
-
-    weights: Tensor  # (..., R, columns)
+    weights: Tensor  # (..., R, columns): 2^(x - shift) * alpha
     shift: Tensor  # (..., R, 1)
-    total: Tensor  # (..., R, 1)
+    total: Tensor  # (..., R, 1): the row sums of 2^(x - shift)
 
 
 def compute_log_sums(
     inputs: PairInputs, gamma: float, m: float, row_gradients: RowGradients | None = None
 ) -> LogSums:
-    """Log-sums of exponents over the pairs of each anchor and, if asked, their gradients.
-
-    `row_gradients` turns the log-sums of a block of anchors into the derivatives of the loss
-    with respect to them; without it no gradient is computed.
-    """
+    """Log-sums over the pairs of each anchor and, with `row_gradients`, gradients of their loss."""
     most = DENSE_PAIRS if inputs.anchors.is_cpu else DEVICE_DENSE_PAIRS
     if inputs.entries() <= most:
         return dense(inputs, gamma, m, row_gradients)
@@ -70,7 +62,6 @@ def compute_log_sums(
 
 
 def tile_shape(inputs: PairInputs) -> tuple[int, int]:
-    """Rows and columns of a tile."""
     size, columns = len(inputs.anchors), len(inputs.columns()[0])
     if inputs.anchors.is_cpu:
         return min(CPU_ROWS, size), min(CPU_COLUMNS, columns)
