@@ -4,11 +4,11 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from circlemnist.cli.messages import flag, say, spelled
+from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import (
     NearestChoice,
     config_option,
@@ -16,17 +16,14 @@ from circlemnist.cli.options import (
     setting_options,
     typed,
 )
-from circlemnist.cli.tables import aligned
+from circlemnist.cli.tables import sweep_table
 from circlemnist.config import giving_way
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.family import BY_LOSS
 from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 
-if TYPE_CHECKING:
-    from circlemnist.sweep.run import SweepResult
-
-# a sweep chooses, so it does not look at the test images unless it is told to
+# a sweep chooses, so it does not look at the test images unless the user asks for it
 HELD_OUT = {
     "default": None,
     "show_default": False,
@@ -34,7 +31,6 @@ HELD_OUT = {
     f"which then choose  [default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
 }
 FIRST_SEED = {"help": "the first of --seeds"}
-TABLE = ("1nn", "map@r", "eer")
 
 
 @click.command()
@@ -121,7 +117,7 @@ def sweep(
         command = shlex.join(["circlemnist", *sys.argv[1:]])
         say(f"{interrupted}; continue with the same command: {command}")
         ctx.exit(interrupted.exit_code)
-    click.echo(as_table(result))
+    click.echo(sweep_table(result))
     click.echo(f"sweep: {result.folder.folder}")
     if result.folder.plots.exists():
         click.echo(f"pictures: {result.folder.plots}")
@@ -151,46 +147,18 @@ def new_plan(
             raise click.UsageError(f"{flag(name)} cannot be given where it is varied")
     if trials is not None and not axes:
         raise SettingError("trials", "needs something to `vary`")
-    kept = {k: v for k, v in settings.items() if v is not None and k not in (*names, "seed")}
-    of_file = ctx.default_map or {}
-    if not typed(ctx, "holdout") and not kept.get("holdout"):
-        kept.pop("holdout", None)  # a file of all settings has 0, which is not asked for there
+    common = {k: v for k, v in settings.items() if v is not None and k not in (*names, "seed")}
+    if not typed(ctx, "holdout") and not common.get("holdout"):
+        common.pop("holdout", None)  # a file of all settings has 0, which nobody asked for
     chosen = {k: v for k, v in settings.items() if typed(ctx, k)} | dict.fromkeys(names)
-    left = [name for name in giving_way(of_file, chosen) if kept.pop(name, None) is not None]
-    if of_loss := [name for name in left if name in BY_LOSS]:
+    replaced = giving_way(ctx.default_map or {}, chosen)
+    dropped = [name for name in replaced if common.pop(name, None) is not None]
+    if of_loss := [name for name in dropped if name in BY_LOSS]:
         say(f"{', '.join(of_loss)} of the file give way: each loss has its own")
     first = settings["seed"]
-    plan = Plan(kept, axes, tuple(range(first, first + seeds)), trials, metric)
+    plan = Plan(common, axes, tuple(range(first, first + seeds)), trials, metric)
     plan.check()
-    for name in kept:
-        if typed(ctx, name):
-            idle = [config.without_effect(name) for _, config in plan.configs()]
-            if all(idle):
-                raise click.UsageError(f"{flag(name)} {idle[0]}")
+    for name in common:
+        if typed(ctx, name) and (problem := plan.without_effect(name)):
+            raise click.UsageError(f"{flag(name)} {problem}")
     return plan
-
-
-def as_table(result: "SweepResult") -> str:
-    """Return an aligned table: a row a combination, its means over the seeds, the best marked."""
-    from circlemnist.evaluation.group import best_of, described, outcomes_of, written
-
-    plan, cells = result.plan, result.cells
-    drawn = f" ({result.repeats:,} repeated)" if result.repeats else ""
-    about = f"{len(cells):,} cells of {plan.cells:,}{drawn}, measured on {result.about}"
-    lines = [spelled(f"failed: {described(v)}: {reason}") for v, reason in result.failures]
-    if not cells:
-        return "\n".join([about, *lines])
-    metrics = list(dict.fromkeys([plan.metric, *TABLE]))
-    columns = {key: outcomes_of(cells, key, METRICS[key].factor) for key in metrics}
-    best = best_of(columns[plan.metric], METRICS[plan.metric])
-    settings = list(best.varied)
-    rows = [[*settings, *(key + METRICS[key].unit for key in metrics), ""]]
-    for number, outcome in enumerate(columns[plan.metric]):
-        shown = []
-        for key in metrics:
-            measure, of_key = METRICS[key], columns[key][number]
-            spread = f" ± {measure.number(of_key.deviation)}" if len(of_key.values) > 1 else ""
-            shown.append(measure.number(of_key.mean) + spread)
-        mark = "best" if outcome is best else ""
-        rows.append([*map(written, outcome.varied.values()), *shown, mark])
-    return "\n".join([about, *lines, *aligned(list(zip(*rows, strict=True)), right=True)])

@@ -1,4 +1,7 @@
-"""What a sweep trains: the settings of all cells, those that vary, seeds; imports nothing heavy."""
+"""The plan of a sweep: settings of all trainings, those that vary, seeds; imports nothing heavy.
+
+A cell is one training of the plan: a combination of the settings that vary, and a seed.
+"""
 
 import contextlib
 import difflib
@@ -15,7 +18,7 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
 from circlemnist.limits import Value
 
-# last training images that cells are measured on; of digits a fifth
+# last training images, which cells are evaluated on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
 LONGEST_NAME = 80  # letters of the name of a cell's folder
 SWITCH = {"true": True, "on": True, "false": False, "off": False}
@@ -123,6 +126,11 @@ class Plan:
         settings.setdefault("holdout", HOLDOUT.get(str(settings.get("dataset")), HOLDOUT["mnist"]))
         return Config(**settings)  # type: ignore[arg-type]
 
+    def configs(self) -> Iterator[tuple[Varied, Config]]:
+        """Yield the settings of all combinations, with the first seed."""
+        for varied in self.grid:
+            yield varied, self.config(varied, self.seeds[0])
+
     def on(self, dataset: str) -> "Plan":
         """Return the plan for the data set that `auto` turned out to be."""
         return replace(self, settings={**self.settings, "dataset": dataset})
@@ -145,7 +153,7 @@ class Plan:
 
     @cached_property
     def cell_names(self) -> dict[tuple[Value, ...], str]:
-        """The folder of each cell of a grid, by its values, of which the seed is the last."""
+        """The folder of each cell of a grid by its values, the last of which is the seed."""
         names = [*(axis.name for axis in self.axes), "seed"]
         cells = [(*varied.values(), seed) for varied in self.grid for seed in self.seeds]
         stems = [_stem(dict(zip(names, values, strict=True))) for values in cells]
@@ -162,10 +170,14 @@ class Plan:
         content = json.dumps([settings, axes, self.seeds, search], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
-    def configs(self) -> Iterator[tuple[Varied, Config]]:
-        """Yield the settings of all combinations, with the first seed."""
-        for varied in self.grid:
-            yield varied, self.config(varied, self.seeds[0])
+    @property
+    def images(self) -> str:
+        """Which images its cells are evaluated on, in words."""
+        held_out = [config.holdout for _, config in self.configs()]
+        if min(held_out) == 0:
+            return "the TEST images: what is best here was chosen on them"
+        counts = sorted({f"{count:,}" for count in held_out})
+        return f"{' or '.join(counts)} held-out training images"
 
     def check(self) -> None:
         """Raise UserError where a cell's settings do not fit, or two cells are the same.
@@ -181,29 +193,24 @@ class Plan:
                 raise SettingError("vary", "dataset must name data sets, not auto")
             if axis.name == "seed":
                 raise SettingError("vary", "seed: give `seeds`, and the first one as `seed`")
-        seen: dict[str, Varied] = {}
+        by_effect: dict[str, Varied] = {}
         for varied, config in self.configs():
             acting = {k: v for k, v in asdict(config).items() if not config.without_effect(k)}
-            twin = seen.setdefault(repr(acting), varied)
+            twin = by_effect.setdefault(repr(acting), varied)
             if twin is not varied and not self.is_search:
-                from circlemnist.evaluation.group import described  # which loads numpy
+                from circlemnist.evaluation.group import in_words  # which loads numpy
 
-                both = f"{described(twin)} and {described(varied)}"
+                both = f"{in_words(twin)} and {in_words(varied)}"
                 raise UserError(f"two cells are the same training: {both}; leave one")
         for axis in self.axes:
-            idle = [config.without_effect(axis.name) for _, config in self.configs()]
-            if all(idle):
-                raise SettingError("vary", f"{axis.name} {idle[0]}")
+            if problem := self.without_effect(axis.name):
+                raise SettingError("vary", f"{axis.name} {problem}")
         self.config(self.grid[0], self.seeds[-1])
 
-    @property
-    def measured(self) -> str:
-        """Which images its cells are measured on, in words."""
-        held_out = [config.holdout for _, config in self.configs()]
-        if min(held_out) == 0:
-            return "the TEST images: what is best here was chosen on them"
-        counts = sorted({f"{count:,}" for count in held_out})
-        return f"{' or '.join(counts)} held-out training images"
+    def without_effect(self, name: str) -> str | None:
+        """Say why a setting changes nothing in any cell, or None where it does."""
+        problems = [config.without_effect(name) for _, config in self.configs()]
+        return problems[0] if all(problems) else None
 
 
 def _stem(settings: Varied) -> str:

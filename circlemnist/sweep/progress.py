@@ -6,9 +6,8 @@ from typing import NoReturn
 
 from tqdm.auto import tqdm
 
-from circlemnist.evaluation.group import Cell
 from circlemnist.evaluation.metric_names import METRICS
-from circlemnist.training.progress import Mode
+from circlemnist.training.progress import Mode, new_bar
 from circlemnist.training.streams import unread_is_fine
 
 
@@ -18,8 +17,8 @@ class SweepProgress:
     Args:
         mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
         total: number of cells.
-        done: those that were measured before.
-        metric: of which the best so far is shown.
+        metric: shown of each cell, and of the best one so far.
+        values: the metric of the cells that were evaluated before.
         say: shows, in every mode, a line that the user should know.
     """
 
@@ -27,29 +26,28 @@ class SweepProgress:
         self,
         mode: Mode,
         total: int,
-        done: Sequence[Cell],
         metric: str,
+        values: Sequence[float],
         say: Callable[[str], object],
     ) -> None:
         self._mode, self._total, self._metric, self._say = mode, total, metric, say
-        self._values = [cell.metrics[metric] for cell in done]
-        self._done, self._repeats = len(done), 0
+        self._values = list(values)
+        self._done, self._repeats = len(values), 0
         self._bar: tqdm[NoReturn] | None = None
         self._draw()
 
     def cell(self, words: str, value: float, seconds: float) -> None:
-        """Show a cell that is measured, as a line that stays or in the bar."""
+        """Show a cell that is evaluated, as a line that stays or in the bar."""
         self._done += 1
         self._values.append(value)
         if self._mode == "lines":
-            metric = f"{self._metric} {self._written(value)}"
+            line = f"{self._done}/{self._total}  {words}  {self._written(value)}  {seconds:.1f} s"
             with unread_is_fine(sys.stdout):
-                line = f"{self._done}/{self._total}  {words}  {metric}  {seconds:.1f} s"
                 print(line, flush=True)
         self._draw()
 
     def repeats(self, count: int) -> None:
-        """Count cells that need not be trained again as done, so many in all."""
+        """Count so many cells in all, which a search has drawn again, as done."""
         if count != self._repeats:
             self._done, self._repeats = self._done + count - self._repeats, count
             self._draw()
@@ -66,35 +64,25 @@ class SweepProgress:
         self._draw()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             with unread_is_fine(sys.stderr):
                 self._bar.close()
             self._bar = None
 
     def _written(self, value: float) -> str:
-        measure = METRICS[self._metric]
-        return measure.number(value * measure.factor)
+        metric = METRICS[self._metric]
+        return f"{self._metric} {metric.number(value * metric.factor)}"
 
     def _draw(self) -> None:
         if self._mode != "bar":
             return
-        best = ""
-        if self._values:
-            value = (min if METRICS[self._metric].low else max)(self._values)
-            best = f"best {self._metric} {self._written(value)}"
-        shown = f"cell {self._done}/{self._total} |{{bar}}| {best} {{elapsed}}<{{remaining}}"
+        best = min if METRICS[self._metric].low else max
+        shown = f"best {self._written(best(self._values))}" if self._values else ""
+        text = f"cell {self._done}/{self._total} |{{bar}}| {shown} {{elapsed}}<{{remaining}}"
         with unread_is_fine(sys.stderr):
-            if self._bar is None:  # shown as soon as it is made
-                self._bar = tqdm(
-                    total=self._total,
-                    initial=self._done,
-                    bar_format=shown,
-                    dynamic_ncols=True,
-                    leave=False,
-                    position=0,
-                    miniters=1,
-                )
-            self._bar.bar_format = shown
+            if self._bar is None:
+                self._bar = new_bar(text, self._total, self._done)
+            self._bar.bar_format = text
             self._bar.update(self._done - self._bar.n)
             self._bar.refresh()

@@ -10,14 +10,21 @@ import torch
 
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import Cell, described, write_cells
+from circlemnist.evaluation.group import Group, in_words
 from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.runs.new_run import alone, check_name
-from circlemnist.sweep.folder import DATABASE, JOURNAL, SweepFolder, find_sweep, make_sweep
 from circlemnist.sweep.plan import Plan, Varied
 from circlemnist.sweep.progress import SweepProgress
-from circlemnist.sweep.storage import Database, Journal
-from circlemnist.sweep.study import Claim, SweepStudy, study_of
+from circlemnist.sweep.storage import (
+    DATABASE,
+    JOURNAL,
+    Database,
+    Journal,
+    SweepFolder,
+    find_sweep,
+    make_sweep,
+)
+from circlemnist.sweep.study import Claim, SweepStudy
 from circlemnist.sweep.worker import Answer, Workers
 from circlemnist.training.precision import settled
 from circlemnist.training.progress import Mode
@@ -30,47 +37,44 @@ TRIES = 3  # of a cell whose worker dies each time
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep has trained so far.
-
-    Attributes:
-        folder: of the sweep.
-        plan: with the data set known.
-        cells: those that are measured.
-        failures: combinations that cannot be trained, and why.
-        repeats: how many cells a search has drawn again, and not trained.
-    """
+    """What a sweep has trained so far."""
 
     folder: SweepFolder
-    plan: Plan
-    cells: list[Cell]
-    failures: list[tuple[Varied, str]]
-    repeats: int = 0
+    plan: Plan  # with the data set known
+    groups: list[Group]  # a combination with the seeds that are evaluated, each
+    failures: list[tuple[Varied, str]]  # combinations that cannot be trained, and why
+    repeats: int = 0  # cells that a search has drawn again, and not trained
+
+    @property
+    def cells(self) -> int:
+        """How many cells are evaluated."""
+        return sum(len(group.seeds) for group in self.groups)
 
     @property
     def about(self) -> str:
-        """The images that the cells are measured on, in words."""
+        """The images that the cells are evaluated on, in words."""
         first = self.plan.config(self.plan.grid[0], self.plan.seeds[0])
         dataset = "" if "dataset" in self.plan.grid[0] else f"{first.dataset}, "
-        return f"{dataset}{self.plan.measured}"
+        return f"{dataset}{self.plan.images}"
 
     def draw(self) -> Path:
-        """Draw the cells by their metric into the folder; return the picture's path.
+        """Draw the groups by their metric into the folder; return the picture's path.
 
         Raises:
             UserError: it cannot be written.
         """
         from circlemnist.plots.draw import save
         from circlemnist.plots.style import Style
-        from circlemnist.plots.sweep import draw_cells
+        from circlemnist.plots.sweep import draw_sweep
 
         style, metric = Style(), self.plan.metric
         path = self.folder.plots / f"{metric.replace('/', '-')}.png"
-        save(draw_cells(self.cells, metric, style, self.about), path, style.width)
+        save(draw_sweep(self.groups, metric, style, self.about), path, style.width)
         return path
 
 
 class SweepInterrupted(Exception):
-    """A signal stopped a sweep, whose cells keep every step that they have done.
+    """A signal stopped a sweep, whose cells have saved every step.
 
     Attributes:
         exit_code: 128 and the number of the signal.
@@ -111,23 +115,25 @@ def run_sweep(
         check_name(name)
     with StopSignals() as stop:
         database = None if storage is None else Database(storage)
-        plan = _on_data(plan, mode == "quiet", say)
+        plan = _with_data(plan, mode == "quiet", say)
         with _opened(plan, outputs, name, database) as (folder, study):
-            progress = SweepProgress(mode, plan.cells, study.cells(), plan.metric, say)
+            values = [value for group in study.groups() for value in group.values(plan.metric)]
+            progress = SweepProgress(mode, plan.cells, plan.metric, values, say)
             try:
                 with stop.between_steps():
                     _Loop(plan, folder, study, progress).train_all(jobs, stop)
             except Stopped as stopped:
-                cells = f"{len(study.cells())} of {plan.cells}"
+                done = sum(len(group.seeds) for group in study.groups())
+                cells = f"{done} of {plan.cells}"
                 raise SweepInterrupted(folder.name, cells, stopped.exit_code) from None
-            result = SweepResult(folder, plan, study.cells(), study.failures, study.repeats)
-            write_cells(folder.results_file, result.cells)
-            if result.cells and plan.axes:
+            result = SweepResult(folder, plan, study.groups(), study.failures, study.repeats)
+            folder.write_results(result.groups)
+            if result.groups and plan.axes:
                 result.draw()
             return result
 
 
-def _on_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
+def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, there, and large enough for all cells.
 
     Raises:
@@ -166,9 +172,9 @@ def _opened(
             yield folder, SweepStudy(Journal(folder.journal_file), folder.name, plan)
         return
     with closing(database):
-        with database.reached(), database.in_turn(plan.identity):
+        with database.errors(), database.exclusive(plan.identity):
             there = find_sweep(outputs, name, plan, DATABASE)
-            name = there.name if there else name or study_of(database, plan)
+            name = there.name if there else name or database.study_name(plan)
             if name is None:
                 there = make_sweep(outputs, None, plan, DATABASE)
                 name = there.name
@@ -186,18 +192,15 @@ class _Loop:
     ) -> None:
         self._plan, self._folder, self._study, self._progress = plan, folder, study, progress
         self._begun: list[Claim] = []  # with seeds that no worker trains
-        self._looked = -SELDOM
+        self._last_look = -SELDOM
 
     def train_all(self, jobs: int, stop: StopSignals) -> None:
         """Train all cells that no other machine trains, and wait for those.
 
-        Args:
-            jobs: cells at once, each with its share of the cores.
-
         Raises:
             UserError: a folder cannot be written, the storage does not answer, or a worker dies
-                again and again; the other workers keep their last step.
-            Stopped: a signal has come; all workers have kept their last step.
+                again and again; the other workers save their last step.
+            Stopped: a signal has come; all workers have saved their last step.
         """
         threads = max(1, torch.get_num_threads() // jobs)
         with closing(self._progress), closing(Workers(jobs, threads)) as workers:
@@ -218,12 +221,12 @@ class _Loop:
         """Return a trial with a cell to train, or None where there is none for now."""
         if self._begun:
             return self._begun.pop()
-        if time.monotonic() - self._looked < SELDOM:
+        if time.monotonic() - self._last_look < SELDOM:
             return None
         claim = self._study.claim()
         self._progress.repeats(self._study.repeats)
         if claim is None:
-            self._looked = time.monotonic()
+            self._last_look = time.monotonic()
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:
@@ -238,12 +241,12 @@ class _Loop:
         name = in_search if isinstance(claim.key, int) else self._plan.cell_names[claim.key]
         if not claim.deaths:
             claim.begun = time.monotonic()
-        # the precision is settled once for all workers: each might find another
+        # the precision is resolved once for all workers: each might find another
         workers.give(claim, settled(config), self._folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
         """Do what an answer asks for."""
-        words = described({**claim.varied, "seed": claim.seeds[0]})
+        words = in_words({**claim.varied, "seed": claim.seeds[0]})
         if answer is None:
             claim.deaths += 1
             if claim.deaths == TRIES:
@@ -266,4 +269,4 @@ class _Loop:
 
     def _fail(self, claim: Claim, reason: str) -> None:
         self._study.fail(claim, reason)
-        self._progress.failed(described(claim.varied), reason, len(claim.seeds))
+        self._progress.failed(in_words(claim.varied), reason, len(claim.seeds))

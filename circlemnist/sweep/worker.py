@@ -1,4 +1,4 @@
-"""The worker processes of a sweep: what each does, and how the sweep sees them."""
+"""The worker processes of a sweep: the work of one, and how the sweep talks to them."""
 
 import multiprocessing
 import queue
@@ -26,35 +26,28 @@ from circlemnist.training.run import Training, environment
 from circlemnist.training.signals import NAMES, Stopped, StopSignals
 from circlemnist.training.state import Diverged
 
-# training images that held-out ones are compared with: of all 55,000 measuring would take several
-# times as long, and choose no better; test images are compared with all, as everywhere
+# training images that held-out ones are compared with: with all 55,000 the evaluation would take
+# several times as long, and choose no better; test images are compared with all, as everywhere
 GALLERY = 10_000
-# seconds for a worker of a sweep that was killed to notice it, and to keep its last step
+# seconds for a worker of a sweep that was killed to notice it, and to save its last step
 PATIENCE = 60.0
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says of its cell.
+    """What a worker says of its cell: "done", with the metrics, or the other kinds, in words."""
 
-    Attributes:
-        kind: "done", with the metrics; "failed", where trying again would end the same; "error",
-            for what a user can mend; "note", while it trains.
-    """
-
+    # "failed": trying again would end the same; "error": a user can mend it; "note": it trains on
     kind: Literal["done", "failed", "error", "note"]
     metrics: dict[str, float]
     words: str = ""
 
 
 class Workers:
-    """At most `count` worker processes, each begun when there is a cell for it.
+    """At most `count` worker processes of so many threads, each begun when there is a cell for it.
 
-    At its end it asks all of them to keep their last step and end, and waits for that.
-
-    Args:
-        threads: of each.
+    `close` asks all of them to save their last step and end, and waits for that.
     """
 
     def __init__(self, count: int, threads: int) -> None:
@@ -78,7 +71,7 @@ class Workers:
 
     def give(self, claim: Claim, config: Config, folder: Path) -> None:
         """Let a free worker train the cell of a claim, or go on with it, in its run folder."""
-        idle = (each for each in self._processes if each not in self._claims)
+        idle = (pipe for pipe in self._processes if pipe not in self._claims)
         connection = next(idle, None) or self._start()
         self._claims[connection] = claim
         with suppress(OSError):  # where it died just now, its connection will say so
@@ -87,16 +80,16 @@ class Workers:
     def _start(self) -> Connection:
         """Start a worker: spawned, since a process that has run torch does not fork well."""
         spawn = multiprocessing.get_context("spawn")
-        connection, theirs = spawn.Pipe()
-        process = spawn.Process(target=work, args=(theirs, self._threads), daemon=True)
+        connection, worker_end = spawn.Pipe()
+        process = spawn.Process(target=work, args=(worker_end, self._threads), daemon=True)
         with _no_signals():
             process.start()
-        theirs.close()  # so that its death closes the connection
+        worker_end.close()  # so that its death closes the connection
         self._processes[connection] = process
         return connection
 
     def answers(self, seconds: float) -> Iterator[tuple[Claim, Answer | None]]:
-        """Give what came within so many seconds; None for a claim whose worker died."""
+        """Yield what came within so many seconds; None for a claim whose worker died."""
         for connection in wait(list(self._processes), seconds):
             assert isinstance(connection, Connection)
             claim = self._claims.get(connection)
@@ -114,7 +107,7 @@ class Workers:
 
 @contextmanager
 def _no_signals() -> Iterator[None]:
-    """Within, a process that is begun hears no Ctrl-C, not even while it loads its modules."""
+    """Let a process that starts within ignore Ctrl-C, even while it loads its modules."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -129,10 +122,7 @@ def work(connection: Connection, threads: int) -> None:
     """Train the cells that come through `connection`, until it closes.
 
     Ctrl-C reaches the whole group of processes: only the sweep itself answers it, and closes the
-    connection. It closes too where the sweep is killed. The worker keeps its last step and ends.
-
-    Args:
-        threads: of this worker's share of the cores.
+    connection. It closes too where the sweep is killed. The worker saves its last step and ends.
     """
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
@@ -163,7 +153,7 @@ class Worker:
         self._environments: dict[tuple[object, ...], dict[str, object]] = {}
 
     def answer(self, config: Config, folder: Path) -> Answer:
-        """Train a cell in its run folder, or go on with it there, and measure it.
+        """Train a cell in its run folder, or go on with it there, and evaluate it.
 
         Raises:
             Stopped: the sweep ends; the checkpoint is that of the last step.

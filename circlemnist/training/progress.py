@@ -24,6 +24,19 @@ def mode_for(quiet: bool) -> Mode:
     return "quiet" if quiet else "bar" if watched else "lines"
 
 
+def new_bar(text: str, total: int, done: int = 0) -> "tqdm[NoReturn]":
+    """Return a bar with a text around it, shown at once, and gone when it is closed."""
+    return tqdm(
+        total=total,
+        initial=done,
+        bar_format=text,
+        dynamic_ncols=True,
+        leave=False,
+        mininterval=0,
+        position=0,
+    )
+
+
 class Progress:
     """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
 
@@ -67,15 +80,8 @@ class Progress:
                 f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
                 f"{rate:,.0f} images/s"
             )
-            if self.bar is None:  # shown as soon as it is made
-                self.bar = tqdm(
-                    total=self.images,
-                    bar_format=shown,
-                    dynamic_ncols=True,
-                    leave=False,
-                    mininterval=0,
-                    position=0,
-                )
+            if self.bar is None:
+                self.bar = new_bar(shown, self.images)
             self.bar.bar_format = shown
             self.bar.update(step * self.batch_size - self.bar.n)
 

@@ -1,6 +1,5 @@
 """The command `sweep`: its table, its folder, and what it refuses."""
 
-import csv
 import importlib.util
 import json
 import shutil
@@ -14,9 +13,8 @@ from click.testing import Result
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from circlemnist.evaluation.group import Cell
-from tests.cells import read_cells
 from tests.conftest import assert_one_line_error, invoke
+from tests.sweep.sweeping import read_results
 
 TINY = ("--dataset", "digits", "--net", "tiny", "--epochs", 1)
 GRID = (*TINY, "--vary", "gamma=16,80", "--seeds", 2)
@@ -56,17 +54,15 @@ def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Res
     folder, result = swept
     lines = [line for line in result.stdout.splitlines() if "/4  " in line]
     assert [line.split("/")[0] for line in lines] == ["1", "2", "3", "4"]
-    cells = read_cells(folder / "results.csv")
-    assert cells == [
-        Cell({"gamma": float(g)}, s, metrics_of(folder / "cells" / f"gamma{g}_seed{s}"))
-        for g in (16, 80)
-        for s in (0, 1)
-    ]
-    for cell in (folder / "cells").iterdir():
+    rows = read_results(folder)
+    assert list(rows[0])[:3] == ["gamma", "seed", "1nn"]
+    cells = [folder / "cells" / f"gamma{float(r['gamma']):g}_seed{r['seed']}" for r in rows]
+    assert sorted(cells) == sorted((folder / "cells").iterdir())
+    for row, cell in zip(rows, cells, strict=True):
         settings = tomllib.loads((cell / "config.toml").read_text())
-        assert cell.name == f"gamma{settings['gamma']:g}_seed{settings['seed']}"
-    header = next(csv.reader((folder / "results.csv").read_text().splitlines()))
-    assert header[:3] == ["gamma", "seed", "1nn"]
+        assert (settings["gamma"], settings["seed"]) == (float(row["gamma"]), int(row["seed"]))
+        for name, value in metrics_of(cell).items():
+            assert float(row[name]) == value
     assert (folder / "plots" / "1nn.png").stat().st_size > 1000
 
 
@@ -199,16 +195,16 @@ def test_search_stays_in_its_ranges_and_goes_on_where_it_was(tmp_path: Path) -> 
     result = invoke(*search, "--outputs", tmp_path)
     assert result.exit_code == 0, result.output
     folder = tmp_path / "found"
-    cells = read_cells(folder / "results.csv")
+    rows = read_results(folder)
     names = {path.name for path in (folder / "cells").iterdir()}
     assert names == {f"trial{trial}_seed{seed}" for trial in range(3) for seed in (0, 1)}
-    assert [cell.seed for cell in cells] == [0, 1] * 3
-    assert len({cell.varied["lr"] for cell in cells}) == 3
-    for cell in cells:
-        assert 0.01 <= float(cell.varied["lr"]) <= 0.5
-        assert cell.varied["dim"] in range(8, 17)
-        assert cell.varied["augment"] in (True, False)
-    means = [statistics.mean(cell.metrics["eer"] for cell in cells[i : i + 2]) for i in (0, 2, 4)]
+    assert [row["seed"] for row in rows] == ["0", "1"] * 3
+    assert len({row["lr"] for row in rows}) == 3
+    for row in rows:
+        assert 0.01 <= float(row["lr"]) <= 0.5
+        assert int(row["dim"]) in range(8, 17)
+        assert row["augment"] in ("True", "False")
+    means = [statistics.mean(float(row["eer"]) for row in rows[i : i + 2]) for i in (0, 2, 4)]
     (best,) = (line for line in result.stdout.splitlines() if line.endswith("best"))
     assert f"{100 * min(means):.2f} ±" in best
     storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
@@ -217,7 +213,7 @@ def test_search_stays_in_its_ranges_and_goes_on_where_it_was(tmp_path: Path) -> 
     assert [trial.value for trial in study.trials] == pytest.approx(means)
     assert (folder / "plots" / "eer.png").exists()
     again = invoke(*search, "--outputs", tmp_path)
-    assert read_cells(folder / "results.csv") == cells
+    assert read_results(folder) == rows
     assert again.stdout.endswith(result.stdout.partition("6 cells of 6")[2])
 
 
@@ -231,7 +227,7 @@ def test_cell_that_diverges_is_named_and_the_others_are_trained(tmp_path: Path) 
     assert line.startswith("failed: lr 1000000: ")
     assert "is not finite in epoch 1" in line
     assert "lower --lr" in line
-    assert [cell.varied for cell in read_cells(tmp_path / "some" / "results.csv")] == [{"lr": 0.08}]
+    assert [row["lr"] for row in read_results(tmp_path / "some")] == ["0.08"]
     again = invoke("sweep", *args, "--outputs", tmp_path)
     assert again.stdout in result.stdout
     assert line in again.stdout
@@ -249,5 +245,4 @@ def test_cell_that_cannot_be_written_ends_the_sweep_and_is_done_later(
     assert_one_line_error(stopped, "gamma16_seed0")
     blocked.unlink()
     assert invoke("sweep", *GRID, "--outputs", tmp_path).exit_code == 0
-    cells = [read_cells(folder / "small" / "results.csv") for folder in (swept[0].parent, tmp_path)]
-    assert cells[0] == cells[1]
+    assert read_results(tmp_path / "small") == read_results(swept[0])

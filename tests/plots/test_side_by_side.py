@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from circlemnist.config import Config
-from circlemnist.evaluation.group import Group
+from circlemnist.evaluation.group import Group, group_runs
 from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
 from circlemnist.evaluation.report import Arrays, Report, save_report
 from circlemnist.plots import panels
@@ -64,18 +63,16 @@ def made_up(folder: Path, seed: int, config: Config) -> Report:
 
 
 def groups_of(folder: Path, count: int, seeds: int = 1, dim: int = 8) -> list[Group]:
-    configs = [Config(dataset="digits", dim=dim, gamma=float(g)) for g in range(16, 16 + count)]
-    return [
-        Group(
-            f"gamma {config.gamma:g}",
-            {"gamma": config.gamma},
-            [
-                made_up(folder / f"{place}-{seed}", 10 * seed + place, replace(config, seed=seed))
-                for seed in range(seeds)
-            ],
+    reports = [
+        made_up(
+            folder / f"{place}-{seed}",
+            10 * seed + place,
+            Config(dataset="digits", dim=dim, gamma=float(16 + place), seed=seed),
         )
-        for place, config in enumerate(configs)
+        for place in range(count)
+        for seed in range(seeds)
     ]
+    return group_runs(reports)[0]
 
 
 def drawn(kind: str, groups: Sequence[Group], style: Style = PCA) -> Figure:

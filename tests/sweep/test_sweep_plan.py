@@ -10,10 +10,10 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import Cell, write_cells
-from circlemnist.sweep.folder import JOURNAL, find_sweep, make_sweep
+from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
-from tests.cells import read_cells
+from circlemnist.sweep.storage import JOURNAL, SweepFolder, find_sweep, make_sweep
+from tests.sweep.sweeping import read_results
 
 
 def plan_of(*args: object) -> Plan:
@@ -22,10 +22,8 @@ def plan_of(*args: object) -> Plan:
     assert isinstance(context, click.Context)
     params = context.params
     settings = {name: params[name] for name in Config.__dataclass_fields__}
-    return new_plan(context, settings, *(params[name] for name in AROUND))
-
-
-AROUND = ("varied", "seeds", "trials", "metric")
+    flags = ("varied", "seeds", "trials", "metric")
+    return new_plan(context, settings, *(params[name] for name in flags))
 
 
 @pytest.mark.parametrize(
@@ -57,13 +55,18 @@ def test_every_combination_has_a_folder_of_its_own() -> None:
     assert plan.grid[-1] == {"gamma": 32.0, "m": 0.4}
 
 
-def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered() -> None:
-    close = plan_of("--vary", "lr=0.1,0.10000001")
-    assert list(close.cell_names.values()) == ["cell1", "cell2"]
-    long = plan_of("--vary", f"data-dir={'x' * 200},y")
-    assert list(long.cell_names.values()) == ["cell1", "cell2"]
-    slashes = plan_of("--vary", "data-dir=/a/b")
-    assert list(slashes.cell_names.values()) == ["data_dir-a-b_seed0"]
+@pytest.mark.parametrize(
+    ("varied", "names"),
+    [
+        ("lr=0.1,0.10000001", ["cell1", "cell2"]),
+        (f"data-dir={'x' * 200},y", ["cell1", "cell2"]),
+        ("data-dir=/a/b", ["data_dir-a-b_seed0"]),
+    ],
+)
+def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered(
+    varied: str, names: list[str]
+) -> None:
+    assert list(plan_of("--vary", varied).cell_names.values()) == names
 
 
 def test_settings_of_a_cell_are_those_of_train() -> None:
@@ -73,25 +76,25 @@ def test_settings_of_a_cell_are_those_of_train() -> None:
 
 
 @pytest.mark.parametrize("dataset", HOLDOUT)
-def test_cells_are_measured_on_held_out_images_unless_the_test_images_are_asked_for(
+def test_cells_are_evaluated_on_held_out_images_unless_the_test_images_are_asked_for(
     dataset: str, tmp_path: Path
 ) -> None:
     plan = plan_of("--vary", "m=0", "--dataset", dataset)
     assert plan.config({"m": 0.0}, 0).holdout == HOLDOUT[dataset]
-    assert "held-out" in plan.measured
-    assert "TEST" not in plan.measured
+    assert "held-out" in plan.images
+    assert "TEST" not in plan.images
     asked = plan_of("--vary", "m=0", "--dataset", dataset, "--holdout", 0)
     assert asked.config({"m": 0.0}, 0).holdout == 0
-    assert "TEST images" in asked.measured
+    assert "TEST images" in asked.images
     file = tmp_path / "all.toml"
     file.write_text("holdout = 0\n")
-    assert "TEST" not in plan_of("--vary", "m=0", "--config", file).measured
+    assert "TEST" not in plan_of("--vary", "m=0", "--config", file).images
     file.write_text("holdout = 300\n")
     assert plan_of("--vary", "m=0", "--config", file).config({"m": 0.0}, 0).holdout == 300
-    assert "TEST" in plan_of("--vary", "holdout=0,300").measured
+    assert "TEST" in plan_of("--vary", "holdout=0,300").images
 
 
-def test_knobs_of_a_file_give_way_where_the_loss_is_varied(
+def test_gamma_m_and_lr_of_a_file_give_way_where_the_loss_is_varied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "my.toml"
@@ -103,7 +106,7 @@ def test_knobs_of_a_file_give_way_where_the_loss_is_varied(
     assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
 
 
-def test_knobs_of_a_file_give_way_to_those_of_another_loss(tmp_path: Path) -> None:
+def test_gamma_m_and_lr_of_a_file_give_way_to_those_of_another_loss(tmp_path: Path) -> None:
     """But for those that are typed."""
     file = tmp_path / "my.toml"
     file.write_text('loss = "arcface"\ngamma = 64\nm = 0.4\nlr = 0.01\n')
@@ -175,12 +178,17 @@ def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path)
     assert find_sweep(tmp_path / (300 * "x"), None, plan, JOURNAL) is None
 
 
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    varied: list[dict[str, Any]] = [
-        {"gamma": 1 / 3, "dim": 8, "loss": "circle", "augment": flag} for flag in (True, False)
+def test_results_hold_every_digit(tmp_path: Path) -> None:
+    settings: list[dict[str, Any]] = [
+        {"gamma": 1 / 3, "loss": "circle", "augment": flag} for flag in (True, False)
     ]
-    cells = [Cell(each, 3, {"1nn": 0.1 + 0.2, "eer": 1e-9}) for each in varied]
-    write_cells(tmp_path / "results.csv", cells)
-    assert read_cells(tmp_path / "results.csv") == cells
-    write_cells(tmp_path / "none.csv", [])
-    assert read_cells(tmp_path / "none.csv") == []
+    groups = [Group("", own, {3: {"1nn": 0.1 + 0.2, "eer": 1e-9}}) for own in settings]
+    SweepFolder(tmp_path).write_results(groups)
+    rows = read_results(tmp_path)
+    assert [row["augment"] for row in rows] == ["True", "False"]
+    for row in rows:
+        assert list(row) == ["gamma", "loss", "augment", "seed", "1nn", "eer"]
+        assert (float(row["gamma"]), row["loss"], row["seed"]) == (1 / 3, "circle", "3")
+        assert (float(row["1nn"]), float(row["eer"])) == (0.1 + 0.2, 1e-9)
+    SweepFolder(tmp_path).write_results([])
+    assert read_results(tmp_path) == []
