@@ -40,7 +40,7 @@ def sweep_table(result: "SweepResult") -> str:
 
     plan, groups = result.plan, result.groups
     repeats = f" ({result.repeats:,} repeated)" if result.repeats else ""
-    about = f"{result.cells:,} cells of {plan.cells:,}{repeats}, measured on {result.about}"
+    about = f"{result.cells:,} cells of {plan.cells:,}{repeats}, measured on {plan.images}"
     failures = [
         spelled(f"failed: {in_words(settings)}: {why}") for settings, why in result.failures
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -100,27 +100,22 @@ def heat_map(values: Values, title: str, theme: Theme) -> Figure:
     means = np.full([len(places) for places in reversed(ticks)], np.nan)
     means[rows, columns] = values.means
     height = min(ROW * len(means), HEIGHT)
-    norm, colors = _scale(values), _colors(values.metric, theme)
+    place: dict[str, Any] = {"aspect": "auto", "origin": "lower", "interpolation": "nearest"}
     with new_figure(title, theme, 8, max(height + 1.8, 3.5)) as figure:
         axes = figure.add_subplot()
-        image = axes.imshow(
-            np.ma.masked_invalid(means),
-            cmap=colors,
-            norm=norm,
-            aspect="auto",
-            origin="lower",
-            interpolation="nearest",
-        )
-        both = (axes.xaxis, axes.yaxis)
-        for axis, places, name in zip(both, ticks, values.settings, strict=True):
-            shown = range(0, len(places), -(-len(places) // TICKS))
-            axis.set_ticks(list(shown), [value_in_words(places[place]) for place in shown])
-            axis.set_label_text(name)
+        image = axes.imshow(np.ma.masked_invalid(means), **_colors(values, theme), **place)
+        axes.set(**dict(zip(("xlabel", "ylabel"), values.settings, strict=True)))
+        for axis, places in zip((axes.xaxis, axes.yaxis), ticks, strict=True):
+            step = -(-len(places) // TICKS)
+            axis.set_ticks(range(0, len(places), step), map(value_in_words, places[::step]))
         axes.tick_params(length=0)
-        widest = 0.62 * len(values.metric.number(np.nanmax(means)))
+        widest = 0.62 * len(values.metric.number(values.means.max()))
         size = min(72 * 0.85 * WIDTH / means.shape[1] / widest, 72 * 0.6 * height / len(means))
-        if size >= SMALLEST:
-            _write(axes, means, colors(norm(means)), values.metric, min(size, LARGEST))
+        for column, row, mean in zip(columns, rows, values.means, strict=True):
+            if size >= SMALLEST:
+                text = axes.text(column, row, values.metric.number(mean), ha="center", va="center")
+                text.set(fontsize=min(size, LARGEST), color=legible(image.to_rgba(mean)))
+                text.set_in_layout(False)  # it lies within its cell
         corner = (columns[values.best] - 0.5, rows[values.best] - 0.5)
         frame: dict[str, Any] = {"edgecolor": theme.ink, "linewidth": 2.0, "clip_on": False}
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, **frame))
@@ -133,7 +128,7 @@ def plane(values: Values, title: str, theme: Theme) -> Figure:
     x, y = (np.array(column, float) for column in values.settings.values())
     with new_figure(title, theme, 8, 7) as figure:
         axes = figure.add_subplot()
-        colors: dict[str, Any] = {"cmap": _colors(values.metric, theme), "norm": _scale(values)}
+        colors = _colors(values, theme)
         points = axes.scatter(x, y, c=values.means, s=90, edgecolors=theme.ink, **colors)
         ring: dict[str, Any] = {"marker": "o", "markersize": 18, "fillstyle": "none"}
         axes.plot(x[values.best], y[values.best], color=theme.ink, **ring)
@@ -208,21 +203,20 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _scale(values: Values) -> Normalize:
-    """From the best mean to the worst, or to where the median is thrice as far from the best."""
+def _colors(values: Values, theme: Theme) -> dict[str, Any]:
+    """The better, the deeper; faint grey where nothing was evaluated.
+
+    They reach from the best mean to the worst, or to where the median is thrice as far from the
+    best.
+    """
     sign = -1 if values.metric.low else 1
     means = sign * values.means
-    best, middle, worst = float(means.max()), float(np.median(means)), float(means.min())
-    if best > middle:
-        worst = max(worst, middle - 3 * (best - middle))
+    best, median, worst = float(means.max()), float(np.median(means)), float(means.min())
+    if best > median:
+        worst = max(worst, median - 3 * (best - median))
     low, high = sorted((sign * worst, sign * best))
-    return Normalize(low, high if high > low else low + 1e-9)
-
-
-def _colors(measure: Metric, theme: Theme) -> Colormap:
-    """The better, the deeper; faint grey where nothing was evaluated."""
-    ends = (theme.same, theme.paper) if measure.low else (theme.paper, theme.same)
-    return shades(*ends).with_extremes(bad=theme.faint)
+    colors = shades(*(theme.paper, theme.same)[::sign]).with_extremes(bad=theme.faint)
+    return {"cmap": colors, "norm": Normalize(low, high if high > low else low + 1e-9)}
 
 
 def _draw_color_bar(figure: Figure, axes: Axes, image: Any, values: Values) -> None:
@@ -231,14 +225,6 @@ def _draw_color_bar(figure: Figure, axes: Axes, image: Any, values: Values) -> N
     extend = "min" if means.min() < norm.vmin else "max" if means.max() > norm.vmax else "neither"
     bar = figure.colorbar(image, ax=axes, extend=extend, pad=0.02)
     bar.set_label(values.label)
-
-
-def _write(axes: Axes, means: Array, colors: Array, measure: Metric, size: float) -> None:
-    for (row, column), mean in np.ndenumerate(means):
-        if np.isfinite(mean):
-            text = axes.text(column, row, measure.number(mean), ha="center", va="center")
-            text.set(fontsize=size, color=legible(colors[row, column]))
-            text.set_in_layout(False)  # it lies within its cell
 
 
 def _is_geometric(values: Array) -> bool:

@@ -28,19 +28,12 @@ Varied = dict[str, Value]
 
 @dataclass(frozen=True)
 class Axis:
-    """A setting that varies, over a list of values or within a range.
+    """A setting that varies, over a list of values or within a range."""
 
-    Attributes:
-        name: of a field of `Config`.
-        values: the list; empty for a range.
-        bounds: the least and the largest value of a range; None for a list.
-        log: whether a range is searched on a logarithmic scale.
-    """
-
-    name: str
-    values: tuple[Value, ...] = ()
-    bounds: tuple[float, float] | None = None
-    log: bool = False
+    name: str  # of a field of `Config`
+    values: tuple[Value, ...] = ()  # none for a range
+    bounds: tuple[float, float] | None = None  # of a range
+    log: bool = False  # whether a range is searched on a logarithmic scale
 
     @property
     def ends(self) -> tuple[Value, ...]:
@@ -100,28 +93,16 @@ def _parse_value(name: str, text: str) -> Value:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep trains.
+    """What a sweep trains."""
 
-    Attributes:
-        settings: of all cells, by the names of `Config`'s fields; others have their defaults.
-        axes: the settings that vary.
-        seeds: each combination is trained with all of them.
-        trials: how many combinations a search draws by TPE; None for a grid, which has all.
-        metric: what a search improves, and what is shown.
-    """
-
-    settings: dict[str, Value]
+    settings: dict[str, Value]  # of all cells; others have their defaults
     axes: tuple[Axis, ...]
-    seeds: tuple[int, ...]
-    trials: int | None
-    metric: str
+    seeds: tuple[int, ...]  # each combination is trained with all of them
+    trials: int | None  # combinations that a search draws by TPE; None for a grid, which has all
+    metric: str  # what a search improves, and what is shown
 
     def config(self, varied: Varied, seed: int) -> Config:
-        """Return the settings of a cell.
-
-        Raises:
-            SettingError: they do not fit together.
-        """
+        """Return the settings of a cell, or raise SettingError where they do not fit together."""
         settings = {**self.settings, **varied, "seed": seed}
         settings.setdefault("holdout", HOLDOUT.get(str(settings.get("dataset")), HOLDOUT["mnist"]))
         return Config(**settings)  # type: ignore[arg-type]
@@ -173,11 +154,12 @@ class Plan:
     @property
     def images(self) -> str:
         """Which images its cells are evaluated on, in words."""
-        held_out = [config.holdout for _, config in self.configs()]
-        if min(held_out) == 0:
-            return "the TEST images: what is best here was chosen on them"
-        counts = sorted({f"{count:,}" for count in held_out})
-        return f"{' or '.join(counts)} held-out training images"
+        configs = [config for _, config in self.configs()]
+        dataset = "" if "dataset" in self.grid[0] else f"{configs[0].dataset}, "
+        if min(config.holdout for config in configs) == 0:
+            return f"{dataset}the TEST images: what is best here was chosen on them"
+        counts = sorted({f"{config.holdout:,}" for config in configs})
+        return f"{dataset}{' or '.join(counts)} held-out training images"
 
     def check(self) -> None:
         """Raise UserError where a cell's settings do not fit, or two cells are the same.

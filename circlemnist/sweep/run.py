@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,8 +30,8 @@ from circlemnist.training.precision import settled
 from circlemnist.training.progress import Mode
 from circlemnist.training.signals import Stopped, StopSignals
 
-GLANCE = 0.2  # seconds from one look for a signal to the next
-SELDOM = 1.0  # seconds from one look for a cell that another machine has left to the next
+GLANCE = 0.2  # seconds between two looks for a signal
+SELDOM = 1.0  # seconds between two looks for a cell that another machine has left
 TRIES = 3  # of a cell whose worker dies each time
 
 
@@ -50,38 +50,23 @@ class SweepResult:
         """How many cells are evaluated."""
         return sum(len(group.seeds) for group in self.groups)
 
-    @property
-    def about(self) -> str:
-        """The images that the cells are evaluated on, in words."""
-        first = self.plan.config(self.plan.grid[0], self.plan.seeds[0])
-        dataset = "" if "dataset" in self.plan.grid[0] else f"{first.dataset}, "
-        return f"{dataset}{self.plan.images}"
-
-    def draw(self) -> Path:
-        """Draw the groups by their metric into the folder; return the picture's path.
-
-        Raises:
-            UserError: it cannot be written.
-        """
+    def draw(self) -> None:
+        """Draw the groups by their metric into the folder."""
         from circlemnist.plots.draw import save
         from circlemnist.plots.style import Style
         from circlemnist.plots.sweep import draw_sweep
 
         style, metric = Style(), self.plan.metric
         path = self.folder.plots / f"{metric.replace('/', '-')}.png"
-        save(draw_sweep(self.groups, metric, style, self.about), path, style.width)
-        return path
+        save(draw_sweep(self.groups, metric, style, self.plan.images), path, style.width)
 
 
 class SweepInterrupted(Exception):
-    """A signal stopped a sweep, whose cells have saved every step.
+    """A signal stopped a sweep; `exit_code` is 128 and the number of the signal."""
 
-    Attributes:
-        exit_code: 128 and the number of the signal.
-    """
-
-    def __init__(self, name: str, cells: str, exit_code: int) -> None:
-        super().__init__(f"stopped; {name} has {cells} cells, and every step of the others")
+    def __init__(self, result: SweepResult, exit_code: int) -> None:
+        cells = f"{result.cells} of {result.plan.cells} cells"
+        super().__init__(f"stopped; {result.folder.name} has {cells}, and every step of the others")
         self.exit_code = exit_code
 
 
@@ -94,15 +79,12 @@ def run_sweep(
     mode: Mode,
     say: Callable[[str], object],
 ) -> SweepResult:
-    """Train all cells of a plan, or those that are left, and write and draw their metrics.
+    """Train all cells of a checked plan, or those that are left, and write and draw their metrics.
 
     Args:
-        plan: checked.
-        outputs: the folder of runs and sweeps.
         name: of the sweep; None for the one of the same plan, or for the time and what varies.
         storage: URL of a database; None for a journal in the sweep's folder.
         jobs: cells trained at once.
-        mode: how progress is shown.
         say: shows a line that the user should know.
 
     Raises:
@@ -119,14 +101,15 @@ def run_sweep(
         with _opened(plan, outputs, name, database) as (folder, study):
             values = [value for group in study.groups() for value in group.values(plan.metric)]
             progress = SweepProgress(mode, plan.cells, plan.metric, values, say)
+            exit_code = None
             try:
                 with stop.between_steps():
                     _Loop(plan, folder, study, progress).train_all(jobs, stop)
             except Stopped as stopped:
-                done = sum(len(group.seeds) for group in study.groups())
-                cells = f"{done} of {plan.cells}"
-                raise SweepInterrupted(folder.name, cells, stopped.exit_code) from None
+                exit_code = stopped.exit_code
             result = SweepResult(folder, plan, study.groups(), study.failures, study.repeats)
+            if exit_code is not None:
+                raise SweepInterrupted(result, exit_code)
             folder.write_results(result.groups)
             if result.groups and plan.axes:
                 result.draw()
@@ -134,12 +117,7 @@ def run_sweep(
 
 
 def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
-    """Return the plan with its data set known, there, and large enough for all cells.
-
-    Raises:
-        UserError: the data cannot be had, a setting does not fit it, or the device or the precision
-            is not there.
-    """
+    """Return the plan with its data set known, which serves all cells, as the device does."""
     loaded: dict[tuple[str, str], Dataset] = {}
 
     def dataset_of(name: str, data_dir: str) -> Dataset:
@@ -184,65 +162,63 @@ def _opened(
         yield folder, study
 
 
+@dataclass
 class _Loop:
-    """Claims trials, has workers train their cells, and records the metrics."""
+    """Claims trials, lets workers train their cells, and records the metrics."""
 
-    def __init__(
-        self, plan: Plan, folder: SweepFolder, study: SweepStudy, progress: SweepProgress
-    ) -> None:
-        self._plan, self._folder, self._study, self._progress = plan, folder, study, progress
-        self._begun: list[Claim] = []  # with seeds that no worker trains
-        self._last_look = -SELDOM
+    plan: Plan
+    folder: SweepFolder
+    study: SweepStudy
+    progress: SweepProgress
+    begun: list[Claim] = field(default_factory=list)  # with seeds that no worker trains
+    next_look: float = 0.0  # by the monotonic clock
 
     def train_all(self, jobs: int, stop: StopSignals) -> None:
         """Train all cells that no other machine trains, and wait for those.
 
-        Raises:
-            UserError: a folder cannot be written, the storage does not answer, or a worker dies
-                again and again; the other workers save their last step.
-            Stopped: a signal has come; all workers have saved their last step.
+        Where it raises, a signal's `Stopped` too, all workers have saved their last step.
         """
         threads = max(1, torch.get_num_threads() // jobs)
-        with closing(self._progress), closing(Workers(jobs, threads)) as workers:
+        with closing(self.progress), closing(Workers(jobs, threads)) as workers:
             while True:
                 stop.check()
-                self._study.beat()
+                self.study.beat()
                 while workers.free and (claim := self._next_claim()):
                     self._give(claim, workers)
                 if workers.busy:
                     for claim, answer in workers.answers(GLANCE):
                         self._take(claim, answer)
-                elif self._study.finished:
+                elif self.study.finished:
                     return
                 else:
                     time.sleep(GLANCE)
 
     def _next_claim(self) -> Claim | None:
         """Return a trial with a cell to train, or None where there is none for now."""
-        if self._begun:
-            return self._begun.pop()
-        if time.monotonic() - self._last_look < SELDOM:
+        if self.begun:
+            return self.begun.pop()
+        if time.monotonic() < self.next_look:
             return None
-        claim = self._study.claim()
-        self._progress.repeats(self._study.repeats)
+        claim = self.study.claim()
+        self.progress.repeats(self.study.repeats)
         if claim is None:
-            self._last_look = time.monotonic()
+            self.next_look = time.monotonic() + SELDOM
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:
         """Let a worker train the next cell of a claim; fail it where its settings do not fit."""
         seed = claim.seeds[0]
         try:
-            config = self._plan.config(claim.varied, seed)
+            config = self.plan.config(claim.varied, seed)
         except SettingError as error:
             self._fail(claim, str(error))
             return
         in_search = f"trial{claim.key}_seed{seed}"
-        name = in_search if isinstance(claim.key, int) else self._plan.cell_names[claim.key]
+        name = in_search if isinstance(claim.key, int) else self.plan.cell_names[claim.key]
         if not claim.deaths:
             claim.begun = time.monotonic()
         # the precision is resolved once for all workers: each might find another
-        workers.give(claim, settled(config), self._folder.cells / name)
+        workers.give(claim, settled(config), self.folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
         """Do what an answer asks for."""
@@ -251,22 +227,22 @@ class _Loop:
             claim.deaths += 1
             if claim.deaths == TRIES:
                 raise UserError(f"{words}: its worker died {TRIES} times; lower `jobs`")
-            self._progress.note(f"{words}: its worker died, and another goes on with it")
-            self._begun.append(claim)
+            self.progress.note(f"{words}: its worker died, and another goes on with it")
+            self.begun.append(claim)
         elif answer.kind == "done":
-            self._study.record(claim, answer.metrics)
+            self.study.record(claim, answer.metrics)
             seconds = time.monotonic() - claim.begun
-            self._progress.cell(words, answer.metrics[self._plan.metric], seconds)
+            self.progress.cell(words, answer.metrics[self.plan.metric], seconds)
             if claim.seeds:
                 claim.deaths = 0
-                self._begun.append(claim)
+                self.begun.append(claim)
         elif answer.kind == "failed":
             self._fail(claim, answer.words)
         elif answer.kind == "error":
             raise UserError(answer.words)
         else:
-            self._progress.note(f"{words}: {answer.words}")
+            self.progress.note(f"{words}: {answer.words}")
 
     def _fail(self, claim: Claim, reason: str) -> None:
-        self._study.fail(claim, reason)
-        self._progress.failed(in_words(claim.varied), reason, len(claim.seeds))
+        self.study.fail(claim, reason)
+        self.progress.failed(in_words(claim.varied), reason, len(claim.seeds))

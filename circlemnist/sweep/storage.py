@@ -12,7 +12,7 @@ import os
 import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,7 @@ class SweepFolder:
     plots = FileIn("plots")
 
     def write_results(self, groups: Sequence[Group]) -> None:
-        """Write a line a run, whole: the settings that vary, the seed, the metrics.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
+        """Write a line a run: the settings that vary, the seed, the metrics."""
         rows = [
             {**group.settings, "seed": seed, **metrics}
             for group in groups
@@ -80,10 +76,9 @@ class SweepFolder:
 
 
 def find_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder | None:
-    """Find the sweep that a command goes on with; None where there is none yet.
+    """Find the sweep of that name, or else the newest of the plan; None where there is none yet.
 
     Args:
-        name: of the sweep; None for the newest of the same plan.
         stored_in: `JOURNAL` or `DATABASE`.
 
     Raises:
@@ -98,47 +93,11 @@ def find_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> S
         return sweep
     sweeps = []
     for file in files_in(outputs, SWEEP_FILE):
-        sweep = SweepFolder(file.parent.resolve())
-        try:
+        with suppress(UserError):
+            sweep = SweepFolder(file.parent.resolve())
             _check(sweep, plan, stored_in)
-        except UserError:
-            continue
-        sweeps.append(sweep)
+            sweeps.append(sweep)
     return max(sweeps, key=lambda sweep: sweep.plan_file.stat().st_mtime_ns, default=None)
-
-
-def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder:
-    """Make the folder of a new sweep and its plan file, all at once.
-
-    Raises:
-        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
-    """
-
-    def fill(hidden: Path) -> None:
-        (hidden / "cells").mkdir()
-        write_text(SweepFolder(hidden).plan_file, _as_toml(plan, stored_in))
-
-    words = "_".join(["sweep", *(axis.name for axis in plan.axes)])
-    return SweepFolder(create_folder(outputs, name, words, fill))
-
-
-def _as_toml(plan: Plan, stored_in: str) -> str:
-    first = plan.config(plan.grid[0], plan.seeds[0])
-    varied = {"seed", *(axis.name for axis in plan.axes)}
-    settings = {k: v for k, v in asdict(first).items() if v is not None and k not in varied}
-    if "loss" in varied:  # each loss has its own
-        settings = {k: v for k, v in settings.items() if k not in BY_LOSS}
-    search = {"trials": plan.trials, "metric": plan.metric} if plan.is_search else {}
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "kept_in": stored_in,
-        "identity": plan.identity,
-        "seeds": list(plan.seeds),
-        **search,
-        "settings": settings,
-        "vary": {axis.name: axis.to_toml() for axis in plan.axes},
-    }
-    return tomli_w.dumps(content)
 
 
 def _check(sweep: SweepFolder, plan: Plan, stored_in: str) -> None:
@@ -161,6 +120,33 @@ def _check(sweep: SweepFolder, plan: Plan, stored_in: str) -> None:
     if place != stored_in:
         mend = "give its `storage`" if place == DATABASE else "leave out `storage`"
         raise UserError(f"{sweep.name} keeps its results in a {place}: {mend}, or {another}")
+
+
+def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder:
+    """Make the folder of a new sweep and its plan file, all at once.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+    varied = [axis.name for axis in plan.axes]
+    # each loss has its own gamma, m and lr
+    left_out = {"seed", *varied, *(BY_LOSS if "loss" in varied else ())}
+    first = asdict(plan.config(plan.grid[0], plan.seeds[0]))
+    content = {
+        "format": FORMAT,
+        "kept_in": stored_in,
+        "identity": plan.identity,
+        "seeds": list(plan.seeds),
+        **({"trials": plan.trials, "metric": plan.metric} if plan.is_search else {}),
+        "settings": {k: v for k, v in first.items() if v is not None and k not in left_out},
+        "vary": {axis.name: axis.to_toml() for axis in plan.axes},
+    }
+
+    def fill(hidden: Path) -> None:
+        (hidden / "cells").mkdir()
+        write_text(SweepFolder(hidden).plan_file, tomli_w.dumps(content))
+
+    return SweepFolder(create_folder(outputs, name, "_".join(["sweep", *varied]), fill))
 
 
 class Journal:
@@ -207,11 +193,7 @@ def _remove_remains(path: Path) -> None:
 
 
 class Database:
-    """A PostgreSQL database that several processes write.
-
-    Raises:
-        UserError: the URL is none, psycopg is not installed, or the database does not answer.
-    """
+    """A PostgreSQL database that several processes write."""
 
     shared = True
 
@@ -222,10 +204,8 @@ class Database:
         if importlib.util.find_spec("psycopg") is None:
             raise UserError("`storage` needs psycopg: pip install 'circlemnist[postgres]'")
         address = f"postgresql+psycopg://{rest}"
-        options: dict[str, Any] = {
-            "pool_pre_ping": True,
-            "connect_args": {"connect_timeout": PATIENCE},
-        }
+        patience = {"connect_timeout": PATIENCE}
+        options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": patience}
         with self.errors():
             self._locks = sqlalchemy.create_engine(address, **options)
             # two processes may begin at once in an empty database: the first makes the tables
@@ -245,9 +225,8 @@ class Database:
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
             words = " ".join(str(cause or error).split())
-            raise UserError(
-                f"`storage` does not answer, or not as it should: {words[:200]}"
-            ) from error
+            problem = f"does not answer, or not as it should: {words[:200]}"
+            raise UserError(f"`storage` {problem}") from error
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ as a new trial; its run folder knows how far it was trained.
 
 import copy
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import optuna
@@ -29,8 +30,8 @@ FORMAT, FORMAT_KEY = 2, "circlemnist_sweep"  # of a study; one of format 1 goes 
 # heartbeat, which the copied attributes of a retry do not have; and why it cannot be trained
 CLAIMED, FAILED = "claimed", "failed"
 
-# a training, whose trial and all retries of it share the key: in a grid the values of the settings
-# and the seed, in a search the number of the first trial
+# what a trial shares with its retries: in a grid the values of its settings and the seed, in a
+# search the number of the first of them
 Key = tuple[Value, ...] | int
 
 
@@ -50,9 +51,6 @@ class SweepStudy:
     """The study of a sweep, which several processes may share.
 
     A grid has a trial for each combination and seed, a search one for each combination.
-
-    Raises:
-        UserError: the storage does not answer, or the study is not of this plan.
     """
 
     def __init__(self, storage: Journal | Database, name: str, plan: Plan) -> None:
@@ -97,23 +95,21 @@ class SweepStudy:
     def record(self, claim: Claim, metrics: dict[str, float]) -> None:
         """Store the metrics of a claim's next seed, and end the trial with its last one."""
         seed = claim.seeds.pop(0)
-        with self._storage.errors():
-            try:
+        try:
+            with self._storage.errors():
                 claim.trial.set_user_attr(str(seed), metrics)
                 if not claim.seeds:
                     self._end(claim)
-            except UpdateFinishedTrialError:  # this process counted as dead, another trains it
-                claim.seeds.clear()
-                self._mine.discard(claim.trial.number)
+        except UpdateFinishedTrialError:  # this process counted as dead, another trains it
+            claim.seeds.clear()
+            self._mine.discard(claim.trial.number)
 
     def fail(self, claim: Claim, reason: str) -> None:
         """End a trial that cannot be trained, and could not if it were tried again."""
-        with self._storage.errors():
-            try:
-                claim.trial.set_user_attr(FAILED, reason)
-                self._study.tell(claim.trial, state=TrialState.FAIL)
-            except UpdateFinishedTrialError:  # another process will see the same
-                pass
+        # another process that trains it will see the same
+        with self._storage.errors(), suppress(UpdateFinishedTrialError):
+            claim.trial.set_user_attr(FAILED, reason)
+            self._study.tell(claim.trial, state=TrialState.FAIL)
         self._mine.discard(claim.trial.number)
 
     def beat(self) -> None:
@@ -144,8 +140,9 @@ class SweepStudy:
             for seed, metrics in self._metrics(trial).items():
                 by_seed.setdefault(seed, metrics)
         names = [axis.name for axis in self._plan.axes]
-        varied = [(dict(zip(names, v, strict=True)), by_seed) for v, by_seed in by_values.items()]
-        return [Group(in_words(own), {**own}, by_seed) for own, by_seed in varied if by_seed]
+        settings = [dict(zip(names, values, strict=True)) for values in by_values]
+        both = zip(settings, by_values.values(), strict=True)
+        return [Group(in_words(own), {**own}, by_seed) for own, by_seed in both if by_seed]
 
     @property
     def repeats(self) -> int:
@@ -189,24 +186,19 @@ class SweepStudy:
         trial.set_user_attr(CLAIMED, trial.number)
         self._mine.add(trial.number)
         if self._plan.is_search and not self._metrics(trial):
-            self._copy_metrics(trial, trials)
+            for earlier in trials.values():  # do not train the same again
+                if earlier.state == TrialState.COMPLETE and earlier.params == trial.params:
+                    for seed, metrics in self._metrics(earlier).items():
+                        trial.set_user_attr(str(seed), metrics)
+                    break
         seeds = self._plan.seeds if self._plan.is_search else (trial.params["seed"],)
         left = [seed for seed in seeds if seed not in self._metrics(trial)]
         key = self._key(self._study.get_trials(deepcopy=False)[trial.number])
         return Claim(trial, key, self._varied(trial), left)
 
-    def _copy_metrics(self, trial: Trial, trials: dict[Key, FrozenTrial]) -> None:
-        """Give a trial of a search the metrics of an earlier one with the same settings."""
-        for earlier in trials.values():
-            if earlier.state == TrialState.COMPLETE and earlier.params == trial.params:
-                for seed, metrics in self._metrics(earlier).items():
-                    trial.set_user_attr(str(seed), metrics)
-                return
-
     def _end(self, claim: Claim) -> None:
-        metrics = self._metrics(claim.trial).values()
-        mean = sum(of_seed[self._plan.metric] for of_seed in metrics) / len(metrics)
-        self._study.tell(claim.trial, mean)
+        values = [metrics[self._plan.metric] for metrics in self._metrics(claim.trial).values()]
+        self._study.tell(claim.trial, sum(values) / len(values))
         self._mine.discard(claim.trial.number)
 
     def _trials(self) -> dict[Key, FrozenTrial]:
