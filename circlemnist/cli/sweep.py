@@ -131,13 +131,7 @@ def new_plan(
     trials: int | None,
     metric: str,
 ) -> Plan:
-    """Return what the flags ask for, checked.
-
-    Raises:
-        UserError: a value is not one of its setting, settings do not fit together, or two
-            combinations are the same.
-        click.UsageError: a flag was typed that changes nothing.
-    """
+    """Return what the flags ask for, checked; refuse flags that change nothing."""
     axes = tuple(parse_axis(text) for text in varied)
     names = [axis.name for axis in axes]
     for name in names:

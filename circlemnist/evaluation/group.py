@@ -1,8 +1,8 @@
 """Groups of runs that differ by their seed alone, whether a person trained them or a sweep."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -58,21 +58,24 @@ def group_runs(reports: Sequence[Report]) -> tuple[list[Group], list[Report]]:
     Returns:
         The groups, and the runs in none, since an earlier one has their settings and their seed.
     """
+    names = [s.name for s in fields(Config) if s.name not in NO_SETTINGS_OF_A_GROUP]
     by_settings: dict[tuple[Value | None, ...], dict[int, Report]] = {}
     repeated = []
     for report in reports:
-        by_seed = by_settings.setdefault(tuple(_settings(report.config).values()), {})
+        values = tuple(getattr(report.config, name) for name in names)
+        by_seed = by_settings.setdefault(values, {})
         if by_seed.setdefault(report.config.seed, report) is not report:
             repeated.append(report)
-    members = [[by_seed[seed] for seed in sorted(by_seed)] for by_seed in by_settings.values()]
-    settings = [_settings(runs[0].config) for runs in members]
-    varied = [name for name in settings[0] if len({own[name] for own in settings}) > 1]
-    differing = [{name: own[name] for name in varied} for own in settings]
-    names = _names(differing) if varied else [members[0][0].config.described]
-    groups = [
-        Group(name, own, {report.config.seed: report.metrics for report in runs}, runs)
-        for name, own, runs in zip(names, differing, members, strict=True)
+    varied = [len(set(values)) > 1 for values in zip(*by_settings, strict=True)]
+    settings = [
+        {name: value for name, value, differs in zip(names, values, varied, strict=True) if differs}
+        for values in by_settings
     ]
+    words = _names(settings) if any(varied) else [reports[0].config.described]
+    groups = []
+    for name, own, by_seed in zip(words, settings, by_settings.values(), strict=True):
+        runs = [by_seed[seed] for seed in sorted(by_seed)]
+        groups.append(Group(name, own, {run.config.seed: run.metrics for run in runs}, runs))
     return groups, repeated
 
 
@@ -104,28 +107,19 @@ def value_in_words(value: Value | None, digits: int = 4) -> str:
     return str(value)
 
 
-def _settings(config: Config) -> dict[str, Value | None]:
-    return {k: value for k, value in asdict(config).items() if k not in NO_SETTINGS_OF_A_GROUP}
-
-
 def _names(groups: Sequence[dict[str, Value | None]]) -> list[str]:
     """Name each group by the fewest settings that distinguish all of them."""
-    for names in _subsets(list(groups[0])):
+    settings = list(groups[0])
+    few = (combinations(settings, count) for count in range(1, SHORTEST_NAMES + 1))
+    for names in chain(*few, [tuple(settings)]):
         chosen = [{name: group[name] for name in names} for group in groups]
-        if len({tuple(settings.values()) for settings in chosen}) == len(groups):
+        if len({tuple(own.values()) for own in chosen}) == len(groups):
             break
-    return [_name(settings) for settings in chosen]
-
-
-def _subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for count in range(1, SHORTEST_NAMES + 1):
-        yield from combinations(names, count)
-    yield tuple(names)
-
-
-def _name(settings: dict[str, Value | None]) -> str:
-    """The settings in words; a single one that is a word, the word."""
-    (first, *more) = settings.values()
-    if not more and isinstance(first, str):
-        return first
-    return in_words({name: value for name, value in settings.items() if value is not None})
+    words = []
+    for own in chosen:
+        (first, *more) = own.values()
+        if not more and isinstance(first, str):
+            words.append(first)  # which says what it is
+        else:
+            words.append(in_words({k: v for k, v in own.items() if v is not None}))
+    return words
