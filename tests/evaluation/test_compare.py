@@ -71,7 +71,7 @@ def groups_of(first: list[int], second: list[int]) -> list[Group]:
     return group_runs(runs)[0]
 
 
-def tests_of(*groups: Group) -> PairedTests:
+def paired_runs(*groups: Group) -> PairedTests:
     tests = paired_tests(*groups)
     assert isinstance(tests, PairedTests)
     return tests
@@ -79,7 +79,7 @@ def tests_of(*groups: Group) -> PairedTests:
 
 def test_several_seeds_are_paired_by_seed() -> None:
     first, second = groups_of([4, 0, 1, 2], [2, 1, 0, 7])
-    tests = tests_of(first, second)
+    tests = paired_runs(first, second)
     # in order of the seeds: 0, 1, 2, 4 and 0, 1, 2, 7
     assert tests.by_seed == [mcnemar(first.runs[n], second.runs[n]) for n in range(3)]
     assert [test.seeds for test in tests.by_seed] == [(0, 0), (1, 1), (2, 2)]
@@ -93,7 +93,7 @@ def test_several_seeds_are_paired_by_seed() -> None:
 
 
 def test_two_single_trainings_are_a_pair_whatever_their_seeds() -> None:
-    tests = tests_of(*groups_of([0], [5]))
+    tests = paired_runs(*groups_of([0], [5]))
     assert [test.seeds for test in tests.by_seed] == [(0, 5)]
     assert (tests.over_seeds, tests.unpaired) == (None, [])
 
@@ -103,7 +103,7 @@ def test_the_same_difference_on_each_seed_has_no_spread_to_test_by() -> None:
     runs = [
         report(r, s, loss=n) for n, r in (("circle", better), ("arcface", worse)) for s in (0, 1)
     ]
-    over = tests_of(*group_runs(runs)[0]).over_seeds
+    over = paired_runs(*group_runs(runs)[0]).over_seeds
     assert over is not None
     assert over.p is None
     assert over.difference == pytest.approx(1 / 40)
