@@ -30,23 +30,22 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 
 
 def metrics_of(cell: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((cell / "eval.json").read_text())["metrics"]
-    return found
+    metrics: dict[str, float] = json.loads((cell / "eval.json").read_text())["metrics"]
+    return metrics
 
 
 def test_table_has_means_over_the_seeds_and_marks_the_best(swept: tuple[Path, Result]) -> None:
     folder, result = swept
-    (about,) = (line for line in result.stdout.splitlines() if line.startswith("4 cells"))
-    assert about == "4 cells of 4, measured on digits, 287 held-out training images"
+    lines = result.stdout.splitlines()
+    assert "4 cells of 4, measured on digits, 287 held-out training images" in lines
     means = {}
     for gamma in (16, 80):
         cells = [folder / "cells" / f"gamma{gamma}_seed{seed}" for seed in (0, 1)]
         values = [100 * metrics_of(cell)["1nn"] for cell in cells]
         means[gamma] = statistics.mean(values)
-        shown = f"{means[gamma]:.2f} ± {statistics.stdev(values):.2f}"
-        (row,) = (line for line in result.stdout.splitlines() if line.split()[:1] == [str(gamma)])
-        assert shown in row
-    (best,) = (line for line in result.stdout.splitlines() if line.endswith("best"))
+        (row,) = (line for line in lines if line.split()[:1] == [str(gamma)])
+        assert f"{means[gamma]:.2f} ± {statistics.stdev(values):.2f}" in row
+    (best,) = (line for line in lines if line.endswith("best"))
     assert int(best.split()[0]) == max(means, key=lambda gamma: means[gamma])
 
 
@@ -93,11 +92,10 @@ def test_same_command_trains_nothing_again(swept: tuple[Path, Result]) -> None:
 
 
 def test_sweep_is_no_run(swept: tuple[Path, Result]) -> None:
-    folder, _ = swept
-    assert_one_line_error(invoke("eval", "--outputs", folder.parent), "no runs in")
+    assert_one_line_error(invoke("eval", "--outputs", swept[0].parent), "no runs in")
 
 
-def test_results_that_cannot_be_written_keep_the_cells(
+def test_results_that_cannot_be_written_are_named(
     swept: tuple[Path, Result], tmp_path: Path
 ) -> None:
     shutil.copytree(swept[0], tmp_path / "small")
@@ -128,10 +126,8 @@ def test_sweep_that_this_one_cannot_go_on_with_is_refused(
 
 
 def test_sweep_of_other_settings_is_refused(swept: tuple[Path, Result]) -> None:
-    folder, _ = swept
-    other = (*GRID, "--lr", 0.1, "--name", "small")
-    again = invoke("sweep", *other, "--outputs", folder.parent)
-    assert_one_line_error(again, "sweep.toml", "of other settings", "--name")
+    other = (*GRID, "--lr", 0.1, "--name", "small", "--outputs", swept[0].parent)
+    assert_one_line_error(invoke("sweep", *other), "sweep.toml", "of other settings", "--name")
 
 
 @pytest.mark.parametrize(

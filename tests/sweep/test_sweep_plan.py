@@ -9,7 +9,7 @@ import pytest
 from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
 from circlemnist.sweep.storage import JOURNAL, SweepFolder, find_sweep, make_sweep
@@ -79,18 +79,18 @@ def test_settings_of_a_cell_are_those_of_train() -> None:
 def test_cells_are_evaluated_on_held_out_images_unless_the_test_images_are_asked_for(
     dataset: str, tmp_path: Path
 ) -> None:
-    plan = plan_of("--vary", "m=0", "--dataset", dataset)
-    assert plan.config({"m": 0.0}, 0).holdout == HOLDOUT[dataset]
-    assert "held-out" in plan.images
-    assert "TEST" not in plan.images
-    asked = plan_of("--vary", "m=0", "--dataset", dataset, "--holdout", 0)
-    assert asked.config({"m": 0.0}, 0).holdout == 0
-    assert "TEST images" in asked.images
     file = tmp_path / "all.toml"
-    file.write_text("holdout = 0\n")
-    assert "TEST" not in plan_of("--vary", "m=0", "--config", file).images
-    file.write_text("holdout = 300\n")
-    assert plan_of("--vary", "m=0", "--config", file).config({"m": 0.0}, 0).holdout == 300
+    for flags, in_file, expected in (
+        ((), 0, HOLDOUT[dataset]),  # a file of all settings has 0
+        ((), 300, 300),
+        (("--holdout", 0), 300, 0),
+    ):
+        file.write_text(f"holdout = {in_file}\n")
+        plan = plan_of("--vary", "m=0", "--dataset", dataset, "--config", file, *flags)
+        assert plan.config({"m": 0.0}, 0).holdout == expected
+        words = f"{expected:,} held-out" if expected else "TEST images"
+        assert plan.images.startswith(f"{dataset}, ")
+        assert words in plan.images
     assert "TEST" in plan_of("--vary", "holdout=0,300").images
 
 
@@ -122,18 +122,18 @@ def test_flag_that_acts_in_one_cell_is_taken() -> None:
     assert plan.config({"loss": "circle"}, 0).pairs == "batch"
 
 
-def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
-    with pytest.raises(SettingError, match="`m` must be"):
-        plan_of("--vary", "m=0..1.5", "--trials", 3)
-    with pytest.raises(UserError, match="same training"):
-        plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
-    search = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off", "--trials", 3)
-    assert plan_of(*search).cells == 3
+TWINS = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
+
+
+def test_search_may_draw_the_same_twice() -> None:
+    assert plan_of(*TWINS, "--trials", 3).cells == 3
 
 
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
+        (TWINS, "same training"),
+        (("--vary", "m=0..1.5", "--trials", 3), "`m` must be"),
         (("--no-augment", "--vary", "elastic=0.1..2", "--trials", 3), "`vary` elastic"),
         (("--loss", "triplet", "--vary", "pairs=anchor,batch", "--trials", 3), "`vary` pairs"),
         (("--vary", "m=0", "--seed", 2**32 - 1, "--seeds", 2), "`seed` must be"),
@@ -143,7 +143,7 @@ def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
 def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
     args: tuple[object, ...], problem: str
 ) -> None:
-    with pytest.raises(SettingError, match=problem):
+    with pytest.raises(UserError, match=problem):
         plan_of(*args)
 
 
@@ -169,9 +169,7 @@ def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
 def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path) -> None:
     plan = plan_of("--vary", "m=0,0.25")
     made = make_sweep(tmp_path, None, plan, JOURNAL)
-    found = find_sweep(tmp_path, None, plan, JOURNAL)
-    assert found is not None
-    assert found.folder == made.folder
+    assert find_sweep(tmp_path, None, plan, JOURNAL) == made
     made.folder.rename(tmp_path / ".unfinished-x")
     assert find_sweep(tmp_path, None, plan, JOURNAL) is None
     assert find_sweep(tmp_path, 300 * "x", plan, JOURNAL) is None
