@@ -25,12 +25,12 @@ from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of the first before a number
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
-HELP = f"""Set runs side by side: settings, measures, whether two differ, pictures.
+HELP = f"""Compare runs: settings, metrics, the significance of a difference, pictures.
 
-RUN and SWEEP are names or folders; of a sweep, all its finished trainings are taken. Runs that
-differ by their seed alone are a row of mean ± standard deviation. Two rows are tested: two
-trainings by McNemar's exact test, on the images that each gets right, several seeds by a paired
-t-test of their 1-NN.
+RUN and SWEEP are names or folders; of a sweep, all finished trainings are taken. Runs that differ
+by their seed alone are a row of mean ± standard deviation. Two rows are tested: two trainings by
+McNemar's exact test, on the images that each classifies correctly; several seeds by a paired
+t-test of their 1-NN accuracies.
 
 \b
 {LINES}

@@ -27,7 +27,7 @@ from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 HELD_OUT = {
     "default": None,
     "show_default": False,
-    "help": "last training images to keep out of training and measure on; 0 for the test images, "
+    "help": "last training images to keep out of training and evaluate on; 0 for the test images, "
     f"which then choose  [default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
 }
 FIRST_SEED = {"help": "the first of --seeds"}
@@ -58,7 +58,7 @@ FIRST_SEED = {"help": "the first of --seeds"}
     type=NearestChoice(list(METRICS)),
     default="1nn",
     show_default=True,
-    help="what is drawn, and searched by",
+    help="what a search improves, and what is drawn",
 )
 @click.option(
     "--jobs",
@@ -95,9 +95,9 @@ def sweep(
 ) -> None:
     """Train every combination of some settings, and say which is best.
 
-    Combinations are measured on training images that are held out, and compared with the first
+    Combinations are evaluated on training images that are held out, and compared with the first
     10,000 of the others; with --holdout 0 on the test images, and compared with all. The same
-    command goes on where it was stopped, or shows what it found.
+    command goes on where it was stopped, or shows the result.
 
     \b
     Examples:

@@ -40,7 +40,7 @@ def sweep_table(result: "SweepResult") -> str:
 
     plan, groups = result.plan, result.groups
     repeats = f" ({result.repeats:,} repeated)" if result.repeats else ""
-    about = f"{result.cells:,} cells of {plan.cells:,}{repeats}, measured on {plan.images}"
+    about = f"{result.cells:,} cells of {plan.cells:,}{repeats}, evaluated on {plan.images}"
     failures = [
         spelled(f"failed: {in_words(settings)}: {why}") for settings, why in result.failures
     ]
@@ -75,7 +75,7 @@ def _about(groups: Sequence["Group"]) -> str:
     count = sum(len(group.runs) for group in groups)
     text = f"{count} runs: {'; '.join(images)}"
     if len(images) > 1:
-        return f"{text}: measures on different images are not to be set against each other"
+        return f"{text}: metrics on different images cannot be compared"
     return text
 
 
@@ -124,7 +124,7 @@ def _tests_in_words(groups: Sequence["Group"], tests: "PairedTests") -> str:
     if over is None:
         (only,) = tests.by_seed
         lines.append(f"{_verdict(only.p)}.")
-        lines.append("This speaks of these two trainings; of their settings, several seeds do.")
+        lines.append("This is about these two trainings; several seeds compare their settings.")
         return "\n".join(lines)
     lines.append(
         f"over {len(tests.by_seed)} seeds, paired: {100 * over.difference:+.2f} ± "
@@ -140,14 +140,14 @@ def _test_in_words(test: "McNemar") -> str:
     first, second = test.seeds
     seeds = f"seed {first}" if first == second else f"seeds {first} and {second}"
     accuracies = " against ".join(f"{100 * share:.2f}" for share in test.accuracies)
-    alone = f"right in 1 alone {test.first_alone}, in 2 alone {test.second_alone}"
+    alone = f"correct in 1 alone {test.first_alone}, in 2 alone {test.second_alone}"
     return f"{seeds}: {accuracies} %; {alone}; p = {test.p:.3g}"
 
 
 def _verdict(p: float) -> str:
     cases = f"in {100 * p:.0f} of 100 cases" if p >= 0.005 else "in fewer than 1 of 100 cases"
-    shown = "A difference" if p < ALPHA else "No difference is shown"
-    return f"{shown}: chance makes one as large of two that are alike {cases}"
+    verdict = "significant" if p < ALPHA else "not significant"
+    return f"{verdict}: two that are equally good differ as much by chance {cases}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

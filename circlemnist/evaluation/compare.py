@@ -68,7 +68,7 @@ def paired_tests(first: Group, second: Group) -> PairedTests | str:
         if not report.same_images(first.runs[0]):
             there, here = first.runs[0].measured_on, report.measured_on
             other = "" if here == there else f": {there}, and {here}"
-            return f"they were measured on different images{other}"
+            return f"they were evaluated on different images{other}"
     if len(first.runs) == len(second.runs) == 1:
         pairs = [(first.runs[0], second.runs[0])]
     else:

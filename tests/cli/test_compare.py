@@ -135,9 +135,7 @@ def test_json_has_everything(trained: Path) -> None:
     assert 0 < content["mcnemar"]["over_seeds"]["p"] <= 1
 
 
-@pytest.mark.parametrize(
-    ("wrong", "verdict"), [(1, "No difference is shown"), (100, "A difference")]
-)
+@pytest.mark.parametrize(("wrong", "verdict"), [(1, "not significant"), (100, "significant")])
 def test_a_small_difference_is_not_significant(wrong: int, verdict: str, outputs: Path) -> None:
     for name, count in (("circle-0", 0), ("arc-0", wrong)):
         path = outputs / name / "embeddings.npz"
@@ -146,7 +144,7 @@ def test_a_small_difference_is_not_significant(wrong: int, verdict: str, outputs
         arrays["neighbor_labels"][:count, 0] = (arrays["labels"][:count] + 1) % 10
         np.savez(path, **arrays)
     text = compared(outputs, "circle-0", "arc-0").stdout
-    assert f"right in 1 alone {wrong}, in 2 alone 0" in text
+    assert f"correct in 1 alone {wrong}, in 2 alone 0" in text
     assert f"\n{verdict}: " in text
     assert "these two trainings" in text
 
@@ -191,9 +189,9 @@ def test_different_images_are_in_the_table_and_not_tested(outputs: Path) -> None
     path.write_text(path.read_text().replace('"test"', '"held-out training"'))
     text = compared(outputs, "circle-0", "held").stdout
     against = "against 1,437 training images"
-    held = f"digits, 360 held-out training images, {against}: measures on different"
+    held = f"digits, 360 held-out training images, {against}: metrics on different"
     assert f"360 test images, {against}; {held}" in text
-    assert "no McNemar's test: they were measured on different images" in text
+    assert "no McNemar's test: they were evaluated on different images" in text
     assert columns_of(text)["holdout"] == {"1": "0", "2": "360"}
 
 
