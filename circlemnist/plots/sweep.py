@@ -48,7 +48,7 @@ class Values:
         return in_words({name: values[number] for name, values in self.settings.items()})
 
 
-def draw_sweep(groups: Sequence[Group], metric: str, style: Style, about: str = "") -> Figure:
+def draw_sweep(groups: Sequence[Group], key: str, style: Style, about: str = "") -> Figure:
     """Draw a metric of the groups of a sweep, by the settings that vary.
 
     Two numbers make a heat map of means over the seeds, or dots to scale where less than half of
@@ -57,17 +57,16 @@ def draw_sweep(groups: Sequence[Group], metric: str, style: Style, about: str = 
 
     Args:
         groups: one or more, with the same settings.
-        metric: that all of them have.
-        style: of the picture.
+        key: of the metric, which all of them have.
         about: which images were evaluated, for the title.
     """
-    measure = METRICS[metric]
+    metric = METRICS[key]
     values = Values(
-        measure,
+        metric,
         {name: [g.settings[name] for g in groups] for name in differing_settings(groups)},
-        [measure.factor * group.values(metric) for group in groups],
-        np.array([measure.factor * group.mean(metric) for group in groups]),
-        np.array([measure.factor * (group.deviation(metric) or 0.0) for group in groups]),
+        [metric.factor * group.values(key) for group in groups],
+        np.array([metric.factor * group.mean(key) for group in groups]),
+        np.array([metric.factor * (group.deviation(key) or 0.0) for group in groups]),
     )
     columns = list(values.settings.values())
     numbers = all(_is_number(value) for column in columns for value in column)
@@ -80,17 +79,15 @@ def draw_sweep(groups: Sequence[Group], metric: str, style: Style, about: str = 
     best, seeds = values.best, max(len(group.seeds) for group in groups)
     heading = f"{about}: {values.label}" if about else values.label
     over = f"{means} of {seeds} seeds; " if seeds > 1 else ""
-    reached = f"best {measure.number(values.means[best])} at {values.name(best)}"
-    return draw(values, f"{heading}\n{over}{reached}", style.theme)
+    result = f"best {metric.number(values.means[best])} at {values.name(best)}"
+    return draw(values, f"{heading}\n{over}{result}", style.theme)
 
 
 def heat_map(values: Values, title: str, theme: Theme) -> Figure:
     """Draw the means over two numbers, each in a cell of its own, the best one framed.
 
     The cells have one size, in the order of the numbers, however far apart these are. Each has its
-    value written in it where that can be read. A few bad values do not take the colours from the
-    others: a value has the faintest where it is farther below the median than three times the best
-    is above it.
+    value written in it where that can be read.
     """
     ticks = [sorted(set(column)) for column in values.settings.values()]
     columns, rows = (
@@ -206,8 +203,8 @@ def _is_number(value: object) -> bool:
 def _colors(values: Values, theme: Theme) -> dict[str, Any]:
     """The better, the deeper; faint grey where nothing was evaluated.
 
-    They reach from the best mean to the worst, or to where the median is thrice as far from the
-    best.
+    They reach from the best mean to the worst. But a few bad ones do not take the colours from the
+    others: what is farther below the median than three times the best is above it, is the palest.
     """
     sign = -1 if values.metric.low else 1
     means = sign * values.means

@@ -41,7 +41,7 @@ class SweepResult:
 
     folder: SweepFolder
     plan: Plan  # with the data set known
-    groups: list[Group]  # a combination with the seeds that are evaluated, each
+    groups: list[Group]  # combinations, with the seeds that are evaluated
     failures: list[tuple[Varied, str]]  # combinations that cannot be trained, and why
     repeats: int = 0  # cells that a search has drawn again, and not trained
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -149,15 +150,11 @@ class Worker:
 
     def __init__(self, connection: Connection, stop: StopSignals) -> None:
         self._connection, self._stop = connection, stop
-        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._dataset = cache(self._load)
         self._environments: dict[tuple[object, ...], dict[str, object]] = {}
 
     def answer(self, config: Config, folder: Path) -> Answer:
-        """Train a cell in its run folder, or go on with it there, and evaluate it.
-
-        Raises:
-            Stopped: the sweep ends; the checkpoint is that of the last step.
-        """
+        """Train a cell in its run folder, or go on with it there, and evaluate it."""
         self._stop.check()
         try:
             return Answer("done", self._train(config, Run(folder)))
@@ -175,7 +172,9 @@ class Worker:
         begun = run if run.config_file.exists() else None
         if begun is not None:
             config = replace(config, precision=begun.config().precision)
-        training = Training(settled(config, begun), self._dataset(config), self._note)
+        training = Training(
+            settled(config, begun), self._dataset(config.dataset, config.data_dir), self._note
+        )
         if begun is None:
             environment = self._environment(training)
             run = create_run(run.folder.parent, run.name, training.config, environment)
@@ -187,14 +186,11 @@ class Worker:
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))
 
-    def _dataset(self, config: Config) -> Dataset:
-        key = (config.dataset, config.data_dir)
-        if key not in self._datasets:
-            self._datasets[key] = load_dataset(key[0], Path(key[1]), quiet=True, say=self._note)
-        return self._datasets[key]
+    def _load(self, name: str, data_dir: str) -> Dataset:
+        return load_dataset(name, Path(data_dir), quiet=True, say=self._note)
 
     def _environment(self, training: Training) -> dict[str, Any]:
-        """The environment of cells with the same images: it takes a checksum of them, and git."""
+        """The environment, made once for cells of the same images: a checksum takes its time."""
         config = training.config
         images = (config.dataset, config.data_dir, config.holdout, config.unseen)
         key = (*images, str(training.device))
