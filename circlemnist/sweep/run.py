@@ -100,7 +100,7 @@ def run_sweep(
         plan = _with_data(plan, mode == "quiet", say)
         with _opened(plan, outputs, name, database) as (folder, study):
             values = [value for group in study.groups() for value in group.values(plan.metric)]
-            progress = SweepProgress(mode, plan.cells, plan.metric, values, say)
+            progress = SweepProgress(mode, plan, values, say)
             exit_code = None
             try:
                 with stop.between_steps():
@@ -188,7 +188,7 @@ class _Loop:
                 if workers.busy:
                     for claim, answer in workers.answers(GLANCE):
                         self._take(claim, answer)
-                elif self.study.finished:
+                elif self.study.done == self.plan.cells:
                     return
                 else:
                     time.sleep(GLANCE)
@@ -200,7 +200,7 @@ class _Loop:
         if time.monotonic() < self.next_look:
             return None
         claim = self.study.claim()
-        self.progress.repeats(self.study.repeats)
+        self.progress.show(self.study.done)  # a search may have drawn what is trained
         if claim is None:
             self.next_look = time.monotonic() + SELDOM
         return claim
@@ -232,7 +232,7 @@ class _Loop:
         elif answer.kind == "done":
             self.study.record(claim, answer.metrics)
             seconds = time.monotonic() - claim.begun
-            self.progress.cell(words, answer.metrics[self.plan.metric], seconds)
+            self.progress.cell(words, answer.metrics[self.plan.metric], seconds, self.study.done)
             if claim.seeds:
                 claim.deaths = 0
                 self.begun.append(claim)
@@ -245,4 +245,5 @@ class _Loop:
 
     def _fail(self, claim: Claim, reason: str) -> None:
         self.study.fail(claim, reason)
-        self.progress.failed(in_words(claim.varied), reason, len(claim.seeds))
+        self.progress.note(f"{in_words(claim.varied)} failed: {reason}")
+        self.progress.show(self.study.done)

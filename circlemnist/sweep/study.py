@@ -121,10 +121,11 @@ class SweepStudy:
                     self._storage.beat(self._name, number)
 
     @property
-    def finished(self) -> bool:
-        """Whether all combinations are trained, or cannot be."""
+    def done(self) -> int:
+        """How many cells are evaluated, or cannot be trained, those that a search repeats too."""
+        cells = len(self._plan.seeds) if self._plan.is_search else 1
         trials = self._trials().values()
-        return len(trials) == self._count and all(map(_is_final, trials))
+        return sum(cells if _is_final(trial) else len(self._metrics(trial)) for trial in trials)
 
     @property
     def failures(self) -> list[tuple[Varied, str]]:
@@ -146,9 +147,7 @@ class SweepStudy:
 
     @property
     def repeats(self) -> int:
-        """How many cells a search has drawn again, and not trained; a grid has each once."""
-        if not self._plan.is_search:
-            return 0
+        """How many cells a search has drawn again, and not trained."""
         drawn = sum(len(self._metrics(trial)) for trial in self._trials().values())
         return drawn - sum(len(group.seeds) for group in self.groups())
 

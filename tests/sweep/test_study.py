@@ -89,10 +89,10 @@ def test_training_of_a_dead_process_comes_back_as_it_was(
         study = begin(tmp_path, plan)
         storage = Journal(tmp_path / "journal.log").storage
         die(study, optuna.load_study(study_name="some", storage=storage))
-        assert not study.finished
+        assert study.done < plan.cells
     last = begin(tmp_path, plan)
     assert cells_of(last) + train_all(last) == expected == cells_of(last)
-    assert last.finished
+    assert last.done == plan.cells
     assert last.failures == []
 
 
@@ -110,7 +110,7 @@ def test_a_training_that_cannot_be_done_is_not_tried_again(plan: Plan, tmp_path:
     again = begin(tmp_path, plan)
     assert len(train_all(again)) == plan.cells - len(claim.seeds)
     assert again.failures == [(claim.varied, "it diverges")]
-    assert again.finished
+    assert again.done == plan.cells
 
 
 def test_study_of_the_first_format_goes_on(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_study_of_the_first_format_goes_on(tmp_path: Path) -> None:
     trained = train_all(now)
     assert trained[0] == running
     assert len(trained) == GRID.cells - 1
-    assert now.finished
+    assert now.done == GRID.cells
 
 
 def test_a_search_does_not_train_the_same_again(tmp_path: Path) -> None:
@@ -141,8 +141,7 @@ def test_a_search_does_not_train_the_same_again(tmp_path: Path) -> None:
     trained = train_all(study)
     assert cells_of(study) == trained
     assert len(set(trained)) == len(trained) <= 6
-    assert study.finished
-    assert study.repeats == 24 - len(trained)
+    assert (study.done, study.repeats) == (24, 24 - len(trained))
 
 
 def test_half_a_line_of_a_journal_and_its_lock_are_removed(tmp_path: Path) -> None:

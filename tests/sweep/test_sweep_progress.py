@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from circlemnist.sweep.plan import Axis, Plan
 from circlemnist.sweep.progress import SweepProgress
 
 
@@ -20,12 +21,14 @@ def test_bar_is_of_the_cells_from_its_first_frame_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 40)))
     said: list[str] = []
-    progress = SweepProgress("bar", 4, "eer", [], said.append)
-    progress.cell("m=0.1 seed=0", 0.0123, 2.0)
+    plan = Plan({}, (Axis("m", (0.1, 0.2, 0.3, 0.4)),), (0,), None, "eer")
+    progress = SweepProgress("bar", plan, [], said.append)
+    progress.show(0)
+    progress.cell("m=0.1 seed=0", 0.0123, 2.0, 1)
     progress.note("look out")
     # the cells that were there before took no time of this bar
     assert terminal.getvalue().split("\r")[-1].rstrip().endswith("00:00<?")
-    progress.cell("m=0.2 seed=0", 0.0456, 2.0)
+    progress.cell("m=0.2 seed=0", 0.0456, 2.0, 2)
     frames = [frame for frame in re.split(r"[\r\n]+", terminal.getvalue()) if frame.strip()]
     assert all(frame.startswith("cell ") for frame in frames)
     counts = [int(frame.split("/")[0].removeprefix("cell ")) for frame in frames]
@@ -35,13 +38,3 @@ def test_bar_is_of_the_cells_from_its_first_frame_on(monkeypatch: pytest.MonkeyP
     assert said == ["look out"]
     progress.close()
     assert terminal.getvalue().split("\r")[-1].strip() == ""
-
-
-def test_cells_that_need_not_be_trained_again_count_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    progress = SweepProgress("lines", 6, "eer", [], print)
-    for count in (0, 2, 2, 3):
-        progress.repeats(count)
-    progress.cell("m=0.1 seed=0", 0.0123, 2.0)
-    assert capsys.readouterr().out.startswith("4/6  m=0.1")
