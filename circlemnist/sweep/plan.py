@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
@@ -107,10 +106,10 @@ class Plan:
         settings.setdefault("holdout", HOLDOUT.get(str(settings.get("dataset")), HOLDOUT["mnist"]))
         return Config(**settings)  # type: ignore[arg-type]
 
-    def configs(self) -> Iterator[tuple[Varied, Config]]:
-        """Yield the settings of all combinations, with the first seed."""
-        for varied in self.grid:
-            yield varied, self.config(varied, self.seeds[0])
+    @cached_property
+    def configs(self) -> list[Config]:
+        """The settings of all combinations in `grid`, with the first seed."""
+        return [self.config(varied, self.seeds[0]) for varied in self.grid]
 
     def on(self, dataset: str) -> "Plan":
         """Return the plan for the data set that `auto` turned out to be."""
@@ -154,11 +153,10 @@ class Plan:
     @property
     def images(self) -> str:
         """Which images its cells are evaluated on, in words."""
-        configs = [config for _, config in self.configs()]
-        dataset = "" if "dataset" in self.grid[0] else f"{configs[0].dataset}, "
-        if min(config.holdout for config in configs) == 0:
+        dataset = "" if "dataset" in self.grid[0] else f"{self.configs[0].dataset}, "
+        if min(config.holdout for config in self.configs) == 0:
             return f"{dataset}the TEST images: what is best here was chosen on them"
-        counts = sorted({f"{config.holdout:,}" for config in configs})
+        counts = sorted({f"{config.holdout:,}" for config in self.configs})
         return f"{dataset}{' or '.join(counts)} held-out training images"
 
     def check(self) -> None:
@@ -166,7 +164,7 @@ class Plan:
 
         Of a search the ends of the ranges are checked: values between them may still not fit.
         """
-        if self.metric in OF_UNSEEN and any(c.unseen is None for _, c in self.configs()):
+        if self.metric in OF_UNSEEN and any(config.unseen is None for config in self.configs):
             raise SettingError("metric", f"{self.metric} is of `unseen` classes: name some")
         for axis in self.axes:
             if axis.bounds is not None and not self.is_search:
@@ -176,7 +174,7 @@ class Plan:
             if axis.name == "seed":
                 raise SettingError("vary", "seed: give `seeds`, and the first one as `seed`")
         by_effect: dict[str, Varied] = {}
-        for varied, config in self.configs():
+        for varied, config in zip(self.grid, self.configs, strict=True):
             acting = {k: v for k, v in asdict(config).items() if not config.without_effect(k)}
             twin = by_effect.setdefault(repr(acting), varied)
             if twin is not varied and not self.is_search:
@@ -191,7 +189,7 @@ class Plan:
 
     def without_effect(self, name: str) -> str | None:
         """Say why a setting changes nothing in any cell, or None where it does."""
-        problems = [config.without_effect(name) for _, config in self.configs()]
+        problems = [config.without_effect(name) for config in self.configs]
         return problems[0] if all(problems) else None
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -118,21 +119,17 @@ def run_sweep(
 
 def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, which serves all cells, as the device does."""
-    loaded: dict[tuple[str, str], Dataset] = {}
 
-    def dataset_of(name: str, data_dir: str) -> Dataset:
-        if (name, data_dir) not in loaded:
-            dataset = load_dataset(name, Path(data_dir), quiet=quiet, say=say)
-            loaded[name, data_dir] = loaded[dataset.name, data_dir] = dataset
-        return loaded[name, data_dir]
+    @cache
+    def load(name: str, data_dir: str) -> Dataset:
+        return load_dataset(name, Path(data_dir), quiet=quiet, say=say)
 
-    for device, precision in sorted({(c.device, c.precision) for _, c in plan.configs()}):
+    for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
-    first = plan.config(plan.grid[0], plan.seeds[0])
-    if first.dataset == "auto":
-        plan = plan.on(dataset_of("auto", first.data_dir).name)
-    for _, config in plan.configs():
-        dataset = dataset_of(config.dataset, config.data_dir).used_by(config)
+    if plan.configs[0].dataset == "auto":
+        plan = plan.on(load("auto", plan.configs[0].data_dir).name)
+    for config in plan.configs:
+        dataset = load(config.dataset, config.data_dir).used_by(config)
         if config.batch_size > (left := len(dataset.train)):
             raise SettingError("batch_size", f"must be ≤ {left}, the training images")
     return plan

@@ -131,7 +131,7 @@ def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> S
     varied = [axis.name for axis in plan.axes]
     # each loss has its own gamma, m and lr
     left_out = {"seed", *varied, *(BY_LOSS if "loss" in varied else ())}
-    first = asdict(plan.config(plan.grid[0], plan.seeds[0]))
+    first = asdict(plan.configs[0])
     content = {
         "format": FORMAT,
         "kept_in": stored_in,

@@ -101,7 +101,7 @@ def test_gamma_m_and_lr_of_a_file_give_way_where_the_loss_is_varied(
     file.write_text("gamma = 64\nm = 0.4\nlr = 0.01\nepochs = 3\n")
     plan = plan_of("--vary", "loss=circle,triplet", "--config", file)
     assert "gamma, m, lr of the file give way" in capsys.readouterr().err
-    for varied, config in plan.configs():
+    for varied, config in zip(plan.grid, plan.configs, strict=True):
         assert config == Config(**varied, epochs=3, holdout=5000)  # type: ignore[arg-type]
     assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
 
@@ -111,9 +111,9 @@ def test_gamma_m_and_lr_of_a_file_give_way_to_those_of_another_loss(tmp_path: Pa
     file = tmp_path / "my.toml"
     file.write_text('loss = "arcface"\ngamma = 64\nm = 0.4\nlr = 0.01\n')
     args = ("--vary", "dim=8", "--config", file)
-    ((_, config),) = plan_of(*args, "--loss", "circle", "--m", "0.1").configs()
+    (config,) = plan_of(*args, "--loss", "circle", "--m", "0.1").configs
     assert config == Config(dim=8, m=0.1, holdout=5000)
-    ((_, config),) = plan_of(*args, "--loss", "arcface").configs()
+    (config,) = plan_of(*args, "--loss", "arcface").configs
     assert (config.gamma, config.m, config.lr) == (64, 0.4, 0.01)
 
 
