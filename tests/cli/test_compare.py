@@ -42,17 +42,6 @@ def outputs(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "outputs"))
 
 
-@pytest.fixture
-def sweep(outputs: Path) -> Path:
-    """The four runs as a sweep named "losses"."""
-    folder = outputs / "losses"
-    (folder / "cells").mkdir(parents=True)
-    (folder / "sweep.toml").write_text("")
-    for name in TRAININGS:
-        (outputs / name).rename(folder / "cells" / name)
-    return folder
-
-
 def metrics_of(run: Path) -> dict[str, float]:
     metrics: dict[str, float] = json.loads((run / "eval.json").read_text())["metrics"]
     return metrics
@@ -64,9 +53,8 @@ def compared(outputs: Path, *names: object) -> Result:
     return result
 
 
-def groups_in(outputs: Path, *names: object) -> list[dict[str, Any]]:
-    groups: list[dict[str, Any]] = json.loads(compared(outputs, *names, "--json").stdout)["groups"]
-    return groups
+def in_json(outputs: Path, *names: object) -> Any:
+    return json.loads(compared(outputs, *names, "--json").stdout)
 
 
 def changed(run: Path, name: str, old: str, new: str) -> None:
@@ -91,30 +79,28 @@ def columns_of(text: str) -> dict[str, dict[str, str]]:
     return columns
 
 
-def test_the_table_has_the_settings_that_differ_and_all_metrics(trained: Path) -> None:
-    columns = columns_of(compared(trained, "circle-0", "arc-0").stdout)
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_the_table_has_the_settings_that_differ_and_all_metrics(
+    seeds: list[int], trained: Path
+) -> None:
+    """Of several seeds their mean and its deviation."""
+    groups = {"1": [f"circle-{seed}" for seed in seeds], "2": [f"arc-{seed}" for seed in seeds]}
+    columns = columns_of(compared(trained, *groups["1"], *groups["2"]).stdout)
     assert columns["loss"] == {"1": "circle", "2": "arcface"}
     assert columns["m"] == {"1": "0.25", "2": "0.578"}
-    assert columns["run"] == {"1": "circle-0", "2": "arc-0"}
+    assert columns["seeds"] == dict.fromkeys("12", ", ".join(map(str, seeds)))
     assert not {"net", "epochs", "seed", "data_dir"} & set(columns)
-    for number, name in (("1", "circle-0"), ("2", "arc-0")):
-        for metric, value in metrics_of(trained / name).items():
-            share = METRICS[metric].share
-            shown = f"{100 * value:.2f}" if share else f"{value:.4f}"
-            assert columns[f"{metric} %" if share else metric][number] == shown
-
-
-def test_runs_that_differ_by_their_seed_are_a_mean_with_its_deviation(trained: Path) -> None:
-    columns = columns_of(compared(trained, *TRAININGS).stdout)
-    assert columns["seeds"] == {"1": "0, 1", "2": "0, 1"}
-    for number, names in (("1", ("circle-0", "circle-1")), ("2", ("arc-0", "arc-1"))):
-        values = [100 * metrics_of(trained / name)["map@r"] for name in names]
-        shown = f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
-        assert columns["map@r %"][number] == shown
+    for number, names in groups.items():
+        assert columns["run"][number] == (names[0] if len(names) == 1 else "2 runs")
+        for metric in metrics_of(trained / names[0]):
+            factor, digits, unit = (100, 2, " %") if METRICS[metric].share else (1, 4, "")
+            values = [factor * metrics_of(trained / name)[metric] for name in names]
+            spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+            assert columns[metric + unit][number] == f"{np.mean(values):.{digits}f}{spread}"
 
 
 def test_json_has_everything(trained: Path) -> None:
-    content = json.loads(compared(trained, *TRAININGS, "--json").stdout)
+    content = in_json(trained, *TRAININGS)
     first, second = content["groups"]
     assert (first["name"], second["name"]) == ("circle", "arcface")
     assert first["settings"]["gamma"] == 80
@@ -149,23 +135,21 @@ def test_a_small_difference_is_not_significant(wrong: int, verdict: str, outputs
     assert "these two trainings" in text
 
 
-def test_a_sweep_is_all_its_finished_trainings(sweep: Path) -> None:
-    assert [[run["name"] for run in group["runs"]] for group in groups_in(sweep.parent, sweep)] == [
-        ["circle-0", "circle-1"],
-        ["arc-0", "arc-1"],
-    ]
-    (sweep / "cells" / "arc-1" / "history.csv").unlink()
-    result = compared(sweep.parent, "losses")
-    assert "1 of 4 trainings of losses are not finished" in result.stderr
-    assert "without a partner, and left out: seeds 1" in result.stdout
-
-
-def test_a_training_of_a_sweep_is_left_for_it_to_evaluate(sweep: Path) -> None:
-    """With as many images as the others are compared with, which `compare` does not know."""
-    (sweep / "cells" / "arc-1" / "eval.json").unlink()
-    result = compared(sweep.parent, "losses")
-    assert "1 of 4 trainings of losses are not finished" in result.stderr
-    assert not (sweep / "cells" / "arc-1" / "eval.json").exists()
+def test_a_sweep_is_all_its_finished_trainings(outputs: Path) -> None:
+    cells = outputs / "losses" / "cells"
+    cells.mkdir(parents=True)
+    (outputs / "losses" / "sweep.toml").write_text("")
+    for name in TRAININGS:
+        (outputs / name).rename(cells / name)
+    groups = in_json(outputs, "losses")["groups"]
+    assert [run["name"] for group in groups for run in group["runs"]] == list(TRAININGS)
+    (cells / "circle-1" / "history.csv").unlink()
+    # the sweep evaluates it, with as many images as the others, which `compare` does not know
+    (cells / "arc-1" / "eval.json").unlink()
+    result = compared(outputs, "losses")
+    assert "2 of 4 trainings of losses are not finished" in result.stderr
+    assert columns_of(result.stdout)["seeds"] == {"1": "0", "2": "0"}
+    assert not (cells / "arc-1" / "eval.json").exists()
 
 
 def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None:
@@ -178,7 +162,7 @@ def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None
 def test_a_run_without_a_report_is_evaluated(outputs: Path) -> None:
     before = metrics_of(outputs / "arc-0")
     (outputs / "arc-0" / "eval.json").unlink()
-    groups = groups_in(outputs, "circle-0", "arc-0")
+    groups = in_json(outputs, "circle-0", "arc-0")["groups"]
     assert groups[1]["runs"][0]["metrics"] == pytest.approx(before)
     assert (outputs / "arc-0" / "eval.json").exists()
 
