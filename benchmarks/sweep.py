@@ -65,7 +65,7 @@ def made_up(count: int) -> float:
     axes = [Axis(name, tuple(1 + i / side for i in range(side))) for name in ("gamma", "elastic")]
     plan = Plan({"dataset": "mnist"}, tuple(axes), (0,), None, "1nn")
     groups = [
-        Group(in_words(varied), {**varied}, {0: {name: random.random() for name in METRICS}})
+        Group(in_words(varied), varied, {0: {name: random.random() for name in METRICS}})
         for varied in plan.grid
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """Groups of runs that differ by their seed alone, whether a person trained them or a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, combinations
 from typing import Any
@@ -22,8 +22,8 @@ class Group:
     """Runs that differ by their seed alone."""
 
     name: str  # distinguishes it from other groups, in words
-    settings: dict[str, Value | None]  # that differ between groups; None where its loss has none
-    metrics: dict[int, dict[str, float]]  # of each run by its seed, one or more; shares as 0-1
+    settings: Mapping[str, Value | None]  # that differ between groups; None where its loss has none
+    metrics: Mapping[int, Mapping[str, float]]  # of each run, by its seed; shares as 0-1
     runs: Sequence[Report] = ()  # in the order of `metrics`; none of a sweep's, which has no files
 
     @property

@@ -123,9 +123,11 @@ class SweepStudy:
     @property
     def done(self) -> int:
         """How many cells are evaluated, or cannot be trained, those that a search repeats too."""
-        cells = len(self._plan.seeds) if self._plan.is_search else 1
-        trials = self._trials().values()
-        return sum(cells if _is_final(trial) else len(self._metrics(trial)) for trial in trials)
+        cells, done = len(self._plan.seeds) if self._plan.is_search else 1, 0
+        for trial in self._trials().values():
+            # the last one counts with the end of its trial, whose process may die before it
+            done += cells if _is_final(trial) else min(len(self._metrics(trial)), cells - 1)
+        return done
 
     @property
     def failures(self) -> list[tuple[Varied, str]]:
@@ -135,15 +137,13 @@ class SweepStudy:
 
     def groups(self) -> list[Group]:
         """Return what is evaluated, in the order of the grid or of the search."""
-        by_values: dict[tuple[Value, ...], dict[int, dict[str, float]]] = {}
+        groups: dict[tuple[Value, ...], tuple[Varied, dict[int, dict[str, float]]]] = {}
         for trial in self._trials().values():
-            by_seed = by_values.setdefault(tuple(self._varied(trial).values()), {})
+            varied = self._varied(trial)
+            _, by_seed = groups.setdefault(tuple(varied.values()), (varied, {}))
             for seed, metrics in self._metrics(trial).items():
                 by_seed.setdefault(seed, metrics)
-        names = [axis.name for axis in self._plan.axes]
-        settings = [dict(zip(names, values, strict=True)) for values in by_values]
-        both = zip(settings, by_values.values(), strict=True)
-        return [Group(in_words(own), {**own}, by_seed) for own, by_seed in both if by_seed]
+        return [Group(in_words(varied), varied, m) for varied, m in groups.values() if m]
 
     @property
     def repeats(self) -> int:

@@ -69,6 +69,12 @@ def die_between_seeds(study: SweepStudy, opened: optuna.Study) -> None:
     train_next(study, claim_of(study))
 
 
+def die_before_the_end(study: SweepStudy, opened: optuna.Study) -> None:
+    claim = claim_of(study)
+    for seed in claim.seeds:
+        claim.trial.set_user_attr(str(seed), metrics((*claim.varied.values(), seed)))
+
+
 def die_asking(study: SweepStudy, opened: optuna.Study) -> None:
     opened.ask()
 
@@ -78,7 +84,9 @@ def die_amid_a_retry(study: SweepStudy, opened: optuna.Study) -> None:
 
 
 @PLANS
-@pytest.mark.parametrize("die", [die_training, die_between_seeds, die_asking, die_amid_a_retry])
+@pytest.mark.parametrize(
+    "die", [die_training, die_between_seeds, die_before_the_end, die_asking, die_amid_a_retry]
+)
 def test_training_of_a_dead_process_comes_back_as_it_was(
     die: Callable[[SweepStudy, optuna.Study], None], plan: Plan, tmp_path: Path
 ) -> None:
