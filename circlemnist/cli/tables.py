@@ -62,21 +62,15 @@ def sweep_table(result: "SweepResult") -> str:
 def comparison_text(comparison: "Comparison") -> str:
     """Return the settings that differ, all metrics and McNemar's test."""
     groups, tests = comparison.groups, comparison.tests
-    parts = [_about(groups), *_settings_tables(groups), *_metric_tables(groups)]
-    if isinstance(tests, str):
-        parts.append(f"no McNemar's test: {tests}")
-    else:
-        parts.append(_tests_in_words(groups, tests))
-    return "\n\n".join(parts)
-
-
-def _about(groups: Sequence["Group"]) -> str:
     images = dict.fromkeys(report.measured_on for group in groups for report in group.runs)
-    count = sum(len(group.runs) for group in groups)
-    text = f"{count} runs: {'; '.join(images)}"
+    about = f"{sum(len(group.runs) for group in groups)} runs: {'; '.join(images)}"
     if len(images) > 1:
-        return f"{text}: metrics on different images cannot be compared"
-    return text
+        about += ": metrics on different images cannot be compared"
+    if isinstance(tests, str):
+        result = f"no McNemar's test: {tests}"
+    else:
+        result = _tests_in_words(groups, tests)
+    return "\n\n".join([about, *_settings_tables(groups), *_metric_tables(groups), result])
 
 
 def _settings_tables(groups: Sequence["Group"]) -> Iterator[str]:
@@ -121,18 +115,17 @@ def _tests_in_words(groups: Sequence["Group"], tests: "PairedTests") -> str:
     if tests.unpaired:
         lines.append(f"without a partner, and left out: seeds {_seeds(tests.unpaired)}")
     over = tests.over_seeds
+    p = tests.by_seed[0].p if over is None else over.p
+    if over is not None:
+        points = f"{100 * over.difference:+.2f} ± {100 * over.deviation:.2f} points"
+        result = "the same on each: no test" if p is None else f"t-test p = {p:.3g}"
+        lines.append(f"over {len(tests.by_seed)} seeds, paired: {points}, {result}")
+    if p is not None:
+        verdict = "significant" if p < ALPHA else "not significant"
+        cases = f"in {100 * p:.0f} of 100 cases" if p >= 0.005 else "in fewer than 1 of 100 cases"
+        lines.append(f"{verdict}: two that are equally good differ as much by chance {cases}.")
     if over is None:
-        (only,) = tests.by_seed
-        lines.append(f"{_verdict(only.p)}.")
         lines.append("This is about these two trainings; several seeds compare their settings.")
-        return "\n".join(lines)
-    lines.append(
-        f"over {len(tests.by_seed)} seeds, paired: {100 * over.difference:+.2f} ± "
-        f"{100 * over.deviation:.2f} points, "
-        + ("the same on each: no test" if over.p is None else f"t-test p = {over.p:.3g}")
-    )
-    if over.p is not None:
-        lines.append(f"{_verdict(over.p)}.")
     return "\n".join(lines)
 
 
@@ -142,12 +135,6 @@ def _test_in_words(test: "McNemar") -> str:
     accuracies = " against ".join(f"{100 * share:.2f}" for share in test.accuracies)
     alone = f"correct in 1 alone {test.first_alone}, in 2 alone {test.second_alone}"
     return f"{seeds}: {accuracies} %; {alone}; p = {test.p:.3g}"
-
-
-def _verdict(p: float) -> str:
-    cases = f"in {100 * p:.0f} of 100 cases" if p >= 0.005 else "in fewer than 1 of 100 cases"
-    verdict = "significant" if p < ALPHA else "not significant"
-    return f"{verdict}: two that are equally good differ as much by chance {cases}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:
