@@ -36,7 +36,7 @@ def report_table(report: "Report", keys: Sequence[str] = tuple(METRICS)) -> str:
 
 def sweep_table(result: "SweepResult") -> str:
     """Return a table of a sweep: a row a group, its means over the seeds, the best one marked."""
-    from circlemnist.evaluation.group import best_of, differing_settings, in_words, value_in_words
+    from circlemnist.evaluation.group import differing_settings, in_words, value_in_words
 
     plan, groups = result.plan, result.groups
     repeats = f" ({result.repeats:,} repeated)" if result.repeats else ""
@@ -46,7 +46,8 @@ def sweep_table(result: "SweepResult") -> str:
     ]
     if not groups:
         return "\n".join([about, *failures])
-    best = best_of(groups, plan.metric)
+    best = min if METRICS[plan.metric].low else max
+    winner = best(groups, key=lambda group: group.mean(plan.metric))
     columns = [
         [name, *(value_in_words(group.settings[name]) for group in groups)]
         for name in differing_settings(groups)
@@ -55,7 +56,7 @@ def sweep_table(result: "SweepResult") -> str:
         [key + METRICS[key].unit, *(group.written(key) for group in groups)]
         for key in dict.fromkeys([plan.metric, *OF_SWEEP])
     ]
-    columns.append(["", *("best" if group is best else "" for group in groups)])
+    columns.append(["", *("best" if group is winner else "" for group in groups)])
     return "\n".join([about, *failures, _table(columns, right=True)])
 
 

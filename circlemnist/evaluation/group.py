@@ -79,12 +79,6 @@ def group_runs(reports: Sequence[Report]) -> tuple[list[Group], list[Report]]:
     return groups, repeated
 
 
-def best_of(groups: Sequence[Group], metric: str) -> Group:
-    """Return the group with the best mean."""
-    best = min if METRICS[metric].low else max
-    return best(groups, key=lambda group: group.mean(metric))
-
-
 def differing_settings(groups: Sequence[Group]) -> list[str]:
     """Return the settings that take several values, or all of them where none does."""
     names = list(groups[0].settings)
