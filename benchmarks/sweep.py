@@ -18,17 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.swept import circlemnist
-from circlemnist.cli.sweep import as_table
+from circlemnist.cli.tables import sweep_table
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.evaluate import evaluate
-from circlemnist.evaluation.group import Cell
+from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.process import StopSignals
 from circlemnist.runs.run import find_runs
-from circlemnist.sweep.folder import SweepFolder
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan
 from circlemnist.sweep.run import SweepResult
+from circlemnist.sweep.storage import SweepFolder
 from circlemnist.sweep.worker import GALLERY
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import train_epoch
@@ -64,12 +64,15 @@ def made_up(count: int) -> float:
     side = round(count**0.5)
     axes = [Axis(name, tuple(1 + i / side for i in range(side))) for name in ("gamma", "elastic")]
     plan = Plan({"dataset": "mnist"}, tuple(axes), (0,), None, "1nn")
-    cells = [Cell(varied, 0, {name: random.random() for name in METRICS}) for varied in plan.grid]
+    groups = [
+        Group(in_words(varied), varied, {0: {name: random.random() for name in METRICS}})
+        for varied in plan.grid
+    ]
     with tempfile.TemporaryDirectory() as folder:
         sweep = SweepFolder(Path(folder))
         begun = time.perf_counter()
-        result = SweepResult(sweep, plan, cells, [])
-        as_table(result)
+        result = SweepResult(sweep, plan, groups, [])
+        sweep_table(result)
         result.draw()
         return time.perf_counter() - begun
 

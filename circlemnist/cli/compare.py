@@ -22,15 +22,15 @@ from circlemnist.cli.options import (
 from circlemnist.cli.tables import comparison_text
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 
-LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of one before a number
+LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of the first before a number
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
-HELP = f"""Set runs side by side: settings, measures, whether two differ, pictures.
+HELP = f"""Compare runs: settings, metrics, the significance of a difference, pictures.
 
-RUN and SWEEP are names or folders; of a sweep, all its finished trainings are taken. Runs that
-differ by their seed alone are a row of mean ± standard deviation. Two rows are tested: two
-trainings by McNemar's exact test, on the images that each gets right, several seeds by a paired
-t-test of their 1-NN.
+RUN and SWEEP are names or folders; of a sweep, all finished trainings are taken. Runs that differ
+by their seed alone are a row of mean ± standard deviation. Two rows are tested: two trainings by
+McNemar's exact test, on the images that each classifies correctly; several seeds by a paired
+t-test of their 1-NN accuracies.
 
 \b
 {LINES}
@@ -71,8 +71,7 @@ def compare(
     out: Path | None,
     for_machines: bool,
 ) -> None:
-    """Set the runs side by side, print the tables, draw the pictures, say where they are."""
-    chosen = chosen_kinds(ctx, kinds)
+    chosen = _chosen_kinds(ctx, kinds)
 
     from circlemnist.evaluation.compare import compare_runs
     from circlemnist.plots.draw import draw_group_pictures
@@ -92,13 +91,8 @@ def compare(
         click.echo(json.dumps({**comparison.as_dict(), "pictures": pictures}, indent=2))
 
 
-def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
-    """Return the kinds to draw.
-
-    Raises:
-        click.UsageError: none is to be drawn beside others, or a flag was typed that changes
-            nothing.
-    """
+def _chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
+    """Return the kinds to draw; refuse flags that change nothing."""
     if "none" in kinds and len(set(kinds)) > 1:
         raise click.UsageError("--kind none goes with no other kind")
     refuse_unused_flags(ctx)
@@ -106,7 +100,7 @@ def chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
 
 
 def folder_name(names: Sequence[str]) -> str:
-    """Return what names the pictures of a comparison: what is compared, if that is not too much."""
+    """Return the names of what is compared, or of the first where that is too much."""
     stems = [Path(name).resolve().name for name in names]
     joined, digest = "_".join(stems), hashlib.sha256("\n".join(names).encode()).hexdigest()
     if len(stems) <= NAMED and len(os.fsencode(joined)) <= LONGEST:

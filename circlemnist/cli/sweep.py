@@ -4,11 +4,11 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from circlemnist.cli.messages import flag, say, spelled
+from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import (
     NearestChoice,
     config_option,
@@ -18,23 +18,19 @@ from circlemnist.cli.options import (
     setting_options,
     typed,
 )
-from circlemnist.cli.tables import aligned
+from circlemnist.cli.tables import sweep_table
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 
-if TYPE_CHECKING:
-    from circlemnist.sweep.run import SweepResult
-
-# a sweep chooses, so it does not look at the test images unless it is told to
+# a sweep chooses, so it does not look at the test images unless the user asks for it
 HELD_OUT = {
     "default": None,
     "show_default": False,
-    "help": "last training images to keep out of training and measure on; 0 for the test images, "
+    "help": "last training images to keep out of training and evaluate on; 0 for the test images, "
     f"which then choose  [default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
 }
 FIRST_SEED = {"help": "the first of --seeds"}
-TABLE = ("1nn", "map@r", "eer")
 
 
 @click.command()
@@ -62,7 +58,7 @@ TABLE = ("1nn", "map@r", "eer")
     type=NearestChoice(list(METRICS)),
     default="1nn",
     show_default=True,
-    help="what is drawn, and searched by",
+    help="what a search improves, and what is drawn",
 )
 @click.option(
     "--jobs",
@@ -99,9 +95,9 @@ def sweep(
 ) -> None:
     """Train every combination of some settings, and say which is best.
 
-    Combinations are measured on training images that are held out, and compared with the first
+    Combinations are evaluated on training images that are held out, and compared with the first
     10,000 of the others; with --holdout 0 on the test images, and compared with all. The same
-    command goes on where it was stopped, or shows what it found.
+    command goes on where it was stopped, or shows the result.
 
     \b
     Examples:
@@ -121,7 +117,7 @@ def sweep(
         command = shlex.join(["circlemnist", *sys.argv[1:]])
         say(f"{interrupted}; continue with the same command: {command}")
         ctx.exit(interrupted.exit_code)
-    click.echo(as_table(result))
+    click.echo(sweep_table(result))
     click.echo(f"sweep: {result.folder.folder}")
     if result.folder.plots.exists():
         click.echo(f"pictures: {result.folder.plots}")
@@ -135,13 +131,7 @@ def new_plan(
     trials: int | None,
     metric: str,
 ) -> Plan:
-    """Return what the flags ask for, checked.
-
-    Raises:
-        UserError: a value is not one of its setting, settings do not fit together, or two
-            combinations are the same.
-        click.UsageError: a flag was typed that changes nothing.
-    """
+    """Return what the flags ask for, checked; refuse flags that change nothing."""
     axes = tuple(parse_axis(text) for text in varied)
     names = [axis.name for axis in axes]
     for name in names:
@@ -151,40 +141,14 @@ def new_plan(
             raise click.UsageError(f"{flag(name)} cannot be given where it is varied")
     if trials is not None and not axes:
         raise SettingError("trials", "needs something to `vary`")
-    kept = {k: v for k, v in settings.items() if v is not None and k not in (*names, "seed")}
-    if not typed(ctx, "holdout") and not kept.get("holdout"):
-        kept.pop("holdout", None)  # a file of all settings has 0, which is not asked for there
+    common = {k: v for k, v in settings.items() if v is not None and k not in (*names, "seed")}
+    if not typed(ctx, "holdout") and not common.get("holdout"):
+        common.pop("holdout", None)  # a file of all settings has 0, which nobody asked for
     chosen = {k: v for k, v in settings.items() if typed(ctx, k)} | dict.fromkeys(names)
     for dropped in dropped_from_file(ctx, chosen):
-        kept.pop(dropped, None)
+        common.pop(dropped, None)
     first = settings["seed"]
-    plan = Plan(kept, axes, tuple(range(first, first + seeds)), trials, metric)
+    plan = Plan(common, axes, tuple(range(first, first + seeds)), trials, metric)
     plan.check()
     refuse_unused_flags(ctx, {axis.name: axis.ends for axis in axes})
     return plan
-
-
-def as_table(result: "SweepResult") -> str:
-    """Return an aligned table: a row a combination, its means over the seeds, the best marked."""
-    from circlemnist.evaluation.group import best_of, described, outcomes_of, written
-
-    plan, cells = result.plan, result.cells
-    drawn = f" ({result.repeats:,} repeated)" if result.repeats else ""
-    about = f"{len(cells):,} cells of {plan.cells:,}{drawn}, measured on {result.about}"
-    lines = [spelled(f"failed: {described(v)}: {reason}") for v, reason in result.failures]
-    if not cells:
-        return "\n".join([about, *lines])
-    metrics = list(dict.fromkeys([plan.metric, *TABLE]))
-    columns = {key: outcomes_of(cells, key, METRICS[key].factor) for key in metrics}
-    best = best_of(columns[plan.metric], METRICS[plan.metric])
-    settings = list(best.varied)
-    rows = [[*settings, *(key + METRICS[key].unit for key in metrics), ""]]
-    for number, outcome in enumerate(columns[plan.metric]):
-        shown = []
-        for key in metrics:
-            measure, of_key = METRICS[key], columns[key][number]
-            spread = f" ± {measure.number(of_key.deviation)}" if len(of_key.values) > 1 else ""
-            shown.append(measure.number(of_key.mean) + spread)
-        mark = "best" if outcome is best else ""
-        rows.append([*map(written, outcome.varied.values()), *shown, mark])
-    return "\n".join([about, *lines, *aligned(list(zip(*rows, strict=True)), right=True)])

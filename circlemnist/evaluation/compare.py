@@ -1,9 +1,10 @@
-"""Compare runs and sweeps: find them, evaluate them, put them into groups, test two of these.
+"""Compare runs and sweeps: load or evaluate them, put them into groups, test two of these.
 
-McNemar's test takes two trainings on the same images. Those that both get right, or both wrong, say
-nothing; of the others, half would be right in each if the two were alike. It speaks of these two
-trainings. Whether their settings differ is for several seeds to say, whose accuracies are compared
-by a paired t-test: the same images, counted once a seed, must not be added up as if they were more.
+McNemar's test takes two trainings on the same images. An image that both classify correctly, or
+both wrongly, says nothing; of the others each training would win half, were both equally good. The
+test is about these two trainings. Whether their settings differ takes several seeds, whose
+accuracies a paired t-test compares: the same images, counted once a seed, must not be added up as
+if they were more.
 """
 
 import math
@@ -28,13 +29,13 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two trainings on the same images."""
+    """McNemar's exact test of two trainings on the same images."""
 
     seeds: tuple[int, int]
     accuracies: tuple[float, float]  # 0-1
     first_alone: int  # images that the first classifies correctly and the second wrongly
     second_alone: int
-    p: float  # how often chance would share them as unevenly, or more, were the two alike
+    p: float  # how often chance shares them as unevenly, or more, were both equally good
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class OverSeeds:
 
 @dataclass(frozen=True)
 class PairedTests:
-    """What tells two groups apart."""
+    """Two groups, their trainings paired by seed."""
 
-    by_seed: list[McNemar]  # one a pair
+    by_seed: list[McNemar]
     over_seeds: OverSeeds | None  # of several pairs
-    unpaired: list[int]  # seeds of which only one group has a training
+    unpaired: list[int]  # seeds of one group alone
 
 
 def paired_tests(first: Group, second: Group) -> PairedTests | str:
@@ -67,8 +68,12 @@ def paired_tests(first: Group, second: Group) -> PairedTests | str:
         if not report.same_images(first.runs[0]):
             there, here = first.runs[0].evaluated_on, report.evaluated_on
             other = "" if here == there else f": {there}, and {here}"
-            return f"they were measured on different images{other}"
-    pairs = _pairs(first, second)
+            return f"they were evaluated on different images{other}"
+    if len(first.runs) == len(second.runs) == 1:
+        pairs = [(first.runs[0], second.runs[0])]
+    else:
+        partners = dict(zip(second.seeds, second.runs, strict=True))
+        pairs = [(r, partners[r.config.seed]) for r in first.runs if r.config.seed in partners]
     if not pairs:
         return "they have no seed in common to pair their trainings by"
     tests = [mcnemar(*pair) for pair in pairs]
@@ -78,12 +83,12 @@ def paired_tests(first: Group, second: Group) -> PairedTests | str:
 
 
 def mcnemar(first: Report, second: Report) -> McNemar:
-    """Return the exact test of two trainings that were measured on the same images."""
+    """Return the exact test of two trainings that were evaluated on the same images."""
     correct = first.correct, second.correct
     first_alone = int((correct[0] & ~correct[1]).sum())
     second_alone = int((correct[1] & ~correct[0]).sum())
     differ = first_alone + second_alone
-    # binomtest takes no experiment of none: the two are as alike as can be
+    # binomtest takes no experiment of none: the two are equally good
     p = float(binomtest(first_alone, differ).pvalue) if differ else 1.0
     seeds = (first.config.seed, second.config.seed)
     accuracies = (float(correct[0].mean()), float(correct[1].mean()))
@@ -94,35 +99,46 @@ def over_seeds(tests: Sequence[McNemar]) -> OverSeeds:
     """Return the paired t-test over two tests or more."""
     first, second = np.array([test.accuracies for test in tests]).T
     # a difference of images, since shares are rounded
-    images = [test.first_alone - test.second_alone for test in tests]
+    images = {test.first_alone - test.second_alone for test in tests}
     differences = first - second
-    p = float(ttest_rel(first, second).pvalue) if len({*images}) > 1 else None
+    p = float(ttest_rel(first, second).pvalue) if len(images) > 1 else None
     return OverSeeds(float(differences.mean()), float(differences.std(ddof=1)), p)
-
-
-def _pairs(first: Group, second: Group) -> list[tuple[Report, Report]]:
-    if len(first.runs) == len(second.runs) == 1:
-        return [(first.runs[0], second.runs[0])]
-    partners = {report.config.seed: report for report in second.runs}
-    seeds = [report.config.seed for report in first.runs]
-    pairs = zip(first.runs, map(partners.get, seeds), strict=True)
-    return [(report, partner) for report, partner in pairs if partner is not None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups of runs, and what tells two of them apart."""
+    """Groups of runs, and the tests of two of them."""
 
     groups: list[Group]
     tests: PairedTests | str  # of two groups; else, or where there are none, why
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as what JSON has; shares as 0-1."""
+        """Return all of it as JSON has it; shares as 0-1."""
         tests = self.tests
-        return {
-            "groups": [_as_dict(group) for group in self.groups],
-            "mcnemar": {"left_out": tests} if isinstance(tests, str) else asdict(tests),
-        }
+        groups = [
+            {
+                "name": group.name,
+                "settings": group.settings,
+                "images": group.runs[0].evaluated_on,
+                "metrics": {
+                    name: {"mean": group.mean(name), "sd": group.deviation(name)}
+                    for name in METRICS
+                    if all(name in metrics for metrics in group.metrics.values())
+                },
+                "runs": [
+                    {
+                        "name": report.run.name,
+                        "folder": str(report.run.folder),
+                        "seed": report.config.seed,
+                        "metrics": report.metrics,
+                    }
+                    for report in group.runs
+                ],
+            }
+            for group in self.groups
+        ]
+        left_out = {"left_out": tests} if isinstance(tests, str) else asdict(tests)
+        return {"groups": groups, "mcnemar": left_out}
 
 
 def compare_runs(
@@ -137,7 +153,7 @@ def compare_runs(
         names: names or folders of runs and sweeps.
         data_dir: folder of the data sets; None for those that the runs were trained with.
         device: to evaluate on.
-        say: told, in a line, what was left out.
+        say: shows a line that the user should know.
 
     Raises:
         UserError: a name is of neither, a run is given twice, a file of it is damaged, it cannot be
@@ -164,9 +180,14 @@ def _runs(outputs: Path, names: Sequence[str], say: Say) -> list[Run]:
     """The runs of all names, in their order; those of a sweep in the order of their settings."""
     chosen: dict[Path, Run] = {}
     for name in names:
-        runs, of_sweep = find_runs(outputs, name)
-        if of_sweep:
-            runs = _finished(name, runs, say)
+        runs, in_sweep = find_runs(outputs, name)
+        if in_sweep:
+            count = len(runs)
+            # the sweep evaluates what is not evaluated, with the gallery of the others
+            runs = [run for run in runs if _is_finished(run) and load_report(run, per_image=False)]
+            runs.sort(key=lambda run: _order(run.config()))
+            if rest := count - len(runs):
+                say(f"{rest} of {count} trainings of {name} are not finished, and left out")
         elif not _is_finished(runs[0]):
             done, wanted = len(runs[0].history()), runs[0].config().epochs
             say(f"{runs[0].name} has trained {done} of {wanted} epochs")
@@ -176,45 +197,15 @@ def _runs(outputs: Path, names: Sequence[str], say: Say) -> list[Run]:
     return list(chosen.values())
 
 
-def _finished(name: str, runs: Sequence[Run], say: Say) -> list[Run]:
-    # one that is not evaluated the sweep evaluates, against the gallery of the others
-    done = [run for run in runs if _is_finished(run) and load_report(run, per_image=False)]
-    if len(done) < len(runs):
-        rest = len(runs) - len(done)
-        say(f"{rest} of {len(runs)} trainings of {name} are not finished, and left out")
-    return sorted(done, key=lambda run: _order(run.config()))
-
-
 def _is_finished(run: Run) -> bool:
     return len(run.history()) >= (run.config().epochs or 1)
 
 
 def _order(config: Config) -> list[float | str]:
-    """By numbers as numbers, by choices as they are listed."""
+    """Numbers by size, choices as they are listed."""
     order: list[float | str] = []
     for setting in fields(config):
         value, choices = getattr(config, setting.name), setting.metadata["limits"].choices
         missing = "" if setting_type(setting.name) is str else -math.inf
         order.append(choices.index(value) if choices else missing if value is None else value)
     return order
-
-
-def _as_dict(group: Group) -> dict[str, Any]:
-    names = [name for name in METRICS if all(name in run.metrics for run in group.runs)]
-    return {
-        "name": group.name,
-        "settings": group.settings,
-        "images": group.runs[0].evaluated_on,
-        "metrics": {
-            name: {"mean": group.mean(name), "sd": group.deviation(name)} for name in names
-        },
-        "runs": [
-            {
-                "name": report.run.name,
-                "folder": str(report.run.folder),
-                "seed": report.config.seed,
-                "metrics": report.metrics,
-            }
-            for report in group.runs
-        ],
-    }

@@ -1,11 +1,13 @@
-"""What a sweep trains: the settings of all cells, those that vary, seeds; imports nothing heavy."""
+"""The plan of a sweep: settings of all trainings, those that vary, seeds; imports nothing heavy.
+
+A cell is one training of the plan: a combination of the settings that vary, and a seed.
+"""
 
 import contextlib
 import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
@@ -14,7 +16,7 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
 from circlemnist.limits import Value, did_you_mean
 
-# last training images that cells are measured on; of digits a fifth
+# last training images, which cells are evaluated on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
 LONGEST_NAME = 80  # letters of the name of a cell's folder
 SWITCH = {"true": True, "on": True, "false": False, "off": False}
@@ -24,19 +26,12 @@ Varied = dict[str, Value]
 
 @dataclass(frozen=True)
 class Axis:
-    """A setting that varies, over a list of values or within a range.
+    """A setting that varies, over a list of values or within a range."""
 
-    Attributes:
-        name: of a field of `Config`.
-        values: the list; empty for a range.
-        bounds: the least and the largest value of a range; None for a list.
-        log: whether a range is searched on a logarithmic scale.
-    """
-
-    name: str
-    values: tuple[Value, ...] = ()
-    bounds: tuple[float, float] | None = None
-    log: bool = False
+    name: str  # of a field of `Config`
+    values: tuple[Value, ...] = ()  # none for a range
+    bounds: tuple[float, float] | None = None  # of a range
+    log: bool = False  # whether a range is searched on a logarithmic scale
 
     @property
     def ends(self) -> tuple[Value, ...]:
@@ -95,31 +90,24 @@ def _parse_value(name: str, text: str) -> Value:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep trains.
+    """What a sweep trains."""
 
-    Attributes:
-        settings: of all cells, by the names of `Config`'s fields; others have their defaults.
-        axes: the settings that vary.
-        seeds: each combination is trained with all of them.
-        trials: how many combinations a search draws by TPE; None for a grid, which has all.
-        metric: what a search improves, and what is shown.
-    """
-
-    settings: dict[str, Value]
+    settings: dict[str, Value]  # of all cells; others have their defaults
     axes: tuple[Axis, ...]
-    seeds: tuple[int, ...]
-    trials: int | None
-    metric: str
+    seeds: tuple[int, ...]  # each combination is trained with all of them
+    trials: int | None  # combinations that a search draws by TPE; None for a grid, which has all
+    metric: str  # what a search improves, and what is shown
 
     def config(self, varied: Varied, seed: int) -> Config:
-        """Return the settings of a cell.
-
-        Raises:
-            SettingError: they do not fit together.
-        """
+        """Return the settings of a cell, or raise SettingError where they do not fit together."""
         settings = {**self.settings, **varied, "seed": seed}
         settings.setdefault("holdout", HOLDOUT.get(str(settings.get("dataset")), HOLDOUT["mnist"]))
         return Config(**settings)  # type: ignore[arg-type]
+
+    @cached_property
+    def configs(self) -> list[Config]:
+        """The settings of all combinations in `grid`, with the first seed."""
+        return [self.config(varied, self.seeds[0]) for varied in self.grid]
 
     def on(self, dataset: str) -> "Plan":
         """Return the plan for the data set that `auto` turned out to be."""
@@ -143,7 +131,7 @@ class Plan:
 
     @cached_property
     def cell_names(self) -> dict[tuple[Value, ...], str]:
-        """The folder of each cell of a grid, by its values, of which the seed is the last."""
+        """The folder of each cell of a grid by its values, the last of which is the seed."""
         names = [*(axis.name for axis in self.axes), "seed"]
         cells = [(*varied.values(), seed) for varied in self.grid for seed in self.seeds]
         stems = [_stem(dict(zip(names, values, strict=True))) for values in cells]
@@ -160,17 +148,21 @@ class Plan:
         content = json.dumps([settings, axes, self.seeds, search], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
-    def configs(self) -> Iterator[tuple[Varied, Config]]:
-        """Yield the settings of all combinations, with the first seed."""
-        for varied in self.grid:
-            yield varied, self.config(varied, self.seeds[0])
+    @property
+    def images(self) -> str:
+        """Which images its cells are evaluated on, in words."""
+        dataset = "" if "dataset" in self.grid[0] else f"{self.configs[0].dataset}, "
+        if min(config.holdout for config in self.configs) == 0:
+            return f"{dataset}the TEST images: what is best here was chosen on them"
+        counts = sorted({f"{config.holdout:,}" for config in self.configs})
+        return f"{dataset}{' or '.join(counts)} held-out training images"
 
     def check(self) -> None:
         """Raise UserError where a cell's settings do not fit, or two cells are the same.
 
         Of a search the ends of the ranges are checked: values between them may still not fit.
         """
-        if self.metric in OF_UNSEEN and any(c.unseen is None for _, c in self.configs()):
+        if self.metric in OF_UNSEEN and any(config.unseen is None for config in self.configs):
             raise SettingError("metric", f"{self.metric} is of `unseen` classes: name some")
         for axis in self.axes:
             if axis.bounds is not None and not self.is_search:
@@ -179,29 +171,24 @@ class Plan:
                 raise SettingError("vary", "dataset must name data sets, not auto")
             if axis.name == "seed":
                 raise SettingError("vary", "seed: give `seeds`, and the first one as `seed`")
-        seen: dict[str, Varied] = {}
-        for varied, config in self.configs():
+        by_effect: dict[str, Varied] = {}
+        for varied, config in zip(self.grid, self.configs, strict=True):
             acting = {k: v for k, v in asdict(config).items() if not config.without_effect(k)}
-            twin = seen.setdefault(repr(acting), varied)
+            twin = by_effect.setdefault(repr(acting), varied)
             if twin is not varied and not self.is_search:
-                from circlemnist.evaluation.group import described  # which loads numpy
+                from circlemnist.evaluation.group import in_words  # which loads numpy
 
-                both = f"{described(twin)} and {described(varied)}"
+                both = f"{in_words(twin)} and {in_words(varied)}"
                 raise UserError(f"two cells are the same training: {both}; leave one")
         for axis in self.axes:
-            idle = [config.without_effect(axis.name) for _, config in self.configs()]
-            if all(idle):
-                raise SettingError("vary", f"{axis.name} {idle[0]}")
+            if problem := self.without_effect(axis.name):
+                raise SettingError("vary", f"{axis.name} {problem}")
         self.config(self.grid[0], self.seeds[-1])
 
-    @property
-    def measured(self) -> str:
-        """Which images its cells are measured on, in words."""
-        held_out = [config.holdout for _, config in self.configs()]
-        if min(held_out) == 0:
-            return "the TEST images: what is best here was chosen on them"
-        counts = sorted({f"{count:,}" for count in held_out})
-        return f"{' or '.join(counts)} held-out training images"
+    def without_effect(self, name: str) -> str | None:
+        """Say why a setting changes nothing in any cell, or None where it does."""
+        problems = [config.without_effect(name) for config in self.configs]
+        return problems[0] if all(problems) else None
 
 
 def _stem(settings: Varied) -> str:

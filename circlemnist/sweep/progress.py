@@ -6,95 +6,68 @@ from typing import NoReturn
 
 from tqdm.auto import tqdm
 
-from circlemnist.evaluation.group import Cell
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.process import unread_is_fine
-from circlemnist.training.progress import Mode
+from circlemnist.sweep.plan import Plan
+from circlemnist.training.progress import Mode, new_bar
 
 
 class SweepProgress:
     """Shows the cells of a sweep on standard error (the bar) or output (the lines).
 
     Args:
-        mode: "bar" for a terminal, "lines" where output is kept, "quiet" for nothing.
-        total: number of cells.
-        done: those that were measured before.
-        metric: of which the best so far is shown.
+        values: the metric of the plan of the cells that were evaluated before.
         say: shows, in every mode, a line that the user should know.
     """
 
     def __init__(
-        self,
-        mode: Mode,
-        total: int,
-        done: Sequence[Cell],
-        metric: str,
-        say: Callable[[str], object],
+        self, mode: Mode, plan: Plan, values: Sequence[float], say: Callable[[str], object]
     ) -> None:
-        self._mode, self._total, self._metric, self._say = mode, total, metric, say
-        self._values = [cell.metrics[metric] for cell in done]
-        self._done, self._repeats = len(done), 0
+        self._mode, self._plan, self._values, self._say = mode, plan, list(values), say
         self._bar: tqdm[NoReturn] | None = None
-        self._draw()
+        self._done = 0
 
-    def cell(self, words: str, value: float, seconds: float) -> None:
-        """Show a cell that is measured, as a line that stays or in the bar."""
-        self._done += 1
+    def cell(self, words: str, value: float, seconds: float, done: int) -> None:
+        """Show a cell that is evaluated, as a line that stays or in the bar.
+
+        Args:
+            done: how many cells are, with this one.
+        """
         self._values.append(value)
         if self._mode == "lines":
-            metric = f"{self._metric} {self._written(value)}"
             with unread_is_fine(sys.stdout):
-                line = f"{self._done}/{self._total}  {words}  {metric}  {seconds:.1f} s"
-                print(line, flush=True)
-        self._draw()
-
-    def repeats(self, count: int) -> None:
-        """Count cells that need not be trained again as done, so many in all."""
-        if count != self._repeats:
-            self._done, self._repeats = self._done + count - self._repeats, count
-            self._draw()
-
-    def failed(self, words: str, reason: str, cells: int) -> None:
-        """Show that so many cells cannot be trained."""
-        self._done += cells
-        self.note(f"{words} failed: {reason}")
+                line = f"{done}/{self._plan.cells}  {words}  {self._written(value)}"
+                print(f"{line}  {seconds:.1f} s", flush=True)
+        self.show(done)
 
     def note(self, line: str) -> None:
         """Show a line that the user should know."""
         self.close()
         self._say(line)
-        self._draw()
+        self.show(self._done)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             with unread_is_fine(sys.stderr):
                 self._bar.close()
             self._bar = None
 
-    def _written(self, value: float) -> str:
-        measure = METRICS[self._metric]
-        return measure.number(value * measure.factor)
-
-    def _draw(self) -> None:
+    def show(self, done: int) -> None:
+        """Show in the bar that so many cells are done, and the best value."""
+        self._done = done
         if self._mode != "bar":
             return
-        best = ""
-        if self._values:
-            value = (min if METRICS[self._metric].low else max)(self._values)
-            best = f"best {self._metric} {self._written(value)}"
-        shown = f"cell {self._done}/{self._total} |{{bar}}| {best} {{elapsed}}<{{remaining}}"
+        best = min if METRICS[self._plan.metric].low else max
+        value = f"best {self._written(best(self._values))}" if self._values else ""
+        text = f"cell {done}/{self._plan.cells} |{{bar}}| {value} {{elapsed}}<{{remaining}}"
         with unread_is_fine(sys.stderr):
-            if self._bar is None:  # shown as soon as it is made
-                self._bar = tqdm(
-                    total=self._total,
-                    initial=self._done,
-                    bar_format=shown,
-                    dynamic_ncols=True,
-                    leave=False,
-                    position=0,
-                    miniters=1,
-                )
-            self._bar.bar_format = shown
-            self._bar.update(self._done - self._bar.n)
+            if self._bar is None:
+                self._bar = new_bar(text, self._plan.cells, done)
+            self._bar.bar_format = text
+            self._bar.update(done - self._bar.n)
             self._bar.refresh()
+
+    def _written(self, value: float) -> str:
+        metric = METRICS[self._plan.metric]
+        return f"{self._plan.metric} {metric.number(value * metric.factor)}"

@@ -3,81 +3,71 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import Cell, described, write_cells
+from circlemnist.evaluation.group import Group, in_words
 from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.run import alone, check_name
-from circlemnist.sweep.folder import DATABASE, JOURNAL, SweepFolder, find_sweep, make_sweep
 from circlemnist.sweep.plan import Plan, Varied
 from circlemnist.sweep.progress import SweepProgress
-from circlemnist.sweep.storage import Database, Journal
-from circlemnist.sweep.study import Claim, SweepStudy, study_of
+from circlemnist.sweep.storage import (
+    DATABASE,
+    JOURNAL,
+    Database,
+    Journal,
+    SweepFolder,
+    find_sweep,
+    make_sweep,
+)
+from circlemnist.sweep.study import Claim, SweepStudy
 from circlemnist.sweep.worker import Answer, Workers
 from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Mode
 
-GLANCE = 0.2  # seconds from one look for a signal to the next
-SELDOM = 1.0  # seconds from one look for a cell that another machine has left to the next
+GLANCE = 0.2  # seconds between two looks for a signal
+SELDOM = 1.0  # seconds between two looks for a cell that another machine has left
 TRIES = 3  # of a cell whose worker dies each time
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep has trained so far.
-
-    Attributes:
-        folder: of the sweep.
-        plan: with the data set known.
-        cells: those that are measured.
-        failures: combinations that cannot be trained, and why.
-        repeats: how many cells a search has drawn again, and not trained.
-    """
+    """What a sweep has trained so far."""
 
     folder: SweepFolder
-    plan: Plan
-    cells: list[Cell]
-    failures: list[tuple[Varied, str]]
-    repeats: int = 0
+    plan: Plan  # with the data set known
+    groups: list[Group]  # combinations, with the seeds that are evaluated
+    failures: list[tuple[Varied, str]]  # combinations that cannot be trained, and why
+    repeats: int = 0  # cells that a search has drawn again, and not trained
 
     @property
-    def about(self) -> str:
-        """The images that the cells are measured on, in words."""
-        first = self.plan.config(self.plan.grid[0], self.plan.seeds[0])
-        dataset = "" if "dataset" in self.plan.grid[0] else f"{first.dataset}, "
-        return f"{dataset}{self.plan.measured}"
+    def cells(self) -> int:
+        """How many cells are evaluated."""
+        return sum(len(group.seeds) for group in self.groups)
 
-    def draw(self) -> Path:
-        """Draw the cells by their metric into the folder; return the picture's path.
-
-        Raises:
-            UserError: it cannot be written.
-        """
+    def draw(self) -> None:
+        """Draw the groups by their metric into the folder."""
         from circlemnist.plots.draw import save
         from circlemnist.plots.style import Style
-        from circlemnist.plots.sweep import draw_cells
+        from circlemnist.plots.sweep import draw_sweep
 
         style, metric = Style(), self.plan.metric
         path = self.folder.plots / f"{metric.replace('/', '-')}.png"
-        save(draw_cells(self.cells, metric, style, self.about), path, style.width)
-        return path
+        save(draw_sweep(self.groups, metric, style, self.plan.images), path, style.width)
 
 
 class SweepInterrupted(Exception):
-    """A signal stopped a sweep, whose cells keep every step that they have done.
+    """A signal stopped a sweep; `exit_code` is 128 and the number of the signal."""
 
-    Attributes:
-        exit_code: 128 and the number of the signal.
-    """
-
-    def __init__(self, name: str, cells: str, exit_code: int) -> None:
-        super().__init__(f"stopped; {name} has {cells} cells, and every step of the others")
+    def __init__(self, result: SweepResult, exit_code: int) -> None:
+        cells = f"{result.cells} of {result.plan.cells} cells"
+        super().__init__(f"stopped; {result.folder.name} has {cells}, and every step of the others")
         self.exit_code = exit_code
 
 
@@ -90,15 +80,12 @@ def run_sweep(
     mode: Mode,
     say: Callable[[str], object],
 ) -> SweepResult:
-    """Train all cells of a plan, or those that are left, and write and draw their metrics.
+    """Train all cells of a checked plan, or those that are left, and write and draw their metrics.
 
     Args:
-        plan: checked.
-        outputs: the folder of runs and sweeps.
         name: of the sweep; None for the one of the same plan, or for the time and what varies.
         storage: URL of a database; None for a journal in the sweep's folder.
         jobs: cells trained at once.
-        mode: how progress is shown.
         say: shows a line that the user should know.
 
     Raises:
@@ -111,44 +98,38 @@ def run_sweep(
         check_name(name)
     with StopSignals() as stop:
         database = None if storage is None else Database(storage)
-        plan = _on_data(plan, mode == "quiet", say)
+        plan = _with_data(plan, mode == "quiet", say)
         with _opened(plan, outputs, name, database) as (folder, study):
-            progress = SweepProgress(mode, plan.cells, study.cells(), plan.metric, say)
+            values = [value for group in study.groups() for value in group.values(plan.metric)]
+            progress = SweepProgress(mode, plan, values, say)
+            exit_code = None
             try:
                 with stop.between_steps():
                     _Loop(plan, folder, study, progress).train_all(jobs, stop)
             except Stopped as stopped:
-                cells = f"{len(study.cells())} of {plan.cells}"
-                raise SweepInterrupted(folder.name, cells, stopped.exit_code) from None
-            result = SweepResult(folder, plan, study.cells(), study.failures, study.repeats)
-            write_cells(folder.results_file, result.cells)
-            if result.cells and plan.axes:
+                exit_code = stopped.exit_code
+            result = SweepResult(folder, plan, study.groups(), study.failures, study.repeats)
+            if exit_code is not None:
+                raise SweepInterrupted(result, exit_code)
+            folder.write_results(result.groups)
+            if result.groups and plan.axes:
                 result.draw()
             return result
 
 
-def _on_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
-    """Return the plan with its data set known, there, and large enough for all cells.
+def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
+    """Return the plan with its data set known, which serves all cells, as the device does."""
 
-    Raises:
-        UserError: the data cannot be had, a setting does not fit it, or the device or the precision
-            is not there.
-    """
-    loaded: dict[tuple[str, str], Dataset] = {}
+    @cache
+    def load(name: str, data_dir: str) -> Dataset:
+        return load_dataset(name, Path(data_dir), quiet=quiet, say=say)
 
-    def dataset_of(name: str, data_dir: str) -> Dataset:
-        if (name, data_dir) not in loaded:
-            dataset = load_dataset(name, Path(data_dir), quiet=quiet, say=say)
-            loaded[name, data_dir] = loaded[dataset.name, data_dir] = dataset
-        return loaded[name, data_dir]
-
-    for device, precision in sorted({(c.device, c.precision) for _, c in plan.configs()}):
+    for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
-    first = plan.config(plan.grid[0], plan.seeds[0])
-    if first.dataset == "auto":
-        plan = plan.on(dataset_of("auto", first.data_dir).name)
-    for _, config in plan.configs():
-        dataset = dataset_of(config.dataset, config.data_dir).used_by(config)
+    if plan.configs[0].dataset == "auto":
+        plan = plan.on(load("auto", plan.configs[0].data_dir).name)
+    for config in plan.configs:
+        dataset = load(config.dataset, config.data_dir).used_by(config)
         if config.batch_size > (left := len(dataset.train)):
             raise SettingError("batch_size", f"must be ≤ {left}, the training images")
     return plan
@@ -166,9 +147,9 @@ def _opened(
             yield folder, SweepStudy(Journal(folder.journal_file), folder.name, plan)
         return
     with closing(database):
-        with database.reached(), database.in_turn(plan.identity):
+        with database.errors(), database.exclusive(plan.identity):
             there = find_sweep(outputs, name, plan, DATABASE)
-            name = there.name if there else name or study_of(database, plan)
+            name = there.name if there else name or database.study_name(plan)
             if name is None:
                 there = make_sweep(outputs, None, plan, DATABASE)
                 name = there.name
@@ -178,92 +159,88 @@ def _opened(
         yield folder, study
 
 
+@dataclass
 class _Loop:
-    """Claims trials, has workers train their cells, and records the metrics."""
+    """Claims trials, lets workers train their cells, and records the metrics."""
 
-    def __init__(
-        self, plan: Plan, folder: SweepFolder, study: SweepStudy, progress: SweepProgress
-    ) -> None:
-        self._plan, self._folder, self._study, self._progress = plan, folder, study, progress
-        self._begun: list[Claim] = []  # with seeds that no worker trains
-        self._looked = -SELDOM
+    plan: Plan
+    folder: SweepFolder
+    study: SweepStudy
+    progress: SweepProgress
+    begun: list[Claim] = field(default_factory=list)  # with seeds that no worker trains
+    next_look: float = 0.0  # by the monotonic clock
 
     def train_all(self, jobs: int, stop: StopSignals) -> None:
         """Train all cells that no other machine trains, and wait for those.
 
-        Args:
-            jobs: cells at once, each with its share of the cores.
-
-        Raises:
-            UserError: a folder cannot be written, the storage does not answer, or a worker dies
-                again and again; the other workers keep their last step.
-            Stopped: a signal has come; all workers have kept their last step.
+        Where it raises, a signal's `Stopped` too, all workers have saved their last step.
         """
         threads = max(1, torch.get_num_threads() // jobs)
-        with closing(self._progress), closing(Workers(jobs, threads)) as workers:
+        with closing(self.progress), closing(Workers(jobs, threads)) as workers:
             while True:
                 stop.check()
-                self._study.beat()
+                self.study.beat()
                 while workers.free and (claim := self._next_claim()):
                     self._give(claim, workers)
                 if workers.busy:
                     for claim, answer in workers.answers(GLANCE):
                         self._take(claim, answer)
-                elif self._study.finished:
+                elif self.study.done == self.plan.cells:
                     return
                 else:
                     time.sleep(GLANCE)
 
     def _next_claim(self) -> Claim | None:
         """Return a trial with a cell to train, or None where there is none for now."""
-        if self._begun:
-            return self._begun.pop()
-        if time.monotonic() - self._looked < SELDOM:
+        if self.begun:
+            return self.begun.pop()
+        if time.monotonic() < self.next_look:
             return None
-        claim = self._study.claim()
-        self._progress.repeats(self._study.repeats)
+        claim = self.study.claim()
+        self.progress.show(self.study.done)  # a search may have drawn what is trained
         if claim is None:
-            self._looked = time.monotonic()
+            self.next_look = time.monotonic() + SELDOM
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:
         """Let a worker train the next cell of a claim; fail it where its settings do not fit."""
         seed = claim.seeds[0]
         try:
-            config = self._plan.config(claim.varied, seed)
+            config = self.plan.config(claim.varied, seed)
         except SettingError as error:
             self._fail(claim, str(error))
             return
         in_search = f"trial{claim.key}_seed{seed}"
-        name = in_search if isinstance(claim.key, int) else self._plan.cell_names[claim.key]
+        name = in_search if isinstance(claim.key, int) else self.plan.cell_names[claim.key]
         if not claim.deaths:
             claim.begun = time.monotonic()
-        # the precision is settled once for all workers: each might find another
-        workers.give(claim, resolve_run_precision(config), self._folder.cells / name)
+        # the precision is resolved once for all workers: each might find another
+        workers.give(claim, resolve_run_precision(config), self.folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
         """Do what an answer asks for."""
-        words = described({**claim.varied, "seed": claim.seeds[0]})
+        words = in_words({**claim.varied, "seed": claim.seeds[0]})
         if answer is None:
             claim.deaths += 1
             if claim.deaths == TRIES:
                 raise UserError(f"{words}: its worker died {TRIES} times; lower `jobs`")
-            self._progress.note(f"{words}: its worker died, and another goes on with it")
-            self._begun.append(claim)
+            self.progress.note(f"{words}: its worker died, and another goes on with it")
+            self.begun.append(claim)
         elif answer.kind == "done":
-            self._study.record(claim, answer.metrics)
+            self.study.record(claim, answer.metrics)
             seconds = time.monotonic() - claim.begun
-            self._progress.cell(words, answer.metrics[self._plan.metric], seconds)
+            self.progress.cell(words, answer.metrics[self.plan.metric], seconds, self.study.done)
             if claim.seeds:
                 claim.deaths = 0
-                self._begun.append(claim)
+                self.begun.append(claim)
         elif answer.kind == "failed":
             self._fail(claim, answer.words)
         elif answer.kind == "error":
             raise UserError(answer.words)
         else:
-            self._progress.note(f"{words}: {answer.words}")
+            self.progress.note(f"{words}: {answer.words}")
 
     def _fail(self, claim: Claim, reason: str) -> None:
-        self._study.fail(claim, reason)
-        self._progress.failed(described(claim.varied), reason, len(claim.seeds))
+        self.study.fail(claim, reason)
+        self.progress.note(f"{in_words(claim.varied)} failed: {reason}")
+        self.progress.show(self.study.done)

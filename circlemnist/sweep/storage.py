@@ -1,32 +1,151 @@
-"""Where the study of a sweep is kept: a journal in its folder, or a PostgreSQL database.
+"""Where a sweep is stored: its folder; its study, in a journal there or in a PostgreSQL database.
 
 One process writes a journal: it holds the lock of the folder. Several may share a database: they
 take turns to ask for a trial, and heartbeats show which of them are alive.
 """
 
+import csv
 import hashlib
 import importlib.util
+import io
 import os
+import tomllib
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
+import tomli_w
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
-from circlemnist.runs.files import writing
+from circlemnist.evaluation.group import Group
+from circlemnist.family import BY_LOSS
+from circlemnist.runs.files import write_text, writing
+from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, files_in, is_file
+from circlemnist.sweep.plan import Plan
 
+FORMAT = 1  # of a sweep's folder
+JOURNAL, DATABASE = "journal", "database"
+IDENTITY = "identity"  # user attribute of a study: its plan
 HEARTBEAT = 5  # seconds
 GRACE = 30  # seconds without a heartbeat, after which a process counts as dead
 PATIENCE = 10  # seconds that a database may take to answer
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of one sweep, and the paths of what is in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    plan_file = FileIn(SWEEP_FILE)
+    journal_file = FileIn("journal.log")
+    cells = FileIn("cells")  # folders of runs
+    results_file = FileIn("results.csv")
+    plots = FileIn("plots")
+
+    def write_results(self, groups: Sequence[Group]) -> None:
+        """Write a line a run: the settings that vary, the seed, the metrics."""
+        rows = [
+            {**group.settings, "seed": seed, **metrics}
+            for group in groups
+            for seed, metrics in group.metrics.items()
+        ]
+        text = io.StringIO()
+        if rows:
+            names = list(rows[0])
+            writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        with writing(self.results_file):
+            write_text(self.results_file, text.getvalue())
+
+
+def find_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder | None:
+    """Find the sweep of that name, or else the newest of the plan; None where there is none yet.
+
+    Args:
+        stored_in: `JOURNAL` or `DATABASE`.
+
+    Raises:
+        UserError: the sweep of that name has another plan, a newer version or another storage, or
+            is damaged.
+    """
+    if name is not None:
+        sweep = SweepFolder((outputs / name).resolve())
+        if not is_file(sweep.plan_file):
+            return None
+        _check(sweep, plan, stored_in)
+        return sweep
+    sweeps = []
+    for file in files_in(outputs, SWEEP_FILE):
+        with suppress(UserError):
+            sweep = SweepFolder(file.parent.resolve())
+            _check(sweep, plan, stored_in)
+            sweeps.append(sweep)
+    return max(sweeps, key=lambda sweep: sweep.plan_file.stat().st_mtime_ns, default=None)
+
+
+def _check(sweep: SweepFolder, plan: Plan, stored_in: str) -> None:
+    """Raise UserError where the sweep cannot go on with the plan."""
+    file, another = sweep.plan_file, "another `name`"
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+        version, identity, place = (content[key] for key in ("format", "identity", "kept_in"))
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, KeyError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: give {another}") from error
+    if version != FORMAT:
+        versions = f"of format {version}, and this circlemnist reads format {FORMAT}"
+        raise UserError(f"{file} is {versions}: update circlemnist, or give {another}")
+    if identity != plan.identity:
+        raise UserError(
+            f"{sweep.name} is a sweep of other settings, as {file} says: give {another}"
+        )
+    if place != stored_in:
+        mend = "give its `storage`" if place == DATABASE else "leave out `storage`"
+        raise UserError(f"{sweep.name} keeps its results in a {place}: {mend}, or {another}")
+
+
+def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder:
+    """Make the folder of a new sweep and its plan file, all at once.
+
+    Raises:
+        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
+    """
+    varied = [axis.name for axis in plan.axes]
+    # each loss has its own gamma, m and lr
+    left_out = {"seed", *varied, *(BY_LOSS if "loss" in varied else ())}
+    first = asdict(plan.configs[0])
+    content = {
+        "format": FORMAT,
+        "kept_in": stored_in,
+        "identity": plan.identity,
+        "seeds": list(plan.seeds),
+        **({"trials": plan.trials, "metric": plan.metric} if plan.is_search else {}),
+        "settings": {k: v for k, v in first.items() if v is not None and k not in left_out},
+        "vary": {axis.name: axis.to_toml() for axis in plan.axes},
+    }
+
+    def fill(hidden: Path) -> None:
+        (hidden / "cells").mkdir()
+        write_text(SweepFolder(hidden).plan_file, tomli_w.dumps(content))
+
+    return SweepFolder(create_folder(outputs, name, "_".join(["sweep", *varied]), fill))
 
 
 class Journal:
@@ -36,8 +155,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self.reached():
-            _mend(path)
+        with self.errors():
+            _remove_remains(path)
             lock = JournalFileOpenLock(str(path))
             try:
                 self.storage = JournalStorage(JournalFileBackend(str(path), lock))
@@ -45,22 +164,22 @@ class Journal:
                 raise UserError(f"{path} is damaged: give the sweep another `name`") from error
 
     @contextmanager
-    def reached(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
         """Say in one line that the journal cannot be written, where the block fails to."""
-        with writing(self._path), _quiet():
+        with writing(self._path), _no_warnings():
             yield
 
     @contextmanager
-    def in_turn(self, name: str) -> Iterator[None]:
-        """Do something that no other process does meanwhile: there is none."""
+    def exclusive(self, _name: str) -> Iterator[None]:
+        """Do nothing: no other process writes the journal."""
         yield
 
-    def beat(self, study: str, number: int) -> None:
-        """Show that this process is alive: the lock of the folder does."""
+    def beat(self, _study: str, _number: int) -> None:
+        """Do nothing: the lock of the folder shows that this process is alive."""
 
 
-def _mend(path: Path) -> None:
-    """Remove what a killed process left: half a line and the lock of the file."""
+def _remove_remains(path: Path) -> None:
+    """Remove what a killed process left of a journal: half a line, and the lock of the file."""
     path.with_name(path.name + ".lock").unlink(missing_ok=True)
     if not path.exists():
         return
@@ -73,11 +192,7 @@ def _mend(path: Path) -> None:
 
 
 class Database:
-    """A PostgreSQL database that several processes write.
-
-    Raises:
-        UserError: the URL is none, psycopg is not installed, or the database does not answer.
-    """
+    """A PostgreSQL database that several processes write."""
 
     shared = True
 
@@ -88,39 +203,33 @@ class Database:
         if importlib.util.find_spec("psycopg") is None:
             raise UserError("`storage` needs psycopg: pip install 'circlemnist[postgres]'")
         address = f"postgresql+psycopg://{rest}"
-        options: dict[str, Any] = {
-            "pool_pre_ping": True,
-            "connect_args": {"connect_timeout": PATIENCE},
-        }
-        with self.reached():
+        patience = {"connect_timeout": PATIENCE}
+        options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": patience}
+        with self.errors():
             self._locks = sqlalchemy.create_engine(address, **options)
-            # two processes may begin at once in an empty database: one of them makes the tables
-            with self.in_turn("circlemnist"):
+            # two processes may begin at once in an empty database: the first makes the tables
+            with self.exclusive("circlemnist"):
                 self.storage = RDBStorage(
-                    address,
-                    engine_kwargs=options,
-                    heartbeat_interval=HEARTBEAT,
-                    grace_period=GRACE,
+                    address, options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
                 )
 
     @contextmanager
-    def reached(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
         """Say in one line that the database does not answer, where the block fails for that."""
         try:
-            with _quiet():
+            with _no_warnings():
                 yield
         except (sqlalchemy.exc.ArgumentError, ValueError) as error:
             raise SettingError("storage", "is no address of a database") from error
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
             words = " ".join(str(cause or error).split())
-            raise UserError(
-                f"`storage` does not answer, or not as it should: {words[:200]}"
-            ) from error
+            problem = f"does not answer, or not as it should: {words[:200]}"
+            raise UserError(f"`storage` {problem}") from error
 
     @contextmanager
-    def in_turn(self, name: str) -> Iterator[None]:
-        """Do something for the study `name` that no other process does meanwhile."""
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Keep other processes out of the study `name` within the block."""
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         lock = sqlalchemy.text("select pg_advisory_xact_lock(:key)")
         with self._locks.begin() as connection:
@@ -133,14 +242,20 @@ class Database:
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
         self.storage.record_heartbeat(trial_id)
 
+    def study_name(self, plan: Plan) -> str | None:
+        """Return the name of the newest study of a plan; None where there is none."""
+        with self.errors():
+            studies = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
+        names = [s.study_name for s in studies if s.user_attrs.get(IDENTITY) == plan.identity]
+        return names[-1] if names else None
+
     def close(self) -> None:
-        """Close the connections."""
         self.storage.engine.dispose()
         self._locks.dispose()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _no_warnings() -> Iterator[None]:
     """Keep Optuna from warning that heartbeats, their retries and `constant_liar` may change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

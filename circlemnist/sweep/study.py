@@ -7,8 +7,7 @@ as a new trial; its run folder knows how far it was trained.
 
 import copy
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 
 import optuna
@@ -20,75 +19,58 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from circlemnist.config import setting_type
 from circlemnist.errors import UserError
-from circlemnist.evaluation.group import Cell
+from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan, Varied
-from circlemnist.sweep.storage import HEARTBEAT, Database, Journal
+from circlemnist.sweep.storage import HEARTBEAT, IDENTITY, Database, Journal
 
-FORMAT = 2  # of a study; one of format 1 goes on
-# user attributes of a study: its format and the plan that it is of
-FORMAT_KEY, IDENTITY = "circlemnist_sweep", "identity"
-# user attributes of a trial, beside the metrics under each seed: its own number, which the retry
-# of another has not, once it has a heartbeat; and why it cannot be trained
+FORMAT, FORMAT_KEY = 2, "circlemnist_sweep"  # of a study; one of format 1 goes on
+# user attributes of a trial, beside the metrics under each seed: its own number, once it has a
+# heartbeat, which the copied attributes of a retry do not have; and why it cannot be trained
 CLAIMED, FAILED = "claimed", "failed"
 
-
+# what a trial shares with its retries: in a grid the values of its settings and the seed, in a
+# search the number of the first of them
 Key = tuple[Value, ...] | int
 
 
 @dataclass
 class Claim:
-    """A trial that this process trains.
-
-    Attributes:
-        trial: Optuna's.
-        key: of its training, which a trial shares with its retries.
-        varied: its settings.
-        seeds: those that are left to train.
-        begun: when a worker began with its first seed, by the monotonic clock.
-        deaths: how many workers have died of that.
-    """
+    """A trial that this process trains: its seeds that are left, the next one first."""
 
     trial: Trial
     key: Key
     varied: Varied
     seeds: list[int]
-    begun: float = 0.0
-    deaths: int = 0
+    begun: float = 0.0  # when a worker began with the next seed, by the monotonic clock
+    deaths: int = 0  # of workers that trained the next seed
 
 
 class SweepStudy:
     """The study of a sweep, which several processes may share.
 
     A grid has a trial for each combination and seed, a search one for each combination.
-
-    Args:
-        kept: where the study is kept.
-        name: of the study.
-
-    Raises:
-        UserError: the storage does not answer, or the study is not of this plan.
     """
 
-    def __init__(self, kept: Journal | Database, name: str, plan: Plan) -> None:
-        self._kept, self._plan, self._name = kept, plan, name
+    def __init__(self, storage: Journal | Database, name: str, plan: Plan) -> None:
+        self._storage, self._plan, self._name = storage, plan, name
         self._mine: set[int] = set()  # numbers of the trials that this process trains
-        self._beaten = 0.0
+        self._last_beat = 0.0
         self._count = plan.trials or plan.cells  # trials, without those of dead processes
         self._distributions = {axis.name: _distribution(axis) for axis in plan.axes}
         if not plan.is_search:
             self._distributions["seed"] = spaces.CategoricalDistribution(plan.seeds)
-        with self._in_turn():
+        with storage.errors(), storage.exclusive(name):
             self._study = optuna.create_study(
-                storage=kept.storage,
+                storage=storage.storage,
                 study_name=name,
                 direction="minimize" if METRICS[plan.metric].low else "maximize",
                 load_if_exists=True,
             )
-            self._check_kind()
+            self._check_plan()
 
-    def _check_kind(self) -> None:
+    def _check_plan(self) -> None:
         """Mark a new study as of this plan; raise UserError where it is of another."""
         attributes, mend = self._study.user_attrs, "give another `name`"
         if not attributes and not self._study.get_trials(deepcopy=False):
@@ -102,75 +84,74 @@ class SweepStudy:
 
     def claim(self) -> Claim | None:
         """Return a trial to train, first those of dead processes; None where there is none."""
-        with self._in_turn():
-            self._queue_dead_again()
+        with self._storage.errors(), self._storage.exclusive(self._name):
+            self._retry_dead()
             while claim := self._ask():
                 if claim.seeds:
                     return claim
-                self._end(claim)  # nothing is left of it: it died late, or an earlier one is alike
+                self._end(claim)  # its process died late, or an earlier trial is the same
         return None
 
     def record(self, claim: Claim, metrics: dict[str, float]) -> None:
-        """Keep the metrics of a claim's first seed, and end the trial with its last one."""
+        """Store the metrics of a claim's next seed, and end the trial with its last one."""
         seed = claim.seeds.pop(0)
-        with self._kept.reached():
-            try:
+        try:
+            with self._storage.errors():
                 claim.trial.set_user_attr(str(seed), metrics)
                 if not claim.seeds:
                     self._end(claim)
-            except UpdateFinishedTrialError:  # this process counted as dead, another trains it
-                claim.seeds.clear()
-                self._mine.discard(claim.trial.number)
+        except UpdateFinishedTrialError:  # this process counted as dead, another trains it
+            claim.seeds.clear()
+            self._mine.discard(claim.trial.number)
 
     def fail(self, claim: Claim, reason: str) -> None:
         """End a trial that cannot be trained, and could not if it were tried again."""
-        with self._kept.reached():
-            try:
-                claim.trial.set_user_attr(FAILED, reason)
-                self._study.tell(claim.trial, state=TrialState.FAIL)
-            except UpdateFinishedTrialError:  # another process will see the same
-                pass
+        # another process that trains it will see the same
+        with self._storage.errors(), suppress(UpdateFinishedTrialError):
+            claim.trial.set_user_attr(FAILED, reason)
+            self._study.tell(claim.trial, state=TrialState.FAIL)
         self._mine.discard(claim.trial.number)
 
     def beat(self) -> None:
         """Show now and then that this process is alive."""
-        if time.monotonic() - self._beaten < HEARTBEAT:
-            return
-        self._beaten = time.monotonic()
-        with self._kept.reached():
-            for number in self._mine:
-                self._kept.beat(self._name, number)
+        if time.monotonic() - self._last_beat >= HEARTBEAT:
+            self._last_beat = time.monotonic()
+            with self._storage.errors():
+                for number in self._mine:
+                    self._storage.beat(self._name, number)
 
     @property
-    def finished(self) -> bool:
-        """Whether all combinations are trained, or cannot be."""
-        trainings = self._trainings().values()
-        return len(trainings) == self._count and all(map(_is_final, trainings))
+    def done(self) -> int:
+        """How many cells are evaluated, or cannot be trained, those that a search repeats too."""
+        cells, done = len(self._plan.seeds) if self._plan.is_search else 1, 0
+        for trial in self._trials().values():
+            # the last one counts with the end of its trial, whose process may die before it
+            done += cells if _is_final(trial) else min(len(self._metrics(trial)), cells - 1)
+        return done
 
     @property
     def failures(self) -> list[tuple[Varied, str]]:
         """The combinations that cannot be trained, and why."""
-        failed = [trial for trial in self._trainings().values() if FAILED in trial.user_attrs]
+        failed = [trial for trial in self._trials().values() if FAILED in trial.user_attrs]
         return [(self._varied(trial), trial.user_attrs[FAILED]) for trial in failed]
 
-    def cells(self) -> list[Cell]:
-        """Every cell that is measured, once: in the order of the grid, or of the search."""
-        cells: dict[tuple[object, ...], Cell] = {}
-        for trial in self._trainings().values():
+    def groups(self) -> list[Group]:
+        """Return what is evaluated, in the order of the grid or of the search."""
+        groups: dict[tuple[Value, ...], tuple[Varied, dict[int, dict[str, float]]]] = {}
+        for trial in self._trials().values():
             varied = self._varied(trial)
+            _, by_seed = groups.setdefault(tuple(varied.values()), (varied, {}))
             for seed, metrics in self._metrics(trial).items():
-                cells.setdefault((*varied.values(), seed), Cell(varied, seed, metrics))
-        return list(cells.values())
+                by_seed.setdefault(seed, metrics)
+        return [Group(in_words(varied), varied, m) for varied, m in groups.values() if m]
 
     @property
     def repeats(self) -> int:
-        """How many cells a search has drawn again, and not trained; a grid has each once."""
-        if not self._plan.is_search:
-            return 0
-        measured = sum(len(self._metrics(trial)) for trial in self._trainings().values())
-        return measured - len(self.cells())
+        """How many cells a search has drawn again, and not trained."""
+        drawn = sum(len(self._metrics(trial)) for trial in self._trials().values())
+        return drawn - sum(len(group.seeds) for group in self.groups())
 
-    def _queue_dead_again(self) -> None:
+    def _retry_dead(self) -> None:
         """Fail the trials of dead processes, and put their settings into the queue once more.
 
         Optuna does both at once where a storage has the callback, and loses the trial where it is
@@ -178,59 +159,54 @@ class SweepStudy:
         """
         fail_stale_trials(self._study)  # those of a database
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            # no other process asks meanwhile: one that has no heartbeat yet died as it asked
-            beats = self._kept.shared and trial.user_attrs.get(CLAIMED) == trial.number
+            # no other process asks meanwhile: a trial without a heartbeat died as it was asked for
+            beats = self._storage.shared and trial.user_attrs.get(CLAIMED) == trial.number
             if trial.number not in self._mine and not beats:
                 self._study.tell(trial.number, state=TrialState.FAIL)
         retry = RetryHeartbeatStaleTrialCallback()
-        for trial in self._trainings().values():
+        for trial in self._trials().values():
             if trial.state == TrialState.FAIL and not _is_final(trial):
                 retry(self._study, copy.deepcopy(trial))
 
     def _ask(self) -> Claim | None:
         """Claim the next trial of the queue, of the grid or of the search; None at their end."""
-        trainings = self._trainings()
+        trials = self._trials()
         if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            if len(trainings) == self._count:
+            if len(trials) == self._count:
                 return None
             if not self._plan.is_search:  # one by one: each look at a database reads the queue
-                values = next(key for key in self._plan.cell_names if key not in trainings)
+                values = next(key for key in self._plan.cell_names if key not in trials)
                 settings = zip(self._distributions, values, strict=True)
                 self._study.enqueue_trial(dict(settings))
         # a new one for each trial: a sweep that goes on draws what it would have drawn
-        self._study.sampler = TPESampler(seed=len(trainings), constant_liar=True)
+        self._study.sampler = TPESampler(seed=len(trials), constant_liar=True)
         trial = self._study.ask(self._distributions)
-        self._kept.beat(self._name, trial.number)
+        self._storage.beat(self._name, trial.number)
         trial.set_user_attr(CLAIMED, trial.number)
         self._mine.add(trial.number)
         if self._plan.is_search and not self._metrics(trial):
-            self._copy_repeated(trial, trainings)
+            for earlier in trials.values():  # do not train the same again
+                if earlier.state == TrialState.COMPLETE and earlier.params == trial.params:
+                    for seed, metrics in self._metrics(earlier).items():
+                        trial.set_user_attr(str(seed), metrics)
+                    break
         seeds = self._plan.seeds if self._plan.is_search else (trial.params["seed"],)
         left = [seed for seed in seeds if seed not in self._metrics(trial)]
         key = self._key(self._study.get_trials(deepcopy=False)[trial.number])
         return Claim(trial, key, self._varied(trial), left)
 
-    def _copy_repeated(self, trial: Trial, trainings: dict[Key, FrozenTrial]) -> None:
-        """Give a trial of a search the metrics of an earlier one with the same settings."""
-        for earlier in trainings.values():
-            if earlier.state == TrialState.COMPLETE and earlier.params == trial.params:
-                for seed, metrics in self._metrics(earlier).items():
-                    trial.set_user_attr(str(seed), metrics)
-                return
-
     def _end(self, claim: Claim) -> None:
-        reached = self._metrics(claim.trial).values()
-        mean = sum(metrics[self._plan.metric] for metrics in reached) / len(reached)
-        self._study.tell(claim.trial, mean)
+        values = [metrics[self._plan.metric] for metrics in self._metrics(claim.trial).values()]
+        self._study.tell(claim.trial, sum(values) / len(values))
         self._mine.discard(claim.trial.number)
 
-    def _trainings(self) -> dict[Key, FrozenTrial]:
+    def _trials(self) -> dict[Key, FrozenTrial]:
         """The newest trial of each training, in the order of the grid or of the search.
 
-        A trial that lacks a setting is of none: it is in the queue, or its process died as it
+        A trial that lacks a setting belongs to none: it is in the queue, or its process died as it
         asked.
         """
-        with self._kept.reached():
+        with self._storage.errors():
             trials = self._study.get_trials(deepcopy=False)
             drawn = [t for t in trials if t.params.keys() == self._distributions.keys()]
             newest = {self._key(trial): trial for trial in drawn}
@@ -239,7 +215,6 @@ class SweepStudy:
         return {key: newest[key] for key in self._plan.cell_names if key in newest}
 
     def _key(self, trial: FrozenTrial) -> Key:
-        """The values of a trial of a grid, the number of the first of its retries in a search."""
         if not self._plan.is_search:
             return tuple(trial.params[name] for name in self._distributions)
         first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
@@ -253,19 +228,6 @@ class SweepStudy:
     def _varied(self, trial: FrozenTrial | Trial) -> Varied:
         params = trial.params
         return {axis.name: params[axis.name] for axis in self._plan.axes}
-
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        with self._kept.reached(), self._kept.in_turn(self._name):
-            yield
-
-
-def study_of(kept: Database, plan: Plan) -> str | None:
-    """Return the name of the newest study of a plan; None where there is none."""
-    with kept.reached():
-        studies = optuna.get_all_study_summaries(kept.storage, include_best_trial=False)
-    names = [s.study_name for s in studies if s.user_attrs.get(IDENTITY) == plan.identity]
-    return names[-1] if names else None
 
 
 def _is_final(trial: FrozenTrial) -> bool:

@@ -1,4 +1,4 @@
-"""The worker processes of a sweep: what each does, and how the sweep sees them."""
+"""The worker processes of a sweep: the work of one, and how the sweep talks to them."""
 
 import multiprocessing
 import queue
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,34 +26,27 @@ from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
 from circlemnist.training.state import Diverged
 
-# training images that held-out ones are compared with: of all 55,000 measuring would take several
-# times as long, and choose no better; test images are compared with all, as everywhere
+# training images that held-out ones are compared with: with all 55,000 the evaluation would take
+# several times as long, and choose no better; test images are compared with all, as everywhere
 GALLERY = 10_000
-# seconds for a worker of a sweep that was killed to notice it, and to keep its last step
+# seconds for a worker of a sweep that was killed to notice it, and to save its last step
 PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says of its cell.
+    """What a worker says of its cell: "done", with the metrics, or the other kinds, in words."""
 
-    Attributes:
-        kind: "done", with the metrics; "failed", where trying again would end the same; "error",
-            for what a user can mend; "note", while it trains.
-    """
-
+    # "failed": trying again would end the same; "error": a user can mend it; "note": it trains on
     kind: Literal["done", "failed", "error", "note"]
     metrics: dict[str, float]
     words: str = ""
 
 
 class Workers:
-    """At most `count` worker processes, each begun when there is a cell for it.
+    """At most `count` worker processes of so many threads, each begun when there is a cell for it.
 
-    At its end it asks all of them to keep their last step and end, and waits for that.
-
-    Args:
-        threads: of each.
+    `close` asks all of them to save their last step and end, and waits for that.
     """
 
     def __init__(self, count: int, threads: int) -> None:
@@ -76,7 +70,7 @@ class Workers:
 
     def give(self, claim: Claim, config: Config, folder: Path) -> None:
         """Let a free worker train the cell of a claim, or go on with it, in its run folder."""
-        idle = (each for each in self._processes if each not in self._claims)
+        idle = (pipe for pipe in self._processes if pipe not in self._claims)
         connection = next(idle, None) or self._start()
         self._claims[connection] = claim
         with suppress(OSError):  # where it died just now, its connection will say so
@@ -85,16 +79,16 @@ class Workers:
     def _start(self) -> Connection:
         """Start a worker: spawned, since a process that has run torch does not fork well."""
         spawn = multiprocessing.get_context("spawn")
-        connection, theirs = spawn.Pipe()
-        process = spawn.Process(target=work, args=(theirs, self._threads), daemon=True)
+        connection, worker_end = spawn.Pipe()
+        process = spawn.Process(target=work, args=(worker_end, self._threads), daemon=True)
         with _no_signals():
             process.start()
-        theirs.close()  # so that its death closes the connection
+        worker_end.close()  # so that its death closes the connection
         self._processes[connection] = process
         return connection
 
     def answers(self, seconds: float) -> Iterator[tuple[Claim, Answer | None]]:
-        """Give what came within so many seconds; None for a claim whose worker died."""
+        """Yield what came within so many seconds; None for a claim whose worker died."""
         for connection in wait(list(self._processes), seconds):
             assert isinstance(connection, Connection)
             claim = self._claims.get(connection)
@@ -112,7 +106,7 @@ class Workers:
 
 @contextmanager
 def _no_signals() -> Iterator[None]:
-    """Within, a process that is begun hears no Ctrl-C, not even while it loads its modules."""
+    """Let a process that starts within ignore Ctrl-C, even while it loads its modules."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -127,10 +121,7 @@ def work(connection: Connection, threads: int) -> None:
     """Train the cells that come through `connection`, until it closes.
 
     Ctrl-C reaches the whole group of processes: only the sweep itself answers it, and closes the
-    connection. It closes too where the sweep is killed. The worker keeps its last step and ends.
-
-    Args:
-        threads: of this worker's share of the cores.
+    connection. It closes too where the sweep is killed. The worker saves its last step and ends.
     """
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
@@ -157,15 +148,11 @@ class Worker:
 
     def __init__(self, connection: Connection, stop: StopSignals) -> None:
         self._connection, self._stop = connection, stop
-        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._dataset = cache(self._load)
         self._environments: dict[tuple[object, ...], dict[str, object]] = {}
 
     def answer(self, config: Config, folder: Path) -> Answer:
-        """Train a cell in its run folder, or go on with it there, and measure it.
-
-        Raises:
-            Stopped: the sweep ends; the checkpoint is that of the last step.
-        """
+        """Train a cell in its run folder, or go on with it there, and evaluate it."""
         self._stop.check()
         try:
             return Answer("done", self._train(config, Run(folder)))
@@ -183,7 +170,11 @@ class Worker:
         begun = run if run.config_file.exists() else None
         if begun is not None:
             config = replace(config, precision=begun.config().precision)
-        training = Training(resolve_run_precision(config, begun), self._dataset(config), self._note)
+        training = Training(
+            resolve_run_precision(config, begun),
+            self._dataset(config.dataset, config.data_dir),
+            self._note,
+        )
         if begun is None:
             environment = self._environment(training)
             run = create_run(run.folder.parent, run.name, training.config, environment)
@@ -195,14 +186,11 @@ class Worker:
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))
 
-    def _dataset(self, config: Config) -> Dataset:
-        key = (config.dataset, config.data_dir)
-        if key not in self._datasets:
-            self._datasets[key] = load_dataset(key[0], Path(key[1]), quiet=True, say=self._note)
-        return self._datasets[key]
+    def _load(self, name: str, data_dir: str) -> Dataset:
+        return load_dataset(name, Path(data_dir), quiet=True, say=self._note)
 
     def _environment(self, training: Training) -> dict[str, Any]:
-        """The environment of cells with the same images: it takes a checksum of them, and git."""
+        """The environment, made once for cells of the same images: a checksum takes its time."""
         config = training.config
         images = (config.dataset, config.data_dir, config.holdout, config.unseen)
         key = (*images, str(training.device))

@@ -24,6 +24,19 @@ def mode_for(quiet: bool) -> Mode:
     return "quiet" if quiet else "bar" if interactive else "lines"
 
 
+def new_bar(text: str, total: int, done: int = 0) -> "tqdm[NoReturn]":
+    """Return a bar with a text around it, shown at once, and gone when it is closed."""
+    return tqdm(
+        total=total,
+        initial=done,
+        bar_format=text,
+        dynamic_ncols=True,
+        leave=False,
+        mininterval=0,
+        position=0,
+    )
+
+
 class Progress:
     """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
 
@@ -57,21 +70,14 @@ class Progress:
                 self.bar.reset()
             loss, mean_sp, mean_sn, _ = values.tolist()
             rate = 0.0 if self.bar is None else self.bar.format_dict["rate"] or 0.0
-            bar_format = (
+            text = (
                 f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
                 f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
                 f"{rate:,.0f} images/s"
             )
-            if self.bar is None:  # shown as soon as it is made
-                self.bar = tqdm(
-                    total=self.images,
-                    bar_format=bar_format,
-                    dynamic_ncols=True,
-                    leave=False,
-                    mininterval=0,
-                    position=0,
-                )
-            self.bar.bar_format = bar_format
+            if self.bar is None:
+                self.bar = new_bar(text, self.images)
+            self.bar.bar_format = text
             self.bar.update(step * self.batch_size - self.bar.n)
 
     def epoch(self, row: Epoch) -> None:

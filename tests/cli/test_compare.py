@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import Result
 from matplotlib.image import imread
 
 from circlemnist.cli.compare import folder_name
@@ -41,149 +42,19 @@ def outputs(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "outputs"))
 
 
-@pytest.fixture
-def sweep(outputs: Path) -> Path:
-    """The four runs as a sweep named "losses"."""
-    folder = outputs / "losses"
-    (folder / "cells").mkdir(parents=True)
-    (folder / "sweep.toml").write_text("")
-    for name in TRAININGS:
-        (outputs / name).rename(folder / "cells" / name)
-    return folder
-
-
 def metrics_of(run: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((run / "eval.json").read_text())["metrics"]
-    return found
+    metrics: dict[str, float] = json.loads((run / "eval.json").read_text())["metrics"]
+    return metrics
 
 
-def compared(outputs: Path, *names: object) -> str:
+def compared(outputs: Path, *names: object) -> Result:
     result = invoke("compare", *names, "--outputs", outputs, "--kind", "none")
     assert result.exit_code == 0, result.output
-    return result.stdout
+    return result
 
 
-def as_json(outputs: Path, *names: object) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(compared(outputs, *names, "--json"))
-    return found
-
-
-def columns_of(text: str) -> dict[str, dict[str, str]]:
-    """The columns of all tables by their heading, each by the number of its row."""
-    found: dict[str, dict[str, str]] = {}
-    for table in text.split("\n\n"):
-        head, *rows = table.splitlines()
-        if not head.startswith(" "):
-            continue
-        starts = [match.start() for match in re.finditer(r"(?<=  )\S", head)]
-        for start, end in zip(starts, [*starts[1:], None], strict=True):
-            column = found.setdefault(head[start:end].strip(), {})
-            column |= {row.split()[0]: row[start:end].strip() for row in rows}
-    return found
-
-
-def test_the_table_has_the_settings_that_differ_and_all_measures(trained: Path) -> None:
-    columns = columns_of(compared(trained, "circle-0", "arc-0"))
-    assert columns["loss"] == {"1": "circle", "2": "arcface"}
-    assert columns["m"] == {"1": "0.25", "2": "0.578"}
-    assert columns["run"] == {"1": "circle-0", "2": "arc-0"}
-    assert not {"net", "epochs", "seed", "data_dir"} & set(columns)
-    for number, name in (("1", "circle-0"), ("2", "arc-0")):
-        for metric, value in metrics_of(trained / name).items():
-            share = METRICS[metric].share
-            shown = f"{100 * value:.2f}" if share else f"{value:.4f}"
-            assert columns[f"{metric} %" if share else metric][number] == shown
-
-
-def test_runs_that_differ_by_their_seed_are_a_mean_with_its_deviation(trained: Path) -> None:
-    columns = columns_of(compared(trained, *TRAININGS))
-    assert columns["seeds"] == {"1": "0, 1", "2": "0, 1"}
-    for number, names in (("1", ("circle-0", "circle-1")), ("2", ("arc-0", "arc-1"))):
-        values = [100 * metrics_of(trained / name)["map@r"] for name in names]
-        shown = f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
-        assert columns["map@r %"][number] == shown
-
-
-def test_json_has_everything(trained: Path) -> None:
-    found = as_json(trained, *TRAININGS)
-    first, second = found["groups"]
-    assert (first["name"], second["name"]) == ("circle", "arcface")
-    assert first["settings"]["gamma"] == 80
-    assert [run["name"] for run in second["runs"]] == ["arc-0", "arc-1"]
-    for group in found["groups"]:
-        for run in group["runs"]:
-            assert run["metrics"] == metrics_of(trained / run["name"])
-        values = [run["metrics"]["eer"] for run in group["runs"]]
-        assert group["metrics"]["eer"]["mean"] == pytest.approx(np.mean(values))
-        assert group["metrics"]["eer"]["sd"] == pytest.approx(np.std(values, ddof=1))
-    test = found["mcnemar"]
-    for seed, of_seed in enumerate(test["by_seed"]):
-        right = []
-        for name in (f"circle-{seed}", f"arc-{seed}"):
-            arrays = np.load(trained / name / "embeddings.npz")
-            right.append(arrays["neighbor_labels"][:, 0] == arrays["labels"])
-        assert of_seed["first_alone"] == (right[0] > right[1]).sum()
-        assert of_seed["second_alone"] == (right[1] > right[0]).sum()
-    assert 0 < test["over_seeds"]["p"] <= 1
-
-
-def test_a_small_difference_is_not_taken_for_one(outputs: Path) -> None:
-    """One image more is no difference, a hundred are."""
-    for wrong, verdict in ((1, "No difference is shown"), (100, "A difference")):
-        for name, count in (("circle-0", 0), ("arc-0", wrong)):
-            path = outputs / name / "embeddings.npz"
-            arrays = dict(np.load(path))
-            arrays["neighbor_labels"][:, 0] = arrays["labels"]
-            arrays["neighbor_labels"][:count, 0] = (arrays["labels"][:count] + 1) % 10
-            np.savez(path, **arrays)
-        text = compared(outputs, "circle-0", "arc-0")
-        assert f"right in 1 alone {wrong}, in 2 alone 0" in text
-        assert f"\n{verdict}: " in text
-        assert "these two trainings" in text
-
-
-def test_a_sweep_is_all_its_finished_trainings(sweep: Path) -> None:
-    outputs = sweep.parent
-    found = as_json(outputs, "losses")
-    assert [[run["name"] for run in group["runs"]] for group in found["groups"]] == [
-        ["circle-0", "circle-1"],
-        ["arc-0", "arc-1"],
-    ]
-    (sweep / "cells" / "arc-1" / "history.csv").unlink()
-    result = invoke("compare", "losses", "--outputs", outputs, "--kind", "none")
-    assert result.exit_code == 0, result.output
-    assert "1 of 4 trainings of losses are not finished" in result.stderr
-    assert "without a partner, and left out: seeds 1" in result.stdout
-
-
-def test_a_training_of_a_sweep_is_left_for_it_to_measure(sweep: Path) -> None:
-    """Against as many images as the others, which `compare` does not know."""
-    (sweep / "cells" / "arc-1" / "eval.json").unlink()
-    result = invoke("compare", "losses", "--outputs", sweep.parent, "--kind", "none")
-    assert "1 of 4 trainings of losses are not finished" in result.stderr
-    assert not (sweep / "cells" / "arc-1" / "eval.json").exists()
-
-
-@pytest.mark.parametrize("args", [("x" * 300, "b"), ("a", "b", "--outputs", "x" * 300)])
-def test_impossible_names_are_no_run(args: tuple[str, ...]) -> None:
-    assert_one_line_error(invoke("compare", *args), "no run or sweep")
-    assert_one_line_error(invoke("eval", "--outputs", "x" * 300), "no runs in")
-
-
-def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None:
-    changed(outputs / "arc-0", "half", "epochs = 1", "epochs = 2")
-    args = ("--outputs", outputs, "--kind", "none")
-    result = invoke("compare", "circle-0", "half", *args)
-    assert "half has trained 1 of 2 epochs" in result.stderr
-    assert columns_of(result.stdout)["run"] == {"1": "circle-0", "2": "half"}
-
-
-def test_a_run_that_is_not_measured_is_measured(outputs: Path) -> None:
-    before = metrics_of(outputs / "arc-0")
-    (outputs / "arc-0" / "eval.json").unlink()
-    found = as_json(outputs, "circle-0", "arc-0")
-    assert found["groups"][1]["runs"][0]["metrics"] == pytest.approx(before)
-    assert (outputs / "arc-0" / "eval.json").exists()
+def in_json(outputs: Path, *names: object) -> Any:
+    return json.loads(compared(outputs, *names, "--json").stdout)
 
 
 def changed(run: Path, name: str, old: str, new: str) -> None:
@@ -194,55 +65,155 @@ def changed(run: Path, name: str, old: str, new: str) -> None:
     (copy / "config.toml").write_text(text.replace(old, new))
 
 
+def columns_of(text: str) -> dict[str, dict[str, str]]:
+    """The columns of all tables by their heading, each by the number of its row."""
+    columns: dict[str, dict[str, str]] = {}
+    for table in text.split("\n\n"):
+        head, *rows = table.splitlines()
+        if not head.startswith(" "):
+            continue
+        starts = [match.start() for match in re.finditer(r"(?<=  )\S", head)]
+        for start, end in zip(starts, [*starts[1:], None], strict=True):
+            column = columns.setdefault(head[start:end].strip(), {})
+            column |= {row.split()[0]: row[start:end].strip() for row in rows}
+    return columns
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_the_table_has_the_settings_that_differ_and_all_metrics(
+    seeds: list[int], trained: Path
+) -> None:
+    """Of several seeds their mean and its deviation."""
+    groups = {"1": [f"circle-{seed}" for seed in seeds], "2": [f"arc-{seed}" for seed in seeds]}
+    columns = columns_of(compared(trained, *groups["1"], *groups["2"]).stdout)
+    assert columns["loss"] == {"1": "circle", "2": "arcface"}
+    assert columns["m"] == {"1": "0.25", "2": "0.578"}
+    assert columns["seeds"] == dict.fromkeys("12", ", ".join(map(str, seeds)))
+    assert not {"net", "epochs", "seed", "data_dir"} & set(columns)
+    for number, names in groups.items():
+        assert columns["run"][number] == (names[0] if len(names) == 1 else "2 runs")
+        for metric in metrics_of(trained / names[0]):
+            factor, digits, unit = (100, 2, " %") if METRICS[metric].share else (1, 4, "")
+            values = [factor * metrics_of(trained / name)[metric] for name in names]
+            spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+            assert columns[metric + unit][number] == f"{np.mean(values):.{digits}f}{spread}"
+
+
+def test_json_has_everything(trained: Path) -> None:
+    content = in_json(trained, *TRAININGS)
+    first, second = content["groups"]
+    assert (first["name"], second["name"]) == ("circle", "arcface")
+    assert first["settings"]["gamma"] == 80
+    assert [run["name"] for run in second["runs"]] == ["arc-0", "arc-1"]
+    for group in (first, second):
+        for run in group["runs"]:
+            assert run["metrics"] == metrics_of(trained / run["name"])
+        values = [run["metrics"]["eer"] for run in group["runs"]]
+        assert group["metrics"]["eer"]["mean"] == pytest.approx(np.mean(values))
+        assert group["metrics"]["eer"]["sd"] == pytest.approx(np.std(values, ddof=1))
+    for seed, test in enumerate(content["mcnemar"]["by_seed"]):
+        right = []
+        for name in (f"circle-{seed}", f"arc-{seed}"):
+            arrays = np.load(trained / name / "embeddings.npz")
+            right.append(arrays["neighbor_labels"][:, 0] == arrays["labels"])
+        assert test["first_alone"] == (right[0] > right[1]).sum()
+        assert test["second_alone"] == (right[1] > right[0]).sum()
+    assert 0 < content["mcnemar"]["over_seeds"]["p"] <= 1
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [(1, "not significant"), (100, "significant")])
+def test_a_small_difference_is_not_significant(wrong: int, verdict: str, outputs: Path) -> None:
+    for name, count in (("circle-0", 0), ("arc-0", wrong)):
+        path = outputs / name / "embeddings.npz"
+        arrays = dict(np.load(path))
+        arrays["neighbor_labels"][:, 0] = arrays["labels"]
+        arrays["neighbor_labels"][:count, 0] = (arrays["labels"][:count] + 1) % 10
+        np.savez(path, **arrays)
+    text = compared(outputs, "circle-0", "arc-0").stdout
+    assert f"correct in 1 alone {wrong}, in 2 alone 0" in text
+    assert f"\n{verdict}: " in text
+    assert "these two trainings" in text
+
+
+def test_a_sweep_is_all_its_finished_trainings(outputs: Path) -> None:
+    cells = outputs / "losses" / "cells"
+    cells.mkdir(parents=True)
+    (outputs / "losses" / "sweep.toml").write_text("")
+    for name in TRAININGS:
+        (outputs / name).rename(cells / name)
+    groups = in_json(outputs, "losses")["groups"]
+    assert [run["name"] for group in groups for run in group["runs"]] == list(TRAININGS)
+    (cells / "circle-1" / "history.csv").unlink()
+    # the sweep evaluates it, with as many images as the others, which `compare` does not know
+    (cells / "arc-1" / "eval.json").unlink()
+    result = compared(outputs, "losses")
+    assert "2 of 4 trainings of losses are not finished" in result.stderr
+    assert columns_of(result.stdout)["seeds"] == {"1": "0", "2": "0"}
+    assert not (cells / "arc-1" / "eval.json").exists()
+
+
+def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None:
+    changed(outputs / "arc-0", "half", "epochs = 1", "epochs = 2")
+    result = compared(outputs, "circle-0", "half")
+    assert "half has trained 1 of 2 epochs" in result.stderr
+    assert columns_of(result.stdout)["run"] == {"1": "circle-0", "2": "half"}
+
+
+def test_a_run_without_a_report_is_evaluated(outputs: Path) -> None:
+    before = metrics_of(outputs / "arc-0")
+    (outputs / "arc-0" / "eval.json").unlink()
+    groups = in_json(outputs, "circle-0", "arc-0")["groups"]
+    assert groups[1]["runs"][0]["metrics"] == pytest.approx(before)
+    assert (outputs / "arc-0" / "eval.json").exists()
+
+
 def test_different_images_are_in_the_table_and_not_tested(outputs: Path) -> None:
     changed(outputs / "arc-0", "held", "holdout = 0", "holdout = 360")
     path = outputs / "held" / "eval.json"
     path.write_text(path.read_text().replace('"test"', '"held-out training"'))
-    text = compared(outputs, "circle-0", "held")
+    text = compared(outputs, "circle-0", "held").stdout
     against = "against 1,437 training images"
-    held = f"digits, 360 held-out training images, {against}: measures on different"
+    held = f"digits, 360 held-out training images, {against}: metrics on different"
     assert f"360 test images, {against}; {held}" in text
-    assert "no McNemar's test: they were measured on different images" in text
+    assert "no McNemar's test: they were evaluated on different images" in text
     assert columns_of(text)["holdout"] == {"1": "0", "2": "360"}
 
 
-def test_three_groups_are_not_tested(outputs: Path) -> None:
+def test_one_group_and_three_are_not_tested(outputs: Path) -> None:
     changed(outputs / "arc-0", "third", "momentum = 0.9", "momentum = 0.8")
-    text = compared(outputs, "circle-0", "arc-0", "third")
+    text = compared(outputs, "circle-0", "arc-0", "third").stdout
     assert "no McNemar's test: it takes two groups, and this is 3 groups" in text
     names = {line.split("  ")[1] for line in text.splitlines() if line.startswith("3  ")}
     assert names == {"arcface", "loss arcface, momentum 0.8"}
-
-
-def test_seeds_alone_are_one_row(trained: Path) -> None:
-    text = compared(trained, "circle-0", "circle-1")
+    text = compared(outputs, "circle-0", "circle-1").stdout
     assert columns_of(text)["seeds"] == {"1": "0, 1"}
     assert "no McNemar's test: it takes two groups, and this is one group" in text
 
 
 def test_a_run_in_two_places_counts_once(outputs: Path) -> None:
     shutil.copytree(outputs / "arc-0", outputs / "copy")
-    args = ("--outputs", outputs, "--kind", "none")
-    result = invoke("compare", "circle-0", "arc-0", "copy", *args)
+    result = compared(outputs, "circle-0", "arc-0", "copy")
     assert "copy is left out: another run has its settings and its seed" in result.stderr
     assert columns_of(result.stdout)["seeds"] == {"1": "0", "2": "0"}
 
 
 def test_what_cannot_be_compared_is_said_in_one_line(outputs: Path, tmp_path: Path) -> None:
-    def refused(*names: object) -> Any:
-        return invoke("compare", *names, "--outputs", outputs)
-
-    assert_one_line_error(refused("circle-0", "nothing"), "no run or sweep 'nothing'")
-    assert_one_line_error(refused("circle-0"), "circle-0 is one run alone")
-    twice = refused("circle-0", "arc-0", outputs / "circle-0")
-    assert_one_line_error(twice, "circle-0 is given twice")
-    assert_one_line_error(refused(tmp_path, "arc-0"), "neither a run nor a sweep")
-    assert_one_line_error(refused(), "RUN|SWEEP")
     (outputs / "empty" / "cells").mkdir(parents=True)
     (outputs / "empty" / "sweep.toml").write_text("")
-    assert_one_line_error(refused("empty"), "empty has trained nothing yet")
-    (outputs / "arc-0" / "eval.json").write_text("{")
-    assert_one_line_error(refused("circle-0", "arc-0"), "eval.json is damaged", "circlemnist eval")
+    (outputs / "arc-1" / "eval.json").write_text("{")
+    for names, words in (
+        (("circle-0", "nothing"), "no run or sweep 'nothing'"),
+        (("x" * 300, "circle-0"), "no run or sweep"),
+        (("circle-0",), "circle-0 is one run alone"),
+        (("circle-0", "arc-0", outputs / "circle-0"), "circle-0 is given twice"),
+        ((tmp_path, "arc-0"), "neither a run nor a sweep"),
+        ((), "RUN|SWEEP"),
+        (("empty",), "empty has trained nothing yet"),
+        (("circle-0", "arc-1"), "eval.json is damaged: run `circlemnist eval"),
+    ):
+        assert_one_line_error(invoke("compare", *names, "--outputs", outputs), words)
+    assert_one_line_error(invoke("compare", "a", "b", "--outputs", "x" * 300), "no run or sweep")
+    assert_one_line_error(invoke("eval", "--outputs", "x" * 300), "no runs in")
 
 
 def test_pictures_are_in_a_folder_that_is_no_run(outputs: Path) -> None:
@@ -261,8 +232,8 @@ def test_pictures_are_in_a_folder_that_is_no_run(outputs: Path) -> None:
 
 
 def test_pictures_go_where_they_are_wanted(outputs: Path, tmp_path: Path) -> None:
-    args = ("circle-0", "arc-0", "--outputs", outputs, "--kind", "history", "--theme", "dark")
-    result = invoke("compare", *args, "--out", tmp_path / "here")
+    args = ("--kind", "history", "--theme", "dark", "--out", tmp_path / "here")
+    result = invoke("compare", "circle-0", "arc-0", "--outputs", outputs, *args)
     assert f"picture: {tmp_path / 'here' / 'history-dark.png'}" in result.stdout.splitlines()
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["history-dark.png"]
 

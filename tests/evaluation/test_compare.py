@@ -19,7 +19,6 @@ from circlemnist.evaluation.group import Group, group_runs
 from circlemnist.evaluation.report import Arrays, Report
 from circlemnist.runs.run import Run
 
-RANDOM = np.random.default_rng(0)
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 
@@ -40,61 +39,53 @@ def by_hand(first: int, second: int) -> Fraction:
     return min(Fraction(2 * sum(math.comb(n, k) for k in range(least + 1)), 2**n), Fraction(1))
 
 
-@given(answers)
-def test_mcnemar_is_the_sum_of_binomials(right: list[tuple[bool, bool]]) -> None:
+@given(answers, st.integers(1, 30))
+def test_mcnemar_is_the_sum_of_binomials(right: list[tuple[bool, bool]], more: int) -> None:
     a, b = np.array(right).T
-    test = mcnemar(report(a), report(b, seed=3))
-    assert test.first_alone == sum(x and not y for x, y in right)
-    assert test.second_alone == sum(y and not x for x, y in right)
+    test, back = mcnemar(report(a), report(b, seed=3)), mcnemar(report(b), report(a))
+    assert test.first_alone == back.second_alone == sum(x and not y for x, y in right)
+    assert test.second_alone == back.first_alone == sum(y and not x for x, y in right)
     assert test.p == pytest.approx(float(by_hand(test.first_alone, test.second_alone)), abs=1e-12)
+    assert test.p == back.p
     assert test.accuracies == (pytest.approx(a.mean()), pytest.approx(b.mean()))
     assert test.seeds == (0, 3)
+    # images on which both agree change nothing
+    longer = np.array([*right, *[(True, True), (False, False)] * more]).T
+    assert mcnemar(*map(report, longer)).p == test.p
 
 
-@given(answers)
-def test_the_order_of_the_two_does_not_matter(right: list[tuple[bool, bool]]) -> None:
-    a, b = (report(each) for each in np.array(right).T)
-    there, back = mcnemar(a, b), mcnemar(b, a)
-    assert there.p == back.p
-    assert (there.first_alone, there.second_alone) == (back.second_alone, back.first_alone)
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [(8, 2, 0.109375), (9, 1, 0.021484375), (5, 5, 1), (0, 0, 1)],
+)
+def test_values_known_from_tables(first: int, second: int, p: float) -> None:
+    right = [(True, False)] * first + [(False, True)] * second + [(True, True)] * 30
+    assert mcnemar(*map(report, np.array(right).T)).p == pytest.approx(p)
 
 
-@given(answers, st.integers(1, 30))
-def test_images_on_which_both_agree_change_nothing(
-    right: list[tuple[bool, bool]], more: int
-) -> None:
-    longer = [*right, *[(True, True), (False, False)] * more]
-    p, same = (mcnemar(*map(report, np.array(each).T)).p for each in (right, longer))
-    assert p == same
-
-
-def test_values_known_from_tables() -> None:
-    """Of 10 images right in one alone, 8 to 2: p = 0.109; 9 to 1: 0.0215."""
-    for first, second, p in ((8, 2, 0.109375), (9, 1, 0.021484375), (5, 5, 1), (0, 0, 1)):
-        right = [(True, False)] * first + [(False, True)] * second + [(True, True)] * 30
-        assert mcnemar(*map(report, np.array(right).T)).p == pytest.approx(p)
-
-
-def groups_of(seeds: tuple[list[int], list[int]], images: int = 400) -> list[Group]:
-    runs = [
-        report(RANDOM.random(images) < share, seed, loss=loss)
-        for loss, share, of in (("circle", 0.9, seeds[0]), ("arcface", 0.8, seeds[1]))
-        for seed in of
-    ]
+def groups_of(first: list[int], second: list[int]) -> list[Group]:
+    """Two losses with these seeds."""
+    random = np.random.default_rng(0)
+    runs = [report(random.random(400) < 0.9, seed, loss="circle") for seed in first]
+    runs += [report(random.random(400) < 0.8, seed, loss="arcface") for seed in second]
     return group_runs(runs)[0]
 
 
+def paired_runs(*groups: Group) -> PairedTests:
+    tests = paired_tests(*groups)
+    assert isinstance(tests, PairedTests)
+    return tests
+
+
 def test_several_seeds_are_paired_by_seed() -> None:
-    first, second = groups_of(([4, 0, 1, 2], [2, 1, 0, 7]))
-    found = paired_tests(first, second)
-    assert isinstance(found, PairedTests)
-    assert [test.seeds for test in found.by_seed] == [(0, 0), (1, 1), (2, 2)]
-    assert found.unpaired == [4, 7]
-    for test in found.by_seed:
-        a, b = (next(r for r in g.runs if r.config.seed == test.seeds[0]) for g in (first, second))
-        assert test == mcnemar(a, b)
-    differences = [test.accuracies[0] - test.accuracies[1] for test in found.by_seed]
-    over = found.over_seeds
+    first, second = groups_of([4, 0, 1, 2], [2, 1, 0, 7])
+    tests = paired_runs(first, second)
+    # in order of the seeds: 0, 1, 2, 4 and 0, 1, 2, 7
+    assert tests.by_seed == [mcnemar(first.runs[n], second.runs[n]) for n in range(3)]
+    assert [test.seeds for test in tests.by_seed] == [(0, 0), (1, 1), (2, 2)]
+    assert tests.unpaired == [4, 7]
+    differences = [test.accuracies[0] - test.accuracies[1] for test in tests.by_seed]
+    over = tests.over_seeds
     assert over is not None
     assert over.difference == pytest.approx(np.mean(differences))
     assert over.deviation == pytest.approx(np.std(differences, ddof=1))
@@ -102,11 +93,9 @@ def test_several_seeds_are_paired_by_seed() -> None:
 
 
 def test_two_single_trainings_are_a_pair_whatever_their_seeds() -> None:
-    found = paired_tests(*groups_of(([0], [5])))
-    assert isinstance(found, PairedTests)
-    assert [test.seeds for test in found.by_seed] == [(0, 5)]
-    assert found.over_seeds is None
-    assert found.unpaired == []
+    tests = paired_runs(*groups_of([0], [5]))
+    assert [test.seeds for test in tests.by_seed] == [(0, 5)]
+    assert (tests.over_seeds, tests.unpaired) == (None, [])
 
 
 def test_the_same_difference_on_each_seed_has_no_spread_to_test_by() -> None:
@@ -114,16 +103,15 @@ def test_the_same_difference_on_each_seed_has_no_spread_to_test_by() -> None:
     runs = [
         report(r, s, loss=n) for n, r in (("circle", better), ("arcface", worse)) for s in (0, 1)
     ]
-    found = paired_tests(*group_runs(runs)[0])
-    assert isinstance(found, PairedTests)
-    assert found.over_seeds is not None
-    assert found.over_seeds.p is None
-    assert found.over_seeds.difference == pytest.approx(1 / 40)
+    over = paired_runs(*group_runs(runs)[0]).over_seeds
+    assert over is not None
+    assert over.p is None
+    assert over.difference == pytest.approx(1 / 40)
 
 
 def test_no_seed_in_common_is_no_test() -> None:
-    found = paired_tests(*groups_of(([0, 1], [2, 3])))
-    assert found == "they have no seed in common to pair their trainings by"
+    reason = paired_tests(*groups_of([0, 1], [2, 3]))
+    assert reason == "they have no seed in common to pair their trainings by"
 
 
 OTHER_LABELS = replace(report(np.ones(40, bool)).arrays, labels=np.zeros(40, int))
@@ -144,9 +132,9 @@ def test_different_images_are_no_test(change: dict[str, Any], word: str) -> None
     right = np.arange(40) < 36
     other = replace(report(right, 1, loss="arcface"), **change)
     runs = [report(right, loss="circle"), report(right, loss="arcface"), other]
-    found = paired_tests(*group_runs(runs)[0])
-    assert isinstance(found, str)
-    assert word in found
+    reason = paired_tests(*group_runs(runs)[0])
+    assert isinstance(reason, str)
+    assert word in reason
 
 
 def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
@@ -182,7 +170,7 @@ def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
 def test_groups_are_named_by_what_tells_them_apart(
     settings: list[dict[str, Any]], names: list[str]
 ) -> None:
-    runs = [report(np.ones(40, bool), **each) for each in settings]
+    runs = [report(np.ones(40, bool), **own) for own in settings]
     assert [group.name for group in group_runs(runs)[0]] == names
 
 

@@ -14,15 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
-
-
-def postgres_programs() -> Path | None:
-    """The folder of PostgreSQL's programs."""
-    places = [path for place in PLACES for path in Path("/").glob(place[1:])]
-    if on_path := shutil.which("initdb"):
-        places.append(Path(on_path).parent)
-    return next((path for path in places if (path / "initdb").exists()), None)
+PLACES = ("usr/lib/postgresql/*/bin", "opt/homebrew/opt/postgresql*/bin")
 
 
 def answers(url: str) -> bool:
@@ -37,8 +29,10 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a server's own database, without a password; the server ends with the tests."""
-    programs = postgres_programs()
-    if programs is None:
+    programs = [path for place in PLACES for path in Path("/").glob(f"{place}/initdb")]
+    if on_path := shutil.which("initdb"):
+        programs.append(Path(on_path))
+    if not programs:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     user = None
     if os.getuid() == 0:  # which it refuses
@@ -52,17 +46,12 @@ def postgres() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="circlemnist-postgres-"))
     if user is not None:
         os.chown(folder, user, -1)
-    init = ["initdb", "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8"]
-    subprocess.run(
-        [programs / init[0], *init[1:]], cwd=folder, user=user, check=True, capture_output=True
-    )
+    init = [programs[0], "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8"]
+    subprocess.run(init, cwd=folder, user=user, check=True, capture_output=True)
     options = ["-D", "data", "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(
-        [programs / "postgres", *options],
-        cwd=folder,
-        user=user,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [programs[0].with_name("postgres"), *options], cwd=folder, user=user, **nowhere
     )
     try:
         url = f"postgresql://tests@127.0.0.1:{port}"

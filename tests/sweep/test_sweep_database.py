@@ -8,85 +8,69 @@ import psycopg
 import pytest
 from optuna.trial import TrialState
 
-from tests.cells import read_cells
 from tests.process import ONE_THREAD, run, start
-from tests.sweep.sweeping import trials_of
+from tests.sweep.sweeping import finish, read_results, trials_of
 
 TINY = ("sweep", "--dataset", "digits", "--net", "tiny", "--epochs", "1", "--quiet")
 GRID = (*TINY, "--vary", "gamma=16,32,80", "--vary", "m=0.1,0.25")
+NAMED = (*GRID, "--name", "grid")
+SHARED = (*NAMED, "--storage")
 CELLS = 6
-SHARED = (*GRID, "--name", "grid", "--storage")
 
 
-def share(folder: Path, url: str) -> list[Path]:
-    """Run one sweep as two processes at once, each in a folder of its own; return those."""
-    machines = [folder / "one", folder / "two"]
-    for machine in machines:
-        machine.mkdir(parents=True)
-    processes = [start(machine, *SHARED, url, **ONE_THREAD) for machine in machines]
-    for process in processes:
-        _, error = process.communicate()
-        assert process.returncode == 0, error
-    return machines
-
-
-def share_many(count: int, tmp_path: Path, new_database: Callable[[], str]) -> None:
-    whole = run(tmp_path, *GRID, "--name", "grid", **ONE_THREAD)
-    assert whole.returncode == 0, whole.stderr
-    expected = read_cells(tmp_path / "outputs" / "grid" / "results.csv")
+@pytest.mark.parametrize(
+    "count", [pytest.param(1, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)]
+)
+def test_two_processes_share_the_cells_of_a_sweep(
+    count: int, tmp_path: Path, new_database: Callable[[], str]
+) -> None:
+    """Each in a folder of its own, as on two machines."""
+    expected = finish(tmp_path, NAMED)
     assert len(expected) == CELLS
     for number in range(count):
         url = new_database()
-        machines = share(tmp_path / f"try{number}", url)
-        trained = [path for machine in machines for path in machine.glob("outputs/grid/cells/*")]
-        assert len({path.name for path in trained}) == len(trained) == CELLS
+        machines = [tmp_path / f"try{number}" / machine for machine in ("first", "second")]
         for machine in machines:
-            assert read_cells(machine / "outputs" / "grid" / "results.csv") == expected
-        trials = trials_of(machines[0], url)
-        assert [trial.state for trial in trials] == [TrialState.COMPLETE] * CELLS
+            machine.mkdir(parents=True)
+        processes = [start(machine, *SHARED, url, **ONE_THREAD) for machine in machines]
+        for process in processes:
+            _, error = process.communicate()
+            assert process.returncode == 0, error
+        sweeps = [machine / "outputs" / "grid" for machine in machines]
+        trained = [cell.name for sweep in sweeps for cell in (sweep / "cells").iterdir()]
+        assert len(set(trained)) == len(trained) == CELLS
+        assert [read_results(sweep) for sweep in sweeps] == [expected] * 2
+        states = [trial.state for trial in trials_of(machines[0], url)]
+        assert states == [TrialState.COMPLETE] * CELLS
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_cells_of_a_sweep(
-    tmp_path: Path, new_database: Callable[[], str]
-) -> None:
-    share_many(1, tmp_path, new_database)
-
-
-@pytest.mark.soak
-def test_two_processes_share_the_cells_of_a_sweep_20_times(
-    tmp_path: Path, new_database: Callable[[], str]
-) -> None:
-    share_many(20, tmp_path, new_database)
-
-
-@pytest.mark.slow
-def test_sweep_in_a_database_is_found_by_what_it_trains_and_no_other_is_taken(
+def test_sweep_in_a_database_is_known_by_what_it_trains_and_no_other_is_taken(
     tmp_path: Path, new_database: Callable[[], str]
 ) -> None:
     url = new_database()
-    (tmp_path / "there").mkdir()
-    first = run(tmp_path, *SHARED, url, **ONE_THREAD)
-    assert first.returncode == 0, first.stderr
+
+    def sweep(machine: str, *args: str) -> tuple[int, str, str]:
+        folder = tmp_path / machine
+        folder.mkdir(exist_ok=True)
+        result = run(folder, *args, **ONE_THREAD)
+        return result.returncode, result.stdout.replace(str(folder), ""), result.stderr
+
+    code, said, error = sweep("first", *SHARED, url)
+    assert code == 0, error
     # on another machine, and without its name
-    second = run(tmp_path / "there", *GRID, "--storage", url, **ONE_THREAD)
-    assert second.returncode == 0, second.stderr
-    assert second.stdout.replace(str(tmp_path / "there"), str(tmp_path)) == first.stdout
-    assert not list((tmp_path / "there" / "outputs" / "grid" / "cells").iterdir())
-    other = ("--vary", "dim=8", "--name", "grid", "--storage", url)
-    refused = run(tmp_path / "there", *TINY, *other, **ONE_THREAD)
-    assert refused.returncode == 1
-    (line,) = refused.stderr.splitlines()
-    assert "grid is a sweep of other settings" in line
-    (tmp_path / "third").mkdir()
-    refused = run(tmp_path / "third", *TINY, *other, **ONE_THREAD)
-    assert refused.returncode == 1
-    (line,) = refused.stderr.splitlines()
-    assert "has a study grid of another sweep" in line
+    assert sweep("second", *GRID, "--storage", url) == (0, said, "")
+    assert not list((tmp_path / "second" / "outputs" / "grid" / "cells").iterdir())
+    other = (*TINY, "--vary", "dim=8", "--name", "grid", "--storage", url)
+    for machine, args, words in (
+        ("second", other, "grid is a sweep of other settings"),
+        ("third", other, "has a study grid of another sweep"),
+        ("first", NAMED, "keeps its results in a database: give its --storage"),
+    ):
+        code, _, error = sweep(machine, *args)
+        assert (code, len(error.splitlines())) == (1, 1)
+        assert words in error
     assert not list((tmp_path / "third").iterdir())
-    without = run(tmp_path, *GRID, "--name", "grid", **ONE_THREAD)
-    (line,) = without.stderr.splitlines()
-    assert "keeps its results in a database: give its --storage" in line
 
 
 @pytest.mark.slow

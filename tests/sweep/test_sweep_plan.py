@@ -9,11 +9,11 @@ import pytest
 from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
-from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.group import Cell, write_cells
-from circlemnist.sweep.folder import JOURNAL, find_sweep, make_sweep
+from circlemnist.errors import UserError
+from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
-from tests.cells import read_cells
+from circlemnist.sweep.storage import JOURNAL, SweepFolder, find_sweep, make_sweep
+from tests.sweep.sweeping import read_results
 
 
 def plan_of(*args: object) -> Plan:
@@ -22,10 +22,8 @@ def plan_of(*args: object) -> Plan:
     assert isinstance(context, click.Context)
     params = context.params
     settings = {name: params[name] for name in Config.__dataclass_fields__}
-    return new_plan(context, settings, *(params[name] for name in AROUND))
-
-
-AROUND = ("varied", "seeds", "trials", "metric")
+    flags = ("varied", "seeds", "trials", "metric")
+    return new_plan(context, settings, *(params[name] for name in flags))
 
 
 @pytest.mark.parametrize(
@@ -57,13 +55,18 @@ def test_every_combination_has_a_folder_of_its_own() -> None:
     assert plan.grid[-1] == {"gamma": 32.0, "m": 0.4}
 
 
-def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered() -> None:
-    close = plan_of("--vary", "lr=0.1,0.10000001")
-    assert list(close.cell_names.values()) == ["cell1", "cell2"]
-    long = plan_of("--vary", f"data-dir={'x' * 200},y")
-    assert list(long.cell_names.values()) == ["cell1", "cell2"]
-    slashes = plan_of("--vary", "data-dir=/a/b")
-    assert list(slashes.cell_names.values()) == ["data_dir-a-b_seed0"]
+@pytest.mark.parametrize(
+    ("varied", "names"),
+    [
+        ("lr=0.1,0.10000001", ["cell1", "cell2"]),
+        (f"data-dir={'x' * 200},y", ["cell1", "cell2"]),
+        ("data-dir=/a/b", ["data_dir-a-b_seed0"]),
+    ],
+)
+def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered(
+    varied: str, names: list[str]
+) -> None:
+    assert list(plan_of("--vary", varied).cell_names.values()) == names
 
 
 def test_settings_of_a_cell_are_those_of_train() -> None:
@@ -73,44 +76,44 @@ def test_settings_of_a_cell_are_those_of_train() -> None:
 
 
 @pytest.mark.parametrize("dataset", HOLDOUT)
-def test_cells_are_measured_on_held_out_images_unless_the_test_images_are_asked_for(
+def test_cells_are_evaluated_on_held_out_images_unless_the_test_images_are_asked_for(
     dataset: str, tmp_path: Path
 ) -> None:
-    plan = plan_of("--vary", "m=0", "--dataset", dataset)
-    assert plan.config({"m": 0.0}, 0).holdout == HOLDOUT[dataset]
-    assert "held-out" in plan.measured
-    assert "TEST" not in plan.measured
-    asked = plan_of("--vary", "m=0", "--dataset", dataset, "--holdout", 0)
-    assert asked.config({"m": 0.0}, 0).holdout == 0
-    assert "TEST images" in asked.measured
     file = tmp_path / "all.toml"
-    file.write_text("holdout = 0\n")
-    assert "TEST" not in plan_of("--vary", "m=0", "--config", file).measured
-    file.write_text("holdout = 300\n")
-    assert plan_of("--vary", "m=0", "--config", file).config({"m": 0.0}, 0).holdout == 300
-    assert "TEST" in plan_of("--vary", "holdout=0,300").measured
+    for flags, in_file, expected in (
+        ((), 0, HOLDOUT[dataset]),  # a file of all settings has 0
+        ((), 300, 300),
+        (("--holdout", 0), 300, 0),
+    ):
+        file.write_text(f"holdout = {in_file}\n")
+        plan = plan_of("--vary", "m=0", "--dataset", dataset, "--config", file, *flags)
+        assert plan.config({"m": 0.0}, 0).holdout == expected
+        words = f"{expected:,} held-out" if expected else "TEST images"
+        assert plan.images.startswith(f"{dataset}, ")
+        assert words in plan.images
+    assert "TEST" in plan_of("--vary", "holdout=0,300").images
 
 
-def test_knobs_of_a_file_give_way_where_the_loss_is_varied(
+def test_gamma_m_and_lr_of_a_file_give_way_where_the_loss_is_varied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "my.toml"
     file.write_text("gamma = 64\nm = 0.4\nlr = 0.01\nepochs = 3\n")
     plan = plan_of("--vary", "loss=circle,triplet", "--config", file)
     assert "gamma, m, lr of the file give way" in capsys.readouterr().err
-    for varied, config in plan.configs():
+    for varied, config in zip(plan.grid, plan.configs, strict=True):
         assert config == Config(**varied, epochs=3, holdout=5000)  # type: ignore[arg-type]
     assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
 
 
-def test_knobs_of_a_file_give_way_to_those_of_another_loss(tmp_path: Path) -> None:
+def test_gamma_m_and_lr_of_a_file_give_way_to_those_of_another_loss(tmp_path: Path) -> None:
     """But for those that are typed."""
     file = tmp_path / "my.toml"
     file.write_text('loss = "arcface"\ngamma = 64\nm = 0.4\nlr = 0.01\n')
     args = ("--vary", "dim=8", "--config", file)
-    ((_, config),) = plan_of(*args, "--loss", "circle", "--m", "0.1").configs()
+    (config,) = plan_of(*args, "--loss", "circle", "--m", "0.1").configs
     assert config == Config(dim=8, m=0.1, holdout=5000)
-    ((_, config),) = plan_of(*args, "--loss", "arcface").configs()
+    (config,) = plan_of(*args, "--loss", "arcface").configs
     assert (config.gamma, config.m, config.lr) == (64, 0.4, 0.01)
 
 
@@ -119,18 +122,18 @@ def test_flag_that_acts_in_one_cell_is_taken() -> None:
     assert plan.config({"loss": "circle"}, 0).pairs == "batch"
 
 
-def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
-    with pytest.raises(SettingError, match="`m` must be"):
-        plan_of("--vary", "m=0..1.5", "--trials", 3)
-    with pytest.raises(UserError, match="same training"):
-        plan_of("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
-    search = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off", "--trials", 3)
-    assert plan_of(*search).cells == 3
+TWINS = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
+
+
+def test_search_may_draw_the_same_twice() -> None:
+    assert plan_of(*TWINS, "--trials", 3).cells == 3
 
 
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
+        (TWINS, "same training"),
+        (("--vary", "m=0..1.5", "--trials", 3), "`m` must be"),
         (("--no-augment", "--vary", "elastic=0.1..2", "--trials", 3), "`vary` elastic"),
         (("--loss", "triplet", "--vary", "pairs=anchor,batch", "--trials", 3), "`vary` pairs"),
         (("--vary", "m=0", "--seed", 2**32 - 1, "--seeds", 2), "`seed` must be"),
@@ -140,7 +143,7 @@ def test_search_is_held_to_the_limits_at_the_ends_of_its_ranges() -> None:
 def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
     args: tuple[object, ...], problem: str
 ) -> None:
-    with pytest.raises(SettingError, match=problem):
+    with pytest.raises(UserError, match=problem):
         plan_of(*args)
 
 
@@ -166,21 +169,24 @@ def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
 def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path) -> None:
     plan = plan_of("--vary", "m=0,0.25")
     made = make_sweep(tmp_path, None, plan, JOURNAL)
-    found = find_sweep(tmp_path, None, plan, JOURNAL)
-    assert found is not None
-    assert found.folder == made.folder
+    assert find_sweep(tmp_path, None, plan, JOURNAL) == made
     made.folder.rename(tmp_path / ".unfinished-x")
     assert find_sweep(tmp_path, None, plan, JOURNAL) is None
     assert find_sweep(tmp_path, 300 * "x", plan, JOURNAL) is None
     assert find_sweep(tmp_path / (300 * "x"), None, plan, JOURNAL) is None
 
 
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    varied: list[dict[str, Any]] = [
-        {"gamma": 1 / 3, "dim": 8, "loss": "circle", "augment": flag} for flag in (True, False)
+def test_results_hold_every_digit(tmp_path: Path) -> None:
+    settings: list[dict[str, Any]] = [
+        {"gamma": 1 / 3, "loss": "circle", "augment": flag} for flag in (True, False)
     ]
-    cells = [Cell(each, 3, {"1nn": 0.1 + 0.2, "eer": 1e-9}) for each in varied]
-    write_cells(tmp_path / "results.csv", cells)
-    assert read_cells(tmp_path / "results.csv") == cells
-    write_cells(tmp_path / "none.csv", [])
-    assert read_cells(tmp_path / "none.csv") == []
+    groups = [Group("", own, {3: {"1nn": 0.1 + 0.2, "eer": 1e-9}}) for own in settings]
+    SweepFolder(tmp_path).write_results(groups)
+    rows = read_results(tmp_path)
+    assert [row["augment"] for row in rows] == ["True", "False"]
+    for row in rows:
+        assert list(row) == ["gamma", "loss", "augment", "seed", "1nn", "eer"]
+        assert (float(row["gamma"]), row["loss"], row["seed"]) == (1 / 3, "circle", "3")
+        assert (float(row["1nn"]), float(row["eer"])) == (0.1 + 0.2, 1e-9)
+    SweepFolder(tmp_path).write_results([])
+    assert read_results(tmp_path) == []

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from circlemnist.sweep.plan import Axis, Plan
 from circlemnist.sweep.progress import SweepProgress
 
 
 class Terminal(io.StringIO):
-    """What a terminal is sent; its width is asked for by number."""
+    """A terminal, whose width is asked for by number."""
 
     def fileno(self) -> int:
         return 2
@@ -20,10 +21,14 @@ def test_bar_is_of_the_cells_from_its_first_frame_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 40)))
     said: list[str] = []
-    progress = SweepProgress("bar", 4, [], "eer", said.append)
-    progress.cell("m=0.1 seed=0", 0.0123, 2.0)
+    plan = Plan({}, (Axis("m", (0.1, 0.2, 0.3, 0.4)),), (0,), None, "eer")
+    progress = SweepProgress("bar", plan, [], said.append)
+    progress.show(0)
+    progress.cell("m=0.1 seed=0", 0.0123, 2.0, 1)
     progress.note("look out")
-    progress.cell("m=0.2 seed=0", 0.0456, 2.0)
+    # the cells that were there before took no time of this bar
+    assert terminal.getvalue().split("\r")[-1].rstrip().endswith("00:00<?")
+    progress.cell("m=0.2 seed=0", 0.0456, 2.0, 2)
     frames = [frame for frame in re.split(r"[\r\n]+", terminal.getvalue()) if frame.strip()]
     assert all(frame.startswith("cell ") for frame in frames)
     counts = [int(frame.split("/")[0].removeprefix("cell ")) for frame in frames]
@@ -33,27 +38,3 @@ def test_bar_is_of_the_cells_from_its_first_frame_on(monkeypatch: pytest.MonkeyP
     assert said == ["look out"]
     progress.close()
     assert terminal.getvalue().split("\r")[-1].strip() == ""
-
-
-def test_cells_that_need_not_be_trained_again_count_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Told how many there are in all, as often as it may be."""
-    progress = SweepProgress("lines", 6, [], "eer", print)
-    for count in (0, 2, 2, 3):
-        progress.repeats(count)
-    progress.cell("m=0.1 seed=0", 0.0123, 2.0)
-    assert capsys.readouterr().out.startswith("4/6  m=0.1")
-
-
-def test_time_that_is_left_is_told_by_the_cells_that_it_has_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Those that were there before took no time of this bar."""
-    monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 40)))
-    progress = SweepProgress("bar", 4, [], "1nn", print)
-    progress.cell("m=0.1 seed=0", 0.9, 2.0)
-    progress.note("look out")
-    assert terminal.getvalue().split("\r")[-1].rstrip().endswith("00:00<?")
-    progress.close()

@@ -4,37 +4,42 @@ import errno
 import json
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.process import StopSignals
-from circlemnist.sweep.worker import Worker
+from circlemnist.sweep.worker import Answer, Worker
+
+
+def answer(folder: Path, **settings: Any) -> Answer:
+    """What a new worker says of a cell."""
+    config = Config(dataset="digits", net="tiny", epochs=1, **settings)
+    return Worker(Pipe()[0], StopSignals()).answer(config, folder)
 
 
 def test_each_cell_names_the_images_that_it_was_trained_on(tmp_path: Path) -> None:
-    """One environment serves the cells of the same images, and no others."""
+    """A worker makes an environment once for the cells of the same images, and no others."""
     worker = Worker(Pipe()[0], StopSignals())
     for number, (unseen, seed) in enumerate([("1,2", 0), ("1,2", 5), ("0,3,8", 0), (None, 0)]):
         config = Config(dataset="digits", net="tiny", epochs=1, unseen=unseen, seed=seed)
         assert worker.answer(config, tmp_path / f"cell{number}").kind == "done"
-        kept = json.loads((tmp_path / f"cell{number}" / "environment.json").read_text())
-        used = load_dataset("digits", Path()).used_by(config)
-        assert (kept["dataset_sha256"], kept["seed"]) == (used.checksum(), seed)
+        environment = json.loads((tmp_path / f"cell{number}" / "environment.json").read_text())
+        images = load_dataset("digits", Path()).used_by(config)
+        assert environment["dataset_sha256"] == images.checksum()
+        assert environment["seed"] == seed
 
 
+@pytest.mark.parametrize(("holdout", "gallery"), [(287, 100), (0, 1437)])
 def test_test_images_are_compared_with_all_and_held_out_ones_with_some(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    holdout: int, gallery: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a sweep reports on the test images is what `eval` reports."""
     monkeypatch.setattr("circlemnist.sweep.worker.GALLERY", 100)
-    worker = Worker(Pipe()[0], StopSignals())
-    for holdout, gallery in ((287, 100), (0, 1437)):
-        config = Config(dataset="digits", net="tiny", epochs=1, holdout=holdout)
-        assert worker.answer(config, tmp_path / f"cell{holdout}").kind == "done"
-        report = json.loads((tmp_path / f"cell{holdout}" / "eval.json").read_text())
-        assert report["gallery"] == gallery
+    assert answer(tmp_path / "cell", holdout=holdout).kind == "done"
+    assert json.loads((tmp_path / "cell" / "eval.json").read_text())["gallery"] == gallery
 
 
 def test_full_disk_asks_for_the_command_of_the_sweep(
@@ -46,12 +51,9 @@ def test_full_disk_asks_for_the_command_of_the_sweep(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("circlemnist.runs.checkpoint.write_bytes", full)
-    config = Config(dataset="digits", net="tiny", epochs=1)
-    answer = Worker(Pipe()[0], StopSignals()).answer(config, tmp_path / "cell")
-    path = tmp_path / "cell" / "last.pt"
+    problem = f"cannot write {tmp_path / 'cell' / 'last.pt'}: No space left on device"
     mend = "make room, then give the same command of the sweep again"
-    expected = f"cannot write {path}: No space left on device; {mend}"
-    assert (answer.kind, answer.words) == ("error", expected)
+    assert answer(tmp_path / "cell") == Answer("error", {}, f"{problem}; {mend}")
 
 
 def test_a_folder_that_fails_ends_the_sweep_with_its_reason(
@@ -64,6 +66,6 @@ def test_a_folder_that_fails_ends_the_sweep_with_its_reason(
             raise PermissionError(errno.EACCES, "Permission denied", "plots/a.png")
 
     monkeypatch.setattr("circlemnist.runs.run.remove_unfinished", refuse)
-    config = Config(dataset="digits", net="tiny", epochs=1)
-    answer = Worker(Pipe()[0], StopSignals()).answer(config, tmp_path / "cell")
-    assert (answer.kind, "Permission denied: 'plots/a.png'" in answer.words) == ("error", True)
+    said = answer(tmp_path / "cell")
+    assert said.kind == "error"
+    assert "Permission denied: 'plots/a.png'" in said.words
