@@ -11,7 +11,10 @@ from circlemnist import __version__
 from circlemnist.plots.kinds import KINDS
 from tests.conftest import ROOT, invoke
 
-COMMANDS = ("train", "eval", "plot", "explore", "sweep", "compare", "predict", "export", "recipes")
+COMMANDS = (
+    *("train", "eval", "plot", "explore", "explain", "sweep", "compare", "predict", "export"),
+    "recipes",
+)
 README, JAPANESE, REFERENCE = (
     (ROOT / name).read_text("utf-8") for name in ("README.md", "README.ja.md", "docs/commands.md")
 )
@@ -72,7 +75,7 @@ def test_every_file_that_is_linked_is_there(text: str) -> None:
 
 
 def test_every_page_of_the_docs_is_linked() -> None:
-    linked = set(re.findall(r"\]\((docs/[a-z-]+\.(?:md|ipynb))\)", README))
+    linked = set(re.findall(r"\]\((docs/[a-z.-]+\.(?:md|ipynb))\)", README))
     pages = {path for end in ("md", "ipynb") for path in ROOT.glob(f"docs/*.{end}")}
     # those with a directive are made of other files, for the site alone
     read = {page for page in pages if "```{" not in page.read_text("utf-8")}

@@ -150,7 +150,7 @@ def test_listing_and_finding_load_nothing_that_is_slow() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("circlemnist exp", ["plain,explore", "plain,export"]),
+        ("circlemnist exp", ["plain,explain", "plain,explore", "plain,export"]),
         ("circlemnist train --config pl", ["plain,plane"]),
         ("circlemnist train --config ./", ["file,./"]),
         ("circlemnist train --config fast --last", ["plain,--last-norm"]),

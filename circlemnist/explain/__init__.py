@@ -1,1 +1,1 @@
-"""The explainer: Circle Loss and its kin to play with, on a page that needs no run and no network."""
+"""The explainer: a page to play with Circle Loss; it needs no run and no network."""

@@ -245,7 +245,7 @@ const explainer = (() => {
         const g = gradient(side(panel.name), pair.sn, pair.sp);
         pair.sn = clamp(pair.sn - g.dsn * scale, -1, 1);
         pair.sp = clamp(pair.sp - g.dsp * scale, -1, 1);
-        pair.moving = Math.hypot(g.dsn, g.dsp) > 0.02 * panel.top;
+        pair.moving = Math.hypot(g.dsn, g.dsp) > 0.05 * panel.top;
         if (cloud.frame % 4 === 0 && pair.moving && pair.trail.length < TRAIL) pair.trail.push([pair.sn, pair.sp]);
       }
     }

@@ -1,6 +1,6 @@
 """The explainer's page: its script, its words in a language and the pairs of a run, in one file.
 
-    circlemnist explain --open
+circlemnist explain --open
 """
 
 import json
@@ -58,7 +58,7 @@ def explainer_html(language: str, run: dict[str, Any] | None = None) -> str:
         "run": run,
     }
     css = Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK)
-    return Template((here / "page.html").read_text("utf-8"), autoescape=False).render(
+    page: str = Template((here / "page.html").read_text("utf-8")).render(
         language=language,
         words=words,
         css=css,
@@ -67,6 +67,7 @@ def explainer_html(language: str, run: dict[str, Any] | None = None) -> str:
         script=source["page.js"],
         facts=json.dumps(facts, ensure_ascii=False).replace("</", "<\\/"),
     )
+    return page
 
 
 def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:
