@@ -40,12 +40,6 @@ def figures(text: str) -> Counter[str]:
     return Counter(rows + re.findall(r"\d[\d,.]*\d", words))
 
 
-def test_help_in_the_docs_is_the_help_of_the_program() -> None:
-    shown = re.search(r"<!-- circlemnist train --help -->\n```text\n(.*?)```", REFERENCE, re.DOTALL)
-    assert shown is not None
-    assert shown[1] == invoke("train", "--help").output
-
-
 def test_page_of_the_commands_begins_with_all_of_them() -> None:
     named = re.findall(r"^circlemnist ([a-z]+)", blocks(REFERENCE)[0], re.MULTILINE)
     assert sorted(named) == sorted(COMMANDS)
