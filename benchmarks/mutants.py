@@ -1,14 +1,13 @@
-"""Break the core of the package in one place at a time, and print which faults no test notices.
+"""Break the core of the package in one place at a time; print which faults no test notices.
 
     python -m benchmarks mutants                              # all of it; hours on 2 cores
     python -m benchmarks mutants 'circlemnist.data.*'         # some of it
     python -m benchmarks mutants --sample 40 --seconds 300    # functions drawn at random
     python -m benchmarks mutants --report                     # what earlier runs have found
 
-mutmut makes the faults and runs the tests that come by each of them; `[tool.mutmut]` in
-`pyproject.toml` says which files and which tests. Prints a table by file, then the changes that
-survived. `tests/equivalent_mutants.toml` lists changes that change nothing, with the reason of
-each. Expected: at least 97 % are killed. docs/reliability.md has the table of a whole run.
+mutmut makes the faults and runs the tests that come by them, as `[tool.mutmut]` in `pyproject.toml`
+says. Changes that change nothing are listed in `tests/equivalent_mutants.toml`, each with its
+reason. Expected: at least 97 % are killed. docs/reliability.md has the table of a whole run.
 """
 
 import ast
@@ -52,49 +51,30 @@ def mutmut(*args: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def change_of(name: str) -> tuple[str, str]:
-    """The lines that a fault takes away, and those that it puts in their place."""
-    lines = [line for line in mutmut("show", name) if not line.startswith(("---", "+++"))]
-    old, new = (
-        " ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+"
-    )
-    return old, new
-
-
-def is_equivalent(old: str, new: str) -> bool:
-    """Whether a change is listed as one that changes nothing."""
+def is_equivalent(change: str) -> bool:
+    """Whether `old -> new` is listed as a change that changes nothing."""
     listed = tomllib.loads(EQUIVALENT.read_text("utf-8"))
-    return any(re.search(pattern, f"{old} -> {new}") for pattern in listed)
-
-
-def try_faults(patterns: Sequence[str], seconds: float | None) -> None:
-    """Try the faults that match, one process a core, for so long at most."""
-    # threads of torch in several processes would wait for one another
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    # mutmut works on a copy, beside which there are no archives
-    environment.setdefault("CIRCLEMNIST_TEST_DATA", str(ROOT.parent / "shared" / "mnist"))
-    command = [*MUTMUT, "run", "--max-children", str(CORES), *patterns]
-    if seconds:  # with the processes that try faults
-        command = ["timeout", "--signal=KILL", str(seconds), *command]
-    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    return any(re.search(pattern, change) for pattern in listed)
 
 
 def print_report() -> None:
     """The table, then every survivor."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     survivors = []
-    rows = (line.strip().split(": ") for line in mutmut("results", "--all", "true") if ": " in line)
-    for name, status in sorted(rows):
-        file = "/".join(name.split(".")[1:-1])
-        if status in KILLED:
-            counts[file]["killed"] += 1
-        elif status != "not checked":
-            old, new = change_of(name)
-            if is_equivalent(old, new):
-                counts[file]["equivalent"] += 1
+    rows = [line.strip().split(": ") for line in mutmut("results", "--all", "true") if ": " in line]
+    for name, status in sorted(row for row in rows if row[1] != "not checked"):
+        kind = "killed" if status in KILLED else "survived"
+        if kind == "survived":
+            lines = [line for line in mutmut("show", name) if not line.startswith(("---", "+++"))]
+            old, new = (
+                " ".join(line[1:].strip() for line in lines if line.startswith(sign))
+                for sign in "-+"
+            )
+            if is_equivalent(f"{old} -> {new}"):
+                kind = "equivalent"
             else:
-                counts[file]["survived"] += 1
                 survivors.append(f"\n{name}: {status}\n  - {old}\n  + {new}")
+        counts["/".join(name.split(".")[1:-1])][kind] += 1
     print_head("file", "tried", "killed", "equivalent", "survived")
     total: Counter[str] = sum(counts.values(), Counter())
     for file, count in [*sorted(counts.items()), ("all", total)]:
@@ -105,12 +85,19 @@ def print_report() -> None:
 @click.command()
 @click.argument("patterns", nargs=-1)
 @click.option("--sample", default=0, help="this many functions, drawn at random")
-@click.option("--seconds", type=float, help="after which no more are tried")
+@click.option("--seconds", default=86_400.0, help="after which no more are tried")
 @click.option("--report", is_flag=True, help="try none")
-def mutants(patterns: Sequence[str], sample: int, seconds: float | None, report: bool) -> None:
+def mutants(patterns: Sequence[str], sample: int, seconds: float, report: bool) -> None:
     """Break the core in one place at a time; print what no test notices."""
     if sample:
         patterns = random.sample(function_patterns(), sample)
+    # threads of torch in several processes would wait for one another
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # mutmut works on a copy, beside which there are no archives
+    environment.setdefault("CIRCLEMNIST_TEST_DATA", str(ROOT.parent / "shared" / "mnist"))
+    # with the processes that try faults
+    command = ["timeout", "--signal=KILL", str(seconds), *MUTMUT, "run", "--max-children"]
+    command += [str(CORES), *patterns]
     if not report:
-        try_faults(patterns, seconds)
+        subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     print_report()

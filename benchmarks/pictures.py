@@ -13,6 +13,7 @@ figures. Of what the notebook puts out only its pictures are kept: its text has 
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -71,23 +72,20 @@ def kept_neighbors(embeddings: Array, points: Array) -> float:
 def projection(run: Path, data_dir: str | None, seeds: int) -> None:
     """Our t-SNE beside openTSNE's own settings: seconds, and nearest kept."""
     embeddings = EvaluatedRun(Run(run), data_dir).report.arrays.embeddings
-
-    def library(rows: Array, seed: int) -> Array:
-        """Perplexity 30, 250 and 500 iterations."""
-        return np.asarray(TSNE(random_state=seed, n_jobs=-1).fit(rows))
-
-    def ours(rows: Array, seed: int) -> Array:
-        return project(rows, "tsne", seed)[0]
-
-    results: dict[str, list[tuple[float, float]]] = {}
-    for layout in (ours, library):
+    layouts: dict[str, Callable[[Array, int], Array]] = {
+        "circlemnist plot": lambda rows, seed: project(rows, "tsne", seed)[0],
+        # perplexity 30, 250 and 500 iterations
+        "openTSNE's settings": lambda rows, seed: TSNE(random_state=seed, n_jobs=-1).fit(rows),
+    }
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in layouts}
+    for layout in layouts.values():
         layout(embeddings[:1000], 0)  # compiles what it compiles
     for seed in range(seeds):
-        for name, layout in {"circlemnist plot": ours, "openTSNE's settings": library}.items():
+        for name, layout in layouts.items():
             begun = time.perf_counter()
-            points = layout(embeddings, seed)
+            points = np.asarray(layout(embeddings, seed))
             seconds = time.perf_counter() - begun
-            results.setdefault(name, []).append((kept_neighbors(embeddings, points), seconds))
+            results[name].append((kept_neighbors(embeddings, points), seconds))
     for name, rows in results.items():
         kept, seconds = map(mean_sd, zip(*rows, strict=True))
         print(f"{name:20} {kept} % kept, {seconds} s")

@@ -16,7 +16,6 @@ much as of one process from itself with its first weights multiplied by 1 + 1e-7
 
 import json
 import multiprocessing
-import statistics
 import tempfile
 import time
 import warnings
@@ -35,7 +34,7 @@ from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmarks.shared import machine, print_head, print_row, ratios, rounds_option
+from benchmarks.shared import machine, median_range, print_head, print_row, ratios, rounds_option
 from circlemnist import CircleLoss, GatheredLoss
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
@@ -49,7 +48,6 @@ from circlemnist.training.signals import StopSignals
 
 WORLD = 2
 C, INPUTS, D = 6, 8, 5
-CLOSE = 1e-12
 WAIT, WAIT_FOR_TIMES = timedelta(seconds=10), timedelta(hours=1)  # of a process for the other
 LOSSES: dict[str, Callable[[], nn.Module]] = {
     "Circle Loss": partial(LibraryCircleLoss, m=0.25, gamma=80),
@@ -104,7 +102,7 @@ def verdict(result: Tensor, wanted: Tensor) -> str:
     """What a value or gradient is, beside that of one process."""
     size = wanted.norm().item()
     factor = (result.flatten() @ wanted.flatten()).item() / size**2
-    if (result - wanted).norm().item() <= CLOSE * size:
+    if (result - wanted).norm().item() <= 1e-12 * size:
         return "agrees"
     if (result - factor * wanted).norm().item() <= 1e-9 * size:
         return f"× {factor:.3g}"
@@ -170,26 +168,19 @@ def print_times(rank: int, folder: Path, size: int, rounds: int) -> None:
     x = torch.randn(size, 64, generator=generator)
     y = torch.randint(min(100, size // 4), (size,), generator=generator)
     share = slice(rank * size // WORLD, (rank + 1) * size // WORLD)
-    seconds = []
+    seconds: list[tuple[tuple[float, float], tuple[float, float]]] = []
     for turn in range(rounds + 1):
         dist.barrier()
         whole = step_seconds(CircleLoss(), x, y) if rank == 0 else (1.0, 1.0)
         dist.barrier()
         half = step_seconds(GatheredLoss(CircleLoss()), x[share], y[share])
-        seconds += [(*whole, *half)] if turn else []  # the first is not counted
+        seconds += [(whole, half)] if turn else []  # the first is not counted
     if rank == 0:
-        print(f"B = {size:,}, {rounds} rounds, medians and the range of the ratios of a round\n")
-        time_of_one, work_of_one, time_of_two, work_of_two = zip(*seconds, strict=True)
-        print_ratio("time", time_of_one, time_of_two)
-        print_ratio("processor time", work_of_one, work_of_two)
+        print(f"B = {size:,}, {rounds} rounds, seconds of one process, of each of two, ratios")
+        for what, clock in (("time", 0), ("processor time", 1)):
+            one, two = ([side[clock] for side in sides] for sides in zip(*seconds, strict=True))
+            print(f"{what}: {', '.join(map(median_range, (one, two, ratios(two, one))))}")
     dist.destroy_process_group()
-
-
-def print_ratio(what: str, one: tuple[float, ...], two: tuple[float, ...]) -> None:
-    alone, each = statistics.median(one), statistics.median(two)
-    shares = sorted(ratios(two, one))
-    share = f"{statistics.median(shares):.2f} of it ({shares[0]:.2f}–{shares[-1]:.2f})"
-    print(f"{what}: one process {alone:.3f} s, two {each:.3f} s each, {share}")
 
 
 def step_seconds(loss: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float]:

@@ -115,7 +115,7 @@ def time_to_quality(data_dir: Path, rounds: int, epochs: int) -> None:
         times = median_range([min(seconds) for seconds in reached], ".1f") if all(reached) else "–"
         print(f"article to {level} %: {times} s")
     for recipe, trainings in ours.items():
-        one, twenty = ([t.percent(metric) for t in trainings] for metric in ("1nn", "20nn"))
+        one, twenty = ([t.metrics[metric] for t in trainings] for metric in ("1nn", "20nn"))
         seconds = [sum(training.seconds) for training in trainings]
         detail = ", ".join(f"{value:.2f}" for value in one)
         print(f"{recipe}: 1-NN {mean_sd(one)} % ({detail}), 20-NN {mean_sd(twenty)} %")
@@ -181,16 +181,14 @@ def tensorflow_similarity(data_dir: Path, seeds: int, steps: int) -> None:
     whole = load_dataset("mnist", data_dir)
     dataset = whole.leave_out(CONFIG.unseen_classes)
     columns = {name: metric for name, metric in UNSEEN_COLUMNS.items() if metric != REFUSED}
-    table: dict[str, dict[str, list[float]]] = {}
     sides = {"notebook": partial(train_notebook, steps=steps), "recipe": train_unseen}
+    table: dict[str, list[list[float]]] = {side: [] for side in sides}
     for seed in range(seeds):
         for side, train_side in sides.items():
             embedder, seconds = train_side(whole, precision, seed)
             metrics, _ = evaluate(embedder, dataset)
-            figures = {name: 100 * metrics[metric] for name, metric in columns.items()}
-            for name, value in (figures | {"seconds": seconds}).items():
-                table.setdefault(side, {}).setdefault(name, []).append(value)
+            table[side].append([*(100 * metrics[name] for name in columns.values()), seconds])
     print(f"unseen {UNSEEN}, {seeds} seeds, {precision}, {shared.machine()}")
     shared.print_head("", *columns, "seconds")
-    for side, row in table.items():
-        shared.print_row(side, *map(mean_sd, row.values()))
+    for side, rows in table.items():
+        shared.print_row(side, *map(mean_sd, zip(*rows, strict=True)))

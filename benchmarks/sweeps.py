@@ -55,9 +55,6 @@ IN_PLANE: dict[str, dict[str, float]] = {
 }
 # Center Loss: embeddings of any length, whose directions the softmax chooses
 UNBOUND = {"class_weights": "learned", "last_norm": False}
-
-
-GRID = ("--vary", "gamma=16,32,64,128,256", "--vary", "m=0,0.1,0.25,0.4")
 # recipe → change → its flags; KNOBS: gamma, m and lr of the recipe
 CHANGES = {
     "default": {
@@ -89,20 +86,18 @@ def recipe_file(recipe: str) -> Path:
 
 @dataclass(frozen=True)
 class Training:
-    """What a finished run left: settings, metrics (shares as 0-1), seconds of its epochs."""
+    """What a finished run left: settings, metrics in percent, seconds of its epochs."""
 
     config: Config
     metrics: dict[str, float]
-    seconds: tuple[float, ...]
-
-    def percent(self, metric: str) -> float:
-        return 100 * self.metrics[metric]
+    seconds: list[float]
 
 
 def read_training(run: Run) -> Training:
     report = json.loads(run.metrics_file.read_text("utf-8"))
-    metrics = report["metrics"] | {REFUSED: point_at(read_points(report)).false_rejects}
-    return Training(run.config(), metrics, tuple(epoch.seconds for epoch in run.history()))
+    shares = report["metrics"] | {REFUSED: point_at(read_points(report)).false_rejects}
+    percents = {name: 100 * share for name, share in shares.items()}
+    return Training(run.config(), percents, [epoch.seconds for epoch in run.history()])
 
 
 def sweep_options(seeds: int) -> Callable[[Any], Any]:
@@ -144,7 +139,7 @@ def print_table(
     table: dict[str, dict[str, list[float]]] = {}
     for name, trainings in rows:
         table[name] = {
-            column: [training.percent(metric) for training in trainings]
+            column: [training.metrics[metric] for training in trainings]
             for column, metric in columns.items()
         }
         whole = [sum(training.seconds) for training in trainings]
@@ -175,9 +170,9 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     settings = read_settings(recipe_file(recipe))
     knobs = " ".join(f"--{name} {settings[name]}" for name in BY_LOSS)  # another loss takes none
     common = ("--config", str(recipe_file(recipe)), "--epochs", str(epochs))
-    changes = {name: flags.replace("KNOBS", knobs) for name, flags in CHANGES[recipe].items()}
     rows = (
-        (name, run_sweep((*common, *flags.split()), **sweep)) for name, flags in changes.items()
+        (name, run_sweep((*common, *flags.replace("KNOBS", knobs).split()), **sweep))
+        for name, flags in CHANGES[recipe].items()
     )
     shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
 
@@ -207,8 +202,8 @@ def family(loss: Sequence[str], plane: bool, **sweep: Any) -> None:
         trainings += run_sweep(flags, **sweep)
     if not plane:
         trainings = run_sweep(("--vary", f"loss={','.join(loss)}", "--holdout", "0"), **sweep)
-    rows = by_loss(loss, trainings).items()
-    shared.print_beside_the_first(print_table("loss", rows, FAMILY_COLUMNS))
+    table = print_table("loss", by_loss(loss, trainings).items(), FAMILY_COLUMNS)
+    shared.print_beside_the_first(table)
 
 
 def by_loss(losses: Sequence[str], trainings: Sequence[Training]) -> dict[str, list[Training]]:
@@ -234,7 +229,7 @@ def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
     means: dict[str, dict[str, list[float]]] = {name: {"MAP@R": []} for name in loss}
     for name, classes in product(loss, split):
         of_split = [t for t in rows[name] if t.config.unseen == classes.replace("+", ",")]
-        means[name]["MAP@R"].append(statistics.mean(t.percent("unseen/map@r") for t in of_split))
+        means[name]["MAP@R"].append(statistics.mean(t.metrics["unseen/map@r"] for t in of_split))
     shared.print_beside_the_first(means)
 
 
@@ -250,13 +245,13 @@ def timed_sweep(*flags: str) -> tuple[float, list[float]]:
 @click.command()
 @shared.data_dir_option
 @click.option("--dataset", default="mnist")
-@click.option("--net", default=Config().net)
-def sweep(data_dir: Path, dataset: str, net: str) -> None:
+def sweep(data_dir: Path, dataset: str) -> None:
     """What a sweep costs beside its trainings, and two at once."""
-    common = ["--dataset", dataset, "--data-dir", str(data_dir.resolve()), "--net", net]
-    common += ["--epochs", "1", "--jobs"]
-    one, epochs = timed_sweep(*common, "1", *GRID)
-    two, _ = timed_sweep(*common, "2", *GRID)
+    data = ("--dataset", dataset, "--data-dir", str(data_dir.resolve()))
+    common = (*data, "--epochs", "1", "--jobs")
+    grid = ("--vary", "gamma=16,32,64,128,256", "--vary", "m=0,0.1,0.25,0.4")
+    one, epochs = timed_sweep(*common, "1", *grid)
+    two, _ = timed_sweep(*common, "2", *grid)
     single, (epoch,) = timed_sweep(*common, "1", "--vary", "gamma=80")
     more = (one - sum(epochs) - (single - epoch)) / (len(epochs) - 1)
     print(f"{shared.machine()}, {len(epochs)} trainings")

@@ -1,23 +1,18 @@
-"""What an epoch spends its time on, and what precision, checkpoints and threads cost.
+"""What an epoch spends its time on, and what precision, threads and checkpoints cost.
 
-    python -m benchmarks profile configs/default.toml --rounds 2    # two minutes
+    python -m benchmarks profile --rounds 2                         # two minutes
     python -m benchmarks precision --images 3000 --rounds 6         # bfloat16; a minute
+    GOMP_SPINCOUNT=1000 python -m benchmarks precision --images 20000    # threads; a minute
     python -m benchmarks recipes                                    # durations; some minutes
     python -m benchmarks checkpoint                                 # half a minute
-    python -m benchmarks threads                                    # a quarter of an hour
 
 Expected: the default in bfloat16 at 0.6 to 0.7 of float32 on a Xeon with AMX; `plane` and `sphere`
 1.4, `article` 1.3 trainings of the default; a checkpoint under 2 % of an epoch; with 1,000 spins a
-tenth more alone, and less than twice that beside a busy process.
-On one thread `precision` and `recipes` count the seconds that the processor works, which other
-programs disturb less than the clock.
+tenth more alone, and less than twice that beside a busy process. On one thread `precision` and
+`recipes` count the processor's seconds, which other programs disturb less than the clock.
 """
 
-import multiprocessing
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -43,13 +38,11 @@ from circlemnist.training.build import build_training
 from circlemnist.training.loop import first_step, step_images, train_step
 from circlemnist.training.state import TrainState
 
-AUGMENTED = {"plain_share": 0.0}  # epochs that cost the most
+AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
 PRECISIONS = ("float32", "bfloat16")
 PARTS = ("images", "forward", "loss", "backward of the loss", "backward", "optimizer", "statistics")
 SIDE, PRODUCTS = 2048, 10  # of the matrix products that set the floor
 SHORT_IMAGES, SHORT_EPOCHS = 4000, 4  # of a recipe's training in `recipes`
-SPINS = ("unset", "100000", "30000", "10000", "1000", "0")
-STEPS = 80  # of an epoch in `threads`
 
 
 def now() -> float:
@@ -234,44 +227,3 @@ def checkpoint(data_dir: Path, epochs: int) -> None:
     print(f"epoch        {median_range(seconds)} s")
     print(f"checkpoint   {median_range(writes, '.1f')} ms, {size:,} bytes")
     print(f"share        {median_range([value / 10 for value in ratios(writes, seconds)])} %")
-
-
-def short_epoch(data_dir: Path) -> float:
-    """Seconds of `STEPS` steps of the default network, after as many that warm up."""
-    config = Config(dataset="mnist", precision="float32", epochs=2)
-    split = load_dataset("mnist", data_dir).first(STEPS * config.batch_size).train
-    state = build_training(config, split)
-    train(state, config, split)
-    return seconds_of(lambda: train(state, config, split))
-
-
-def compute_for_ever() -> None:
-    while True:
-        pass
-
-
-@click.command()
-@shared.data_dir_option
-@shared.rounds_option(3)
-@click.option("--child", is_flag=True, hidden=True)
-def threads(data_dir: Path, rounds: int, child: bool) -> None:
-    """What brief spins of threads cost alone, and beside a busy process."""
-    if child:  # torch reads the number of spins when it is loaded
-        print(short_epoch(data_dir))
-        return
-    command = [sys.executable, "-m", "benchmarks", "threads", "--child", "--data-dir", data_dir]
-
-    def job(spins: str) -> float:
-        environment = os.environ | ({} if spins == "unset" else {"GOMP_SPINCOUNT": spins})
-        return float(subprocess.check_output(command, env=environment, stderr=subprocess.PIPE))
-
-    for load in ("alone", "beside a busy process"):
-        busy = multiprocessing.Process(target=compute_for_ever, daemon=True)
-        if load != "alone":
-            busy.start()
-        turns = [{spins: job(spins) for spins in SPINS} for _ in range(rounds)]
-        for spins in SPINS:
-            middle = statistics.median(turn[spins] for turn in turns)
-            print(f"{load}, {spins} spins: {middle:.1f} s of {STEPS} steps", flush=True)
-        if load != "alone":
-            busy.terminate()
