@@ -1,95 +1,49 @@
-"""Measure how a run does on pictures: rendered test images, other writers, letters, scribbles.
+"""A trained run on pictures that are no test images, and its network in onnxruntime.
 
-    python -m benchmarks.predict outputs/default --data-dir data
+    circlemnist train --holdout 5000 --name holdout
+    python -m benchmarks predict outputs/holdout       # a minute; docs/predict.md
+    python -m benchmarks export NAME                   # half a minute; docs/export.md
 
-Prints the accuracy by 20-NN of the test images of MNIST as they are and rendered as dark ink on
-light paper; that of all 1,797 digits of scikit-learn drawn as pictures; and what share of letters
-and of scribbles is rejected, or found blank, at the threshold that rejects 1 % of the rendered
-test images; and what share of all these is unknown at the default threshold.
+`predict` prints the accuracy by 20-NN of MNIST's test images as they are and rendered as dark ink
+on light paper, and of scikit-learn's digits drawn as pictures; and what share of letters and
+scribbles is rejected, or blank, at the threshold that rejects 1 % of the rendered test images, and
+at the default. `export` compares every number of 10,000 embeddings. Expected: none differs by more
+than 1e-5 (asked), and onnxruntime takes no longer than torch (asked).
 """
 
-import argparse
 import string
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
+import onnxruntime
 import torch
 from matplotlib import font_manager
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits
+from torch import Tensor
 
 import circlemnist
+from benchmarks.shared import data_dir_option, machine, median_range, rounds_option, seconds_of
 from circlemnist.data.datasets import load_dataset
 from circlemnist.data.prepare import prepare
 from circlemnist.errors import UserError
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.export import export_network
 from circlemnist.evaluation.predict import Prediction, Predictor
 from circlemnist.evaluation.report import FAR
+from circlemnist.models.embedder import BLOCK, embed
+from circlemnist.runs.run import find_run
 
 SIDE = 200
 LOOK_ALIKES = "BDGIJLOQSTZabgiloqstyz"  # letters that look like a digit, and are left out
 FONTS = ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
 Array = NDArray[Any]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    arguments = parser.parse_args()
-    run = circlemnist.load(arguments.run)
-    test = load_dataset("mnist", arguments.data_dir).test
-    random = np.random.default_rng(0)
-    plain = run.predict(test.images)
-    print(f"test images as they are: {accuracy(plain, test.labels.tolist()):.2%}", flush=True)
-    rendered, labels = predicted(
-        run, [photograph(i, random) for i in test.images.numpy()], test.labels
-    )
-    print(f"rendered at {SIDE} x {SIDE}: {accuracy(rendered, labels):.2%}", flush=True)
-    digits = load_digits()
-    others, labels = predicted(run, [drawn(image) for image in digits.images], digits.target)
-    print(f"scikit-learn's digits: {accuracy(others, labels):.2%}", flush=True)
-    threshold = float(np.quantile([one.typicality for one in rendered if one is not None], 0.01))
-    refused = np.mean([one is None or not one.known for one in rendered])
-    print(f"rendered digits: {refused:.2%} unknown at {FAR:.0%} false accepts", flush=True)
-    sets = {"letters": letters(), "scribbles": scribbles(random), "blank pages": blanks(random)}
-    for name, pictures in sets.items():
-        found, _ = predicted(run, pictures, [0] * len(pictures))
-        share = np.mean([one is None or one.typicality <= threshold for one in found])
-        print(
-            f"{name}: {share:.2%} of {len(pictures)} rejected at typicality {threshold:.3f}; "
-            f"{np.mean([one is None or not one.known for one in found]):.2%} unknown at "
-            f"{FAR:.0%} false accepts",
-            flush=True,
-        )
-
-
-def accuracy(found: Sequence[Prediction | None], labels: Sequence[int]) -> float:
-    """Return the share that is right; a picture that was found blank is not."""
-    right = [
-        one is not None and one.label == label for one, label in zip(found, labels, strict=True)
-    ]
-    return float(np.mean(right))
-
-
-def predicted(
-    run: Predictor, pictures: Sequence[Array], labels: Any
-) -> tuple[list[Prediction | None], list[int]]:
-    """Return what each picture is taken for, None where nothing is on it, and the labels."""
-    images, there = [], []
-    for place, picture in enumerate(pictures):
-        try:
-            images.append(prepare(picture))
-            there.append(place)
-        except UserError:
-            pass
-    found: list[Prediction | None] = [None] * len(pictures)
-    if images:
-        for place, one in zip(there, run.predict(torch.tensor(np.stack(images))), strict=True):
-            found[place] = one
-    return found, [int(label) for label in labels]
 
 
 def photograph(image: Array, random: np.random.Generator) -> Array:
@@ -103,15 +57,15 @@ def photograph(image: Array, random: np.random.Generator) -> Array:
 
 
 def lit(ink: Array, random: np.random.Generator) -> Array:
+    """Return dark ink (200, 200) in 0-1 on light paper, in noise and uneven light."""
     paper, dark = random.uniform(190, 245), random.uniform(10, 80)
     angle, line = random.uniform(0, 2 * np.pi), np.linspace(-1, 1, SIDE)
     slope = (np.cos(angle) * line[:, None] + np.sin(angle) * line) / 2**0.5
     rim = (line[:, None] ** 2 + line**2) / 2
     light = 1 + random.uniform(0, 0.3) * slope - random.uniform(0, 0.2) * rim
     noise = random.normal(0, random.uniform(0, 12), ink.shape)
-    return np.clip(np.round((paper + (dark - paper) * ink) * light + noise), 0, 255).astype(
-        np.uint8
-    )
+    picture = np.round((paper + (dark - paper) * ink) * light + noise)
+    return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def drawn(image: Array) -> Array:
@@ -124,16 +78,14 @@ def drawn(image: Array) -> Array:
 def letters() -> list[Array]:
     """Return each letter but the look-alikes in each font, black on white."""
     pictures = []
-    for family in FONTS:
-        for weight in ("normal", "bold"):
-            for style in ("normal", "oblique"):
-                wanted = font_manager.FontProperties(family=family, weight=weight, style=style)
-                font = ImageFont.truetype(font_manager.findfont(wanted), 120)
-                for letter in sorted(set(string.ascii_letters) - set(LOOK_ALIKES)):
-                    page = Image.new("L", (SIDE, SIDE), 255)
-                    place = (SIDE / 2, SIDE / 2)
-                    ImageDraw.Draw(page).text(place, letter, fill=0, font=font, anchor="mm")
-                    pictures.append(np.asarray(page))
+    for family, weight, style in product(FONTS, ("normal", "bold"), ("normal", "oblique")):
+        properties = font_manager.FontProperties(family=family, weight=weight, style=style)
+        font = ImageFont.truetype(font_manager.findfont(properties), 120)
+        for letter in sorted(set(string.ascii_letters) - set(LOOK_ALIKES)):
+            page = Image.new("L", (SIDE, SIDE), 255)
+            middle = (SIDE / 2, SIDE / 2)
+            ImageDraw.Draw(page).text(middle, letter, fill=0, font=font, anchor="mm")
+            pictures.append(np.asarray(page))
     return pictures
 
 
@@ -152,5 +104,73 @@ def blanks(random: np.random.Generator, count: int = 500) -> list[Array]:
     return [lit(np.zeros((SIDE, SIDE)), random) for _ in range(count)]
 
 
-if __name__ == "__main__":
-    main()
+def predictions(run: Predictor, pictures: Iterable[Array]) -> list[Prediction | None]:
+    """Of each picture; None where nothing is on it."""
+    images: list[Array | None] = []
+    for picture in pictures:
+        try:
+            images.append(prepare(picture))
+        except UserError:
+            images.append(None)
+    drawn = [image for image in images if image is not None]
+    answers = iter(run.predict(torch.tensor(np.stack(drawn))) if drawn else [])
+    return [None if image is None else next(answers) for image in images]
+
+
+@click.command("predict")
+@click.argument("run")
+@data_dir_option
+def predict_command(run: str, data_dir: Path) -> None:
+    """Accuracy of a run on pictures, and what it calls unknown."""
+    predictor = circlemnist.load(run)
+    test, digits = load_dataset("mnist", data_dir).test, load_digits()
+    random = np.random.default_rng(0)
+
+    def print_accuracy(name: str, answers: Sequence[Prediction | None], labels: Array) -> None:
+        pairs = zip(answers, labels.tolist(), strict=True)
+        right = np.mean([a is not None and a.label == label for a, label in pairs])
+        print(f"{name}: {right:.2%}", flush=True)
+
+    labels = test.labels.numpy()
+    print_accuracy("test images as they are", predictor.predict(test.images), labels)
+    rendered = predictions(predictor, (photograph(i, random) for i in test.images.numpy()))
+    print_accuracy(f"rendered at {SIDE} x {SIDE}", rendered, labels)
+    others = predictions(predictor, map(drawn, digits.images))
+    print_accuracy("scikit-learn's digits", others, digits.target)
+    threshold = float(np.quantile([a.typicality for a in rendered if a is not None], 0.01))
+    print(f"rejected at typicality {threshold:.3f}, and unknown at {FAR:.0%} false accepts:")
+    sets = {"letters": letters(), "scribbles": scribbles(random), "blank pages": blanks(random)}
+    answers = {name: predictions(predictor, pictures) for name, pictures in sets.items()}
+    for name, of_set in {"rendered digits": rendered, **answers}.items():
+        rejected = np.mean([a is None or a.typicality <= threshold for a in of_set])
+        unknown = np.mean([a is None or not a.known for a in of_set])
+        print(f"{name}: {rejected:.2%} and {unknown:.2%} of {len(of_set)}")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--data-dir", help="folder of MNIST  [default: the run's]")
+@rounds_option(5)
+def export(run: str, data_dir: str | None, rounds: int) -> None:
+    """An exported network against torch: its embeddings and its time."""
+    folder = find_run(Path("outputs"), run)
+    evaluated = EvaluatedRun(folder, data_dir, "cpu")
+    images, views = evaluated.dataset.test.images, evaluated.config.views
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as name:
+        file, _ = export_network(folder, "onnx", out=Path(name) / "embedder.onnx")
+        session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
+
+    def ours() -> Tensor:
+        return embed(evaluated.embedder, images, views)
+
+    def theirs() -> Tensor:
+        blocks = [session.run(None, {"images": b.numpy()})[0] for b in images.split(BLOCK)]
+        return torch.from_numpy(np.concatenate(blocks))
+
+    difference = (theirs() - ours()).abs().max().item()
+    times = [seconds_of(theirs) / seconds_of(ours) for _ in range(rounds)]
+    print(f"{len(images):,} images, {machine()}")
+    print(f"largest difference   {difference:.1e}")
+    print(f"onnxruntime / torch  {median_range(times)}")

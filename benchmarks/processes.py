@@ -1,22 +1,44 @@
-"""How far many processes end from one, and why: rounding, which training makes grow.
+"""Losses and trainings in several processes, beside one process (docs/many-processes.md).
 
-    torchrun --standalone --nproc-per-node 2 -m benchmarks.processes     # some minutes
+    python -m benchmarks gathered                  # what agrees with one process; some minutes
+    python -m benchmarks gathered --time 65536     # how long Circle Loss takes; minutes
+    torchrun --standalone --nproc-per-node 2 -m benchmarks processes     # some minutes
 
-Trains networks for a few epochs on digits, in many processes and in one, in float64 and float32,
-and in one again with its first weights multiplied by 1 + 1e-7. Prints the largest difference of a
-weight or running statistic at the end, as a share of the largest of its tensor. Expected: nothing
-in float64; in float32 about as much as the weights that were changed by a rounding.
+`gathered` prints `GatheredLoss` beside the `DistributedLossWrapper` of pytorch-metric-learning, in
+float64 over gloo, within DistributedDataParallel. A cell says whether value and gradients are those
+of one process to 1e-12, or what they are; "fails": raises an error, ends a process, waits in vain.
+Expected: `GatheredLoss` agrees everywhere. With `--time`, two processes of one thread in
+turn with one, float32, D = 64: at most 0.6 of the time on two cores that nothing else uses.
+`processes` prints the largest difference of a weight or running statistic after three epochs of
+digits, as a share of the largest of its tensor. Expected: nothing in float64; in float32 about as
+much as of one process from itself with its first weights multiplied by 1 + 1e-7.
 """
 
+import json
+import multiprocessing
 import tempfile
+import time
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from itertools import product
 from pathlib import Path
 
+import click
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from pytorch_metric_learning.losses import CircleLoss as LibraryCircleLoss
+from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from benchmarks.shared import machine, median_range, print_head, print_row, ratios, rounds_option
+from circlemnist import CircleLoss, GatheredLoss
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.losses import build_loss
 from circlemnist.process import StopSignals
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
@@ -24,19 +46,170 @@ from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Progress
 
-CONFIG = Config(dataset="digits", net="article", epochs=3, precision="float32")
-CONFIGS = {
-    "article": CONFIG,
-    "article, lr 0.0001": replace(CONFIG, lr=0.0001),
-    "tiny, with BatchNorm": replace(CONFIG, net="tiny"),
+WORLD = 2
+C, INPUTS, D = 6, 8, 5
+WAIT, WAIT_FOR_TIMES = timedelta(seconds=10), timedelta(hours=1)  # of a process for the other
+LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "Circle Loss": partial(LibraryCircleLoss, m=0.25, gamma=80),
+    "triplet": partial(build_loss, "triplet", m=0.4),
+    "contrastive": partial(build_loss, "contrastive", m=0.4),
+    "softmax": partial(build_loss, "softmax", num_classes=C, embedding_dim=D, gamma=9.5),
+    "ArcFace": partial(build_loss, "arcface", num_classes=C, embedding_dim=D, gamma=30, m=0.5),
 }
-Weights = dict[str, Tensor]
+# labels of each process
+BATCHES = {
+    "equal shares": ([0, 1, 2, 0, 1, 2], [0, 1, 2, 2, 1, 1]),
+    "pairs on one process": ([0, 0, 1, 1, 0, 1], [2, 3, 4, 5, 0, 1]),
+    "uneven shares": ([0, 1, 2, 0, 1, 2, 0, 1], [0, 1, 2, 2]),
+    "an empty share": ([0, 1, 2, 0, 1, 2, 0, 1], []),
+}
+WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "GatheredLoss": GatheredLoss,
+    "wrapper": DistributedLossWrapper,
+    "wrapper, efficient": partial(DistributedLossWrapper, efficient=True),
+}
+DIGITS = Config(dataset="digits", net="article", epochs=3, precision="float32")
+CONFIGS = {
+    "article": DIGITS,
+    "article, lr 0.0001": replace(DIGITS, lr=0.0001),
+    "tiny, with BatchNorm": replace(DIGITS, net="tiny"),
+}
+Tensors = dict[str, Tensor]
 
 
-def trained(
+def take_step(make: Callable[[], nn.Module], x: Tensor, y: Tensor, wrap: object = None) -> Tensors:
+    """Value and gradients of a step; within DistributedDataParallel where there is a wrapper."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(INPUTS, 8), nn.Tanh(), nn.Linear(8, D)).double()
+    inner = make().double()
+    learned = [parameter for parameter in inner.parameters() if parameter.requires_grad]
+    network, loss = plain, inner
+    if callable(wrap):
+        network, loss = DistributedDataParallel(plain), wrap(inner)
+        loss = DistributedDataParallel(loss) if learned else loss
+    value = loss(network(x), y)
+    value.backward()
+    result = {"value": value.detach(), "network": flat_gradients(list(plain.parameters()))}
+    return result | ({"weights": flat_gradients(learned)} if learned else {})
+
+
+def flat_gradients(parameters: list[nn.Parameter]) -> Tensor:
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def verdict(result: Tensor, wanted: Tensor) -> str:
+    """What a value or gradient is, beside that of one process."""
+    size = wanted.norm().item()
+    factor = (result.flatten() @ wanted.flatten()).item() / size**2
+    if (result - wanted).norm().item() <= 1e-12 * size:
+        return "agrees"
+    if (result - factor * wanted).norm().item() <= 1e-9 * size:
+        return f"× {factor:.3g}"
+    return f"{100 * (result - wanted).norm().item() / size:.0f} % off"
+
+
+def verdicts(rank: int, loss: str, batch: str, wrapper: str) -> dict[str, str]:
+    """Of value, gradient of the network and, if there are any, of class weights."""
+    labels = BATCHES[batch]
+    sizes = [len(part) for part in labels]
+    x = torch.randn(sum(sizes), INPUTS, generator=torch.Generator().manual_seed(1)).double()
+    y = torch.tensor([*labels[0], *labels[1]])
+    wanted = take_step(LOSSES[loss], x, y)
+    try:
+        share = x.split(sizes)[rank], y.split(sizes)[rank]
+        result = take_step(LOSSES[loss], *share, WRAPPERS[wrapper])
+    except ValueError:
+        return {"loss": "refused"}
+    except Exception:  # whatever the library, or gloo, makes of it
+        return {"loss": "fails"}
+    return {name: verdict(result[name], wanted[name]) for name in wanted}
+
+
+def join(rank: int, folder: Path, wait: timedelta) -> None:
+    """Meet the other process."""
+    torch.set_num_threads(1)
+    store = dist.FileStore(str(folder / "store"), WORLD)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=WORLD, timeout=wait)
+
+
+def write_verdicts(rank: int, folder: Path, loss: str, batch: str, wrapper: str) -> None:
+    warnings.simplefilter("ignore")
+    join(rank, folder, WAIT)
+    (folder / str(rank)).write_text(json.dumps(verdicts(rank, loss, batch, wrapper)))
+
+
+def in_two_processes(loss: str, batch: str, wrapper: str) -> str:
+    """The verdicts of both; a process that gloo has ended wrote none."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.processes"])
+    with tempfile.TemporaryDirectory() as name:
+        arguments = Path(name), loss, batch, wrapper
+        both = [context.Process(target=write_verdicts, args=(i, *arguments)) for i in range(WORLD)]
+        for process in both:
+            process.start()
+        for process in both:
+            process.join()
+        files = [Path(name) / str(rank) for rank in range(WORLD)]
+        words = [json.loads(f.read_text()) if f.exists() else {"loss": "fails"} for f in files]
+    for of_process in words:
+        if "loss" in of_process:
+            return str(of_process["loss"])
+    merged = {key: list(dict.fromkeys(of_process[key] for of_process in words)) for key in words[0]}
+    if all(values == ["agrees"] for values in merged.values()):
+        return "agrees"
+    return "; ".join(f"{key} {' and '.join(values)}" for key, values in merged.items())
+
+
+def print_times(rank: int, folder: Path, size: int, rounds: int) -> None:
+    """Seconds of one process with the whole batch, and of two with half of it each."""
+    join(rank, folder, WAIT_FOR_TIMES)
+    generator = torch.Generator().manual_seed(size)
+    x = torch.randn(size, 64, generator=generator)
+    y = torch.randint(min(100, size // 4), (size,), generator=generator)
+    share = slice(rank * size // WORLD, (rank + 1) * size // WORLD)
+    seconds: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    for turn in range(rounds + 1):
+        dist.barrier()
+        whole = step_seconds(CircleLoss(), x, y) if rank == 0 else (1.0, 1.0)
+        dist.barrier()
+        half = step_seconds(GatheredLoss(CircleLoss()), x[share], y[share])
+        seconds += [(whole, half)] if turn else []  # the first is not counted
+    if rank == 0:
+        print(f"B = {size:,}, {rounds} rounds, seconds of one process, of each of two, ratios")
+        for what, clock in (("time", 0), ("processor time", 1)):
+            one, two = ([side[clock] for side in sides] for sides in zip(*seconds, strict=True))
+            print(f"{what}: {', '.join(map(median_range, (one, two, ratios(two, one))))}")
+    dist.destroy_process_group()
+
+
+def step_seconds(loss: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Of forward and backward: by the clock, and of the processor."""
+    x = x.clone().requires_grad_()
+    begun = time.perf_counter(), time.process_time()
+    loss(x, y).backward()
+    return time.perf_counter() - begun[0], time.process_time() - begun[1]
+
+
+@click.command()
+@click.option("--time", "size", type=int, metavar="B", help="time this global batch instead")
+@rounds_option(3)
+def gathered(size: int | None, rounds: int) -> None:
+    """Losses over the embeddings of two processes, beside one process."""
+    print(f"{machine()}, {WORLD} processes of one thread\n")
+    if size is not None:
+        with tempfile.TemporaryDirectory() as name:
+            torch.multiprocessing.spawn(print_times, (Path(name), size, rounds), nprocs=WORLD)
+        return
+    print_head("loss", "batch", *WRAPPERS)
+    for loss, batch in product(LOSSES, BATCHES):
+        print_row(loss, batch, *(in_two_processes(loss, batch, wrapper) for wrapper in WRAPPERS))
+
+
+def final_weights(
     config: Config, split: Split, processes: Processes, double: bool, factor: float = 1.0
-) -> Weights:
-    """What the embedder and the objective end as, their first weights multiplied by `factor`."""
+) -> Tensors:
+    """What embedder and objective end as, their first weights multiplied by `factor`."""
     state = build_training(config, split, processes)
     if double:
         state.embedder.double()
@@ -52,33 +225,29 @@ def trained(
     return {k: v for k, v in ends.items() if isinstance(v, Tensor) and v.is_floating_point()}
 
 
-def apart(these: Weights, those: Weights) -> float:
-    """The largest difference, as a share of the largest of its tensor."""
+def largest_difference(these: Tensors, those: Tensors) -> float:
+    """As a share of the largest of its tensor."""
     return max(
         ((these[name] - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30)).item()
         for name, wanted in those.items()
     )
 
 
-def main() -> None:
+@click.command("processes")
+def processes_command() -> None:
+    """How far trainings by torchrun end from one process, and why."""
     split = load_dataset("digits", Path("unused")).train
-    cases = [(name, double) for name in CONFIGS for double in (True, False)]
-    with join_processes("cpu") as processes:
-        many = {case: trained(CONFIGS[case[0]], split, processes, case[1]) for case in cases}
-        processes.leave()
-    if processes.rank > 0:
+    cases = list(product(CONFIGS, (True, False)))
+    with join_processes("cpu") as group:
+        many = [final_weights(CONFIGS[name], split, group, double) for name, double in cases]
+        group.leave()
+    if group.rank > 0:
         return
-    print(
-        f"| network | precision | {processes.world_size} processes | first weights × (1 + 1e-7) |"
+    print_head(
+        "network", "precision", f"{group.world_size} processes", "first weights × (1 + 1e-7)"
     )
-    print("| --- | --- | --- | --- |")
-    for name, double in cases:
-        one = trained(CONFIGS[name], split, ALONE, double)
-        changed = trained(CONFIGS[name], split, ALONE, double, 1 + 1e-7)
-        found = apart(many[name, double], one)
-        precision = "float64" if double else "float32"
-        print(f"| {name} | {precision} | {found:.0e} | {apart(changed, one):.0e} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    for (name, double), ends in zip(cases, many, strict=True):
+        one = final_weights(CONFIGS[name], split, ALONE, double)
+        changed = final_weights(CONFIGS[name], split, ALONE, double, 1 + 1e-7)
+        cells = [f"{largest_difference(weights, one):.0e}" for weights in (ends, changed)]
+        print_row(name, "float64" if double else "float32", *cells)

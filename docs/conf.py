@@ -22,6 +22,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 import circlemnist.losses
+from circlemnist.explain.page import write_explainer
 
 # this folder's pages for files that are beside it
 PAGES = {
@@ -124,6 +125,13 @@ def on_all_read(_: Sphinx, env: BuildEnvironment) -> None:
             logger.warning("the %s %s has no docstring", entry.objtype, name)
 
 
+def on_built(app: Sphinx, failure: Exception | None) -> None:
+    """Write the explainer into the site, in both languages."""
+    if failure is None and app.builder.format == "html":
+        for language, ending in (("en", ""), ("ja", ".ja")):
+            write_explainer(app.outdir / f"circle-loss-explained{ending}.html", language)
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions above; Sphinx calls it."""
     app.connect("source-read", on_page)
@@ -131,3 +139,4 @@ def setup(app: Sphinx) -> None:
     app.connect("sphinx-click-process-description", on_help)
     app.connect("sphinx-click-process-options", on_flags)
     app.connect("env-check-consistency", on_all_read)
+    app.connect("build-finished", on_built)

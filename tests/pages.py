@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 COMMAND = re.compile(r"(?:\S*bin/)?circlemnist |torchrun .* -m circlemnist ")
-BENCHMARK = re.compile(r"python -m benchmarks\.(\w+)")
+BENCHMARK = re.compile(r"(?:\w+=\w+ )?python -m benchmarks ([a-z-]+)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # a block without a fence, as far as it is a command
 INDENTED = re.compile(r"^    ((?:circlemnist|python3?|pip|torchrun|tensorboard) .*)$", re.MULTILINE)

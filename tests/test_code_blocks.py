@@ -5,14 +5,10 @@ folder of its own, each command with what `small` adds: trainings of an epoch of
 line that cannot run is in `NOT_RUN`, with the reason; one that is in neither fails.
 """
 
-import argparse
-import importlib
 import os
 import re
-import shlex
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -32,7 +28,7 @@ import circlemnist
 from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
-from tests.conftest import ROOT, invoke
+from tests.conftest import invoke
 from tests.losses.one_and_many import C, D, guide_data
 from tests.pages import (
     BENCHMARK,
@@ -126,52 +122,6 @@ def test_every_help_has_examples_that_are_understood(name: str, inputs: Path) ->
     assert any(example.startswith(f"circlemnist {name}") for example in examples)
     for example in examples:
         parse(arguments_of(example)[0])
-
-
-@pytest.mark.slow
-@each_page
-def test_every_benchmark_is_understood(
-    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its parser takes what is typed, after which it is stopped; the files that are named exist."""
-    for command in commands_of(page):
-        if not (benchmark := BENCHMARK.match(command)):
-            continue
-        words = shlex.split(command)[3:]
-        for file in (word for word in words if word.endswith(".toml")):
-            assert (ROOT / file).is_file(), command
-        parsed = parsed_by(benchmark[1], words, monkeypatch)
-        if more := getattr(parsed, "more", None):
-            parse(["sweep", *more])
-        assert capsys.readouterr().err == "", command
-
-
-class Parsed(Exception):
-    """What a benchmark was told."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        super().__init__()
-        self.arguments = arguments
-
-
-def parsed_by(
-    benchmark: str, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> argparse.Namespace:
-    """What a benchmark understands; it is stopped as soon as it has."""
-    module = importlib.import_module(f"benchmarks.{benchmark}")
-    assert hasattr(module, "argparse"), f"{benchmark} takes no arguments"
-    with monkeypatch.context() as patched:
-        for name in ("parse_args", "parse_intermixed_args"):
-            original = getattr(argparse.ArgumentParser, name)
-
-            def stop(self: argparse.ArgumentParser, original: Any = original) -> None:
-                raise Parsed(original(self))
-
-            patched.setattr(argparse.ArgumentParser, name, stop)
-        patched.setattr(sys, "argv", [benchmark, *words])
-        with pytest.raises(Parsed) as stopped:
-            module.main()
-    return stopped.value.arguments
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import re
 
-from benchmarks.unseen import SPLITS
+from benchmarks.sweeps import SPLITS
 from circlemnist.config import Config
 from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.family import FAMILY

@@ -8,7 +8,7 @@ import pytest
 from nbformat import NotebookNode, validate
 from PIL import Image
 
-from benchmarks.notebook import PICTURE, execute, read, strip
+from benchmarks.pictures import PICTURE, execute, keep_pictures, read_notebook
 from tests.conftest import ROOT
 
 MOST = 120_000  # bytes of a picture
@@ -24,7 +24,7 @@ def pictures(cell: NotebookNode) -> list[bytes]:
 
 
 def test_what_is_kept_of_the_outputs_are_pictures() -> None:
-    notebook = read()
+    notebook = read_notebook()
     validate(notebook)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     for cell in code(notebook):
@@ -38,7 +38,7 @@ def test_what_is_kept_of_the_outputs_are_pictures() -> None:
 
 
 def test_first_cell_installs_the_program_where_it_is_not() -> None:
-    first, *others = code(read())
+    first, *others = code(read_notebook())
     condition, source, command = first.source.split("\n", 5)[5].splitlines()[:3]
     assert condition == 'if importlib.util.find_spec("circlemnist") is None:'
     assert source == '    source = ".." if Path("../pyproject.toml").exists() else "circlemnist"'
@@ -55,7 +55,7 @@ def test_every_cell_runs_and_the_bar_is_that_of_a_notebook(
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    kept, notebook = read(), read()
+    kept, notebook = read_notebook(), read_notebook()
     execute(notebook, tmp_path)
     for before, after in zip(code(kept), code(notebook), strict=True):
         sizes = [
@@ -73,6 +73,6 @@ def test_every_cell_runs_and_the_bar_is_that_of_a_notebook(
     assert len(bars) == 1
     assert not [output for output in train.outputs if output.get("name") == "stderr"]
     assert [output.text for output in train.outputs if output.get("name") == "stdout"] != []
-    strip(notebook)
+    keep_pictures(notebook)
     assert [cell.source for cell in code(notebook)] == [cell.source for cell in code(kept)]
     assert set(notebook.metadata) == set(kept.metadata)

@@ -12,6 +12,7 @@ import click
 import circlemnist
 from circlemnist.cli.compare import compare
 from circlemnist.cli.evaluate import evaluate
+from circlemnist.cli.explain import explain
 from circlemnist.cli.explore import explore
 from circlemnist.cli.export import export
 from circlemnist.cli.messages import OneLineErrors
@@ -43,5 +44,5 @@ def main(ctx: click.Context) -> None:
         raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
 
 
-for command in (train, evaluate, plot, explore, sweep, compare, predict, export, recipes):
+for command in (train, evaluate, plot, explore, explain, sweep, compare, predict, export, recipes):
     main.add_command(command)

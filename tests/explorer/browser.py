@@ -13,6 +13,8 @@ PAGE_SECONDS = 30
 class Page:
     """A page in the browser."""
 
+    file: Path
+
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 

@@ -152,5 +152,12 @@ def groups_of(
             make_run(folder / f"{gamma}-{dim}-{seed}", replace(config, seed=seed), images)
             for seed in range(seeds)
         ]
-        groups.append(Group(f"gamma {gamma}", {"gamma": config.gamma}, {r.config.seed: r.metrics for r in runs}, runs))
+        groups.append(
+            Group(
+                f"gamma {gamma}",
+                {"gamma": config.gamma},
+                {r.config.seed: r.metrics for r in runs},
+                runs,
+            )
+        )
     return groups

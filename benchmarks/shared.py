@@ -1,0 +1,114 @@
+"""What the benchmarks share: options, training, seconds in turn, statistics and tables.
+
+A figure has its spread: median (least to most) over rounds, mean ± standard deviation over seeds.
+Sides run in turn within a round, and are compared round by round, or seed by seed.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from scipy.stats import ttest_rel
+
+from circlemnist.config import Config
+from circlemnist.data.datasets import Split
+from circlemnist.process import StopSignals
+from circlemnist.training.loop import train_epoch
+from circlemnist.training.progress import Progress
+from circlemnist.training.state import TrainState
+
+ROOT = Path(__file__).resolve().parent.parent
+CORES = os.cpu_count() or 1
+ROUNDING = 1e-9  # of percentages that are the same
+
+
+def choice_option(flag: str, names: Iterable[str]) -> Callable[[Any], Any]:
+    """An option that takes names again and again; all of them where it is not given."""
+    kind = click.Choice([*names])
+    return click.option(flag, type=kind, multiple=True, default=kind.choices, show_default="all")
+
+
+config_argument = click.argument("config", type=Path, default=Path("configs/default.toml"))
+data_dir_option = click.option("--data-dir", type=Path, default="data", help="folder of MNIST")
+jobs_option = click.option("--jobs", default=CORES, help="trainings at once")
+
+
+def rounds_option(rounds: int) -> Callable[[Any], Any]:
+    return click.option("--rounds", default=rounds, help="in each, every side runs once")
+
+
+def train(state: TrainState, config: Config, split: Split, epochs: int | None = 1) -> None:
+    """Train without a word, and without a run folder."""
+    progress, signals = Progress("quiet", config, len(split)), StopSignals()
+    for _ in range(epochs or 0):
+        train_epoch(state, config, split, progress, signals)
+
+
+def circlemnist(*args: str) -> str:
+    """Run the program in a process of its own; return what it printed."""
+    command = [sys.executable, "-m", "circlemnist", *args]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def seconds_of(job: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    begun = clock()
+    job()
+    return clock() - begun
+
+
+def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Values over others, round by round."""
+    return [value / other for value, other in zip(values, others, strict=True)]
+
+
+def median_range(values: Sequence[float], form: str = ".2f") -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def mean_sd(values: Sequence[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
+
+
+def paired_test(values: Sequence[float], others: Sequence[float]) -> str:
+    """Differences seed by seed, and whether they are more than chance."""
+    gaps = [value - other for value, other in zip(values, others, strict=True)]
+    if max(gaps) - min(gaps) < ROUNDING:
+        return f"{mean_sd(gaps)}, the same each time: no test"
+    return f"{mean_sd(gaps)}, paired t-test p = {ttest_rel(values, others).pvalue:.2g}"
+
+
+def print_beside_the_first(table: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Print how each row but the first differs from it, metric by metric.
+
+    Args:
+        table: row → metric → a value a seed, of the same seeds; a single seed is not tested.
+    """
+    (first, ours), *others = table.items()
+    for name, values in others:
+        for metric in values:
+            if len(values[metric]) > 1:
+                print(f"{metric}: {name} over {first} {paired_test(values[metric], ours[metric])}")
+
+
+def print_row(*cells: object) -> None:
+    print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
+def print_head(*cells: object) -> None:
+    """The first two lines of a Markdown table."""
+    print_row(*cells)
+    print_row(*["---"] * len(cells))
+
+
+def machine() -> str:
+    threads = f"{torch.get_num_threads()} threads of {CORES} cores"
+    return f"torch {torch.__version__}, {threads}, {platform.machine()}"

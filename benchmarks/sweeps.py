@@ -1,0 +1,259 @@
+"""Tables of many trainings by `circlemnist sweep`, and what a sweep costs beside its trainings.
+
+    python -m benchmarks quality configs/default.toml --seeds 10    # a recipe over its seeds
+    python -m benchmarks ablation default --epochs 1                # ten changes; 10 minutes
+    python -m benchmarks family                                     # ten losses; an hour
+    python -m benchmarks unseen                                     # digits left out; hours
+    python -m benchmarks unseen --loss circle -- --m 0.4          # after --: flags of the sweep
+    python -m benchmarks sweep                                      # its own cost; 15 minutes
+
+Figures are in percent, mean ± standard deviation; durations are of 2 cores. The same command goes
+on where it was stopped. `--jobs` trains several seeds at once, each on its share of the cores: then
+the seconds are not those of a training alone. Expected: the tables of docs/benchmarks.md,
+docs/losses.md and docs/unseen.md; of `sweep`, `--jobs 2` in at most 0.9 of the time of `--jobs 1`.
+"""
+
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import shared
+from benchmarks.shared import mean_sd
+from circlemnist.config import Config, read_settings
+from circlemnist.evaluation.report import point_at, read_points
+from circlemnist.family import BY_LOSS, FAMILY
+from circlemnist.runs.run import Run, find_runs
+
+REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
+SPLITS = ("0+4+5+8", "1+2+3+6", "0+1+7+9", "2+5+7+8", "3+4+6+9")
+ACCURACIES = {"1-NN, %": "1nn", "20-NN, %": "20nn"}
+FAMILY_COLUMNS = {"1-NN, %": "1nn", "MAP@R, %": "map@r", "EER, %": "eer"}
+UNSEEN_COLUMNS = {"seen 1-NN": "1nn", "seen MAP@R": "map@r", "recall@1": "unseen/recall@1"}
+UNSEEN_COLUMNS |= {"MAP@R": "unseen/map@r", "AUC": "unseen/roc_auc", "EER": "unseen/eer"}
+UNSEEN_COLUMNS |= {"few-shot": "few-shot/unseen", "rejection": "rejection/roc_auc"}
+UNSEEN_COLUMNS |= {REFUSED: REFUSED}
+# gamma, m and lr of the best of 8 trials in a plane, by `fair-settings --plane`
+IN_PLANE: dict[str, dict[str, float]] = {
+    "circle": {"gamma": 9.3, "m": 0.503, "lr": 0.223},
+    "circle-class": {"gamma": 26.1, "m": 0.565, "lr": 0.0696},
+    "triplet": {"m": 0.026, "lr": 0.192},
+    "contrastive": {"m": 0.832, "lr": 0.197},
+    "softmax": {"gamma": 28.0, "lr": 0.0342},
+    "sphereface": {"gamma": 8.96, "m": 2.0, "lr": 0.223},
+    "cosface": {"gamma": 20.2, "m": 0.191, "lr": 0.0202},
+    "arcface": {"gamma": 14.2, "m": 0.324, "lr": 0.099},
+    "adacos": {"lr": 0.0433},
+    "center": {"gamma": 0.00413, "lr": 0.0748},
+}
+# Center Loss: embeddings of any length, whose directions the softmax chooses
+UNBOUND = {"class_weights": "learned", "last_norm": False}
+# recipe → change → its flags; KNOBS: gamma, m and lr of the recipe
+CHANGES = {
+    "default": {
+        "the default": "",
+        "one logsumexp over the whole batch, not one an anchor": "--pairs batch",
+        "similarities to learned class weights": "--loss circle-class KNOBS",
+        "without the last BatchNorm": "--no-last-norm",
+        "without augmentation": "--no-augment",
+        "with augmentation to the end": "--plain-share 0",
+        "P × K batches, 10 × 25": "--classes-per-batch 10",
+        "m = 0": "--m 0",
+        "m = 0.4": "--m 0.4",
+        "gamma = 32": "--gamma 32",
+        "gamma = 256": "--gamma 256",
+    },
+    "plane": {
+        "the recipe": "",
+        "not folded": "--fold 0",
+        "nor with hidden layers": "--fold 0 --hidden-layers 0",
+        "not folded, class weights learned": "--fold 0 --class-weights learned",
+        "not folded, pairs, no class weights": "--fold 0 --loss circle KNOBS",
+    },
+}
+
+
+def recipe_file(recipe: str) -> Path:
+    return shared.ROOT / "configs" / f"{recipe}.toml"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a finished run left: settings, metrics in percent, seconds of its epochs."""
+
+    config: Config
+    metrics: dict[str, float]
+    seconds: list[float]
+
+
+def read_training(run: Run) -> Training:
+    report = json.loads(run.metrics_file.read_text("utf-8"))
+    shares = report["metrics"] | {REFUSED: point_at(read_points(report)).false_rejects}
+    percents = {name: 100 * share for name, share in shares.items()}
+    return Training(run.config(), percents, [epoch.seconds for epoch in run.history()])
+
+
+def sweep_options(seeds: int) -> Callable[[Any], Any]:
+    """The options that `run_sweep` takes."""
+    options = (
+        shared.data_dir_option,
+        click.option("--dataset", default="mnist"),
+        click.option("--seeds", default=seeds),
+        shared.jobs_option,
+        click.option("--outputs", type=Path, default="outputs", help="folder of sweeps"),
+        click.argument("more", nargs=-1),
+    )
+    return lambda command: reduce(lambda wrapped, option: option(wrapped), options, command)
+
+
+def run_sweep(flags: Sequence[str], more: Sequence[str], **options: Any) -> list[Training]:
+    """Sweep, with a progress line a training; return what each training left, by its seed."""
+    options["data_dir"] = options["data_dir"].resolve()
+    own = [word for setting in options.items() for word in as_flags(*setting)]
+    printed = shared.circlemnist("sweep", *flags, *own, *more)
+    (folder,) = [line[7:] for line in printed.splitlines() if line.startswith("sweep: ")]
+    runs, _ = find_runs(options["outputs"], folder)
+    return sorted(map(read_training, runs), key=lambda training: training.config.seed)
+
+
+def as_flags(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", str(value)]
+
+
+def print_table(
+    what: str, rows: Iterable[tuple[str, Sequence[Training]]], columns: Mapping[str, str]
+) -> dict[str, dict[str, list[float]]]:
+    """Print mean ± standard deviation of each metric; return row → metric → a value a seed."""
+    print(shared.machine())
+    shared.print_head(what, *columns, "s", "s an epoch")
+    table: dict[str, dict[str, list[float]]] = {}
+    for name, trainings in rows:
+        table[name] = {
+            column: [training.metrics[metric] for training in trainings]
+            for column, metric in columns.items()
+        }
+        whole = [sum(training.seconds) for training in trainings]
+        epoch = [statistics.mean(training.seconds) for training in trainings]
+        shared.print_row(name, *map(mean_sd, [*table[name].values(), whole, epoch]))
+    return table
+
+
+@click.command()
+@click.argument("config", type=Path)
+@sweep_options(5)
+def quality(config: Path, **sweep: Any) -> None:
+    """A recipe over several seeds, on the test images."""
+    trainings = run_sweep(("--config", str(config), "--holdout", "0"), **sweep)
+    print_table("recipe", [(config.stem, trainings)], ACCURACIES)
+
+
+@click.command()
+@click.argument("recipe", type=click.Choice([*CHANGES]))
+@click.option("--epochs", default=2)
+@sweep_options(10)
+def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
+    """What each part of a recipe is worth: one change at a time.
+
+    Trained on the first 55,000 training images, evaluated on the last 5,000 against the first
+    10,000; each change is set beside the first row, seed by seed.
+    """
+    settings = read_settings(recipe_file(recipe))
+    knobs = " ".join(f"--{name} {settings[name]}" for name in BY_LOSS)  # another loss takes none
+    common = ("--config", str(recipe_file(recipe)), "--epochs", str(epochs))
+    rows = (
+        (name, run_sweep((*common, *flags.replace("KNOBS", knobs).split()), **sweep))
+        for name, flags in CHANGES[recipe].items()
+    )
+    shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
+
+
+def plane_settings(loss: str) -> dict[str, Any]:
+    """The settings of a loss in a plane, but for its gamma, m and lr."""
+    left_out = (*BY_LOSS, *(() if FAMILY[loss].of_classes else ("class_weights",)))
+    settings = read_settings(recipe_file("plane"))
+    rest = {name: value for name, value in settings.items() if name not in left_out}
+    return {**rest, "loss": loss, **({} if FAMILY[loss].on_sphere else UNBOUND)}
+
+
+@click.command()
+@shared.choice_option("--loss", FAMILY)
+@click.option("--plane", is_flag=True, help="embeddings of two numbers")
+@sweep_options(10)
+def family(loss: Sequence[str], plane: bool, **sweep: Any) -> None:
+    """Every loss of the family over several seeds, each beside the first.
+
+    Each loss has its own gamma, m and lr, which `fair-settings` chose on validation images; the
+    rest is the default recipe, with `--plane` configs/plane.toml.
+    """
+    trainings = []
+    for name in loss if plane else ():
+        settings = plane_settings(name) | IN_PLANE[name] | {"holdout": 0}
+        flags = [word for setting in settings.items() for word in as_flags(*setting)]
+        trainings += run_sweep(flags, **sweep)
+    if not plane:
+        trainings = run_sweep(("--vary", f"loss={','.join(loss)}", "--holdout", "0"), **sweep)
+    table = print_table("loss", by_loss(loss, trainings).items(), FAMILY_COLUMNS)
+    shared.print_beside_the_first(table)
+
+
+def by_loss(losses: Sequence[str], trainings: Sequence[Training]) -> dict[str, list[Training]]:
+    return {loss: [t for t in trainings if t.config.loss == loss] for loss in losses}
+
+
+@click.command()
+@shared.choice_option("--loss", FAMILY)
+@shared.choice_option("--split", SPLITS)
+@sweep_options(3)
+def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
+    """Losses on digits that they were not trained on: five splits, one table.
+
+    Each split leaves four digits out of training, each digit is left out by two of them, and the
+    first is that of TensorFlow Similarity's notebook. "refused" are images of seen digits that
+    `predict` calls unknown where it takes 1 % of the unseen for known. The seeds of a split are
+    alike, so each loss is at last set beside the first by the means of the splits.
+    """
+    axes = ("--vary", f"loss={','.join(loss)}", "--vary", f"unseen={','.join(split)}")
+    trainings = run_sweep((*axes, "--holdout", "0"), **sweep)
+    rows = by_loss(loss, trainings)
+    print_table("loss", rows.items(), UNSEEN_COLUMNS)
+    means: dict[str, dict[str, list[float]]] = {name: {"MAP@R": []} for name in loss}
+    for name, classes in product(loss, split):
+        of_split = [t for t in rows[name] if t.config.unseen == classes.replace("+", ",")]
+        means[name]["MAP@R"].append(statistics.mean(t.metrics["unseen/map@r"] for t in of_split))
+    shared.print_beside_the_first(means)
+
+
+def timed_sweep(*flags: str) -> tuple[float, list[float]]:
+    """Run a sweep; return its seconds, and those of each training's epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = ("--quiet", "--outputs", folder, "--name", "sweep")
+        seconds = shared.seconds_of(lambda: shared.circlemnist("sweep", *flags, *place))
+        runs, _ = find_runs(Path(folder), "sweep")
+        return seconds, [sum(read_training(run).seconds) for run in runs]
+
+
+@click.command()
+@shared.data_dir_option
+@click.option("--dataset", default="mnist")
+def sweep(data_dir: Path, dataset: str) -> None:
+    """What a sweep costs beside its trainings, and two at once."""
+    data = ("--dataset", dataset, "--data-dir", str(data_dir.resolve()))
+    common = (*data, "--epochs", "1", "--jobs")
+    grid = ("--vary", "gamma=16,32,64,128,256", "--vary", "m=0,0.1,0.25,0.4")
+    one, epochs = timed_sweep(*common, "1", *grid)
+    two, _ = timed_sweep(*common, "2", *grid)
+    single, (epoch,) = timed_sweep(*common, "1", "--vary", "gamma=80")
+    more = (one - sum(epochs) - (single - epoch)) / (len(epochs) - 1)
+    print(f"{shared.machine()}, {len(epochs)} trainings")
+    print(f"--jobs 1 {one:.1f} s, --jobs 2 {two:.1f} s, {two / one:.2f} of it")
+    print(f"beside an epoch of {epoch:.1f} s, a further training takes {more:.2f} s to evaluate")

@@ -1,0 +1,229 @@
+"""What an epoch spends its time on, and what precision, threads and checkpoints cost.
+
+    python -m benchmarks profile --rounds 2                         # two minutes
+    python -m benchmarks precision --images 3000 --rounds 6         # bfloat16; a minute
+    GOMP_SPINCOUNT=1000 python -m benchmarks precision --images 20000    # threads; a minute
+    python -m benchmarks recipes                                    # durations; some minutes
+    python -m benchmarks checkpoint                                 # half a minute
+
+Expected: the default in bfloat16 at 0.6 to 0.7 of float32 on a Xeon with AMX; `plane` and `sphere`
+1.4, `article` 1.3 trainings of the default; a checkpoint under 2 % of an epoch; with 1,000 spins a
+tenth more alone, and less than twice that beside a busy process. On one thread `precision` and
+`recipes` count the processor's seconds, which other programs disturb less than the clock.
+"""
+
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import click
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import shared
+from benchmarks.shared import median_range, ratios, seconds_of, train
+from circlemnist.config import Config, read_settings
+from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.family import BY_LOSS, FAMILY
+from circlemnist.losses import pair_statistics
+from circlemnist.models.embedder import Embedder
+from circlemnist.models.precision import probe, resolve_device, resolve_precision
+from circlemnist.recipes import recipe_files
+from circlemnist.runs.run import Run
+from circlemnist.training.build import build_training
+from circlemnist.training.loop import first_step, step_images, train_step
+from circlemnist.training.state import TrainState
+
+AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
+PRECISIONS = ("float32", "bfloat16")
+PARTS = ("images", "forward", "loss", "backward of the loss", "backward", "optimizer", "statistics")
+SIDE, PRODUCTS = 2048, 10  # of the matrix products that set the floor
+SHORT_IMAGES, SHORT_EPOCHS = 4000, 4  # of a recipe's training in `recipes`
+
+
+def now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def epoch_in_parts(state: TrainState, config: Config, split: Split) -> dict[str, float]:
+    """Train an epoch as `train_epoch` does; return the seconds of each part."""
+    seconds, plain_forward = dict.fromkeys(PARTS, 0.0), state.forward
+
+    def done(part: str) -> None:
+        nonlocal last
+        seconds[part] += now() - last
+        last = now()
+
+    def forward(images: Tensor) -> list[Tensor]:
+        stages = plain_forward(images)
+        done("forward")
+        stages[-1].register_hook(lambda _: done("backward of the loss"))
+        return stages
+
+    order = first_step(config, split, state.generator).order.to(split.labels.device)
+    hooks = [
+        state.objective.register_forward_hook(lambda *_: done("loss")),
+        state.optimizer.register_step_pre_hook(lambda *_: done("backward")),
+    ]
+    state.forward = forward
+    state.embedder.train()
+    last = now()
+    for indices in order:
+        images, labels = step_images(state, config, split, indices), split.labels[indices]
+        done("images")
+        _, embeddings = train_step(state, images, labels)
+        done("optimizer")
+        pair_statistics(embeddings, labels, config.circle_m)
+        done("statistics")
+    state.forward = plain_forward
+    for hook in hooks:
+        hook.remove()
+    return seconds
+
+
+def multiply_adds(embedder: Embedder, split: Split) -> float:
+    """Of an image, forward and backward, in convolutions and matrices."""
+    with FlopCounterMode(display=False) as counter:
+        embedder.eval()(split.images[:1, None].float() / 255).sum().backward()
+    embedder.zero_grad()
+    return counter.get_total_flops() / 2
+
+
+def multiply_adds_a_second(device: torch.device) -> float:
+    """Of a large float32 matrix product, the median of some."""
+    matrix = torch.randn(SIDE, SIDE, device=device)
+    seconds = [seconds_of(lambda: torch.mm(matrix, matrix), now) for _ in range(PRODUCTS)]
+    return SIDE**3 / statistics.median(seconds)
+
+
+@click.command()
+@shared.config_argument
+@shared.data_dir_option
+@click.option("--loss", type=click.Choice([*FAMILY]), help="another loss, at its defaults")
+@shared.rounds_option(3)
+def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None:
+    """Split an epoch into its parts, and set it beside its multiply-adds.
+
+    The floor is the time of the network's multiply-adds, forward and backward, at the rate of a
+    large float32 matrix product, in turn with the epochs.
+    """
+    settings = read_settings(config) | AUGMENTED
+    if loss:
+        settings = {name: value for name, value in settings.items() if name not in BY_LOSS}
+        settings["loss"] = loss
+    split = load_dataset("mnist", data_dir).train
+    resolved = Config(**settings).on("mnist", len(split))
+    # one training takes the epochs of all rounds, and one more
+    resolved = replace(resolved, epochs=max(resolved.epochs or 0, rounds + 1))
+    device = resolve_device(resolved.device)
+    split = split.to(device)
+    state = build_training(resolved, split)
+    work = multiply_adds(state.embedder, split) * len(split)
+    epoch_in_parts(state, resolved, split)
+    parts, wholes, floors = [], [], []
+    for _ in range(rounds):
+        floors.append(work / multiply_adds_a_second(device))
+        parts.append(epoch_in_parts(state, resolved, split))
+        first = build_training(resolved, split)
+        train(first, resolved, split)
+        wholes.append(first.history[-1].seconds)
+    seconds = {name: statistics.median(part[name] for part in parts) for name in PARTS}
+    whole = statistics.median(wholes)
+    seconds["other"] = whole - sum(seconds.values())
+    print(f"{config.name}, {resolved.described}, {rounds} rounds")
+    print(f"{shared.machine()}, {device}, {resolve_precision(resolved.precision, device)}")
+    for name, value in seconds.items():
+        print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
+    network = seconds["forward"] + seconds["backward"]
+    print(f"{'an epoch':22}{whole:8.2f} s")
+    print(f"outside of the network's forward and backward {1 - network / whole:.1%}")
+    times = statistics.median(ratios(wholes, floors))
+    print(f"floor {statistics.median(floors):.2f} s; an epoch takes {times:.2f} times as long")
+
+
+@click.command()
+@shared.config_argument
+@shared.data_dir_option
+@shared.rounds_option(5)
+@click.option("--compiled", is_flag=True, help="a network that torch.compile made, too")
+@click.option("--images", default=60_000, help="of an epoch, fewer for a glance")
+def precision(config: Path, data_dir: Path, rounds: int, compiled: bool, images: int) -> None:
+    """An epoch of a recipe in bfloat16 over an epoch in float32, in turn."""
+    whole = load_dataset("mnist", data_dir).train
+    base = Config(**read_settings(config) | AUGMENTED).on("mnist", len(whole))
+    base, device = replace(base, epochs=100), resolve_device(base.device)
+    split = Split(whole.images[:images], whole.labels[:images]).to(device)
+    configs = {name: replace(base, precision=name) for name in PRECISIONS}
+    states = {name: build_training(configs[name], split) for name in PRECISIONS}
+    if compiled:
+        configs["compiled"] = configs["float32"]
+        states["compiled"] = build_training(configs["compiled"], split)
+        states["compiled"].forward = torch.compile(states["compiled"].forward)
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    seconds: dict[str, list[float]] = {name: [] for name in states}
+    for turn in range(rounds + 1):
+        for name, state in states.items():
+            spent = seconds_of(partial(train, state, configs[name], split), clock)
+            seconds[name] += [spent] if turn else []  # the first is not counted
+    print(f"{config.name}, {shared.machine()}, {device}, {rounds} rounds of {len(split):,} images")
+    for name, values in seconds.items():
+        step = 1e3 * statistics.median(values) * base.batch_size / len(split)
+        print(f"{name:<9} {median_range(values)} s an epoch, {step:.1f} ms a step")
+    for name in [*seconds][1:]:
+        print(f"{name} over float32 {median_range(ratios(seconds[name], seconds['float32']))}")
+    if device.type == "cpu":
+        print(f"a step of the probe, one thread: {1 / probe().gain:.2f}")
+
+
+@click.command()
+@shared.data_dir_option
+@shared.rounds_option(3)
+def recipes(data_dir: Path, rounds: int) -> None:
+    """How long each recipe trains, in trainings of the default.
+
+    Trains 4,000 images for four epochs on one thread, and multiplies. `fast` is timed by itself
+    (`quality`): here most of it is overhead. Most images of `unseen` are of extra classes.
+    """
+    torch.set_num_threads(1)
+    whole = load_dataset("mnist", data_dir).train
+    split = Split(whole.images[:SHORT_IMAGES], whole.labels[:SHORT_IMAGES])
+    files = {name: path for name, path in recipe_files().items() if name != "unseen"}
+    configs = {
+        name: Config(**read_settings(path)).on("mnist", len(whole)) for name, path in files.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in configs}
+    for turn in range(rounds + 1):
+        for name, config in configs.items():
+            short = replace(config, epochs=SHORT_EPOCHS)
+            job = partial(train, build_training(short, split), short, split, SHORT_EPOCHS)
+            spent = (config.epochs or 0) * seconds_of(job, time.process_time)
+            seconds[name] += [spent] if turn else []  # the first is not counted
+    for name, values in seconds.items():
+        print(f"{name:<8} {median_range(ratios(values, seconds['default']))} times the default")
+
+
+@click.command()
+@shared.data_dir_option
+@click.option("--epochs", default=6)
+def checkpoint(data_dir: Path, epochs: int) -> None:
+    """What a checkpoint costs: its seconds beside those of an epoch."""
+    split = load_dataset("mnist", data_dir).train
+    config = Config(epochs=epochs).on("mnist", len(split))
+    state, writes = build_training(config, split), []
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        run = Run(Path(folder))
+        for _ in range(epochs):
+            train(state, config, split)
+            writes.append(1e3 * seconds_of(lambda: state.save(run)))
+        size = run.checkpoint_file.stat().st_size
+    seconds = [epoch.seconds for epoch in state.history]
+    print(f"{shared.machine()}, {epochs} epochs")
+    print(f"epoch        {median_range(seconds)} s")
+    print(f"checkpoint   {median_range(writes, '.1f')} ms, {size:,} bytes")
+    print(f"share        {median_range([value / 10 for value in ratios(writes, seconds)])} %")

@@ -1,0 +1,61 @@
+"""`circlemnist explain`."""
+
+from pathlib import Path
+
+import click
+
+from circlemnist.cli.options import PrintablePath, place_options, runs
+from circlemnist.cli.plot import show_in
+from circlemnist.runs.run import find_run
+
+
+@click.command()
+@click.argument("run_name", metavar="[RUN]", required=False, shell_complete=runs)
+@place_options
+@click.option(
+    "--out",
+    type=PrintablePath(dir_okay=False),
+    default=Path("circle-loss.html"),
+    show_default=True,
+    help=".html file to write",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["en", "ja"]),
+    default="en",
+    show_default=True,
+    help="English or Japanese",
+)
+@click.option("--open", "open_it", is_flag=True, help="open it in the browser")
+def explain(
+    run_name: str | None,
+    outputs: Path,
+    data_dir: str | None,
+    device: str,
+    out: Path,
+    language: str,
+    open_it: bool,
+) -> None:
+    """Write a page that explains Circle Loss, to play with; it needs no run and no network.
+
+    With RUN, the name or the folder of a run, the page shows the pairs of that run, too: over the
+    whole training where it was trained with --snapshots.
+
+    \b
+    Examples:
+      circlemnist explain --open
+      circlemnist explain --language ja --out circle-loss.ja.html
+    """
+    run = None if run_name is None else find_run(outputs, run_name)
+
+    from circlemnist.explain.page import write_explainer
+
+    trained = None
+    if run is not None:
+        from circlemnist.evaluation.evaluate import EvaluatedRun
+
+        trained = EvaluatedRun(run, data_dir, device)
+    write_explainer(out, language, trained)
+    click.echo(f"page: {out}")
+    if open_it:
+        show_in("browser to open", out)

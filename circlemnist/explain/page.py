@@ -1,0 +1,112 @@
+"""The explainer's page: its script, its words in a language and the pairs of a run, in one file.
+
+circlemnist explain --open
+"""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Template
+
+from circlemnist.errors import UserError
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.explorer.map import pair_places
+from circlemnist.plots.kinds import check_suffix
+from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
+from circlemnist.runs.files import write_text, writing
+
+LANGUAGES = ("en", "ja")
+LOSSES = ("triplet", "cosface", "arcface", "circle")  # that the page has
+SHOWN_PAIRS = 200  # of a run, at each time
+
+
+def write_explainer(path: Path, language: str = "en", trained: EvaluatedRun | None = None) -> None:
+    """Write the page, with the pairs of a run behind the point where one is given.
+
+    Args:
+        path: of an .html file.
+        language: "en" or "ja".
+
+    Raises:
+        UserError: the run or its data is not usable, its loss is not one of the page, or the page
+            cannot be written.
+    """
+    check_suffix(path, [".html"], "write the page")
+    page = explainer_html(language, None if trained is None else pairs_of_run(trained))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
+
+
+def explainer_html(language: str, run: dict[str, Any] | None = None) -> str:
+    """Return the page: HTML that asks for nothing else.
+
+    Args:
+        run: as `pairs_of_run` returns it.
+    """
+    here = files(__package__)
+    source = {name: (here / name).read_text("utf-8") for name in ("losses.js", "page.js")}
+    words = json.loads((here / f"words.{language}.json").read_text("utf-8"))
+    facts = {
+        "words": words,
+        "steps": words.pop("steps"),
+        "classes": {theme.name: theme.classes for theme in (LIGHT, DARK)},
+        "run": run,
+    }
+    css = Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK)
+    page: str = Template((here / "page.html").read_text("utf-8")).render(
+        language=language,
+        words=words,
+        css=css,
+        run=run,
+        losses=source["losses.js"],
+        script=source["page.js"],
+        facts=json.dumps(facts, ensure_ascii=False).replace("</", "<\\/"),
+    )
+    return page
+
+
+def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:
+    """Return the pairs of a run as the page shows them, from its snapshots where it has them.
+
+    An image's s_p is its mean cosine to its class, s_n that to the nearest other class.
+
+    Raises:
+        UserError: the run or its data is not usable, or the page does not have its loss.
+    """
+    config = trained.config
+    if config.loss not in LOSSES:
+        page_losses = ", ".join(LOSSES)
+        raise UserError(f"{trained.run.name} has loss {config.loss}; the page has {page_losses}")
+    if trained.has_snapshots:
+        snapshots = trained.snapshots
+        labels, embeddings = snapshots.labels, snapshots.embeddings.astype(np.float32)
+        captions = list(snapshot_captions(trained))
+    else:
+        arrays = trained.report.arrays
+        sample = np.linspace(0, len(arrays.labels) - 1, min(500, len(arrays.labels))).astype(int)
+        labels, embeddings = arrays.labels[sample], arrays.embeddings[None, sample]
+        captions = ["after training"]
+    frames = [_pairs(frame, labels) for frame in embeddings]
+    return {
+        "name": trained.run.name,
+        "loss": config.loss,
+        "gamma": config.gamma or 1,
+        "m": config.m,
+        "frames": [
+            {"caption": caption, "pairs": pairs[:SHOWN_PAIRS].round(2).tolist()}
+            for caption, pairs in zip(captions, frames, strict=True)
+        ],
+        "path": [pairs.mean(0).round(3).tolist() for pairs in frames],
+    }
+
+
+def _pairs(embeddings: Array, labels: Array) -> Array:
+    """(N, 2) s_n and s_p of images that have another of their class."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    pairs = np.stack(pair_places(embeddings / np.maximum(lengths, 1e-12), labels), 1)
+    complete: Array = pairs[np.isfinite(pairs).all(1)]
+    return complete

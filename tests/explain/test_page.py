@@ -1,0 +1,375 @@
+"""The explainer: its file, its mathematics against the real losses, and the page in a browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from circlemnist.explain.page import LANGUAGES
+from circlemnist.losses import CircleLoss, build_loss
+from tests.conftest import assert_one_line_error, invoke
+from tests.explorer.browser import Page, start_browser
+
+AXES, AXIS_CLASSES = torch.eye(2).double(), torch.arange(2)
+SIZES = ((1300, 900), (1920, 1080), (390, 844))
+
+
+def words_of(language: str) -> dict[str, Any]:
+    text = (files("circlemnist.explain") / f"words.{language}.json").read_text("utf-8")
+    words: dict[str, Any] = json.loads(text)
+    return words
+
+
+def shape_of(words: Any) -> Any:
+    """The keys of a text and what it fills in, without the words."""
+    if isinstance(words, dict):
+        return {key: shape_of(value) for key, value in words.items()}
+    if isinstance(words, list):
+        return [shape_of(value) for value in words]
+    assert words.strip()
+    return sorted(re.findall(r"\{\w+\}", words))
+
+
+def test_both_languages_say_the_same_things() -> None:
+    english, japanese = map(words_of, LANGUAGES)
+    assert shape_of(english) == shape_of(japanese)
+    assert len(english["steps"]) == 7
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_page_is_small_and_asks_for_nothing(language: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    result = invoke("explain", "--language", language, "--out", path)
+    assert (result.exit_code, result.output) == (0, f"page: {path}\n")
+    page = path.read_text("utf-8")
+    assert len(page.encode()) < 400_000
+    assert f'<html lang="{language}">' in page
+    assert not re.search(r"(src|href)=|url\(|@import|fetch\(|https?://", page)
+    assert "{{" not in page.partition("<script>")[0]
+
+
+def test_wrong_input_is_one_line(finished_run: Path, unseen_run: Path, tmp_path: Path) -> None:
+    assert_one_line_error(invoke("explain", "--out", tmp_path / "page.txt"), "must end in .html")
+    assert_one_line_error(invoke("explain", "no-such-run", "--outputs", tmp_path), "no-such-run")
+    (tmp_path / "file").write_text("")
+    assert_one_line_error(invoke("explain", "--out", tmp_path / "file" / "page.html"), "file")
+    assert "Invalid value for '--language'" in invoke("explain", "--language", "fr").stderr
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    path = tmp_path_factory.mktemp("explain") / "page.html"
+    assert invoke("explain", "--out", path).exit_code == 0
+    browser = start_browser()
+    browser.file = path
+    yield browser
+    browser.driver.quit()
+
+
+def open_page(page: Page, state: str = "", size: tuple[int, int] | None = SIZES[0]) -> None:
+    if size is not None:
+        page.driver.set_window_size(*size)
+    page.driver.get("about:blank")
+    page.driver.get(page.file.as_uri() + state)
+    page.until("document.body.dataset.ready === 'yes'")
+
+
+def settings_of(page: Page, count: int) -> list[tuple[str, float, float, float, float]]:
+    """Losses of the page with gamma, m, s_n and s_p at random, within what the page allows."""
+    random = np.random.default_rng(3)
+    limits = {"triplet": (0.01, 2), "cosface": (0, 1.5), "arcface": (0, 1.5)}
+    limits["circle"] = (-0.5, 0.95)
+    names = random.choice(list(limits), count)
+    return [
+        (
+            name,
+            float(10 ** random.uniform(0, 3)) if name != "triplet" else 1.0,
+            float(random.uniform(*limits[name])),
+            *random.uniform(-0.99, 0.99, 2).tolist(),
+        )
+        for name in names.tolist()
+    ]
+
+
+def real_loss(name: str, gamma: float, m: float, anchor: Tensor) -> Tensor:
+    """The loss of one anchor (1, 2) of class 0 whose s_p and s_n are its two numbers."""
+    knobs = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
+    loss: nn.Module = build_loss(
+        name, num_classes=2, embedding_dim=2, normalize=False, reduction="sum", **knobs
+    )
+    label = torch.zeros(1, dtype=torch.long)
+    if hasattr(loss, "W"):
+        loss.W.data = AXES
+        value: Tensor = loss(anchor, label)
+    elif isinstance(loss, CircleLoss):
+        value = loss(anchor, label, AXES, AXIS_CLASSES)
+    else:
+        value = loss(anchor, label, ref_emb=AXES, ref_labels=AXIS_CLASSES)
+    return value
+
+
+@pytest.mark.slow
+def test_values_and_gradients_are_those_of_the_losses(page: Page) -> None:
+    open_page(page)
+    settings = settings_of(page, 1000)
+    shown = page.driver.execute_script(
+        "return arguments[0].map(([loss, gamma, m, sn, sp]) => {"
+        "const {L, dsn, dsp} = losses.pair(loss, gamma, m, sn, sp); return [L, dsn, dsp]; })",
+        settings,
+    )
+    for (name, gamma, m, sn, sp), found in zip(settings, shown, strict=True):
+        anchor = torch.tensor([[sp, sn]], dtype=torch.float64, requires_grad=True)
+        value = real_loss(name, gamma, m, anchor)
+        (gradient,) = torch.autograd.grad(value, anchor)
+        expected = [value.item(), gradient[0, 1].item(), gradient[0, 0].item()]
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6), (name, gamma, m, sn, sp)
+
+
+def unified(similarities: Tensor, labels: Tensor, gamma: float, m: float) -> Tensor:
+    """Eq. 1 of arXiv 2002.10857, the mean over anchors."""
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(len(labels)):
+        same, different = labels == labels[i], labels != labels[i]
+        same[i] = False
+        sp, sn = similarities[i, same], similarities[i, different]
+        exponents = gamma * (sn[:, None] - sp + m)
+        total = total + torch.cat([torch.zeros(1).double(), exponents.flatten()]).logsumexp(0)
+    return total / len(labels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["triplet", "cosface", "circle"])
+def test_training_follows_the_gradients_of_the_losses(name: str, page: Page) -> None:
+    open_page(page)
+    random = np.random.default_rng(5)
+    labels = torch.arange(12) % 3
+    for gamma, m in ((1.0, 0.3), (16.0, 0.25), (200.0, 0.1)):
+        start = random.uniform(0, 2 * np.pi, 12)
+        angles = torch.from_numpy(start).requires_grad_()
+        points = torch.stack([angles.cos(), angles.sin()], 1)
+        if name == "cosface":
+            value = unified(points @ points.T, labels, gamma, m)
+        else:
+            knobs = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
+            value = build_loss(name, num_classes=3, embedding_dim=2, **knobs)(points, labels)
+        (expected,) = torch.autograd.grad(value, angles)
+        found = page.driver.execute_script(
+            "const {value, slopes} = losses.onCircle(...arguments); return {value, slopes}",
+            *(name, gamma, m, start.tolist(), labels.tolist()),
+        )
+        assert found["value"] == pytest.approx(value.item(), rel=1e-6)
+        assert found["slopes"] == pytest.approx(expected.tolist(), rel=1e-6, abs=1e-6)
+
+
+def center_of(page: Page, selector: str) -> tuple[float, float]:
+    page.do(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
+    x, y = page.ask(
+        f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+        f"(document.querySelector('{selector}').getBoundingClientRect())"
+    )
+    return x, y
+
+
+def numbers(page: Page, panel: str) -> list[str]:
+    found: list[str] = page.ask(
+        f"[...document.querySelectorAll('#{panel} dd')].map((cell) => cell.textContent)"
+    )
+    return found
+
+
+@pytest.mark.slow
+def test_dragging_the_handle_moves_the_pair_in_both_panels(page: Page) -> None:
+    open_page(page, "#step=4&sn=0.25&sp=0.25")
+    x, y = center_of(page, "#a .handle")
+    side = page.ask("document.querySelector('#a .stage').clientWidth")
+    page.pointer(
+        *(("pointer_down", x, y), ("move", x + side / 6, y), ("pointer_up", x + side / 3, y))
+    )
+    page.until("explainer.state.sn > 0.7")
+    sn, sp = page.ask("[explainer.state.sn, explainer.state.sp]")
+    assert (sn, sp) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.25, abs=0.02))
+    for panel, name in (("a", "cosface"), ("b", "circle")):
+        anchor = torch.tensor([[sp, sn]], dtype=torch.float64, requires_grad=True)
+        value = real_loss(name, 32, 0.25, anchor)
+        (gradient,) = torch.autograd.grad(value, anchor)
+        shown = numbers(page, panel)
+        assert float(shown[0]) == pytest.approx(value.item(), abs=1e-3)
+        assert [float(text) for text in shown[4:]] == pytest.approx(gradient[0].tolist(), abs=1e-3)
+    assert numbers(page, "a")[2] == "–"
+    assert float(numbers(page, "b")[2]) == pytest.approx(1.25 - sp, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_arrow_keys_move_the_pair(page: Page) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(page, "#sn=0.5&sp=0.2")
+    handle = page.driver.find_element(By.CSS_SELECTOR, "#b .handle")
+    handle.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_UP, Keys.ARROW_UP)
+    assert page.ask("[explainer.state.sn, explainer.state.sp]") == [0.51, 0.22]
+    page.until("document.querySelector('#b .handle').ariaLabel.includes('s_n 0.51')")
+
+
+@pytest.mark.slow
+def test_pairs_let_go_end_along_a_line_or_about_the_goal(page: Page) -> None:
+    open_page(page, "#step=5")
+    page.do("document.getElementById('play').click()")
+    page.until("explainer.cloud.frame > 2")
+    page.do("document.getElementById('play').click()")
+    page.do("document.getElementById('speed').value = '2'")
+    page.do("for (let i = 0; i < 170; i++) document.getElementById('step').click()")
+    line, circle = (
+        np.array(page.ask(f"explainer.cloud.{side}.map((p) => [p.sn, p.sp])")) for side in "ab"
+    )
+    assert line.shape == circle.shape == (200, 2)
+    assert (line[:, 1] - line[:, 0] > 0.2).all()  # beyond s_p - s_n = m, or nearly
+    assert line.std(0).min() > 2 * circle.std(0).min()
+    assert circle[:, 1].min() > 0.6
+    page.do("document.getElementById('reset').click()")
+    page.until("!explainer.cloud.begun")
+
+
+@pytest.mark.slow
+def test_points_on_the_circle_learn(page: Page) -> None:
+    open_page(page, "#step=1")
+    page.do("document.getElementById('train').click()")
+    page.until("explainer.points.steps > 2")
+    page.do("document.getElementById('train').click()")
+    page.do("for (let i = 0; i < 200; i++) document.getElementById('train-step').click()")
+    labels, angles = page.ask("[explainer.points.labels, explainer.points.angles]")
+    points = np.stack([np.cos(angles), np.sin(angles)], 1)
+    centers = np.stack([points[np.array(labels) == c].mean(0) for c in range(3)])
+    assert (np.argmax(points @ centers.T, 1) == labels).all()
+    page.do("document.getElementById('add').click()")
+    page.until("explainer.points.labels.length === 19")
+    x, y = center_of(page, "#circle")
+    page.pointer(("pointer_down", x + 90, y), ("move", x + 60, y - 60), ("pointer_up", x, y - 90))
+    chosen = page.ask("explainer.points.angles[explainer.points.chosen]")
+    assert chosen == pytest.approx(np.pi / 2, abs=0.05)
+
+
+@pytest.mark.slow
+def test_ten_classes_do_not_fit_into_a_plane(page: Page) -> None:
+    open_page(page, "#step=1&classes=4")
+    assert page.ask("document.getElementById('crowded').textContent") == ""
+    open_page(page, "#step=1&classes=10")
+    assert "0.81" in page.ask("document.getElementById('crowded').textContent")
+
+
+@pytest.mark.slow
+def test_tour_has_seven_steps_and_an_answer_each(page: Page) -> None:
+    open_page(page)
+    steps = words_of("en")["steps"]
+    for number, step in enumerate(steps):
+        page.until(f"document.getElementById('step-title').textContent.startsWith('{number + 1}.')")
+        title, question, answer = (
+            page.ask(f"document.getElementById('{name}').textContent")
+            for name in ("step-title", "question", "answer")
+        )
+        assert title == f"{number + 1}. {step['title']}"
+        assert question == step["question"]
+        assert step["answer"] in answer
+        assert not page.ask("document.getElementById('answer').open")
+        page.do("document.getElementById('next').click()")
+    assert page.ask("document.getElementById('next').disabled")
+
+
+@pytest.mark.slow
+def test_address_holds_the_state(page: Page) -> None:
+    state = "#step=6&sn=0.33&sp=0.44&classes=5&a=arcface&a_gamma=64&a_m=0.7&b=triplet&b_m=0.4"
+    open_page(page, state)
+    page.until("location.hash.includes('b_gamma')")
+    for item in state[1:].split("&"):
+        assert item in page.ask("location.hash")
+    assert page.ask("document.getElementById('notice').textContent") == ""
+
+
+@pytest.mark.slow
+def test_nonsense_in_the_address_is_named_and_the_default_shown(page: Page) -> None:
+    open_page(page, "#step=99&sn=x&sp=7&a=hinge&b=circle&b_gamma=-1&classes=3.5&what=ever")
+    notice = page.ask("document.getElementById('notice').textContent")
+    for name in ("step", "sn", "sp", "a", "b_gamma", "classes", "what"):
+        assert re.search(rf"\b{name}\b", notice), name
+    assert page.ask("[explainer.state.step, explainer.state.b.gamma]") == [0, 32]
+    assert page.errors() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+def test_page_fits_the_window(size: tuple[int, int], page: Page) -> None:
+    open_page(page, size=size)
+    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+    assert page.errors() == []
+    requests = [
+        message["params"]["request"]["url"]
+        for entry in page.driver.get_log("performance")
+        if (message := json.loads(entry["message"])["message"])["method"]
+        == "Network.requestWillBeSent"
+    ]
+    assert [url for url in requests if not url.startswith(("file:", "about:", "data:"))] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_against_accessibility(scheme: str, page: Page) -> None:
+    axe_core = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    script = (Path(axe_core.__file__).parent / "axe.min.js").read_text("utf-8")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    open_page(page)
+    page.do(script)
+    found = page.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1]; axe.run().then((result) => done("
+        "result.violations.filter(({impact}) => ['serious', 'critical'].includes(impact))"
+        ".map(({id, nodes}) => [id, nodes.map((node) => node.html)])))"
+    )
+    assert found == []
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.slow
+def test_finger_drags_the_handle_on_a_phone(page: Page) -> None:
+    phone = start_browser(phone=True)
+    try:
+        phone.file = page.file
+        open_page(phone, "#sn=0.25&sp=0.25", None)
+        assert phone.ask("document.documentElement.scrollWidth <= innerWidth")
+        x, y = center_of(phone, "#a .handle")
+        phone.pointer(
+            *(("pointer_down", x, y), ("move", x - 40, y), ("pointer_up", x - 60, y)), kind="touch"
+        )
+        assert phone.ask("explainer.state.sn") < 0.15
+    finally:
+        phone.driver.quit()
+
+
+@pytest.mark.slow
+def test_run_shows_its_pairs_over_the_training(watched_run: Path, page: Page) -> None:
+    path = page.file.with_name("run.html")
+    result = invoke("explain", watched_run, "--out", path)
+    assert result.exit_code == 0, result.output
+    assert path.stat().st_size < 400_000
+    page.driver.get(path.as_uri())
+    page.until("document.body.dataset.ready === 'yes'")
+    facts = page.ask("JSON.parse(document.getElementById('facts').textContent).run")
+    with np.load(watched_run / "snapshots.npz") as snapshots:
+        labels, last = snapshots["labels"], snapshots["embeddings"][-1].astype(float)
+        assert len(facts["frames"]) == len(snapshots["steps"])
+    s = last @ last.T / np.outer(*2 * [np.linalg.norm(last, axis=1)])
+    own = [s[i, (labels == labels[i]) & (np.arange(len(s)) != i)].mean() for i in range(len(s))]
+    shown = [sp for _, sp in facts["frames"][-1]["pairs"]]
+    assert shown == pytest.approx(own[: len(shown)], abs=0.006)
+    assert page.ask("explainer.state.a") == {"loss": "circle", "gamma": 80, "m": 0.25}
+    page.do(
+        "const slider = document.querySelector('#time input'); slider.value = 0;"
+        "slider.dispatchEvent(new Event('input'))"
+    )
+    page.until("document.querySelector('#time output').value.includes('before')")

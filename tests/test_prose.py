@@ -1,0 +1,83 @@
+"""The documents and the help are in plain words: short sentences, and the terms of the field.
+
+A small checker of our own: pip cannot install Vale, and proselint checks general style, while ours
+are a length and a list of terms.
+"""
+
+import re
+
+import pytest
+
+from circlemnist.cli.main import main
+from tests.conftest import ROOT, invoke
+
+LONGEST = 30  # words of a sentence
+WIDEST = 80  # columns of a line of help
+# what the field does not say → what it says
+TERMS = {
+    r"held[- ]out": "validation",
+    r"knobs?": "hyperparameter",
+    r"(un)?like pairs": "same-class, different-class pairs",
+    r"told apart": "significant",
+    r"strangers? ": "out-of-distribution, unknown",
+    r"further classes": "extra classes",
+    r"what it reaches": "accuracy",
+    r"how the learning rate moves": "learning-rate schedule",
+    r"let the first speak": "wait for rank zero",
+}
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *(page for page in sorted(ROOT.glob("docs/*.md")) if not page.stem.endswith("ja")),
+]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of Markdown, without code, tables, headings and links."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^(    |\||#|!\[|\[).*$", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"\]\([^)]*\)|<[^>]*>", "", re.sub(r"`[^`]*`", "Code", text))
+    blocks = re.split(r"\n\s*\n|\n *(?=- |\d\. )", text)
+    return [
+        sentence
+        for block in blocks
+        for sentence in re.split(
+            r"(?<=[.!?:;])[*\"”)]*\s+(?=[*\"“(\[]*[A-Z0-9αγθ])", " ".join(block.split())
+        )
+    ]
+
+
+def words(sentence: str) -> int:
+    return len(re.findall(r"[^\W\d_][\w'’-]*|\d[\d.,]*", sentence))
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
+def test_sentences_are_short(page: object) -> None:
+    text = (ROOT / str(page)).read_text("utf-8")
+    assert [s for s in sentences(text) if words(s) > LONGEST] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
+def test_documents_use_the_terms_of_the_field(page: object) -> None:
+    text = re.sub(r"`[^`]*`", "", (ROOT / str(page)).read_text("utf-8"))
+    for term, right in TERMS.items():
+        assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
+
+
+@pytest.mark.parametrize("name", [None, *main.commands])
+def test_help_uses_the_terms_of_the_field_in_lines_of_a_terminal(name: str | None) -> None:
+    text = invoke(*([name] if name else []), "--help").output
+    assert [line for line in text.splitlines() if len(line) > WIDEST and "[" not in line] == []
+    for term, right in TERMS.items():
+        assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
+
+
+def test_checker_sees_what_it_should() -> None:
+    long = "One " + "word " * LONGEST + "more. Short. " + "`code` is one word."
+    assert [words(s) > LONGEST for s in sentences(long)] == [True, False, False]
+    assert sentences("# Heading\n\n| a | b |\n\n    code\n\n- one.\n- two.") == [
+        "",
+        "- one.",
+        "- two.",
+    ]
