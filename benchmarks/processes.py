@@ -243,9 +243,8 @@ def processes_command() -> None:
         group.leave()
     if group.rank > 0:
         return
-    print_head(
-        "network", "precision", f"{group.world_size} processes", "first weights × (1 + 1e-7)"
-    )
+    changed_weights = "first weights × (1 + 1e-7)"
+    print_head("network", "precision", f"{group.world_size} processes", changed_weights)
     for (name, double), ends in zip(cases, many, strict=True):
         one = final_weights(CONFIGS[name], split, ALONE, double)
         changed = final_weights(CONFIGS[name], split, ALONE, double, 1 + 1e-7)

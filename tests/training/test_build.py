@@ -15,7 +15,7 @@ from circlemnist.config import Config
 from circlemnist.data.batches import batches
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.errors import SettingError, UserError
-from circlemnist.family import FAMILY, OF_CLASSES
+from circlemnist.family import FAMILY
 from circlemnist.losses import build_loss
 from circlemnist.losses.class_weights import spread_directions
 from circlemnist.models.precision import Probe
@@ -232,7 +232,7 @@ def test_loss_is_that_of_the_seen_classes_counted_from_0(loss: str, split: Split
     torch.testing.assert_close(value, expected(embeddings, index), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("loss", OF_CLASSES)
+@pytest.mark.parametrize("loss", [name for name in FAMILY if FAMILY[name].of_classes])
 def test_fixed_weights_of_seen_classes_are_as_far_apart_as_possible(
     loss: str, split: Split
 ) -> None:
