@@ -28,7 +28,7 @@ def test_bar_shows_what_a_person_wants_to_see(tmp_path: Path) -> None:
     pid, terminal = os.forkpty()
     if pid == 0:
         os.chdir(tmp_path)
-        os.execv(sys.executable, [*PROGRAM, *TRAIN[:-1], "8", "--net", "small", "--name", "a"])
+        os.execv(sys.executable, [*PROGRAM, *TRAIN[:-1], "2", "--net", "tiny", "--name", "a"])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     shown = b""
     while chunk := _read(terminal):
