@@ -75,7 +75,7 @@ def test_any_value_of_a_flag(name: str, value: str) -> None:
     check("train", "--dry-run", f"{flag(name)}={value}")
 
 
-@settings(max_examples=60, suppress_health_check=OWN_FOLDER)
+@settings(max_examples=30, suppress_health_check=OWN_FOLDER)
 @given(name=st.sampled_from([n for n in SETTINGS if n not in ("epochs", "dataset")]), value=VALUES)
 def test_any_value_of_a_flag_where_it_trains(name: str, value: str) -> None:
     """What passes as a value must also train, or end in one line."""

@@ -49,6 +49,7 @@ def test_collapse(split: Split, tmp_path: Path) -> None:
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_loss_that_does_not_fall(split: Split, tmp_path: Path) -> None:
     (line,) = notes(replace(CONFIG, lr=1e-9, epochs=9, batch_size=50), split, tmp_path)
     assert line.startswith("the loss does not fall: ")
@@ -140,7 +141,8 @@ def test_loss_is_compared_with_that_of_200_steps_before(losses: list[float], war
     )
 
 
-LONG = [
+ORDINARY = [
+    replace(TINY, epochs=9, batch_size=50),
     replace(CONFIG, epochs=42, augment=True),
     replace(CONFIG, epochs=40, pairs="batch"),
     replace(CONFIG, epochs=40, gamma=256.0, m=0.4),
@@ -150,12 +152,10 @@ LONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
-    [
-        replace(TINY, epochs=9, batch_size=50),
-        *(pytest.param(c, marks=pytest.mark.slow) for c in LONG),
-    ],
+    ORDINARY,
     ids=lambda config: f"{config.net} {config.loss} {config.pairs} {config.scheduler}",
 )
 def test_ordinary_runs_get_no_warning(config: Config, split: Split, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_ordinary_runs_get_no_warning(config: Config, split: Split, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "dim", [2, 3, *(pytest.param(d, marks=pytest.mark.slow) for d in (1, *range(4, 12)))]
+    "dim", [3, *(pytest.param(d, marks=pytest.mark.slow) for d in (1, 2, *range(4, 12)))]
 )
 def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
     """The bound is that of the best placing of ten directions that a search finds."""
