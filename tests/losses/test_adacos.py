@@ -43,8 +43,7 @@ def next_scale(s, similarities, labels):
     for row, y in zip(similarities, labels, strict=True):
         b.append(math.fsum(math.exp(s * c) for k, c in enumerate(row) if k != y))
         theta.append(math.acos(min(max(row[y], -1.0), 1.0)))
-    b_avg = math.fsum(b) / len(b)
-    return math.log(b_avg) / math.cos(min(math.pi / 4, statistics.median(theta)))
+    return math.log(math.fsum(b) / len(b)) / math.cos(min(math.pi / 4, statistics.median(theta)))
 
 
 def cross_entropy(s, similarities, labels):

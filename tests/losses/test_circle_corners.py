@@ -57,8 +57,8 @@ def test_no_loss_without_both_kinds_of_pairs(pairs, reduction, size, classes):
 def test_no_loss_without_both_kinds_of_references(pairs, reduction, anchors, references, same):
     x, r = torch.randn(anchors, 4), torch.randn(references, 4, requires_grad=True)
     y, z = torch.zeros(anchors).long(), torch.zeros(references).long() + (not same)
-    loss = CircleLoss(pairs=pairs, reduction=reduction)
-    value, gradient = value_and_gradient(loss, x, y, r, z)
+    loss, own = CircleLoss(pairs=pairs, reduction=reduction), torch.full_like(y, -1)
+    value, gradient = value_and_gradient(loss, x, y, r, z, own)
     assert value.shape == (() if reduction != "none" else (anchors,) if pairs == "anchor" else (1,))
     for zeros in (value, gradient, r.grad):
         assert zeros.eq(0).all()
@@ -195,11 +195,6 @@ def test_references_that_do_not_fit(changes, error, message):
     assert CircleLoss()(**CALL).isfinite()
     with pytest.raises(error, match=message):
         CircleLoss()(**{**CALL, **changes})
-
-
-def test_self_index_of_no_anchors():
-    none = torch.arange(0)
-    assert CircleLoss()(X[:0], none, X, Y, none).item() == 0
 
 
 @pytest.mark.parametrize(
