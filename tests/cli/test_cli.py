@@ -128,6 +128,7 @@ def test_next_command_names_a_run_in_another_folder(tmp_path: Path) -> None:
     assert "epoch" not in result.stdout
 
 
+@pytest.mark.slow
 def test_auto_says_which_images_it_uses() -> None:
     result = invoke("train", "--net", "tiny", "--epochs", 1, "--name", "mine")
     assert result.exit_code == 0

@@ -166,29 +166,23 @@ def test_projector_takes_the_place_of_an_older_one(finished_run: Path, tmp_path:
     ids=" ".join,
 )
 def test_wrong_input_is_one_line(
-    args: list[str],
-    words: list[str],
-    finished_run: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    args: list[str], words: list[str], finished_run: Path, own_folder: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a-file").touch()
+    (own_folder / "a-file").touch()
     assert_one_line_error(invoke("export", finished_run, *args), *words)
-    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+    assert [path.name for path in own_folder.iterdir()] == ["a-file"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("out", ["a-file/a.pt2", "/proc/none/a.pt2", "folder.pt2"])
 def test_network_that_cannot_be_written_is_one_line(
-    out: str, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: str, finished_run: Path, own_folder: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a-file").touch()
-    (tmp_path / "folder.pt2").mkdir()
+    (own_folder / "a-file").touch()
+    (own_folder / "folder.pt2").mkdir()
     result = invoke("export", finished_run, "--format", "torch", "--out", out)
     assert_one_line_error(result, f"cannot write {out}")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a-file", "folder.pt2"]
+    assert sorted(path.name for path in own_folder.rglob("*")) == ["a-file", "folder.pt2"]
 
 
 def test_run_that_is_not_there_and_missing_packages_are_one_line(
