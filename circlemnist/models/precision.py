@@ -37,6 +37,7 @@ COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.precision")
 LIMIT = 60.0  # seconds, of which it needs a few
 # what keeps a library from some of the processor's instructions
 RESTRAINTS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+LOADED = "loaded\n"  # what the process that tries it prints first
 WORTHWHILE = 1.1  # times as fast as float32: what is less may be chance
 ALIKE = 0.9  # least cosine of the gradients in both, which rounding leaves at 0.98
 # what ends a process from within, and would again
@@ -173,15 +174,16 @@ def _try_in_child() -> tuple[Probe, bool]:
         )
     except OSError:
         return Probe("no process could be started to try it"), False
-    except subprocess.TimeoutExpired:
-        # not kept: torch itself may come slowly, from a far disk
-        return Probe(f"a process that tried it here did not end within {LIMIT:g} s"), False
+    except subprocess.TimeoutExpired as late:
+        # one that has not yet loaded torch, from a far disk, says nothing about the processor
+        loaded = LOADED in (late.stdout or b"").decode()
+        return Probe(f"a process that tried it here did not end within {LIMIT:g} s"), loaded
     if child.returncode:
         names = {-getattr(signal, name): name for name in FAULTS if hasattr(signal, name)}
         name = names.get(child.returncode)
         return Probe(f"a process that tried it here ended with {name or 'an error'}"), bool(name)
     try:
-        values = json.loads(child.stdout)
+        values = json.loads(child.stdout.decode().removeprefix(LOADED))
         gain, cosine = values["float32"] / values["bfloat16"], values["cosine"]
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
         return Probe("a process that tried it here gave no answer"), False
@@ -222,4 +224,5 @@ if __name__ == "__main__":
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it may die, and leaves no core then
+    print(LOADED, end="", flush=True)
     print(json.dumps(_timed_steps()))
