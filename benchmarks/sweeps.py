@@ -29,7 +29,7 @@ from benchmarks import shared
 from benchmarks.shared import mean_sd
 from circlemnist.config import Config, read_settings
 from circlemnist.evaluation.report import point_at, read_points
-from circlemnist.family import BY_LOSS, FAMILY
+from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.runs.run import Run, find_runs
 
 REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
@@ -55,12 +55,12 @@ IN_PLANE: dict[str, dict[str, float]] = {
 }
 # Center Loss: embeddings of any length, whose directions the softmax chooses
 UNBOUND = {"class_weights": "learned", "last_norm": False}
-# recipe → change → its flags; KNOBS: gamma, m and lr of the recipe
+# recipe → change → its flags; OF_LOSS: gamma, m and lr of the recipe
 CHANGES = {
     "default": {
         "the default": "",
         "one logsumexp over the whole batch, not one an anchor": "--pairs batch",
-        "similarities to learned class weights": "--loss circle-class KNOBS",
+        "similarities to learned class weights": "--loss circle-class OF_LOSS",
         "without the last BatchNorm": "--no-last-norm",
         "without augmentation": "--no-augment",
         "with augmentation to the end": "--plain-share 0",
@@ -75,7 +75,7 @@ CHANGES = {
         "not folded": "--fold 0",
         "nor with hidden layers": "--fold 0 --hidden-layers 0",
         "not folded, class weights learned": "--fold 0 --class-weights learned",
-        "not folded, pairs, no class weights": "--fold 0 --loss circle KNOBS",
+        "not folded, pairs, no class weights": "--fold 0 --loss circle OF_LOSS",
     },
 }
 
@@ -168,10 +168,11 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     10,000; each change is set beside the first row, seed by seed.
     """
     settings = read_settings(recipe_file(recipe))
-    knobs = " ".join(f"--{name} {settings[name]}" for name in BY_LOSS)  # another loss takes none
+    # another loss takes none
+    of_loss = " ".join(f"--{name} {settings[name]}" for name in LOSS_SETTINGS)
     common = ("--config", str(recipe_file(recipe)), "--epochs", str(epochs))
     rows = (
-        (name, run_sweep((*common, *flags.replace("KNOBS", knobs).split()), **sweep))
+        (name, run_sweep((*common, *flags.replace("OF_LOSS", of_loss).split()), **sweep))
         for name, flags in CHANGES[recipe].items()
     )
     shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
@@ -179,7 +180,7 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
 
 def plane_settings(loss: str) -> dict[str, Any]:
     """The settings of a loss in a plane, but for its gamma, m and lr."""
-    left_out = (*BY_LOSS, *(() if FAMILY[loss].of_classes else ("class_weights",)))
+    left_out = (*LOSS_SETTINGS, *(() if FAMILY[loss].has_class_weights else ("class_weights",)))
     settings = read_settings(recipe_file("plane"))
     rest = {name: value for name, value in settings.items() if name not in left_out}
     return {**rest, "loss": loss, **({} if FAMILY[loss].on_sphere else UNBOUND)}

@@ -28,7 +28,7 @@ from benchmarks import shared
 from benchmarks.shared import median_range, ratios, seconds_of, train
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.family import BY_LOSS, FAMILY
+from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.losses import pair_statistics
 from circlemnist.models.embedder import Embedder
 from circlemnist.models.precision import probe, resolve_device, resolve_precision
@@ -115,10 +115,10 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     """
     settings = read_settings(config) | AUGMENTED
     if loss:
-        settings = {name: value for name, value in settings.items() if name not in BY_LOSS}
+        settings = {name: value for name, value in settings.items() if name not in LOSS_SETTINGS}
         settings["loss"] = loss
     split = load_dataset("mnist", data_dir).train
-    resolved = Config(**settings).on("mnist", len(split))
+    resolved = Config(**settings).resolve("mnist", len(split))
     # one training takes the epochs of all rounds, and one more
     resolved = replace(resolved, epochs=max(resolved.epochs or 0, rounds + 1))
     device = resolve_device(resolved.device)
@@ -136,7 +136,7 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     seconds = {name: statistics.median(part[name] for part in parts) for name in PARTS}
     whole = statistics.median(wholes)
     seconds["other"] = whole - sum(seconds.values())
-    print(f"{config.name}, {resolved.described}, {rounds} rounds")
+    print(f"{config.name}, {resolved.loss_and_values}, {rounds} rounds")
     print(f"{shared.machine()}, {device}, {resolve_precision(resolved.precision, device)}")
     for name, value in seconds.items():
         print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
@@ -156,7 +156,7 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
 def precision(config: Path, data_dir: Path, rounds: int, compiled: bool, images: int) -> None:
     """An epoch of a recipe in bfloat16 over an epoch in float32, in turn."""
     whole = load_dataset("mnist", data_dir).train
-    base = Config(**read_settings(config) | AUGMENTED).on("mnist", len(whole))
+    base = Config(**read_settings(config) | AUGMENTED).resolve("mnist", len(whole))
     base, device = replace(base, epochs=100), resolve_device(base.device)
     split = Split(whole.images[:images], whole.labels[:images]).to(device)
     configs = {name: replace(base, precision=name) for name in PRECISIONS}
@@ -195,7 +195,8 @@ def recipes(data_dir: Path, rounds: int) -> None:
     split = Split(whole.images[:SHORT_IMAGES], whole.labels[:SHORT_IMAGES])
     files = {name: path for name, path in recipe_files().items() if name != "unseen"}
     configs = {
-        name: Config(**read_settings(path)).on("mnist", len(whole)) for name, path in files.items()
+        name: Config(**read_settings(path)).resolve("mnist", len(whole))
+        for name, path in files.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in configs}
     for turn in range(rounds + 1):
@@ -214,7 +215,7 @@ def recipes(data_dir: Path, rounds: int) -> None:
 def checkpoint(data_dir: Path, epochs: int) -> None:
     """What a checkpoint costs: its seconds beside those of an epoch."""
     split = load_dataset("mnist", data_dir).train
-    config = Config(epochs=epochs).on("mnist", len(split))
+    config = Config(epochs=epochs).resolve("mnist", len(split))
     state, writes = build_training(config, split), []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = Run(Path(folder))

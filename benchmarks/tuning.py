@@ -130,7 +130,7 @@ def fair_settings(
     loss: Sequence[str], plane: bool, longer: float, data_dir: Path, jobs: int
 ) -> None:
     """Choose gamma, m and lr of every loss by 20 trials each."""
-    if longer != 1 and not all(FAMILY[name].of_classes for name in loss):
+    if longer != 1 and not all(FAMILY[name].has_class_weights for name in loss):
         raise click.UsageError("--longer is for losses with class weights: name them with --loss")
     print_head("loss", "settings", "wrong of 5,000 by 1-NN", "MAP@R", "median of the trials")
     with ProcessPoolExecutor(jobs) as pool:
@@ -155,7 +155,7 @@ def fold_accuracy(settings: dict[str, Any], fold: int) -> float:
     here, there = (
         Split(images.images[mask], images.labels[mask]) for mask in (folds != fold, folds == fold)
     )
-    config = Config(**{"dataset": "digits", "seed": fold, **settings}).on("digits", len(here))
+    config = Config(**{"dataset": "digits", "seed": fold, **settings}).resolve("digits", len(here))
     state = build_training(config, here)
     train(state, config, here, config.epochs)
     return 100 * evaluate(state.embedder, Dataset("digits", here, there))[0]["1nn"]

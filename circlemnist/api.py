@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from circlemnist.config import OF_THE_MACHINE, Config, giving_way, read_settings
+from circlemnist.config import MACHINE_SETTINGS, Config, read_settings, settings_to_drop
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.predict import Predictor
 from circlemnist.limits import did_you_mean
@@ -85,17 +85,17 @@ def train(
 
 def _new_config(file: str | Path | None, settings: dict[str, Any]) -> Config:
     of_file = {} if file is None else read_settings(settings_file(str(file)))
-    dropped = giving_way(of_file, settings)
+    dropped = settings_to_drop(of_file, settings)
     merged = {k: v for k, v in of_file.items() if k not in dropped} | settings
     config = Config(**merged)
     for name in settings:
-        if problem := config.without_effect(name):
+        if problem := config.reason_unused(name):
             raise SettingError(name, problem)
     return config
 
 
 def _resumed_config(config: Config, settings: dict[str, Any], options: list[str]) -> Config:
     for name in (*settings, *options):
-        if name not in OF_THE_MACHINE:
+        if name not in MACHINE_SETTINGS:
             raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
     return replace(config, **settings)

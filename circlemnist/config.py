@@ -14,14 +14,14 @@ from typing import Any, get_args
 import tomli_w
 
 from circlemnist.errors import SettingError, UserError
-from circlemnist.family import BY_LOSS, CIRCLE, CIRCLE_M, CIRCLES, FAMILY, Member
+from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, LOSS_SETTINGS, LossInfo
 from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
 NETS = ("tiny", "small", "medium", "large", "article")
 # settings that say where a run is trained, and change nothing of what it learns
-OF_THE_MACHINE = ("data_dir", "device")
+MACHINE_SETTINGS = ("data_dir", "device")
 # how many images are made of one: itself, three quarter turns, the mirror images of these four
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 MOST_INVENTED = 10_000  # 300 MB of images
@@ -30,7 +30,7 @@ EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
 # a setting that has an effect only beside some values of another one: that one, and its test
 NEEDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pairs": ("loss", lambda loss: loss == CIRCLE),
-    "class_weights": ("loss", lambda loss: FAMILY[loss].of_classes),
+    "class_weights": ("loss", lambda loss: FAMILY[loss].has_class_weights),
     "last_norm": ("net", lambda net: net != "article"),
     "elastic": ("augment", bool),
     "plain_share": ("augment", bool),
@@ -56,7 +56,7 @@ class Config:
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
     loss: str = _setting(CIRCLE, "loss to minimise; see docs/losses.md", choices=tuple(FAMILY))
     gamma: float | None = _setting_by_loss(
-        "scale of the loss", CIRCLE_LOSS.knobs["gamma"].default, above=0, most=1e6
+        "scale of the loss", CIRCLE_LOSS.hyperparameters["gamma"].default, above=0, most=1e6
     )
     m: float | None = _setting_by_loss("margin of the loss", CIRCLE_M, least=-1, most=8)
     pairs: str = _setting(
@@ -143,7 +143,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        own = FAMILY[self.loss].knobs if self.loss in FAMILY else {}
+        own = FAMILY[self.loss].hyperparameters if self.loss in FAMILY else {}
         for setting in fields(self):
             name, value = setting.name, getattr(self, setting.name)
             if value is None and setting.default is None:
@@ -169,7 +169,7 @@ class Config:
                 "classes_per_batch",
                 f"must divide the batch size, {self.batch_size}, into 2 images of each or more",
             )
-        most = self.member.largest_batch
+        most = self.loss_info.largest_batch
         if most is not None and self.batch_size > most:
             raise SettingError(
                 "batch_size",
@@ -182,7 +182,7 @@ class Config:
 
     def _fill_in_loss_defaults(self) -> None:
         """Refuse a gamma or m that the loss does not have."""
-        own = self.member.knobs
+        own = self.loss_info.hyperparameters
         for name in ("gamma", "m"):
             value = getattr(self, name)
             if name not in own:
@@ -192,7 +192,7 @@ class Config:
             elif value is None:
                 object.__setattr__(self, name, own[name].default)
         if self.lr is None:
-            object.__setattr__(self, "lr", self.member.lr)
+            object.__setattr__(self, "lr", self.loss_info.lr)
 
     def _sort_unseen(self) -> None:
         if self.unseen is not None:
@@ -211,32 +211,32 @@ class Config:
         return tuple(label for label in range(CLASSES) if label not in self.unseen_classes)
 
     @property
-    def member(self) -> Member:
+    def loss_info(self) -> LossInfo:
         return FAMILY[self.loss]
 
     @property
-    def knobs(self) -> dict[str, float]:
-        return {name: getattr(self, name) for name in self.member.knobs}
+    def hyperparameters(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in self.loss_info.hyperparameters}
 
     @property
-    def described(self) -> str:
+    def loss_and_values(self) -> str:
         """The loss and the values of its hyperparameters, in words."""
-        values = [f"{name} {value:g}" for name, value in self.knobs.items()]
-        return ", ".join([self.member.title, *values])
+        values = [f"{name} {value:g}" for name, value in self.hyperparameters.items()]
+        return ", ".join([self.loss_info.title, *values])
 
     @property
     def circle_m(self) -> float:
         """The margin by which pairs count as violating: m of Circle Loss, or else its default."""
         return self.m if self.m is not None and self.loss in CIRCLES else CIRCLE_M
 
-    def without_effect(self, name: str) -> str | None:
+    def reason_unused(self, name: str) -> str | None:
         """Say why the setting `name` changes nothing beside the others, or None where it does."""
         other, has_effect = NEEDS.get(name, (name, lambda _: True))
         if has_effect(value := getattr(self, other)):
             return None
         return f"has no effect with `{other}` {'off' if value is False else value}"
 
-    def on(self, dataset: str, size: int) -> "Config":
+    def resolve(self, dataset: str, size: int) -> "Config":
         """Return these settings for a data set of `size` training images: its name, and epochs."""
         epochs = self.epochs or EPOCHS[dataset]
         if self.images is not None:
@@ -254,13 +254,13 @@ class Config:
         return tomli_w.dumps({k: v for k, v in asdict(self).items() if v is not None})
 
 
-def giving_way(of_file: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+def settings_to_drop(of_file: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
     """Return the settings of a file that are dropped for those chosen in a command or in Python.
 
     The gamma, m and lr of a file are for its own loss; a length in epochs replaces one in images.
     """
     loss = of_file.get("loss", CIRCLE)
-    names = list(BY_LOSS) if chosen.get("loss", loss) != loss else []
+    names = list(LOSS_SETTINGS) if chosen.get("loss", loss) != loss else []
     names += ["images"] * ("epochs" in chosen) + ["epochs"] * ("images" in chosen)
     return [name for name in names if name in of_file and name not in chosen]
 

@@ -114,17 +114,17 @@ def test_file_may_need_a_flag_to_fit(tmp_path: Path) -> None:
 
 
 def test_data_set_decides_the_epochs_that_are_left_out() -> None:
-    assert Config().on("digits", 1437).epochs == EPOCHS["digits"]
-    assert Config(epochs=3).on("digits", 1437).epochs == 3
+    assert Config().resolve("digits", 1437).epochs == EPOCHS["digits"]
+    assert Config(epochs=3).resolve("digits", 1437).epochs == 3
 
 
 def test_length_in_images_is_the_same_work_on_any_data_set() -> None:
     """60,000 images are 240 batches of 250: an epoch of MNIST, 48 of the 5 batches of digits."""
     for dataset, size, epochs in (("mnist", 60_000, 1), ("mnist", 55_000, 1), ("digits", 1437, 48)):
-        resolved = Config(images=60_000).on(dataset, size)
+        resolved = Config(images=60_000).resolve(dataset, size)
         assert (resolved.epochs, resolved.images) == (epochs, None)
-    assert Config(images=60_000, batch_size=100).on("digits", 1437).epochs == 43
-    assert Config(images=1).on("digits", 1437).epochs == 1
+    assert Config(images=60_000, batch_size=100).resolve("digits", 1437).epochs == 43
+    assert Config(images=1).resolve("digits", 1437).epochs == 1
     with pytest.raises(SettingError, match="images"):
         Config(images=60_000, epochs=2)
 

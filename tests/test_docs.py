@@ -16,16 +16,16 @@ def test_every_loss_has_a_row_with_its_defaults_and_a_section() -> None:
         r"^\| `([a-z][a-z-]*)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", LOSSES, re.MULTILINE
     )
     assert [row[0] for row in rows] == list(FAMILY)
-    for loss, knobs, compares_with, boundary, embeddings in rows:
+    for loss, defaults, compares_with, boundary, embeddings in rows:
         config = Config(loss=loss)
-        values = {**config.knobs, "lr": config.lr}
-        assert knobs == ", ".join(f"{name} {value:g}" for name, value in values.items())
+        values = {**config.hyperparameters, "lr": config.lr}
+        assert defaults == ", ".join(f"{name} {value:g}" for name, value in values.items())
         assert ("class weights" in compares_with or "centres" in compares_with) == (
-            config.member.of_classes
+            config.loss_info.has_class_weights
         )
         if boundary_of(config).name != "boundary":
             assert boundary.startswith(boundary_of(config).name)
-        assert (embeddings == "on the sphere") == config.member.on_sphere
+        assert (embeddings == "on the sphere") == config.loss_info.on_sphere
         assert re.search(rf"^## .*: `{loss}`$", LOSSES, re.MULTILINE)
 
 

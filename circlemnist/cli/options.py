@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 
 from circlemnist.cli.messages import flag, say, spelled
 from circlemnist.config import NEEDS as SETTING_NEEDS
-from circlemnist.config import Config, giving_way, read_settings, setting_type
-from circlemnist.family import BY_LOSS
+from circlemnist.config import Config, read_settings, setting_type, settings_to_drop
+from circlemnist.family import LOSS_SETTINGS
 from circlemnist.limits import Limits, Value
 from circlemnist.plots.kinds import COMPARED, KINDS, PROJECTIONS, THEME_NAMES, VECTOR, Kind
 from circlemnist.recipes import recipe_files, settings_file
@@ -125,8 +125,8 @@ def dropped_from_file(ctx: click.Context, chosen: Mapping[str, Any]) -> list[str
     Args:
         chosen: what the user typed; a `loss` of None is one that a sweep varies.
     """
-    dropped = giving_way(ctx.default_map or {}, chosen)
-    if names := [name for name in dropped if name in BY_LOSS]:
+    dropped = settings_to_drop(ctx.default_map or {}, chosen)
+    if names := [name for name in dropped if name in LOSS_SETTINGS]:
         loss = chosen["loss"] or "each loss"
         say(f"{', '.join(names)} of the file give way: {loss} takes its own")
     return dropped

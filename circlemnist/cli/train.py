@@ -19,11 +19,11 @@ from circlemnist.cli.options import (
     typed,
 )
 from circlemnist.cli.tables import SHORT_TABLE, report_table
-from circlemnist.config import OF_THE_MACHINE, Config
+from circlemnist.config import MACHINE_SETTINGS, Config
 from circlemnist.process import COURTESY, torchrun_ranks, wait_for_rank_zero
 from circlemnist.runs.run import Run, find_run
 
-RESUMABLE = (*OF_THE_MACHINE, "outputs", "resume", "dry_run", "quiet", "tensorboard")
+RESUMABLE = (*MACHINE_SETTINGS, "outputs", "resume", "dry_run", "quiet", "tensorboard")
 
 
 @click.command()
@@ -84,7 +84,7 @@ def train(
         if tensorboard:
             again.append("--tensorboard")
         if resume is not None:  # a new run has them in its settings
-            changed = [name for name in OF_THE_MACHINE if typed(ctx, name)]
+            changed = [name for name in MACHINE_SETTINGS if typed(ctx, name)]
             again += [word for name in changed for word in (flag(name), str(settings[name]))]
         wait_for_rank_zero(COURTESY)
         if is_rank_zero:
@@ -117,7 +117,7 @@ def resumed_config(ctx: click.Context, run: Run) -> Config:
                 f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
             )
     return replace(
-        run.config(), **{name: ctx.params[name] for name in flags if name in OF_THE_MACHINE}
+        run.config(), **{name: ctx.params[name] for name in flags if name in MACHINE_SETTINGS}
     )
 
 

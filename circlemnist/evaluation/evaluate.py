@@ -276,7 +276,7 @@ class EvaluatedRun:
 
     def directions(self, embeddings: Tensor) -> Tensor:
         """Return embeddings (N, D) at unit length, so that their products are cosines."""
-        return embeddings if self.config.member.on_sphere else F.normalize(embeddings)
+        return embeddings if self.config.loss_info.on_sphere else F.normalize(embeddings)
 
 
 def embed_splits(

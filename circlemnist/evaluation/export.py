@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from circlemnist.config import OF_THE_MACHINE, Config
+from circlemnist.config import MACHINE_SETTINGS, Config
 from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import load_embedder
@@ -47,8 +47,8 @@ def export_network(
 
 def facts(name: str, config: Config, checkpoint: str | None, pixels: str) -> dict[str, str]:
     """Return the facts in the file of a network; lists and objects as JSON."""
-    settings = {k: v for k, v in asdict(config).items() if k not in OF_THE_MACHINE}
-    length = "of length 1" if config.member.on_sphere else "of any length"
+    settings = {k: v for k, v in asdict(config).items() if k not in MACHINE_SETTINGS}
+    length = "of length 1" if config.loss_info.on_sphere else "of any length"
     most = 255 if pixels == "uint8" else 1
     classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)  # auto is of digits
     return {

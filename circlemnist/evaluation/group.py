@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.config import OF_THE_MACHINE, Config
+from circlemnist.config import MACHINE_SETTINGS, Config
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.evaluation.report import Report
 from circlemnist.limits import Value
 
-NO_SETTINGS_OF_A_GROUP = ("seed", *OF_THE_MACHINE)
+NO_SETTINGS_OF_A_GROUP = ("seed", *MACHINE_SETTINGS)
 SHORTEST_NAMES = 3  # settings that a name has at most, if so few distinguish all groups
 
 
@@ -71,7 +71,7 @@ def group_runs(reports: Sequence[Report]) -> tuple[list[Group], list[Report]]:
         {name: value for name, value, differs in zip(names, values, varied, strict=True) if differs}
         for values in by_settings
     ]
-    words = _names(settings) if any(varied) else [reports[0].config.described]
+    words = _names(settings) if any(varied) else [reports[0].config.loss_and_values]
     groups = []
     for name, own, by_seed in zip(words, settings, by_settings.values(), strict=True):
         runs = [by_seed[seed] for seed in sorted(by_seed)]

@@ -54,7 +54,7 @@ SIMILARITIES = {COSINE.name: COSINE, DISTANCE.name: DISTANCE}
 
 def similarity_of(config: Config) -> Similarity:
     """Return the similarity for the embeddings of a run."""
-    return COSINE if config.member.on_sphere else DISTANCE
+    return COSINE if config.loss_info.on_sphere else DISTANCE
 
 
 class PairSimilarities(NamedTuple):

@@ -96,7 +96,7 @@ def pad_of(trained: EvaluatedRun) -> Pad | str:
     return Pad(
         network=network,
         views=SHIFTED_VIEWS[: trained.config.views],
-        unit=trained.config.member.on_sphere,
+        unit=trained.config.loss_info.on_sphere,
         box=box,
         pen=pen,
         indices=indices,

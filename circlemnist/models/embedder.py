@@ -73,7 +73,7 @@ def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embed
         mean, std: of the training pixels in 0-1; weights that are loaded bring their own.
     """
     if config.net == "article":
-        embedder = Embedder(article(config.dim), on_sphere=config.member.on_sphere)
+        embedder = Embedder(article(config.dim), on_sphere=config.loss_info.on_sphere)
     else:
         width, layers = convolutions(PLANS[config.net])
         head = None
@@ -82,7 +82,7 @@ def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embed
             head = nn.Sequential(*last)
             last = hidden(width, 0, config.fold, last_norm=True)
         network = nn.Sequential(*layers, *last)
-        embedder = Embedder(network, mean, std, head, config.member.on_sphere)
+        embedder = Embedder(network, mean, std, head, config.loss_info.on_sphere)
     return embedder.to(memory_format=torch.channels_last)
 
 

@@ -77,7 +77,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
         positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
         points, scale = Points(positions, arrays.labels[chosen], names, report.unseen), ""
         if arrays.embeddings.shape[1] > native:
-            points, scale = turn_like(points, first), how if config.member.on_sphere else ""
+            points, scale = turn_like(points, first), how if config.loss_info.on_sphere else ""
             first = first or points
         panels.append(Panel(points, caption=grid.caption(group), scale=scale))
         images.append((report.dataset, report.all_images))

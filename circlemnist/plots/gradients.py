@@ -25,12 +25,12 @@ def draw(trained: EvaluatedRun | None, style: Style) -> Figure:
     magnitudes = {}
     for loss in style.losses or dict.fromkeys((*FIG_2, own.loss)):
         config = own if loss == own.loss else Config(loss=loss)
-        magnitudes[config.described] = pulls(loss, sn, sp, **config.knobs)
+        magnitudes[config.loss_and_values] = pulls(loss, sn, sp, **config.hyperparameters)
     title = "How hard each loss pulls at a similarity: its gradients"
     return gradients_figure(magnitudes, title, style.theme)
 
 
-def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
+def pulls(name: str, sn: Array, sp: Array, **values: float) -> Array:
     """Return |dL/ds_n| and |dL/ds_p|, (2, …) float64, for one s_n and one s_p (…), by autograd.
 
     An anchor is its own (s_p, s_n): it is of class 0, and what it is compared with, one embedding,
@@ -42,7 +42,7 @@ def pulls(name: str, sn: Array, sp: Array, **knobs: float) -> Array:
         embedding_dim=2,
         normalize=False,
         reduction="sum",
-        **knobs,
+        **values,
     )
     class_parts = [part for part in ("W", "weight", "centers") if hasattr(loss, part)]
     for part in class_parts:
@@ -79,7 +79,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
             axes.set_axis_off()
         for number, (name, magnitudes) in enumerate(gradients.items()):
             band, column = divmod(number, COLUMNS)
-            loss, *knobs = name.split(", ")
+            loss, *values = name.split(", ")
             for row, (by, magnitude) in enumerate(zip(("s_n", "s_p"), magnitudes, strict=True)):
                 axes = panels[2 * band + row, column]
                 axes.set_axis_on()
@@ -91,7 +91,7 @@ def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> F
                     vmin=0,
                     vmax=magnitudes.max(),
                 )
-                settings = ", ".join([*knobs, rf"$|\partial L / \partial {by}|$"])
+                settings = ", ".join([*values, rf"$|\partial L / \partial {by}|$"])
                 axes.set_title(f"{loss}\n{settings}", fontsize=12)
                 figure.colorbar(image, ax=axes, shrink=0.8)
                 for letter, (x, y) in POINTS.items():

@@ -29,7 +29,7 @@ STORED = ("tsne", "umap")  # PCA is computed as fast as its points are read
 
 def native_dimensions(config: Config) -> int:
     """Return up to how many dimensions embeddings are drawn as they are: a plane, or the sphere."""
-    return 3 if config.member.on_sphere else 2
+    return 3 if config.loss_info.on_sphere else 2
 
 
 def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple[Array, str]:

@@ -143,7 +143,7 @@ def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
         accuracy += f", unseen recall@1 {100 * report.metrics['unseen/recall@1']:.2f} %"
     return (
         f"{DISPLAY_NAMES[report.dataset]}, {shown}\n"
-        f"{how}{config.described}, {duration(trained)}, {accuracy}"
+        f"{how}{config.loss_and_values}, {duration(trained)}, {accuracy}"
     )
 
 

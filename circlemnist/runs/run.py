@@ -94,7 +94,7 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         name: the folder's name; by default the time, the loss, gamma and m, and unseen classes.
         environment: written as `environment.json`.
     """
-    values = "".join(f"_{name}{value:g}" for name, value in config.knobs.items())
+    values = "".join(f"_{name}{value:g}" for name, value in config.hyperparameters.items())
     unseen = f"_unseen{''.join(map(str, config.unseen_classes))}" if config.unseen else ""
 
     def fill(hidden: Path) -> None:

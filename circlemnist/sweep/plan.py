@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
-from circlemnist.config import OF_THE_MACHINE, Config, setting_problem, setting_type
+from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
 from circlemnist.limits import Value, did_you_mean
@@ -142,7 +142,7 @@ class Plan:
     @property
     def identity(self) -> str:
         """SHA-256, hexadecimal, of all that makes it another sweep."""
-        settings = {name: v for name, v in self.settings.items() if name not in OF_THE_MACHINE}
+        settings = {name: v for name, v in self.settings.items() if name not in MACHINE_SETTINGS}
         axes = [[axis.name, axis.to_toml()] for axis in self.axes]
         search = None if self.trials is None else [self.trials, self.metric]
         content = json.dumps([settings, axes, self.seeds, search], sort_keys=True)
@@ -173,7 +173,7 @@ class Plan:
                 raise SettingError("vary", "seed: give `seeds`, and the first one as `seed`")
         by_effect: dict[str, Varied] = {}
         for varied, config in zip(self.grid, self.configs, strict=True):
-            acting = {k: v for k, v in asdict(config).items() if not config.without_effect(k)}
+            acting = {k: v for k, v in asdict(config).items() if not config.reason_unused(k)}
             twin = by_effect.setdefault(repr(acting), varied)
             if twin is not varied and not self.is_search:
                 from circlemnist.evaluation.group import in_words  # which loads numpy
@@ -181,13 +181,13 @@ class Plan:
                 both = f"{in_words(twin)} and {in_words(varied)}"
                 raise UserError(f"two cells are the same training: {both}; leave one")
         for axis in self.axes:
-            if problem := self.without_effect(axis.name):
+            if problem := self.reason_unused(axis.name):
                 raise SettingError("vary", f"{axis.name} {problem}")
         self.config(self.grid[0], self.seeds[-1])
 
-    def without_effect(self, name: str) -> str | None:
+    def reason_unused(self, name: str) -> str | None:
         """Say why a setting changes nothing in any cell, or None where it does."""
-        problems = [config.without_effect(name) for config in self.configs]
+        problems = [config.reason_unused(name) for config in self.configs]
         return problems[0] if all(problems) else None
 
 

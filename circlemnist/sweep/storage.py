@@ -25,7 +25,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group
-from circlemnist.family import BY_LOSS
+from circlemnist.family import LOSS_SETTINGS
 from circlemnist.runs.files import write_text, writing
 from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, files_in, is_file
 from circlemnist.sweep.plan import Plan
@@ -129,7 +129,7 @@ def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> S
     """
     varied = [axis.name for axis in plan.axes]
     # each loss has its own gamma, m and lr
-    left_out = {"seed", *varied, *(BY_LOSS if "loss" in varied else ())}
+    left_out = {"seed", *varied, *(LOSS_SETTINGS if "loss" in varied else ())}
     first = asdict(plan.configs[0])
     content = {
         "format": FORMAT,

@@ -172,7 +172,7 @@ def build_objective(config: Config, split: Split) -> Objective:
     """
     shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
     classes = trained_classes(config)
-    fixed = config.class_weights == "fixed" and config.member.of_classes
+    fixed = config.class_weights == "fixed" and config.loss_info.has_class_weights
     if fixed and len(classes) > MOST_FIXED:
         problem = f"must be learned with {len(classes):,} classes, not fixed"
         raise SettingError("class_weights", problem)
@@ -181,8 +181,8 @@ def build_objective(config: Config, split: Split) -> Objective:
         num_classes=len(classes),
         embedding_dim=config.dim,
         pairs=config.pairs,
-        normalize=config.member.of_classes,  # embeddings have unit length, class weights have not
-        **config.knobs,
+        normalize=config.loss_info.has_class_weights,  # class weights may have any length
+        **config.hyperparameters,
     )
     if fixed:
         # similar classes beside each other: the way from one to the other passes no third

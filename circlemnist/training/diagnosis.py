@@ -99,7 +99,7 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     """
     _, sp, sn, _ = values.cpu().double().unbind(1)
     pairless = int((sp.isnan() | sn.isnan()).sum())
-    if pairless and not config.member.of_classes:
+    if pairless and not config.loss_info.has_class_weights:
         yield (
             "pairless",
             f"{pairless} of {len(values)} batches of epoch {len(history)} had no positive or no "
@@ -120,7 +120,7 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
             f"{mean_sp:.3f} after epoch {len(history)}: {remedy}",
         )
     epochs = math.ceil(WARM_UP_STEPS / len(values))
-    if len(history) > epochs and config.member.falls:
+    if len(history) > epochs and config.loss_info.decreases:
         first, before, now = history[0].loss, history[-1 - epochs].loss, history[-1].loss
         stuck = now > 0.99 * before and now > 0.9 * first
         if stuck or now > before + 0.1 * first:

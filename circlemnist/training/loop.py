@@ -67,8 +67,8 @@ def _advice_on_divergence(state: TrainState, config: Config, run: Run) -> Iterat
             checkpoint = f"{run.checkpoint_file} is the last good checkpoint"
         number = len(state.history) + (state.cursor is not None)
         raise Diverged(
-            f"{error} in epoch {number} ({config.described}, lr {state.lr:g}): lower `lr`"
-            f"{' or `gamma`' if 'gamma' in config.knobs else ''}; {checkpoint}"
+            f"{error} in epoch {number} ({config.loss_and_values}, lr {state.lr:g}): lower `lr`"
+            f"{' or `gamma`' if 'gamma' in config.hyperparameters else ''}; {checkpoint}"
         ) from error
 
 

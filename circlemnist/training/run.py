@@ -122,7 +122,7 @@ class Training:
         data_dir = os.path.realpath(config.data_dir)
         self.dataset = dataset.used_by(config)
         self.split = with_extra_classes(self.dataset.train, config).to(self.device)
-        self.config = replace(config.on(dataset.name, len(self.split)), data_dir=data_dir)
+        self.config = replace(config.resolve(dataset.name, len(self.split)), data_dir=data_dir)
         self.processes = processes
         self.state = build_training(self.config, self.split, processes)
         if config.snapshots and processes.rank == 0:

@@ -17,7 +17,7 @@ def test_each_has_its_own_defaults(loss: str) -> None:
     member = FAMILY[loss]
     printed = tomllib.loads(invoke("train", "--loss", loss, "--dry-run").stdout)
     values = {name: value for name, value in printed.items() if name in ("gamma", "m", "lr")}
-    defaults = {name: own.default for name, own in member.knobs.items()}
+    defaults = {name: own.default for name, own in member.hyperparameters.items()}
     assert values == {**defaults, "lr": member.lr}
 
 
@@ -49,7 +49,7 @@ def test_recipe_of_one_loss_gives_another_its_own_defaults() -> None:
         found, own = tomllib.loads(result.stdout), FAMILY[loss]
         assert (found["dim"], found["fold"], found["lr"]) == (2, 64, own.lr)
         values = {name: found[name] for name in ("gamma", "m") if name in found}
-        assert values == {name: value.default for name, value in own.knobs.items()}
+        assert values == {name: value.default for name, value in own.hyperparameters.items()}
         assert f"gamma, m, lr of the file give way: {loss} takes its own" in result.stderr
     args = ("--config", recipe, "--loss", "arcface", "--m", 0.1, "--dry-run")
     assert tomllib.loads(invoke("train", *args).stdout)["m"] == 0.1

@@ -27,12 +27,15 @@ def test_loss_pulls_beyond_it_and_not_within(name: str) -> None:
     """At a high scale what pulls at s_n ends on the boundary; AdaCos and Center Loss have no such
     scale, and the boundary of their softmax."""
     config = Config(loss=name)
-    knobs = {**config.knobs, **({"gamma": SHARP} if "gamma" in config.knobs else {})}
+    values = {
+        **config.hyperparameters,
+        **({"gamma": SHARP} if "gamma" in config.hyperparameters else {}),
+    }
     boundary = boundary_of(config)
     sn, sp = np.meshgrid(np.linspace(0.01, 0.98, 60), np.linspace(0.01, 0.98, 60))
     excess = boundary.excess(sn, sp)
     clear = np.abs(excess) > 0.01
-    pull = pulls(name, sn, sp, **knobs)[0]
+    pull = pulls(name, sn, sp, **values)[0]
     np.testing.assert_array_equal((pull > 1e-6)[clear], (excess > 0)[clear])
     assert clear.mean() > 0.9
 

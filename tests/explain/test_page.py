@@ -100,9 +100,9 @@ def settings_of(page: Page, count: int) -> list[tuple[str, float, float, float, 
 
 def real_loss(name: str, gamma: float, m: float, anchor: Tensor) -> Tensor:
     """The loss of one anchor (1, 2) of class 0 whose s_p and s_n are its two numbers."""
-    knobs = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
+    values = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
     loss: nn.Module = build_loss(
-        name, num_classes=2, embedding_dim=2, normalize=False, reduction="sum", **knobs
+        name, num_classes=2, embedding_dim=2, normalize=False, reduction="sum", **values
     )
     label = torch.zeros(1, dtype=torch.long)
     if hasattr(loss, "W"):
@@ -157,8 +157,8 @@ def test_training_follows_the_gradients_of_the_losses(name: str, page: Page) -> 
         if name == "cosface":
             value = unified(points @ points.T, labels, gamma, m)
         else:
-            knobs = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
-            value = build_loss(name, num_classes=3, embedding_dim=2, **knobs)(points, labels)
+            values = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
+            value = build_loss(name, num_classes=3, embedding_dim=2, **values)(points, labels)
         (expected,) = torch.autograd.grad(value, angles)
         found = page.driver.execute_script(
             "const {value, slopes} = losses.onCircle(...arguments); return {value, slopes}",

@@ -172,7 +172,7 @@ def test_what_is_said_of_an_image_is_what_torch_says(
         said = re.match(rf"(\d+) of 20 nearest{of} are (\d); ", found["reason"])
         assert said is not None, found["reason"]
         assert int(said[2]) not in trained.config.unseen_classes
-        exact = trained.config.dim <= 3 and trained.config.member.on_sphere
+        exact = trained.config.dim <= 3 and trained.config.loss_info.on_sphere
         place = embedding[:2] if exact else np.take(points, found["near"], 1).mean(1)
         np.testing.assert_allclose(found["place"], place, atol=1e-3 * scale)
     if trained.config.net != "article":  # whose subspaces tell little

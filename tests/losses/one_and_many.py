@@ -26,7 +26,9 @@ ODDEST = ("a class on one process only", "an empty process")
 def built(variant):
     """The loss in float64, with the gamma and m of the program's settings."""
     name, settings = VARIANTS[variant]
-    defaults = {setting: knob.default for setting, knob in FAMILY[name].knobs.items()}
+    defaults = {
+        setting: parameter.default for setting, parameter in FAMILY[name].hyperparameters.items()
+    }
     torch.manual_seed(1)
     return build_loss(name, num_classes=C, embedding_dim=D, **defaults, **settings).double()
 

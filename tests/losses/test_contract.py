@@ -15,7 +15,7 @@ from circlemnist.losses import LOSSES, build_loss, fix_class_weights
 from circlemnist.losses.class_weights import class_weights
 
 B, C, D = 12, 6, 4
-OF_CLASSES = [name for name in LOSSES if FAMILY[name].of_classes]
+OF_CLASSES = [name for name in LOSSES if FAMILY[name].has_class_weights]
 OURS = [name for name, place in LOSSES.items() if not place.startswith("library")]
 OURS_OF_CLASSES = [name for name in OURS if name in OF_CLASSES]
 ON_SPHERE = [name for name in LOSSES if FAMILY[name].on_sphere]
@@ -34,7 +34,9 @@ FLOATS = (torch.float16, torch.float32, torch.float64)
 
 def built(name, **settings):
     """With the gamma and m of the program's settings; its state is not that of the start."""
-    defaults = {setting: knob.default for setting, knob in FAMILY[name].knobs.items()}
+    defaults = {
+        setting: parameter.default for setting, parameter in FAMILY[name].hyperparameters.items()
+    }
     sizes = {"num_classes": C, "embedding_dim": D}
     loss = build_loss(name, **{**sizes, **defaults, **settings})
     if name == "center":
@@ -385,8 +387,8 @@ def test_table_of_the_settings_has_the_gamma_and_the_m_of_the_loss(name):
     module, attribute = LOSSES[name].split(".")
     loss = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
     parameters = inspect.signature(loss).parameters
-    assert [s for s in ("gamma", "m") if s in parameters] == list(FAMILY[name].knobs)
-    assert ("num_classes" in parameters) == FAMILY[name].of_classes
+    assert [s for s in ("gamma", "m") if s in parameters] == list(FAMILY[name].hyperparameters)
+    assert ("num_classes" in parameters) == FAMILY[name].has_class_weights
 
 
 def test_both_tables_have_the_same_losses_in_the_same_order():

@@ -21,7 +21,9 @@ def batch():
 
 def built(name, dim=D, **settings):
     """With the gamma and m of the program's settings, unless others are given."""
-    defaults = {setting: knob.default for setting, knob in FAMILY[name].knobs.items()}
+    defaults = {
+        setting: parameter.default for setting, parameter in FAMILY[name].hyperparameters.items()
+    }
     return build_loss(name, num_classes=C, embedding_dim=dim, **{**defaults, **settings})
 
 

@@ -57,8 +57,8 @@ def closed_forms(name: str, gamma: float, m: float) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("name", FAMILY)
 def test_autograd_finds_the_closed_forms(name: str, gamma: float, m: float) -> None:
     given = {"gamma": gamma, "m": 2.0 if name == "sphereface" else m}
-    knobs = {key: value for key, value in given.items() if key in FAMILY[name].knobs}
-    gradients = pulls(name, SN, SP, **knobs)
+    values = {key: value for key, value in given.items() if key in FAMILY[name].hyperparameters}
+    gradients = pulls(name, SN, SP, **values)
     # the scale of AdaCos is kept in single precision
     rtol = 1e-6 if name == "adacos" else 1e-9
     np.testing.assert_allclose(gradients, closed_forms(name, gamma, m), rtol=rtol, atol=1e-12)
@@ -80,9 +80,9 @@ def test_picture_names_the_values_of_the_run_and_of_the_paper(
     written = words(drawn("gradients", trained if own else None))
     configs = {loss: Config(loss=loss) for loss in FIG_2} | ({own.loss: own} if own else {})
     for loss, config in configs.items():
-        name, *knobs = config.described.split(", ")
-        assert any(text.startswith(f"{name}\n{', '.join(knobs)}") for text in written)
-        for values in pulls(loss, *np.array(list(POINTS.values())).T, **config.knobs):
+        name, *own = config.loss_and_values.split(", ")
+        assert any(text.startswith(f"{name}\n{', '.join(own)}") for text in written)
+        for values in pulls(loss, *np.array(list(POINTS.values())).T, **config.hyperparameters):
             named = zip(POINTS, values, strict=True)
             assert {f"{letter} {value:.3g}" for letter, value in named} <= written
     assert len([text for text in written if r"\partial L" in text]) == 2 * len(configs)

@@ -223,8 +223,8 @@ def test_loss_is_that_of_the_seen_classes_counted_from_0(loss: str, split: Split
         num_classes=7,
         embedding_dim=8,
         pairs="anchor",
-        normalize=config.member.of_classes,
-        **config.knobs,
+        normalize=config.loss_info.has_class_weights,
+        **config.hyperparameters,
     )
     index = torch.arange(21) % 7
     embeddings = normalize(torch.randn(21, 8))
@@ -232,7 +232,7 @@ def test_loss_is_that_of_the_seen_classes_counted_from_0(loss: str, split: Split
     torch.testing.assert_close(value, expected(embeddings, index), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("loss", [name for name in FAMILY if FAMILY[name].of_classes])
+@pytest.mark.parametrize("loss", [name for name in FAMILY if FAMILY[name].has_class_weights])
 def test_fixed_weights_of_seen_classes_are_as_far_apart_as_possible(
     loss: str, split: Split
 ) -> None:

@@ -243,7 +243,7 @@ def test_schedule_without_steps_to_rise_is_reported(
     scheduler: str, batch_size: int, is_flat: bool
 ) -> None:
     """Of one-cycle, the only step of an epoch of 1,437 images by 1,000 has its final rate."""
-    config = Config(epochs=1, batch_size=batch_size, scheduler=scheduler).on("digits", 1437)
+    config = Config(epochs=1, batch_size=batch_size, scheduler=scheduler).resolve("digits", 1437)
     line = flat_schedule(config, 1437)
     assert (line is not None) == is_flat
     if line is not None:
