@@ -83,7 +83,7 @@ def animation_movie(points: Points, captions: Sequence[str], title: str, theme: 
         reach = 1.05 * np.abs(positions).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         clouds = replace(points, positions=frames[0]).scatter(
-            axes, theme, alpha=0.8, size=30, gid="points"
+            axes, theme, alpha=0.8, size=30, label="_points"
         )
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
         points.write_legend(figure, theme)

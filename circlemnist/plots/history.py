@@ -140,4 +140,6 @@ def _draw_panel(axes: Axes, name: str, runs: Sequence[Sequence[Epoch]], theme: T
 def _draw_curve(axes: Axes, epochs: Array, values: Array, color: str, name: str) -> None:
     """Draw values, with a dot at each while they are few."""
     size = 4 if len(epochs) < 40 else 0
-    axes.plot(epochs, values, color=color, linewidth=1.8, marker="o", markersize=size, gid=name)
+    axes.plot(
+        epochs, values, color=color, linewidth=1.8, marker="o", markersize=size, label=f"_{name}"
+    )

@@ -101,10 +101,10 @@ def pair_plane_figure(
                 cmap=shades(theme.paper, theme.same, theme.ink),
                 norm=PowerNorm(EXPONENT, vmin=0, vmax=max(peaks) if grid else peak),
                 interpolation="nearest",
-                gid="density",
+                label="_density",
             )
             for line in cloud.boundary.lines():
-                axes.plot(*line.T, color=theme.different, linewidth=1.8, gid="boundary")
+                axes.plot(*line.T, color=theme.different, linewidth=1.8, label="_boundary")
             star = {"markersize": 14, "clip_on": False, "zorder": 3}
             axes.plot(0, 1, "*", color=theme.different, **star)
             axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))

@@ -103,8 +103,8 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
     points, mistakes = panel.points, panel.mistakes
     axes.set_title(panel.caption, fontsize=11)
     if panel.behind is not None:
-        panel.behind.scatter(axes, theme, alpha=0.15, gid="behind")
-    points.scatter(axes, theme, alpha=0.7, gid="points")
+        panel.behind.scatter(axes, theme, alpha=0.15, label="_behind")
+    points.scatter(axes, theme, alpha=0.7, label="_points")
     axes.set_aspect("equal")
     positions, classes = points.positions, np.unique(points.labels)
     clusters = [positions[points.labels == label] for label in classes]
@@ -139,7 +139,7 @@ def place_above(cluster: Array) -> Array:
 
 
 def _draw_rings(axes: Axes, positions: Array, theme: Theme) -> None:
-    ring: dict[str, Any] = {"s": 36, "facecolors": "none", "linewidths": 0.8, "gid": "mistakes"}
+    ring: dict[str, Any] = {"s": 36, "facecolors": "none", "linewidths": 0.8, "label": "_mistakes"}
     axes.scatter(*positions.T, edgecolors=theme.ink, **ring)
 
 
@@ -195,10 +195,10 @@ def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
         to_eye = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
         if behind is not None:
             far = behind.where(behind.positions @ to_eye > 0)
-            far.scatter(axes, theme, alpha=0.15, size=5, gid="behind")
+            far.scatter(axes, theme, alpha=0.15, size=5, label="_behind")
         near = points.positions @ to_eye > 0
         axes.plot_wireframe(*grid, color=theme.faint, linewidth=0.4)
-        points.where(near).scatter(axes, theme, alpha=0.7, gid="points", depthshade=False)
+        points.where(near).scatter(axes, theme, alpha=0.7, label="_points", depthshade=False)
         axes.view_init(elevation, azimuth)
         axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), zlim=(-REACH, REACH))
         axes.set_box_aspect((1, 1, 1), zoom=1.5)

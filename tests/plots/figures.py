@@ -51,8 +51,8 @@ def drawn_groups(kind: str, groups: Sequence[Group], theme: Theme = LIGHT) -> Fi
 
 
 def parts(within: Figure | Axes, name: str) -> list[Any]:
-    """The parts of a picture that have a name."""
-    return within.findobj(lambda artist: artist.get_gid() == name)
+    """The parts of a picture that have a name, which no legend shows."""
+    return within.findobj(lambda artist: artist.get_label() == f"_{name}")
 
 
 def captioned(figure: Figure) -> dict[str, Axes]:
