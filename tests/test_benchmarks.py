@@ -134,8 +134,8 @@ def test_mutants_are_of_files_that_there_are() -> None:
     files = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("circlemnist/**/*.py")]
     for pattern in chosen["only_mutate"]:
         assert any(fnmatch(file, pattern) for file in files), pattern
-    for folder in chosen["pytest_add_cli_args_test_selection"]:
-        assert (ROOT / folder).is_dir()
+    for tests in chosen["pytest_add_cli_args_test_selection"]:
+        assert (ROOT / tests).exists()
     assert "circlemnist.losses.circle.x*forward__mutmut_*" in mutants.function_patterns()
 
 

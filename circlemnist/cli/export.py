@@ -51,9 +51,9 @@ def export(
     compared by cosine. It is checked against torch before it is written.
 
     \b
-    onnx       for onnxruntime and its like: .onnx, with classes and settings as metadata
-    torch      for torch alone: a program of torch.export, .pt2
-    projector  test embeddings, classes and images, for TensorBoard's embedding projector
+    onnx       .onnx for onnxruntime, with classes and settings as metadata
+    torch      .pt2 for torch alone, by torch.export
+    projector  embeddings, classes and images for TensorBoard's projector
 
     \b
     Examples:

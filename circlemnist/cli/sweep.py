@@ -95,9 +95,9 @@ def sweep(
 ) -> None:
     """Train every combination of some settings, and say which is best.
 
-    Combinations are evaluated on training images that are held out, and compared with the first
-    10,000 of the others; with --holdout 0 on the test images, and compared with all. The same
-    command goes on where it was stopped, or shows the result.
+    A sweep evaluates on validation images, the last training images, against the first 10,000 of
+    the others; with --holdout 0, on the test images against all. The same command continues a
+    sweep that was stopped, or shows the result.
 
     \b
     Examples:

@@ -34,10 +34,10 @@ class Kind:
 
 KINDS = {
     "embedding": Kind("the embedding space, with the mistakes", uses=("projection", "split")),
-    "circle": Kind("all pairs in the (s_n, s_p) plane, and the loss's decision boundary"),
+    "circle": Kind("all pairs in the pair plane (s_n, s_p), with the boundary"),
     "history": Kind("loss, similarities and learning rate over the epochs", needs_epochs=True),
-    "gradients": Kind("what losses pull at", uses=("loss",), needs_run=False),
-    "similarities": Kind("how alike pairs within and between classes are, and the ROC curve"),
+    "gradients": Kind("how hard losses pull at s_n and s_p", uses=("loss",), needs_run=False),
+    "similarities": Kind("similarities of pairs of images, and the ROC curve"),
     "neighbors": Kind("the hardest images and their nearest ones"),
     "confusion": Kind("the 1-NN confusion matrix"),
     "animation": Kind(
@@ -49,7 +49,7 @@ KINDS = {
 }
 COMPARED = {
     "embedding": Kind("the embedding spaces, of the same images", uses=("projection",)),
-    "circle": Kind("pairs in the (s_n, s_p) plane, with each loss's decision boundary"),
+    "circle": Kind("pairs in the pair plane (s_n, s_p), with the boundaries"),
     "history": Kind("similarities and loss over the epochs"),
 }
 MODULES = {kind: kind for kind in KINDS} | {"circle": "pair_plane"}
