@@ -1,7 +1,4 @@
-"""The explainer's page: its script, its words in a language and the pairs of a run, in one file.
-
-circlemnist explain --open
-"""
+"""The explainer's page: its script, its words and the pairs of a run, in one file."""
 
 import json
 from importlib.resources import files
