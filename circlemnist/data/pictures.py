@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from threadpoolctl import threadpool_limits
 
 from circlemnist.config import SIDE
-from circlemnist.data.prepare import prepare
+from circlemnist.data.prepare import Digit, digits
 from circlemnist.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -31,7 +31,7 @@ TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it small
 # whose size is known only when it is decoded
 REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "ICO", "ICNS")
 
-Read = tuple[Image.Image, NDArray[np.uint8]]
+Read = tuple[Image.Image, list[Digit]]
 
 
 def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
@@ -193,11 +193,20 @@ def thumbnail(picture: Image.Image) -> Image.Image:
 
 
 def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
-    """Return a picture as the network takes it, (28, 28) uint8, 0 the background.
+    """Return a picture of one digit as the network takes it, (28, 28) uint8; as `read_digits`."""
+    return read_digits(picture, as_is, one=True)[0].image
+
+
+def read_digits(picture: Image.Image, as_is: bool = False, one: bool = False) -> list[Digit]:
+    """Find the digits of a picture, each as the network takes it, in reading order.
 
     Args:
-        as_is: it is 28 × 28 already, light on dark as the images of the data sets are; else it is
-            prepared as those of MNIST were.
+        as_is: it is one of 28 × 28 already, light on dark as the images of the data sets are; else
+            each digit is prepared as those of MNIST were.
+        one: there is only one.
+
+    Returns:
+        Images (28, 28) uint8, 0 the background; boxes as shares of the width and the height.
 
     Raises:
         UserError: it has too many pixels, nothing is on it, or it is not 28 × 28.
@@ -210,8 +219,13 @@ def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
         pixels = np.round(grey_of(picture)).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise UserError("there is nothing on it: it is blank")
-        return pixels
-    return prepare(grey_of(smaller(picture)))
+        return [Digit((0, 0, 1, 1), pixels)]
+    grey = grey_of(smaller(picture))
+    sides = grey.shape[::-1] * 2
+    return [
+        Digit(tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)), image)
+        for box, image in digits(grey, one)
+    ]
 
 
 def smaller(picture: Image.Image) -> Image.Image:
@@ -226,13 +240,15 @@ def smaller(picture: Image.Image) -> Image.Image:
     return picture.reduce(factor)
 
 
-def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read | str, None, None]:
+def read_all(
+    sources: Sequence[Path | UserError], as_is: bool, one: bool = False
+) -> Generator[Read | str, None, None]:
     """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
 
     Up to `AHEAD` of them are read while those before them are used.
 
     Returns:
-        Of each the picture as it is shown, and what `prepared` makes of it.
+        Of each the picture as it is shown, and its digits.
     """
 
     def read(source: Path | UserError) -> Read | str:
@@ -243,7 +259,7 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 small = smaller(picture)
-                return thumbnail(small), prepared(picture if as_is else small, as_is)
+                return thumbnail(small), read_digits(picture if as_is else small, as_is, one)
         except UserError as error:
             return str(error)
 

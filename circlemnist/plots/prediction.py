@@ -1,14 +1,16 @@
-"""Pictures that were predicted: as given, as the network saw them, and their nearest images."""
+"""Digits that were predicted: in their pictures, as seen by the network, and the nearest images."""
 
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from circlemnist.data.classes import CLASS_NAMES, DISPLAY_NAMES
-from circlemnist.evaluation.predict import PredictedPicture, Predictor
+from circlemnist.evaluation.predict import PredictedDigit, Predictor
 from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import WIDTH
@@ -27,12 +29,12 @@ NEIGHBORS = 6
 
 def draw_predictions(
     loaded: Predictor,
-    shown: Sequence[PredictedPicture],
+    shown: Sequence[PredictedDigit],
     point: OperatingPoint,
     theme: str,
     out: Path,
 ) -> None:
-    """Draw predicted pictures into a file, of a `STILL` suffix.
+    """Draw predicted digits into a file, of a `STILL` suffix.
 
     Raises:
         UserError: the file cannot be written.
@@ -53,14 +55,14 @@ def draw_predictions(
 
 
 def prediction_figure(
-    shown: Sequence[PredictedPicture],
+    shown: Sequence[PredictedDigit],
     neighbors: Array,
     names: Sequence[str],
     sign: int,
     title: str,
     theme: Theme,
 ) -> Figure:
-    """Draw a row for each picture; the frame of an unknown one is in dashes.
+    """Draw a row for each digit, its box on its picture; the frame of an unknown one is in dashes.
 
     Args:
         neighbors: (N, K, 28, 28) uint8, the first K of the nearest images.
@@ -76,6 +78,9 @@ def prediction_figure(
             verdict = "known" if prediction.known else "unknown"
             votes = f"{prediction.name}  {prediction.agree}/{prediction.of}"
             draw_image(given, np.asarray(seen.picture), None, "", 9)
+            for other in shown:
+                if other.picture is seen.picture:
+                    draw_box(given, other, theme, 1.6 if other is seen else 0.6)
             draw_image(prepared, seen.pixels, ink, f"{votes}\n{verdict}", 9)
             frame_image(prepared, prediction.known, theme)
             captions = zip(seen.labels.tolist(), seen.similarities.tolist(), strict=True)
@@ -84,3 +89,21 @@ def prediction_figure(
         for axes, name in zip(panels[0], ("as given", "as seen", "nearest"), strict=False):
             axes.set_title(name, fontsize=11)
     return figure
+
+
+def draw_box(axes: Axes, digit: PredictedDigit, theme: Theme, width: float) -> None:
+    """Draw the box of a digit on its picture, in dashes where it is unknown."""
+    wide, high = digit.picture.size
+    left, top, right, bottom = np.multiply(digit.prediction.box or (0, 0, 1, 1), (wide, high) * 2)
+    known = digit.prediction.known
+    axes.add_patch(
+        Rectangle(
+            (left - 0.5, top - 0.5),
+            right - left,
+            bottom - top,
+            fill=False,
+            color=theme.same if known else theme.different,
+            linestyle="-" if known else "--",
+            linewidth=width,
+        )
+    )

@@ -168,6 +168,52 @@ def test_pictures_are_drawn_in_their_colours_the_first_of_many(
     assert ((r > 200) & (g < 100) & (b < 100)).sum() > 1000
 
 
+def test_digits_of_a_number_are_read(
+    finished_run: Path, run: Predictor, picture: Path, tmp_path: Path
+) -> None:
+    """Each as if it were alone, from the left; but for who says that there is only one."""
+    number, out = tmp_path / "number.png", tmp_path / "seen.png"
+    with Image.open(picture) as image:
+        wanted = [
+            run.predict(image)[0],
+            run.predict(image.transpose(Image.Transpose.ROTATE_180))[0],
+        ]
+        both = Image.new("L", (2 * image.width, image.height))
+        both.paste(image)
+        both.paste(image.transpose(Image.Transpose.ROTATE_180), (image.width, 0))
+        both.save(number)
+        found = run.read(both)
+    assert [one.label for one in found] == [one.label for one in wanted]
+    for one, other, left in zip(found, wanted, (0.15, 0.725), strict=True):
+        assert one.typicality == pytest.approx(other.typicality, abs=0.02)
+        assert one.box is not None
+        assert one.box == pytest.approx(
+            (left, one.box[1], left + 0.125, one.box[1] + 0.5), abs=0.02
+        )
+    assert run.read(str(number)) == found
+    (only,) = run.read(number, one=True)
+    assert only.label == run.predict(number)[0].label
+    result = invoke("predict", finished_run, number, "--out", out)
+    said = " ".join(one.name if one.known else "?" for one in found)
+    first, *lines = result.stdout.splitlines()
+    assert first == f"{number}: 2 digits: {said}"
+    assert [line.split(":")[0] for line in lines] == [f"{number}, digit {n}" for n in (1, 2)]
+    rows = json.loads(invoke("predict", finished_run, number, "--json").stdout)["images"]
+    assert [(row["file"], row["label"], tuple(row["box"])) for row in rows] == [
+        (str(number), one.label, one.box) for one in found
+    ]
+    assert len(invoke("predict", finished_run, number, "--one").stdout.splitlines()) == 1
+    assert out.exists()
+
+
+@pytest.mark.parametrize("given", [b"not decoded", [[[0.0] * 28] * 28], [b"x"], 3])
+def test_what_is_no_image_is_named_in_one_line(run: Predictor, given: object) -> None:
+    for call in (run.predict, run.read):
+        with pytest.raises(UserError, match="an image is a path") as error:
+            call(given)  # type: ignore[operator]
+        assert "\n" not in str(error.value)
+
+
 def test_standard_input_and_flags(finished_run: Path, picture: Path, tmp_path: Path) -> None:
     arguments = ["predict", str(finished_run), "-"]
     given = CliRunner().invoke(main, arguments, input=picture.read_bytes())

@@ -225,7 +225,7 @@ def test_pictures_come_in_order_and_few_are_read_ahead(
     for file in files[5:]:  # too far ahead to have been read
         file.unlink()
     rest = list(reading)
-    values = [one[1][0, 0] for one in [first, *rest[:4]] if not isinstance(one, str)]
+    values = [one[1][0].image[0, 0] for one in [first, *rest[:4]] if not isinstance(one, str)]
     assert values == [0, 1, 2, 3, 4]
     assert all(str(file) in str(line) for file, line in zip(files[5:], rest[4:], strict=True))
 
