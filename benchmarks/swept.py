@@ -63,7 +63,7 @@ def swept(flags: Sequence[str], arguments: argparse.Namespace) -> list[Outcome]:
 def outcome_of(run: Run) -> Outcome:
     """Read what a finished run left in its folder."""
     report = json.loads(run.metrics_file.read_text("utf-8"))
-    metrics = report["metrics"] | {REFUSED: point_at(read_points(report)).false_rejects}
+    metrics = report["metrics"] | {REFUSED: point_at(read_points(report), 0.01).false_rejects}
     return Outcome(run, run.config(), metrics, tuple(epoch.seconds for epoch in run.history()))
 
 

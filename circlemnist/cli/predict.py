@@ -17,7 +17,6 @@ from circlemnist.cli.options import (
     setting_option,
     theme_option,
 )
-from circlemnist.evaluation.metric_names import FAR
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
 from circlemnist.runs.run import Run, find_run, is_run
 
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--far",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=FAR,
-    show_default=True,
-    help="false accepts of the threshold between known and unknown",
+    help="false accepts of the threshold between known and unknown  [default: the least that "
+    "rejects no more than 3 % of the validation images]",
 )
 @click.option(
     "--as-is/--prepare",
@@ -58,7 +56,7 @@ def predict(
     arguments: tuple[str, ...],
     outputs: Path,
     device: str,
-    far: float,
+    far: float | None,
     as_is: bool | None,
     one: bool,
     for_machines: bool,
@@ -74,7 +72,7 @@ def predict(
 
     Each line has the class, how many of the 20 nearest training images have it, how alike the
     nearest is, how typical it is of any class, and whether that is known: more than the threshold
-    for --far, which was taken on test images.
+    for --far. A last line says what it gets wrong, by validation images.
 
     \b
     Examples:
@@ -116,6 +114,12 @@ def predict(
     if for_machines:
         about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
+    elif count:
+        asked = "" if far in (None, point.far) else f", the next rate below {far:g}"
+        say(
+            f"known: typicality above {point.threshold:.3f}, for {100 * point.far:g} % false "
+            f"accepts{asked}; {100 * point.false_rejects:.2g} % false rejects"
+        )
     if out is not None and shown:
         from circlemnist.plots.prediction import draw_predictions
 

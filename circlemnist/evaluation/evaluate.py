@@ -22,7 +22,9 @@ from circlemnist.evaluation.known import (
     class_subspaces,
     embed_with_features,
     operating_points,
+    strange,
     typicality,
+    validation,
 )
 from circlemnist.evaluation.metrics import COSINE, Similarity, similarity_of
 from circlemnist.evaluation.report import (
@@ -266,16 +268,19 @@ class EvaluatedRun:
 
     def _embedded(self, dataset: Dataset) -> tuple[Embedded, Typical]:
         """Embed both splits, and by the features met on the way say what is typical of a class."""
-        gallery, features = self._embed_with_features(dataset.train)
-        subspaces = class_subspaces(features, dataset.train.labels)
+        train = dataset.train
+        gallery, features = self._embed_with_features(train.images)
+        checked = validation(len(train))
+        subspaces = class_subspaces(features, train.labels.masked_fill(checked, -1))
+        known = typicality(features[checked], subspaces).max(1).values
         del features  # hundreds of megabytes
-        queries, features = self._embed_with_features(dataset.test)
-        typical = typicality(features, subspaces)
-        points = operating_points(typical, dataset.test.labels, self.config.unseen_classes)
-        return Embedded(gallery, queries), Typical(subspaces, points)
+        strangers = strange(Split(train.images[checked], train.labels[checked]))
+        unknown = typicality(self._embed_with_features(strangers)[1], subspaces).max(1).values
+        queries, _ = self._embed_with_features(dataset.test.images)
+        return Embedded(gallery, queries), Typical(subspaces, operating_points(known, unknown))
 
-    def _embed_with_features(self, split: Split) -> tuple[Tensor, Tensor]:
-        images = split.images.to(self.embedder.mean.device)
+    def _embed_with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        images = images.to(self.embedder.mean.device)
         return embed_with_features(self.embedder, images, self.config.views)
 
     @cached_property

@@ -37,7 +37,6 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.known import embed_with_features, typicality
-from circlemnist.evaluation.metric_names import FAR
 from circlemnist.evaluation.metrics import nearest, similarity_of
 from circlemnist.evaluation.report import (
     OperatingPoint,
@@ -179,7 +178,7 @@ class Predictor:
         """Whether pictures are taken as they are where nothing else is asked."""
         return self.dataset in AS_IS
 
-    def point(self, far: float = FAR) -> OperatingPoint:
+    def point(self, far: float | None = None) -> OperatingPoint:
         """Return the threshold for a false-accept rate, or the next smaller rate that is kept.
 
         Raises:
@@ -208,12 +207,13 @@ class Predictor:
         return Nearest(similarities, indices, torch.from_numpy(self.gallery.labels)[indices])
 
     def predict(
-        self, images: Images, far: float = FAR, as_is: bool | None = None
+        self, images: Images, far: float | None = None, as_is: bool | None = None
     ) -> list[Prediction]:
         """Return what each image is taken for; raises as `embed` and `point` do.
 
         Args:
-            far: false-accept rate of the threshold between known and unknown.
+            far: false-accept rate of the threshold between known and unknown; None for the least
+                that rejects no more than 3 % of the digits.
         """
         pixels = self.pixels(images, as_is)
         if not len(pixels):
@@ -223,7 +223,7 @@ class Predictor:
     def read(
         self,
         picture: OneImage,
-        far: float = FAR,
+        far: float | None = None,
         as_is: bool | None = None,
         one: bool = False,
     ) -> list[Prediction]:
