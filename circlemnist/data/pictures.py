@@ -26,6 +26,7 @@ STANDARD_INPUT = Path("-")
 SHOWN = 256  # pixels: longer side of a picture that is kept to be shown
 WIDEST = 512  # pixels: a picture with longer sides is made smaller by a whole factor
 AHEAD = 200  # files that are read ahead
+HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
 TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it smaller"
 # these would start other programs, are read by libraries that are rarely there, or hold a picture
 # whose size is known only when it is decoded
@@ -82,6 +83,8 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Imag
         raise UserError(f"{name}: has more than {MOST_BYTES:,} bytes: save it smaller")
     if not content:
         raise UserError(f"{name}: is empty")
+    if content[4:12] in HEIC:
+        raise UserError(f"{name}: is a HEIC picture: save it as JPEG or PNG")
     return _decoded(content, name)
 
 

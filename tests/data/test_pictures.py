@@ -120,6 +120,7 @@ def animation(kind: str) -> bytes:
         (b"no picture at all", "no picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
         (huge_png(), f"more than {MOST_PIXELS // 1_000_000} megapixels"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC picture: save it as JPEG"),
         (animation("GIF"), "several frames"),
         (animation("PNG"), "several frames"),
         (animation("TIFF"), "several frames"),
