@@ -195,11 +195,6 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return shown
 
 
-def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
-    """Return a picture of one digit as the network takes it, (28, 28) uint8; as `read_digits`."""
-    return read_digits(picture, as_is, one=True)[0].image
-
-
 def read_digits(picture: Image.Image, as_is: bool = False, one: bool = False) -> list[Digit]:
     """Find the digits of a picture, each as the network takes it, in reading order.
 

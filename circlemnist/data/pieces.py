@@ -29,7 +29,7 @@ def lines_of(inside: Array, places: Sequence[tuple[slice, slice]]) -> NDArray[np
     none, shape = np.zeros(inside.shape, bool), np.array(inside.shape)
     spans = np.array([[y.stop - y.start, x.stop - x.start] for y, x in places])
     slim = int(SLIM * min(inside.shape))
-    if not slim or not (spans >= LONG * shape).any():
+    if slim < 2 or not (spans >= LONG * shape).any():
         return none
     crossing, outer = [], []
     for mask, turned in ((inside, False), (inside.T, True)):
@@ -40,7 +40,7 @@ def lines_of(inside: Array, places: Sequence[tuple[slice, slice]]) -> NDArray[np
         level = ndimage.binary_opening(level, np.ones((1, max(int(LONG * width / 2), 1))))
         labels, _ = ndimage.label(ndimage.binary_dilation(level & mask, np.ones((3, 9))))
         for number, (y, x) in enumerate(ndimage.find_objects(labels), 1):
-            if x.stop - x.start < LONG * width:
+            if x.stop - x.start < LONG * width or y.stop - y.start > slim + 2 * NEAR * width:
                 continue
             line = level & thin & (labels == number)
             line = line.T if turned else line

@@ -26,7 +26,6 @@ from circlemnist.data.classes import CLASS_NAMES
 from circlemnist.data.pictures import (
     named,
     picture_files,
-    prepared,
     read_all,
     read_digits,
     read_picture,
@@ -239,14 +238,7 @@ class Predictor:
         """
         if isinstance(picture, Tensor | np.ndarray):
             return self.predict([picture], far)
-        as_is, one = self._manner(as_is, one)
-        if isinstance(picture, Image.Image):
-            digits = read_digits(upright(picture), as_is, one)
-        else:
-            path = _path(picture)
-            opened = read_picture(path)
-            with named(path):
-                digits = read_digits(opened, as_is, one)
+        digits = _digits_of(picture, *self._manner(as_is, one))
         predictions = self.predict(np.stack([digit.image for digit in digits]), far)
         return [
             replace(said, box=digit.box) for said, digit in zip(predictions, digits, strict=True)
@@ -347,10 +339,8 @@ class Predictor:
         """Return images as the network takes them, (N, 28, 28) uint8; raises as `embed` does."""
         if isinstance(images, Tensor | np.ndarray):
             return _as_pixels(images)
-        if isinstance(images, str | Path | Image.Image) or not isinstance(images, Sequence):
+        if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             images = [images]
-        if isinstance(images, bytes):
-            _path(images)
         as_is = self.as_is if as_is is None else as_is
         rows = [_pixels_of(image, as_is) for image in images]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, SIDE, SIDE).byte()
@@ -376,20 +366,19 @@ def _pixels_of(image: OneImage, as_is: bool) -> NDArray[np.uint8]:
             raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
         pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
         return pixels
+    return _digits_of(image, as_is, one=True)[0].image
+
+
+def _digits_of(image: object, as_is: bool, one: bool) -> list[Digit]:
+    """Return the digits of a Pillow image, or of a file."""
     if isinstance(image, Image.Image):
-        return prepared(upright(image), as_is)
-    path = _path(image)
-    picture = read_picture(path)
-    with named(path):
-        return prepared(picture, as_is)
-
-
-def _path(image: object) -> Path:
+        return read_digits(upright(image), as_is, one)
     if not isinstance(image, str | Path):
-        raise UserError(
-            f"an image is a path, a Pillow image, an array or a tensor: no {type(image).__name__}"
-        )
-    return Path(image)
+        kind = type(image).__name__
+        raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
+    picture = read_picture(Path(image))
+    with named(image):
+        return read_digits(picture, as_is, one)
 
 
 def _as_pixels(given: Tensor | NDArray[Any]) -> Tensor:

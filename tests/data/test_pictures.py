@@ -11,14 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from circlemnist.data import pictures
-from circlemnist.data.pictures import MOST_PIXELS, grey_of, picture_files, prepared, read_picture
+from circlemnist.data.pictures import MOST_PIXELS, grey_of, picture_files, read_digits, read_picture
 from circlemnist.errors import UserError
 from tests.data.test_prepare import difference, pictured, strokes
 
 PLAIN = Image.fromarray(pictured(strokes()).astype(np.uint8))
+
+
+def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
+    """Return the one digit of a picture, (28, 28)."""
+    return read_digits(picture, as_is, one=True)[0].image
 
 
 def saved(image: Image.Image, kind: str, **more: object) -> Image.Image:
