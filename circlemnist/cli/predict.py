@@ -17,12 +17,11 @@ from circlemnist.cli.options import (
     setting_option,
     theme_option,
 )
-from circlemnist.evaluation.metric_names import FAR
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
 from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:
-    from circlemnist.evaluation.predict import PredictedPicture, Prediction, Predictor
+    from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
 
 
 @click.command()
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--far",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=FAR,
-    show_default=True,
-    help="false accepts of the threshold between known and unknown",
+    help="false accepts of the threshold between known and unknown  [default: the least that "
+    "rejects no more than 3 % of the validation images]",
 )
 @click.option(
     "--as-is/--prepare",
@@ -42,12 +40,13 @@ if TYPE_CHECKING:
     help="images are 28 x 28 already, light on dark; or are made so, as those of MNIST were  "
     "[default: as-is with runs on Fashion-MNIST and KMNIST, else prepare]",
 )
+@click.option("--one", is_flag=True, help="each picture has only one digit")
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help="draw what was seen, and the nearest training images: .png, .svg or .pdf file; of many "
-    f"pictures the first {PREDICTED}",
+    help="draw the digits in their boxes, and the nearest training images: .png, .svg or .pdf "
+    f"file; of many digits the first {PREDICTED}",
 )
 @theme_option
 @click.pass_context
@@ -57,8 +56,9 @@ def predict(
     arguments: tuple[str, ...],
     outputs: Path,
     device: str,
-    far: float,
+    far: float | None,
     as_is: bool | None,
+    one: bool,
     for_machines: bool,
     out: Path | None,
     theme: str,
@@ -67,11 +67,12 @@ def predict(
 
     The first argument is the RUN where it is the folder or the name of one, as with eval; else
     the newest run predicts. A picture is prepared as those of MNIST were; with runs on
-    Fashion-MNIST and KMNIST it is taken as it is.
+    Fashion-MNIST and KMNIST it is taken as it is. Several digits, of a number or a page, are read
+    in rows from the top; a line says them all ahead of those of each.
 
     Each line has the class, how many of the 20 nearest training images have it, how alike the
     nearest is, how typical it is of any class, and whether that is known: more than the threshold
-    for --far, which was taken on test images.
+    for --far. A last line says what it gets wrong, by validation images.
 
     \b
     Examples:
@@ -88,24 +89,36 @@ def predict(
 
     predictor = Predictor(run, device)
     point = predictor.point(far)
-    shown: list[PredictedPicture] = []
+    shown: list[PredictedDigit] = []
     rows: list[dict[str, object]] = []
     failed, count = False, 0
-    for picture in predictor.predict_files(files, point.threshold, as_is):
+    for picture in predictor.predict_files(files, point.threshold, as_is, one):
         if isinstance(picture, str):
             failed = True
             say(f"Error: {visible(picture)}")
             continue
-        count += 1
-        if out is not None and len(shown) < PREDICTED:
-            shown.append(picture)
+        count += len(picture)
+        shown += picture[: PREDICTED - len(shown)] if out is not None else []
+        predictions = [digit.prediction for digit in picture]
+        name = visible(picture[0].name)
         if for_machines:
-            rows.append({"file": picture.name, **asdict(picture.prediction)})
+            rows += [{"file": picture[0].name, **asdict(said)} for said in predictions]
+        elif len(picture) == 1:
+            click.echo(f"{name}: {in_words(predictions[0], predictor)}")
         else:
-            click.echo(f"{visible(picture.name)}: {in_words(picture.prediction, predictor)}")
+            labels = " ".join(said.name if said.known else "?" for said in predictions)
+            click.echo(f"{name}: {len(picture)} digits: {labels}")
+            for number, said in enumerate(predictions, 1):
+                click.echo(f"{name}, digit {number}: {in_words(said, predictor)}")
     if for_machines:
         about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
+    elif count:
+        asked = "" if far in (None, point.far) else f", the next rate below {far:g}"
+        say(
+            f"known: typicality above {point.threshold:.3f}, for {100 * point.far:g} % false "
+            f"accepts{asked}; {100 * point.false_rejects:.2g} % false rejects"
+        )
     if out is not None and shown:
         from circlemnist.plots.prediction import draw_predictions
 

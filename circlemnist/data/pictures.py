@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from threadpoolctl import threadpool_limits
 
 from circlemnist.config import SIDE
-from circlemnist.data.prepare import prepare
+from circlemnist.data.prepare import Digit, digits
 from circlemnist.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -26,12 +26,13 @@ STANDARD_INPUT = Path("-")
 SHOWN = 256  # pixels: longer side of a picture that is kept to be shown
 WIDEST = 512  # pixels: a picture with longer sides is made smaller by a whole factor
 AHEAD = 200  # files that are read ahead
+HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
 TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it smaller"
 # these would start other programs, are read by libraries that are rarely there, or hold a picture
 # whose size is known only when it is decoded
 REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "ICO", "ICNS")
 
-Read = tuple[Image.Image, NDArray[np.uint8]]
+Read = tuple[Image.Image, list[Digit]]
 
 
 def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
@@ -82,6 +83,8 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Imag
         raise UserError(f"{name}: has more than {MOST_BYTES:,} bytes: save it smaller")
     if not content:
         raise UserError(f"{name}: is empty")
+    if content[4:12] in HEIC:
+        raise UserError(f"{name}: is a HEIC picture: save it as JPEG or PNG")
     return _decoded(content, name)
 
 
@@ -192,12 +195,16 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return shown
 
 
-def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
-    """Return a picture as the network takes it, (28, 28) uint8, 0 the background.
+def read_digits(picture: Image.Image, as_is: bool = False, one: bool = False) -> list[Digit]:
+    """Find the digits of a picture, each as the network takes it, in reading order.
 
     Args:
-        as_is: it is 28 × 28 already, light on dark as the images of the data sets are; else it is
-            prepared as those of MNIST were.
+        as_is: it is one of 28 × 28 already, light on dark as the images of the data sets are; else
+            each digit is prepared as those of MNIST were.
+        one: there is only one.
+
+    Returns:
+        Images (28, 28) uint8, 0 the background; boxes as shares of the width and the height.
 
     Raises:
         UserError: it has too many pixels, nothing is on it, or it is not 28 × 28.
@@ -210,8 +217,13 @@ def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
         pixels = np.round(grey_of(picture)).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise UserError("there is nothing on it: it is blank")
-        return pixels
-    return prepare(grey_of(smaller(picture)))
+        return [Digit((0, 0, 1, 1), pixels)]
+    grey = grey_of(smaller(picture))
+    sides = grey.shape[::-1] * 2
+    return [
+        Digit(tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)), image)
+        for box, image in digits(grey, one)
+    ]
 
 
 def smaller(picture: Image.Image) -> Image.Image:
@@ -226,13 +238,15 @@ def smaller(picture: Image.Image) -> Image.Image:
     return picture.reduce(factor)
 
 
-def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read | str, None, None]:
+def read_all(
+    sources: Sequence[Path | UserError], as_is: bool, one: bool = False
+) -> Generator[Read | str, None, None]:
     """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
 
     Up to `AHEAD` of them are read while those before them are used.
 
     Returns:
-        Of each the picture as it is shown, and what `prepared` makes of it.
+        Of each the picture as it is shown, and its digits.
     """
 
     def read(source: Path | UserError) -> Read | str:
@@ -243,7 +257,7 @@ def read_all(sources: Sequence[Path | UserError], as_is: bool) -> Generator[Read
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 small = smaller(picture)
-                return thumbnail(small), prepared(picture if as_is else small, as_is)
+                return thumbnail(small), read_digits(picture if as_is else small, as_is, one)
         except UserError as error:
             return str(error)
 

@@ -8,23 +8,27 @@ their scans had: light on dark, even light, no noise.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from circlemnist.config import SIDE
+from circlemnist.data.pieces import INNER, around_others, grouped, lines_of, outer_boxes
 from circlemnist.errors import UserError
 
 BOX = 20  # pixels, the longer side of the ink
 CENTER = SIDE // 2  # row and column of its centre of mass
 COARSE = 64  # pixels, the longer side of a picture whose background is looked for
-ROUNDS, FAR = 4, 3.0  # of a fit, and median distances from it that are not of its kind
+ROUNDS = 2  # of fitting the light, and of telling what is paper by that
+THIN = 0.3  # of the most contrast: less is paper
+BORDER = 0.05  # of the shorter side: where paper is looked for
+SOFTEST = 1.5  # pixels, the most that noise is smoothed by
 WIDEST = 0.4  # of the longer side: a stroke as wide is still ink
 FAINTEST = 20 / 255  # least contrast of ink
 DARKEST = 0.1  # share of the light: where there is less, ink is not made more
-LOUDEST = 10.0  # standard deviations of the noise, that ink is above
+LOUDEST = 12.0  # standard deviations of the noise, that ink is above
 SPECK = 0.03  # of the ink of the largest piece: what has less is no stroke
 BINS = 64  # of a histogram of ink
 PALE, FULL = 0.25, 1.2  # of the median contrast of ink: less is paper, more is full ink
@@ -33,33 +37,66 @@ STRONG = 95  # percentile of the ink of a small image, which becomes 255
 Array = NDArray[Any]
 
 
+class Digit(NamedTuple):
+    """A digit of a picture."""
+
+    box: tuple[float, ...]  # left, top, right and bottom of its ink
+    image: NDArray[np.uint8]  # (28, 28), as MNIST would have it
+
+
 def prepare(picture: Array) -> NDArray[np.uint8]:
-    """Return a picture of one character as MNIST would have it.
+    """Return a picture of one character as MNIST would have it; raises as `digits` does.
+
+    Args:
+        picture: (H, W), as for `digits`.
+
+    Returns:
+        (28, 28) uint8, 0 the background and 255 full ink.
+    """
+    return digits(picture, one=True)[0].image
+
+
+def digits(picture: Array, one: bool = False) -> list[Digit]:
+    """Return the digits of a picture in reading order: rows from the top, each from the left.
 
     Args:
         picture: (H, W) of grey, 0 black and 255 white, uint8 or float: dark ink on light paper or
             the reverse, with light that may be uneven.
-
-    Returns:
-        (28, 28) uint8, 0 the background and 255 full ink.
+        one: there is only one digit, and all the ink is of it.
 
     Raises:
         UserError: there is no ink, as on a blank page.
     """
-    return placed(ink(picture))
+    inked, pieces, numbers, boxes = strokes(picture)
+    parts = [np.arange(len(boxes))] if one else grouped(boxes)
+    reach = 1 + max(picture.shape) // 100  # of ink that is below the threshold, about a piece
+    found = []
+    for part, box in zip(parts, outer_boxes(boxes, parts), strict=True):
+        left, top, right, bottom = box.tolist()
+        window = np.s_[max(top - reach, 0) : bottom + reach, max(left - reach, 0) : right + reach]
+        chosen = np.zeros(pieces.max() + 1, bool)
+        chosen[numbers[part]] = True
+        core = chosen[pieces[window]]
+        near = ndimage.maximum_filter(core, 2 * reach + 1, mode="nearest")
+        level = float(np.median(inked[window][core]))
+        share = np.clip((inked[window] / level - PALE) / (FULL - PALE), 0, 1)
+        found.append(Digit((left, top, right, bottom), placed(share * near)))
+    return found
 
 
-def ink(picture: Array) -> NDArray[np.float32]:
-    """Return how much ink there is in each pixel of a picture of grey, 0-255.
+def strokes(picture: Array) -> tuple[Array, Array, Array, Array]:
+    """Find the ink of a picture (H, W) of grey, 0-255, without specks, lines and cut-off rests.
 
     Returns:
-        (H, W) float32 in 0-1, 0 where there is paper.
+        How much ink is in each pixel, (H, W) float32, of which paper has about 0; the connected
+        piece that it belongs to, (H, W) int; which of these pieces are strokes, (N,);
+        and their boxes, (N, 4): left, top, right, bottom.
 
     Raises:
         UserError: there is none.
     """
     grey = picture.astype(np.float32) / 255
-    smooth = ndimage.gaussian_filter(grey, max(grey.shape) / 200, mode="nearest")
+    smooth = ndimage.gaussian_filter(grey, min(max(grey.shape) / 200, SOFTEST), mode="nearest")
     paper, light = background(smooth)
     # less light on dark ink and its paper is less by a share; light ink is on what has no light
     shade = 1.0 if light else np.maximum(paper / max(paper.max(), FAINTEST), DARKEST)
@@ -74,38 +111,48 @@ def ink(picture: Array) -> NDArray[np.float32]:
         faint = contrast < LOUDEST * float(np.median(np.abs(inked - smooth))) / 0.674
     if faint or contrast < FAINTEST:
         raise UserError("there is nothing on it: it is blank, or too faint")
-    cut = _otsu(np.clip(smooth / top, 0, 1))
-    inside = smooth > cut * top
-    level = float(np.median(smooth[inside]))
+    inside = smooth > _otsu(np.clip(smooth / top, 0, 1)) * top
     pieces, _ = ndimage.label(inside, np.ones((3, 3)))
-    # of what lies outside of the pieces, too, which is 0
-    sizes = np.bincount(pieces.ravel(), (smooth * inside).ravel())
-    strokes = (sizes >= SPECK * sizes.max())[pieces]
-    near = ndimage.maximum_filter(strokes, 3 + 2 * (max(grey.shape) // 100), mode="nearest")
-    return np.where(near, np.clip((inked / level - PALE) / (FULL - PALE), 0, 1), 0)
+    places = ndimage.find_objects(pieces)
+    lines = lines_of(inside, places)
+    if lines.any():
+        inside &= ~lines
+        inked[lines] = 0
+        pieces, _ = ndimage.label(inside, np.ones((3, 3)))
+        places = ndimage.find_objects(pieces)
+    inks = np.bincount(pieces.ravel(), (smooth * inside).ravel())[1:]
+    whole = inks >= SPECK * inks.max()
+    boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in places])
+    # what the edge cuts off is of a box or of a neighbour, where there is a stroke that is whole
+    height, width = grey.shape
+    inner = whole & (boxes[:, :2] > 0).all(1) & (boxes[:, 2:] < (width, height)).all(1)
+    inner &= ~around_others(boxes, inks, np.bincount(pieces.ravel())[1:])
+    if inks[inner].max(initial=0) >= INNER * inks.max():
+        whole = inner
+    return inked, pieces, np.flatnonzero(whole) + 1, boxes[whole]
 
 
 def background(picture: Array) -> tuple[Array, bool]:
     """Return what a picture (H, W) would be without ink, and whether its ink is the lighter.
 
-    Where there is contrast, most of it is paper. Without ink is what a closing of grey leaves of
-    dark strokes, or an opening of light ones.
+    Paper is at the border, and where there is contrast most of it is paper. Without ink is what a
+    closing of grey leaves of dark strokes, or an opening of light ones, beside the surface of
+    second degree through what is paper by that.
     """
     scale = min(1.0, COARSE / max(picture.shape))
     coarse = _resized(picture, [max(1, round(scale * side)) for side in picture.shape])
-    uneven = _light(coarse)  # which a closing would cut off at the edges
-    coarse = coarse - uneven
-    size = 2 * round(WIDEST * max(coarse.shape) / 2) + 1
-    lightest = ndimage.grey_dilation(coarse, (size, size), mode="nearest")
-    darkest = ndimage.grey_erosion(coarse, (size, size), mode="nearest")
-    middle, contrast = (lightest + darkest) / 2, lightest - darkest
-    light = bool(((coarse - middle) * contrast**2).sum() < 0)
-    if light:
-        paper = ndimage.grey_dilation(darkest, (size, size), mode="nearest")
-    else:
-        paper = ndimage.grey_erosion(lightest, (size, size), mode="nearest")
-    paper = ndimage.gaussian_filter(paper, size / 8, mode="nearest")
-    return _resized(paper + uneven, picture.shape), light
+    light = _paper_vote(coarse) < 0
+    coarse = -coarse if light else coarse
+    uneven = np.zeros_like(coarse)
+    for _ in range(ROUNDS):  # a closing would cut the surface off at the edges
+        paper = _closed(coarse - uneven) + uneven
+        depth = paper - coarse
+        bare = depth <= THIN * depth.max()
+        uneven = _surface(coarse, bare)
+    paper = _closed(coarse - uneven)
+    size = _widest(coarse)
+    paper = ndimage.gaussian_filter(paper, size / 8, mode="nearest") + uneven
+    return _resized(-paper if light else paper, picture.shape), light
 
 
 def placed(ink: Array) -> NDArray[np.uint8]:
@@ -145,20 +192,43 @@ def resizing(before: int, after: int) -> NDArray[np.float32]:
     return weights.astype(np.float32)
 
 
-def _light(picture: Array) -> Array:
-    """Return the surface of second degree through most of a picture.
+def _paper_vote(picture: Array) -> float:
+    """Return more than 0 where paper is the lighter: -1 to 1 for the border, 1.5 times that inside.
 
-    By least squares, without the pixels that are far from it: the ink.
+    The border counts by how far it is from the middle of all greys; the inside by how far each
+    pixel is from the middle of those about it, where there is contrast.
     """
-    terms, values = _terms(*picture.shape), picture.ravel()
-    near = terms
-    for _ in range(ROUNDS):
-        # by the normal equations: with few terms in ±1 exact enough, and soon solved
-        surface = np.linalg.lstsq(near @ terms.T, near @ values)[0] @ terms
-        distance = np.abs(values - surface)
-        near = terms * (distance <= FAR * np.median(distance))
-    light: Array = surface.reshape(picture.shape)
-    return light
+    low, high = np.quantile(picture, (0.02, 0.98))
+    width = max(1, round(BORDER * min(picture.shape)))
+    rim = np.ones(picture.shape, bool)
+    rim[width:-width, width:-width] = False
+    border = np.clip((picture[rim] - (low + high) / 2) / max(high - low, 1e-6) * 2, -1, 1).mean()
+    size = _widest(picture)
+    lightest = ndimage.grey_dilation(picture, (size, size), mode="nearest")
+    darkest = ndimage.grey_erosion(picture, (size, size), mode="nearest")
+    weighted = (picture - (lightest + darkest) / 2) * (lightest - darkest) ** 2
+    return float(border + 1.5 * weighted.sum() / max(np.abs(weighted).sum(), 1e-6))
+
+
+def _widest(picture: Array) -> int:
+    return 2 * round(WIDEST * int(max(picture.shape)) / 2) + 1
+
+
+def _closed(picture: Array) -> Array:
+    """Return a picture without what is darker and narrower than the widest stroke."""
+    size = _widest(picture)
+    closed: Array = ndimage.grey_closing(picture, (size, size), mode="nearest")
+    return closed
+
+
+def _surface(picture: Array, bare: Array) -> Array:
+    """Return the surface of second degree through the pixels that are `bare`, by least squares."""
+    terms = _terms(*picture.shape)
+    near = terms * bare.ravel()
+    # by the normal equations: with few terms in ±1 exact enough, and soon solved
+    surface = np.linalg.lstsq(near @ terms.T, near @ picture.ravel())[0] @ terms
+    result: Array = surface.reshape(picture.shape)
+    return result
 
 
 @lru_cache(64)

@@ -284,14 +284,17 @@ def embed_splits(
 ) -> tuple[tuple[Tensor, Tensor], Typical]:
     """Embed both splits; by their features, return what is typical of each class."""
 
-    def embedded(split: Split) -> tuple[Tensor, Tensor]:
-        images = split.images.to(embedder.mean.device)
+    def embedded(images: Tensor) -> tuple[Tensor, Tensor]:
+        images = images.to(embedder.mean.device)
         return known.embed_with_features(embedder, images, config.views)
 
-    gallery, features = embedded(dataset.train)
-    subspaces = known.class_subspaces(features, dataset.train.labels)
+    train = dataset.train
+    gallery, features = embedded(train.images)
+    checked = known.validation(len(train))
+    subspaces = known.class_subspaces(features, train.labels.masked_fill(checked, -1))
+    of_digits = known.typicality(features[checked], subspaces).max(1).values
     del features  # hundreds of megabytes
-    queries, features = embedded(dataset.test)
-    scores, labels = known.typicality(features, subspaces), dataset.test.labels
-    points = known.operating_points(scores, labels, config.unseen_classes)
-    return (gallery, queries), (subspaces, points)
+    others = known.mixed_halves(Split(train.images[checked], train.labels[checked]))
+    of_others = known.typicality(embedded(others)[1], subspaces).max(1).values
+    queries, _ = embedded(dataset.test.images)
+    return (gallery, queries), (subspaces, known.operating_points(of_digits, of_others))

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-FAR = 0.01  # false-accept rate of a threshold where no other is asked for
-
 
 @dataclass(frozen=True)
 class Metric:

@@ -2,11 +2,12 @@
 
 run = circlemnist.load("outputs/default")
 run.predict("my_digit.png")
+run.read("my_number.png")
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -25,16 +26,16 @@ from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.data.pictures import (
     named,
     picture_files,
-    prepared,
     read_all,
+    read_digits,
     read_picture,
     upright,
 )
+from circlemnist.data.prepare import Digit
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.known import embed_with_features, typicality
-from circlemnist.evaluation.metric_names import FAR
 from circlemnist.evaluation.metrics import nearest, similarity_of
 from circlemnist.evaluation.report import (
     OperatingPoint,
@@ -46,6 +47,7 @@ from circlemnist.evaluation.report import (
 from circlemnist.models.embedder import Embedder, embed
 from circlemnist.runs.run import Run, find_run
 
+DIGITS = ("mnist", "digits")  # whose pictures may have several
 AS_IS = ("fashion-mnist", "kmnist")  # their makers did not place an image by its ink as MNIST's did
 FILES_AT_ONCE = 100
 
@@ -79,6 +81,8 @@ class Prediction:
         similarity: to the nearest, a cosine; minus a distance of Center Loss.
         typicality: 0-1, how typical it is of the class that it is most typical of.
         known: its typicality is above the threshold.
+        box: left, top, right and bottom of its ink, as shares of the width and the height of the
+            picture that it was found in; None where no digit was looked for.
     """
 
     label: int
@@ -88,13 +92,14 @@ class Prediction:
     similarity: float
     typicality: float
     known: bool
+    box: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
-class PredictedPicture:
-    """A picture, what the network gets of it, and what it is taken for."""
+class PredictedDigit:
+    """A digit of a picture, what the network gets of it, and what it is taken for."""
 
-    name: str  # its file
+    name: str  # the file of the picture
     picture: Image.Image  # as it was given, upright, RGB; large ones made smaller
     pixels: NDArray[np.uint8]  # (28, 28)
     indices: Tensor  # (K,) int64, of the nearest images of the gallery
@@ -172,7 +177,7 @@ class Predictor:
         """Whether pictures are taken as they are where nothing else is asked."""
         return self.dataset in AS_IS
 
-    def point(self, far: float = FAR) -> OperatingPoint:
+    def point(self, far: float | None = None) -> OperatingPoint:
         """Return the threshold for a false-accept rate, or the next smaller rate that is kept.
 
         Raises:
@@ -201,30 +206,64 @@ class Predictor:
         return Nearest(similarities, indices, torch.from_numpy(self.gallery.labels)[indices])
 
     def predict(
-        self, images: Images, far: float = FAR, as_is: bool | None = None
+        self, images: Images, far: float | None = None, as_is: bool | None = None
     ) -> list[Prediction]:
         """Return what each image is taken for; raises as `embed` and `point` do.
 
         Args:
-            far: false-accept rate of the threshold between known and unknown.
+            far: false-accept rate of the threshold between known and unknown; None for the least
+                that rejects no more than 3 % of the digits.
         """
         pixels = self.pixels(images, as_is)
         if not len(pixels):
             return []
         return self.verdicts(*self.compared(pixels), self.point(far).threshold)
 
+    def read(
+        self,
+        picture: OneImage,
+        far: float | None = None,
+        as_is: bool | None = None,
+        one: bool = False,
+    ) -> list[Prediction]:
+        """Find the digits of a picture, and return what each is taken for, in reading order.
+
+        Args:
+            far: as for `predict`.
+            one: there is only one digit. Arrays have one, and so have pictures that are taken as
+                they are, or for runs on other data sets than digits.
+
+        Raises:
+            UserError, SettingError: as `predict` does.
+        """
+        if isinstance(picture, Tensor | np.ndarray):
+            return self.predict([picture], far)
+        digits = _digits_of(picture, *self._manner(as_is, one))
+        predictions = self.predict(np.stack([digit.image for digit in digits]), far)
+        return [
+            replace(said, box=digit.box) for said, digit in zip(predictions, digits, strict=True)
+        ]
+
+    def _manner(self, as_is: bool | None, one: bool) -> tuple[bool, bool]:
+        """Return whether pictures are taken as they are, and whether each has one digit."""
+        return self.as_is if as_is is None else as_is, one or self.dataset not in DIGITS
+
     def predict_files(
-        self, paths: Sequence[Path], threshold: float, as_is: bool | None = None
-    ) -> Iterator[PredictedPicture | str]:
+        self,
+        paths: Sequence[Path],
+        threshold: float,
+        as_is: bool | None = None,
+        one: bool = False,
+    ) -> Iterator[list[PredictedDigit] | str]:
         """Predict files and folders of them, in order; "-" is standard input.
 
         A bar shows how far it is, where there is a terminal.
 
         Returns:
-            What each is taken for, or one line of what is wrong with it.
+            The digits of each, or one line of what is wrong with it.
         """
         files = list(picture_files(paths))
-        pictures = read_all(files, self.as_is if as_is is None else as_is)
+        pictures = read_all(files, *self._manner(as_is, one))
         with (
             closing(pictures),
             tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar,
@@ -232,28 +271,39 @@ class Predictor:
             for start in range(0, len(files), FILES_AT_ONCE):
                 part = files[start : start + FILES_AT_ONCE]
                 read = list(islice(pictures, len(part)))
-                good = [
-                    (str(file), *picture)
+                digits = [
+                    (str(file), picture[0], digit)
                     for file, picture in zip(part, read, strict=True)
                     if not isinstance(picture, str)
+                    for digit in picture[1]
                 ]
-                predicted = iter(self._predict_pictures(good, threshold))
+                predicted = iter(self._predict_digits(digits, threshold))
                 bar.clear()  # what is made of these is printed where it stands
                 for picture in read:
-                    yield picture if isinstance(picture, str) else next(predicted)
+                    if isinstance(picture, str):
+                        yield picture
+                    else:
+                        yield list(islice(predicted, len(picture[1])))
                 bar.update(len(part))
 
-    def _predict_pictures(
-        self, pictures: Sequence[tuple[str, Image.Image, NDArray[np.uint8]]], threshold: float
-    ) -> list[PredictedPicture]:
-        """Predict pictures by the names of their files, as they are shown, and their pixels."""
-        if not pictures:
+    def _predict_digits(
+        self, digits: Sequence[tuple[str, Image.Image, Digit]], threshold: float
+    ) -> list[PredictedDigit]:
+        """Predict digits by the names of their files, the pictures shown, and what was found."""
+        if not digits:
             return []
-        pixels = torch.from_numpy(np.stack([pixels for _, _, pixels in pictures]))
+        pixels = torch.from_numpy(np.stack([digit.image for _, _, digit in digits]))
         near, typical = self.compared(pixels)
         predictions = self.verdicts(near, typical, threshold)
-        rows = zip(pictures, near.indices, near.labels, near.similarities, predictions, strict=True)
-        return [PredictedPicture(*picture, *row) for picture, *row in rows]
+        boxed = [
+            replace(said, box=digit.box)
+            for said, (*_, digit) in zip(predictions, digits, strict=True)
+        ]
+        rows = zip(digits, near.indices, near.labels, near.similarities, boxed, strict=True)
+        return [
+            PredictedDigit(name, picture, digit.image, indices, labels, similarities, said)
+            for (name, picture, digit), indices, labels, similarities, said in rows
+        ]
 
     def compared(self, pixels: Tensor) -> tuple[Nearest, Tensor]:
         """Return the `asked` nearest images of the gallery, and how typical each image is.
@@ -289,7 +339,7 @@ class Predictor:
         """Return images as the network takes them, (N, 28, 28) uint8; raises as `embed` does."""
         if isinstance(images, Tensor | np.ndarray):
             return _as_pixels(images)
-        if isinstance(images, str | Path | Image.Image):
+        if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             images = [images]
         as_is = self.as_is if as_is is None else as_is
         rows = [_pixels_of(image, as_is) for image in images]
@@ -316,11 +366,19 @@ def _pixels_of(image: OneImage, as_is: bool) -> NDArray[np.uint8]:
             raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
         pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
         return pixels
+    return _digits_of(image, as_is, one=True)[0].image
+
+
+def _digits_of(image: object, as_is: bool, one: bool) -> list[Digit]:
+    """Return the digits of a Pillow image, or of a file."""
     if isinstance(image, Image.Image):
-        return prepared(upright(image), as_is)
+        return read_digits(upright(image), as_is, one)
+    if not isinstance(image, str | Path):
+        kind = type(image).__name__
+        raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
     picture = read_picture(Path(image))
     with named(image):
-        return prepared(picture, as_is)
+        return read_digits(picture, as_is, one)
 
 
 def _as_pixels(given: Tensor | NDArray[Any]) -> Tensor:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from circlemnist.config import CLASSES, Config
 from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.errors import SettingError, UserError
-from circlemnist.evaluation.metric_names import FAR
 from circlemnist.evaluation.metrics import SIMILARITIES
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.checkpoint import checksum
@@ -19,6 +18,7 @@ from circlemnist.runs.files import atomic_write, write_text, writing
 from circlemnist.runs.run import Run
 
 Array = NDArray[Any]
+MOST_REJECTED = 0.03  # of the known images, where no rate is asked for
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class OperatingPoint:
     Attributes:
         far: the false-accept rate that was allowed, 0-1, of images whose class the gallery lacks.
         threshold: of the typicality, 0-1.
-        false_accepts: the share of those images that it takes for known, `far` or less.
-        false_rejects: the share of images of the gallery's classes that it takes for unknown.
+        false_accepts: the estimated share of those that it takes for known, `far` or less.
+        false_rejects: the share of validation images that it takes for unknown.
     """
 
     far: float
@@ -162,12 +162,18 @@ class Report:
         return json.dumps(content, indent=2)
 
 
-def point_at(points: Sequence[OperatingPoint], far: float = FAR) -> OperatingPoint:
-    """Return the point for a false-accept rate, or for the next smaller rate of these points.
+def point_at(points: Sequence[OperatingPoint], far: float | None = None) -> OperatingPoint:
+    """Return the point for a false-accept rate, or for the next smaller rate that is kept.
+
+    Args:
+        far: None for the least rate that rejects no more than `MOST_REJECTED` of the digits.
 
     Raises:
         SettingError: it is not between their least rate and 1.
     """
+    if far is None:
+        lenient = [point for point in points if point.false_rejects <= MOST_REJECTED]
+        return min(lenient or points[-1:], key=lambda point: point.far)
     fitting = [point for point in points if point.far <= far < 1]
     if not fitting:
         least = min(point.far for point in points)

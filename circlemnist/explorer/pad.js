@@ -74,6 +74,16 @@ window.pad = (() => {
     };
   }
 
+  // What is said of a drawing: of each of its digits, the last of which is shown and marked.
+  function judgeAll(strokes) {
+    const parts = prepare.digits(strokes, PEN);
+    const all = parts.map((part) => judge(prepare.placed(prepare.ink(part, facts.box, facts.pen), facts.box)));
+    const last = all[parts.findIndex((part) => part.includes(strokes.at(-1)))];
+    if (all.length === 1) return last;
+    const verdict = all.map((one) => one.verdict).join(" · ");
+    return { ...last, verdict, kind: all.every((one) => one.kind === "known") ? "known" : "unknown" };
+  }
+
   function placeOf(embedding, near) {
     if (facts.exact) return [embedding[0], embedding.length > 1 ? embedding[1] : 0];
     const { x, y } = models.points.data;
@@ -108,7 +118,7 @@ window.pad = (() => {
     cancelAnimationFrame(waiting);
     waiting = 0;
     drawPaper();
-    const judged = current && judge(prepare.placed(prepare.ink(current.strokes, facts.box, facts.pen), facts.box));
+    const judged = current && judgeAll(current.strokes);
     section.className = judged ? judged.kind : "";
     verdict.textContent = judged ? judged.verdict : "";
     why.textContent = judged ? judged.reason : "Nothing is drawn yet.";

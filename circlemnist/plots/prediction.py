@@ -1,30 +1,32 @@
-"""Pictures that were predicted: as given, as the network saw them, and their nearest images."""
+"""Digits that were predicted: in their pictures, as seen by the network, and the nearest images."""
 
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from circlemnist.data.datasets import CLASS_NAMES, DISPLAY_NAMES
-from circlemnist.evaluation.predict import PredictedPicture, Predictor
+from circlemnist.evaluation.predict import PredictedDigit, Predictor
 from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import WIDTH
 from circlemnist.plots.neighbors import Tile, tiles_figure
-from circlemnist.plots.style import THEMES
+from circlemnist.plots.style import THEMES, Theme
 
 NEIGHBORS = 6
 
 
 def draw_predictions(
     predictor: Predictor,
-    pictures: Sequence[PredictedPicture],
+    digits: Sequence[PredictedDigit],
     point: OperatingPoint,
     theme: str,
     out: Path,
 ) -> None:
-    """Draw a row for each predicted picture into a file, of a `STILL` suffix.
+    """Draw a row for each predicted digit into a file, of a `STILL` suffix.
 
     Raises:
         UserError: the file cannot be written.
@@ -37,18 +39,16 @@ def draw_predictions(
     )
     class_names, sign = CLASS_NAMES[predictor.dataset], predictor.similarity.sign
     rows = []
-    for picture in pictures:
-        prediction = picture.prediction
+    for digit in digits:
+        prediction = digit.prediction
         verdict, frame = ("known", "right") if prediction.known else ("unknown", "wrong")
         votes = f"{prediction.name}  {prediction.agree}/{prediction.of}"
-        row = [
-            Tile(np.asarray(picture.picture)),
-            Tile(np.asarray(picture.pixels), f"{votes}\n{verdict}", frame),
-        ]
+        pixels = np.asarray(digit.pixels)
+        row = [Tile(np.asarray(digit.picture)), Tile(pixels, f"{votes}\n{verdict}", frame)]
         for index, label, similarity in zip(
-            picture.indices[:NEIGHBORS].tolist(),
-            picture.labels.tolist(),
-            picture.similarities.tolist(),
+            digit.indices[:NEIGHBORS].tolist(),
+            digit.labels.tolist(),
+            digit.similarities.tolist(),
             strict=False,
         ):
             caption = f"{class_names[label]}\n{sign * similarity:.2f}"
@@ -58,4 +58,27 @@ def draw_predictions(
     with warnings.catch_warnings():
         # a run may have any name: a box stands for each letter that the font lacks
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        save(tiles_figure(rows, columns, title, THEMES[theme], 1.2, 9), out, WIDTH)
+        figure = tiles_figure(rows, columns, title, THEMES[theme], 1.2, 9)
+        for axes, digit in zip(figure.axes[:: len(rows[0])], digits, strict=True):
+            for other in digits:
+                if other.picture is digit.picture:
+                    draw_box(axes, other, THEMES[theme], 1.6 if other is digit else 0.6)
+        save(figure, out, WIDTH)
+
+
+def draw_box(axes: Axes, digit: PredictedDigit, theme: Theme, width: float) -> None:
+    """Draw the box of a digit on its picture, in dashes where it is unknown."""
+    wide, high = digit.picture.size
+    left, top, right, bottom = np.multiply(digit.prediction.box or (0, 0, 1, 1), (wide, high) * 2)
+    known = digit.prediction.known
+    axes.add_patch(
+        Rectangle(
+            (left - 0.5, top - 0.5),
+            right - left,
+            bottom - top,
+            fill=False,
+            color=theme.same if known else theme.different,
+            linestyle="-" if known else "--",
+            linewidth=width,
+        )
+    )

@@ -11,14 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from circlemnist.data import pictures
-from circlemnist.data.pictures import MOST_PIXELS, grey_of, picture_files, prepared, read_picture
+from circlemnist.data.pictures import MOST_PIXELS, grey_of, picture_files, read_digits, read_picture
 from circlemnist.errors import UserError
 from tests.data.test_prepare import difference, pictured, strokes
 
 PLAIN = Image.fromarray(pictured(strokes()).astype(np.uint8))
+
+
+def prepared(picture: Image.Image, as_is: bool = False) -> NDArray[np.uint8]:
+    """Return the one digit of a picture, (28, 28)."""
+    return read_digits(picture, as_is, one=True)[0].image
 
 
 def saved(image: Image.Image, kind: str, **more: object) -> Image.Image:
@@ -120,6 +126,7 @@ def animation(kind: str) -> bytes:
         (b"no picture at all", "no picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
         (huge_png(), f"more than {MOST_PIXELS // 1_000_000} megapixels"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC picture: save it as JPEG"),
         (animation("GIF"), "several frames"),
         (animation("PNG"), "several frames"),
         (animation("TIFF"), "several frames"),
@@ -225,7 +232,7 @@ def test_pictures_come_in_order_and_few_are_read_ahead(
     for file in files[5:]:  # too far ahead to have been read
         file.unlink()
     rest = list(reading)
-    values = [one[1][0, 0] for one in [first, *rest[:4]] if not isinstance(one, str)]
+    values = [one[1][0].image[0, 0] for one in [first, *rest[:4]] if not isinstance(one, str)]
     assert values == [0, 1, 2, 3, 4]
     assert all(str(file) in str(line) for file, line in zip(files[5:], rest[4:], strict=True))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks import predict
-from circlemnist.data.prepare import BOX, CENTER, ink, placed, prepare, resizing
+from circlemnist.data.prepare import BOX, CENTER, digits, placed, prepare, resizing
 from circlemnist.errors import UserError
 
 Array = NDArray[Any]
@@ -141,14 +141,6 @@ def test_odd_shapes_are_prepared_or_named(shape: tuple[int, int]) -> None:
         assert prepare(np.random.default_rng(0).uniform(0, 255, shape)).max() == 255
 
 
-def test_ink_is_a_share() -> None:
-    found = ink(pictured(strokes()))
-    assert found.dtype == np.float32
-    assert found.min() == 0
-    assert 0.75 < found.max() <= 1
-    np.testing.assert_array_equal(found > 0.5, strokes() > 0.5)
-
-
 def test_pages_in_uneven_light_are_blank_and_soft_strokes_are_not() -> None:
     """A darker corner and noise are no ink; strokes that leave little of the paper are."""
     found = 0
@@ -159,3 +151,83 @@ def test_pages_in_uneven_light_are_blank_and_soft_strokes_are_not() -> None:
     assert found <= 2
     for digit in load_digits().images[:100]:
         assert prepare(predict.drawn(digit)).max() == 255
+
+
+def lined(kind: str, drawn: Array) -> Array:
+    """Ink (160, 160) with the lines of a kind of paper."""
+    lines = np.zeros_like(drawn)
+    if kind == "frame":
+        lines[6:8, 6:154] = lines[152:154, 6:154] = 0.8
+        lines[6:154, 6:8] = lines[6:154, 152:154] = 0.8
+    elif kind == "touched frame":
+        lines[28:30, 10:150] = lines[113:115, 10:150] = 0.8
+        lines[28:115, 10:12] = lines[28:115, 148:150] = 0.8
+    elif kind == "edge":
+        lines[:, 1:4] = 0.8
+    elif kind == "ruled":
+        lines[20::50] = lines[21::50] = 0.8
+    elif kind == "grid":
+        lines[10::20] = lines[:, 10::20] = 0.3
+    return np.maximum(drawn, lines)
+
+
+@pytest.mark.parametrize("kind", ["frame", "touched frame", "edge", "ruled", "grid"])
+def test_lines_of_the_paper_are_not_of_the_digit(kind: str) -> None:
+    """Nor on dark paper, nor turned by a quarter."""
+    plain = prepare(pictured(strokes()))
+    picture = pictured(lined(kind, strokes()))
+    if kind == "touched frame":
+        picture = picture[20:123]
+    for given, wanted in ((picture, plain), (255 - picture, plain), (picture.T, plain.T)):
+        (digit,) = digits(given)
+        assert difference(digit.image, wanted) < 6
+
+
+@pytest.mark.parametrize("margin", [4, 8])
+@pytest.mark.parametrize("width", [6, 12, 24])
+def test_ink_that_fills_the_picture_is_ink(margin: int, width: int) -> None:
+    """However wide its strokes, and though they are straight and as long as the picture."""
+    drawn = strokes(160, width)
+    ink = np.pad(drawn[32:112, 48:88], margin)
+    for given in (pictured(ink), 255 - pictured(ink)):
+        (digit,) = digits(given)
+        assert difference(digit.image, prepare(pictured(drawn))) < 6
+
+
+@pytest.mark.parametrize("size", [0.6, 1.0])
+def test_digits_of_a_page_are_read_in_rows(size: float) -> None:
+    """Each where it is, as if it were alone; its row is not quite level."""
+    page, places = np.zeros((540, 500)), []
+    for number in range(12):
+        row, column = divmod(number, 3)
+        top, left = 120 * row + 10 * (column % 2), 160 * column
+        page[top : top + 160, left : left + 160] += strokes(width=6 + 2 * number)
+        places.append((left + 48, top + 32, left + 88, top + 112))
+    high, wide = (round(size * side) for side in page.shape)
+    smaller = resizing(540, high) @ page @ resizing(500, wide).T
+    found = digits(pictured(smaller))
+    assert len(found) == 12
+    np.testing.assert_allclose([one.box for one in found], np.multiply(places, size), atol=2)
+    for number, one in enumerate(found):
+        assert difference(one.image, prepare(pictured(strokes(width=6 + 2 * number)))) < 12 / size
+
+
+def test_pieces_of_one_digit_are_not_several() -> None:
+    """A bar beside the top of a 5, the dot of a 1, both strokes of a 4, and dirt."""
+    five, dotted, four, dirty = (np.zeros((200, 200)) for _ in range(4))
+    five[60:160, 70:80] = five[150:160, 70:110] = five[50:58, 86:140] = 1
+    dotted[70:170, 95:107] = dotted[40:54, 94:108] = 1
+    four[40:120, 60:70] = four[110:120, 60:112] = four[40:170, 118:128] = 1
+    dirty[50:150, 90:100] = dirty[30:34, 20:24] = dirty[180:183, 150:160] = 1
+    for drawn in (five, dotted, four, dirty):
+        assert len(digits(pictured(drawn))) == 1
+    two = np.concatenate([five, dotted], 1)
+    assert [len(digits(pictured(two), one)) for one in (False, True)] == [2, 1]
+
+
+def test_boxes_of_a_form_are_not_of_the_digits_in_them() -> None:
+    cell = lined("frame", strokes())
+    found = digits(pictured(np.pad(np.concatenate([cell, cell], 1), 20)))
+    assert len(found) == 2
+    for one in found:
+        assert difference(one.image, prepare(pictured(strokes()))) < 6

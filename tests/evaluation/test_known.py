@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from circlemnist.config import Config
+from circlemnist.data.datasets import Split
 from circlemnist.evaluation.known import (
     RATES,
     class_subspaces,
     embed_with_features,
+    mixed_halves,
     operating_points,
     threshold,
     typicality,
+    validation,
 )
 from circlemnist.models.embedder import build_embedder, embed
 
@@ -83,25 +86,26 @@ def test_threshold_is_the_least_that_accepts_no_more_than_its_share(
     assert (array >= found).mean() > rate
 
 
-def test_images_of_unseen_classes_are_the_strangers_where_there_are_some() -> None:
-    """And false rejects are of the other classes alone."""
-    labels = torch.tensor([0] * 100 + [1] * 100 + [7] * 200)
-    alike = np.concatenate([np.linspace(0.5, 0.99, 200), np.linspace(0, 0.8, 200)])
-    typicality = torch.zeros(400, 10)
-    typicality[range(400), torch.arange(400) % 2] = torch.from_numpy(alike).float()
-    points = operating_points(typicality, labels, (7,))
+def test_share_of_halves_that_pass_is_that_of_a_rate_to_the_power_of_two_thirds() -> None:
+    known, unknown = torch.linspace(0.5, 1, 1000), torch.linspace(0, 0.8, 8000)
+    points = operating_points(known, unknown)
     assert tuple(point.far for point in points) == RATES
     for point in points:
-        assert point.false_accepts == (alike[200:] > point.threshold + 1e-6).mean() <= point.far
-        assert point.false_rejects == (alike[:200] <= point.threshold + 1e-6).mean()
-    assert points[-1].threshold == pytest.approx(0.4, abs=0.01)
+        share = float((unknown > point.threshold).double().mean())
+        assert share == pytest.approx(point.far ** (2 / 3), abs=1 / 4000)
+        assert point.false_accepts <= point.far
+        assert point.false_accepts == pytest.approx(share**1.5)
+        assert point.false_rejects == float((known <= point.threshold).double().mean())
 
 
-def test_own_class_is_taken_for_a_stranger_where_none_is_unseen() -> None:
-    """However typical of it an image is, only how typical it is of others is counted."""
-    typicality = torch.full((100, 10), 0.2)
-    typicality[:, 3] = 0.9
-    typicality[:, 5] = torch.linspace(0.3, 0.7, 100)
-    points = operating_points(typicality, torch.full((100,), 3), ())
-    assert points[-1].threshold == pytest.approx(0.5, abs=0.01)
-    assert all(point.false_rejects == 0 for point in points)
+@pytest.mark.parametrize(("count", "least"), [(8000, 0.0001), (240, 0.005), (10, 0.5), (4, None)])
+def test_rates_that_few_images_cannot_tell_are_left_out(count: int, least: float | None) -> None:
+    """Five of them pass, at the least."""
+    points = operating_points(torch.ones(9), torch.rand(count))
+    assert (points[0].far if points else None) == least
+
+
+def test_one_of_six_images_is_for_thresholds_and_never_more_than_5000() -> None:
+    assert validation(13).nonzero()[:, 0].tolist() == [0, 6, 12]
+    assert validation(60_000).sum() == validation(5000 * 12).sum() == 5000
+    assert not mixed_halves(Split(torch.ones(3, 28, 28).byte(), torch.ones(3).long())).numel()
