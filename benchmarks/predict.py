@@ -36,7 +36,6 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.export import export_network
 from circlemnist.evaluation.predict import Prediction, Predictor
-from circlemnist.evaluation.report import FAR
 from circlemnist.models.embedder import BLOCK, embed
 from circlemnist.runs.run import find_run
 
@@ -138,7 +137,7 @@ def predict_command(run: str, data_dir: Path) -> None:
     others = predictions(predictor, map(drawn, digits.images))
     print_accuracy("scikit-learn's digits", others, digits.target)
     threshold = float(np.quantile([a.typicality for a in rendered if a is not None], 0.01))
-    print(f"rejected at typicality {threshold:.3f}, and unknown at {FAR:.0%} false accepts:")
+    print(f"rejected at typicality {threshold:.3f}, and unknown at the default rate:")
     sets = {"letters": letters(), "scribbles": scribbles(random), "blank pages": blanks(random)}
     answers = {name: predictions(predictor, pictures) for name, pictures in sets.items()}
     for name, of_set in {"rendered digits": rendered, **answers}.items():
