@@ -68,7 +68,7 @@ def digits(picture: Array, one: bool = False) -> list[Digit]:
         UserError: there is no ink, as on a blank page.
     """
     inked, pieces, numbers, boxes = strokes(picture)
-    parts = [np.arange(len(boxes))] if one else grouped(boxes)
+    parts = [np.arange(len(boxes))] if one or len(boxes) == 1 else grouped(boxes)
     reach = 1 + max(picture.shape) // 100  # of ink that is below the threshold, about a piece
     found = []
     for part, box in zip(parts, outer_boxes(boxes, parts), strict=True):
