@@ -177,6 +177,16 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     return image
 
 
+def coarse(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image of `placed` as scikit-learn's digits are: filled, by 8 × 8 pixels."""
+    rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+    box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
+    high, wide = ((max(box.shape) - side) / 2 for side in box.shape)
+    square = np.pad(box, [(int(high), int(high + 0.5)), (int(wide), int(wide + 0.5))])
+    small = _resized(_resized(square, (8, 8)), (SIDE, SIDE))
+    return np.round(small).clip(0, 255).astype(np.uint8)
+
+
 @lru_cache(64)  # pictures of a folder often have one size
 def resizing(before: int, after: int) -> NDArray[np.float32]:
     """Return the weights (after, before) that resize a line of pixels, anti-aliased.
