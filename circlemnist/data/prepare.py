@@ -68,7 +68,7 @@ def digits(picture: Array, one: bool = False) -> list[Digit]:
         UserError: there is no ink, as on a blank page.
     """
     inked, pieces, numbers, boxes = strokes(picture)
-    parts = [np.arange(len(boxes))] if one else grouped(boxes)
+    parts = [np.arange(len(boxes))] if one or len(boxes) == 1 else grouped(boxes)
     reach = 1 + max(picture.shape) // 100  # of ink that is below the threshold, about a piece
     found = []
     for part, box in zip(parts, outer_boxes(boxes, parts), strict=True):
@@ -175,6 +175,16 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     image = np.zeros((SIDE, SIDE), np.uint8)
     image[top : top + height, left : left + width] = np.round(255 * small)
     return image
+
+
+def coarse(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image of `placed` as scikit-learn's digits are: filled, by 8 × 8 pixels."""
+    rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+    box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
+    high, wide = ((max(box.shape) - side) / 2 for side in box.shape)
+    square = np.pad(box, [(int(high), int(high + 0.5)), (int(wide), int(wide + 0.5))])
+    small = _resized(_resized(square, (8, 8)), (SIDE, SIDE))
+    return np.round(small).clip(0, 255).astype(np.uint8)
 
 
 @lru_cache(64)  # pictures of a folder often have one size

@@ -31,7 +31,7 @@ from circlemnist.data.pictures import (
     read_picture,
     upright,
 )
-from circlemnist.data.prepare import Digit
+from circlemnist.data.prepare import Digit, coarse
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.gallery import Gallery, load_gallery
@@ -238,11 +238,18 @@ class Predictor:
         """
         if isinstance(picture, Tensor | np.ndarray):
             return self.predict([picture], far)
-        digits = _digits_of(picture, *self._manner(as_is, one))
+        as_is, one = self._manner(as_is, one)
+        digits = self._fitted(_digits_of(picture, as_is, one), as_is)
         predictions = self.predict(np.stack([digit.image for digit in digits]), far)
         return [
             replace(said, box=digit.box) for said, digit in zip(predictions, digits, strict=True)
         ]
+
+    def _fitted(self, digits: list[Digit], as_is: bool) -> list[Digit]:
+        """Return digits as coarse as the images of the data set, where they were prepared."""
+        if as_is or self.dataset != "digits":
+            return digits
+        return [digit._replace(image=coarse(digit.image)) for digit in digits]
 
     def _manner(self, as_is: bool | None, one: bool) -> tuple[bool, bool]:
         """Return whether pictures are taken as they are, and whether each has one digit."""
@@ -263,7 +270,8 @@ class Predictor:
             The digits of each, or one line of what is wrong with it.
         """
         files = list(picture_files(paths))
-        pictures = read_all(files, *self._manner(as_is, one))
+        as_is, one = self._manner(as_is, one)
+        pictures = read_all(files, as_is, one)
         with (
             closing(pictures),
             tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar,
@@ -275,7 +283,7 @@ class Predictor:
                     (str(file), picture[0], digit)
                     for file, picture in zip(part, read, strict=True)
                     if not isinstance(picture, str)
-                    for digit in picture[1]
+                    for digit in self._fitted(picture[1], as_is)
                 ]
                 predicted = iter(self._predict_digits(digits, threshold))
                 bar.clear()  # what is made of these is printed where it stands
@@ -342,8 +350,17 @@ class Predictor:
         if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             images = [images]
         as_is = self.as_is if as_is is None else as_is
-        rows = [_pixels_of(image, as_is) for image in images]
+        rows = [self._pixels_of(image, as_is) for image in images]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, SIDE, SIDE).byte()
+
+    def _pixels_of(self, image: OneImage, as_is: bool) -> NDArray[np.uint8]:
+        if isinstance(image, Tensor | np.ndarray):
+            rows = _as_pixels(image)
+            if len(rows) != 1:
+                raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
+            pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
+            return pixels
+        return self._fitted(_digits_of(image, as_is, one=True), as_is)[0].image
 
 
 def load(run: str | Path, device: str = "auto") -> Predictor:
@@ -357,16 +374,6 @@ def load(run: str | Path, device: str = "auto") -> Predictor:
         UserError: there is no such run, or `Predictor` cannot be made of it.
     """
     return Predictor(find_run(Path("outputs"), str(run)), device)
-
-
-def _pixels_of(image: OneImage, as_is: bool) -> NDArray[np.uint8]:
-    if isinstance(image, Tensor | np.ndarray):
-        rows = _as_pixels(image)
-        if len(rows) != 1:
-            raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
-        pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
-        return pixels
-    return _digits_of(image, as_is, one=True)[0].image
 
 
 def _digits_of(image: object, as_is: bool, one: bool) -> list[Digit]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks import predict
-from circlemnist.data.prepare import BOX, CENTER, digits, placed, prepare, resizing
+from circlemnist.data.prepare import BOX, CENTER, coarse, digits, placed, prepare, resizing
 from circlemnist.errors import UserError
 
 Array = NDArray[Any]
@@ -231,3 +231,10 @@ def test_boxes_of_a_form_are_not_of_the_digits_in_them() -> None:
     assert len(found) == 2
     for one in found:
         assert difference(one.image, prepare(pictured(strokes()))) < 6
+
+
+def test_coarse_image_is_that_of_8_by_8_pixels_which_the_digit_fills() -> None:
+    image = coarse(prepare(pictured(strokes())))
+    assert (image.shape, image.dtype, extent(image)[0]) == ((28, 28), np.uint8, 28)
+    small = resizing(28, 8) @ image @ resizing(28, 8).T
+    assert difference(resizing(8, 28) @ small @ resizing(8, 28).T, image) < 12
