@@ -114,6 +114,7 @@ class AdaCosLoss(nn.Module):
         self.scale.copy_(torch.where(scale.isfinite(), scale, self.scale))
 
     def extra_repr(self) -> str:
+        """Return the settings, for `print`."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, dynamic={self.dynamic}, "

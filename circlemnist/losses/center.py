@@ -110,6 +110,7 @@ class CenterLoss(nn.Module):
         self.centers.copy_(torch.where(moved.isfinite().all(), moved, centers))
 
     def extra_repr(self) -> str:
+        """Return the settings, for `print`."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "

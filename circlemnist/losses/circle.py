@@ -116,6 +116,7 @@ class CircleLoss(nn.Module):
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `print`."""
         return (
             f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
             f"reduction={self.reduction!r}, normalize={self.normalize}"

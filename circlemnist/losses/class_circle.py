@@ -69,6 +69,7 @@ class ClassCircleLoss(nn.Module):
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `print`."""
         num_classes, embedding_dim = self.weight.shape
         return (
             f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
