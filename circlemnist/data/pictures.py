@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from circlemnist.config import SIDE
 from circlemnist.data.prepare import Digit, digits
@@ -283,3 +285,44 @@ def named(name: object) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def digits_of(image: object, as_is: bool, one: bool) -> list[Digit]:
+    """Return the digits of a Pillow image, or of a file, as `read_digits` does.
+
+    Raises:
+        UserError: it is neither, cannot be read, or nothing is on it.
+    """
+    if isinstance(image, Image.Image):
+        return read_digits(upright(image), as_is, one)
+    if not isinstance(image, str | Path):
+        kind = type(image).__name__
+        raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
+    picture = read_picture(Path(image))
+    with named(image):
+        return read_digits(picture, as_is, one)
+
+
+def as_pixels(given: Tensor | NDArray[Any]) -> Tensor:
+    """Return images given as numbers as (N, 28, 28) uint8.
+
+    Raises:
+        UserError: they have another shape, or are neither uint8 nor float in 0-1.
+    """
+    if isinstance(given, np.ndarray):
+        if given.dtype.kind not in "uif":
+            raise UserError(f"images must be uint8 in 0-255, or float in 0-1, not {given.dtype}")
+        # of this machine's byte order, contiguous and writable, as torch wants them
+        given = torch.from_numpy(np.array(given, given.dtype.newbyteorder("="), order="C"))
+    images, shape = given, tuple(given.shape)
+    if images.ndim == 2:
+        images = images[None]
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+        raise UserError(f"images must be (N, {SIDE}, {SIDE}), not {shape}: else give Pillow images")
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
+        raise UserError("images must be uint8 in 0-255, or float in 0-1")
+    return (images * 255).round().to(torch.uint8)

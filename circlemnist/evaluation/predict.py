@@ -7,7 +7,7 @@ run.read("my_number.png")
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -23,14 +23,7 @@ from tqdm.auto import tqdm
 
 from circlemnist.config import CLASSES, SIDE
 from circlemnist.data.datasets import CLASS_NAMES
-from circlemnist.data.pictures import (
-    named,
-    picture_files,
-    read_all,
-    read_digits,
-    read_picture,
-    upright,
-)
+from circlemnist.data.pictures import as_pixels, digits_of, picture_files, read_all
 from circlemnist.data.prepare import Digit, coarse
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
@@ -39,7 +32,6 @@ from circlemnist.evaluation.known import embed_with_features, typicality
 from circlemnist.evaluation.metrics import nearest, similarity_of
 from circlemnist.evaluation.report import (
     OperatingPoint,
-    Report,
     check_unchanged,
     load_report,
     point_at,
@@ -125,6 +117,10 @@ class Predictor:
     Attributes:
         run: the folder.
         config: the settings that it was trained with.
+        dataset: name of the data set that it was trained on.
+        metrics: of the run by name, shares as 0-1.
+        as_is: pictures are taken as they are where nothing else is asked.
+        points: thresholds of known and unknown, by false-accept rate.
         embedder: the network, images (N, 1, 28, 28) float32 in 0-1 -> embeddings (N, D).
         gallery: its `embeddings` (G, D) float32 and `labels` (G,) int64, arrays of numpy.
 
@@ -136,29 +132,17 @@ class Predictor:
         self.run, self.config = run, run.config()
         self.similarity = similarity_of(self.config)
         self.gallery: Gallery = load_gallery(run)
-        self._report = self._read_report()
-        self.embedder: Embedder
-        self.embedder, checkpoint = load_embedder(run, self.config, device)
-        check_unchanged(self._report, checkpoint)
-
-    def _read_report(self) -> Report:
-        report = load_report(self.run, per_image=False)
+        report = load_report(run, per_image=False)
         if report is None or not report.known or not report.fits(self.gallery.labels):
             raise UserError(
-                f"{self.run.metrics_file} has no thresholds of this checkpoint and gallery: "
-                f"`eval {self.run.folder}` writes it"
+                f"{run.metrics_file} has no thresholds of this checkpoint and gallery: "
+                f"`eval {run.folder}` writes it"
             )
-        return report
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The metrics of the run by name, shares as 0-1."""
-        return self._report.metrics
-
-    @property
-    def dataset(self) -> str:
-        """Name of the data set that it was trained on."""
-        return self._report.dataset
+        self.dataset, self.metrics, self.points = report.dataset, report.metrics, report.known
+        self.as_is = self.dataset in AS_IS
+        self.embedder: Embedder
+        self.embedder, checkpoint = load_embedder(run, self.config, device)
+        check_unchanged(report, checkpoint)
 
     @cached_property
     def gallery_images(self) -> NDArray[Any]:
@@ -167,23 +151,13 @@ class Predictor:
         assert images is not None
         return images
 
-    @property
-    def asked(self) -> int:
-        """How many of the nearest are asked for the class."""
-        return min(NEIGHBORS, len(self.gallery.labels))
-
-    @property
-    def as_is(self) -> bool:
-        """Whether pictures are taken as they are where nothing else is asked."""
-        return self.dataset in AS_IS
-
     def point(self, far: float | None = None) -> OperatingPoint:
         """Return the threshold for a false-accept rate, or the next smaller rate that is kept.
 
         Raises:
             SettingError: it is not between the least rate that is kept and 1.
         """
-        return point_at(self._report.known, far)
+        return point_at(self.points, far)
 
     def embed(self, images: Images, as_is: bool | None = None) -> Tensor:
         """Embed images; (N, D) float32 on the device, unit rows but of Center Loss.
@@ -239,11 +213,9 @@ class Predictor:
         if isinstance(picture, Tensor | np.ndarray):
             return self.predict([picture], far)
         as_is, one = self._manner(as_is, one)
-        digits = self._fitted(_digits_of(picture, as_is, one), as_is)
-        predictions = self.predict(np.stack([digit.image for digit in digits]), far)
-        return [
-            replace(said, box=digit.box) for said, digit in zip(predictions, digits, strict=True)
-        ]
+        digits = self._fitted(digits_of(picture, as_is, one), as_is)
+        pixels = torch.from_numpy(np.stack([digit.image for digit in digits]))
+        return self.verdicts(*self.compared(pixels), self.point(far).threshold, digits)
 
     def _fitted(self, digits: list[Digit], as_is: bool) -> list[Digit]:
         """Return digits as coarse as the images of the data set, where they were prepared."""
@@ -263,8 +235,6 @@ class Predictor:
         one: bool = False,
     ) -> Iterator[list[PredictedDigit] | str]:
         """Predict files and folders of them, in order; "-" is standard input.
-
-        A bar shows how far it is, where there is a terminal.
 
         Returns:
             The digits of each, or one line of what is wrong with it.
@@ -297,24 +267,19 @@ class Predictor:
     def _predict_digits(
         self, digits: Sequence[tuple[str, Image.Image, Digit]], threshold: float
     ) -> list[PredictedDigit]:
-        """Predict digits by the names of their files, the pictures shown, and what was found."""
         if not digits:
             return []
-        pixels = torch.from_numpy(np.stack([digit.image for _, _, digit in digits]))
-        near, typical = self.compared(pixels)
-        predictions = self.verdicts(near, typical, threshold)
-        boxed = [
-            replace(said, box=digit.box)
-            for said, (*_, digit) in zip(predictions, digits, strict=True)
-        ]
-        rows = zip(digits, near.indices, near.labels, near.similarities, boxed, strict=True)
+        only_digits = [digit for _, _, digit in digits]
+        near, typical = self.compared(torch.from_numpy(np.stack([d.image for d in only_digits])))
+        predictions = self.verdicts(near, typical, threshold, only_digits)
+        rows = zip(digits, near.indices, near.labels, near.similarities, predictions, strict=True)
         return [
-            PredictedDigit(name, picture, digit.image, indices, labels, similarities, said)
-            for (name, picture, digit), indices, labels, similarities, said in rows
+            PredictedDigit(name, picture, digit.image, indices, labels, similarities, prediction)
+            for (name, picture, digit), indices, labels, similarities, prediction in rows
         ]
 
     def compared(self, pixels: Tensor) -> tuple[Nearest, Tensor]:
-        """Return the `asked` nearest images of the gallery, and how typical each image is.
+        """Return the nearest images of the gallery that vote, and how typical each image is.
 
         Args:
             pixels: (N, 28, 28) uint8, one or more.
@@ -326,27 +291,36 @@ class Predictor:
         pixels = pixels.to(self.embedder.mean.device)
         embeddings, features = embed_with_features(self.embedder, pixels, self.config.views)
         typical = typicality(features, self.gallery.subspaces).max(1).values
-        return self._nearest(embeddings, self.asked), typical
+        return self._nearest(embeddings, min(NEIGHBORS, len(self.gallery.labels))), typical
 
-    def verdicts(self, near: Nearest, typicality: Tensor, threshold: float) -> list[Prediction]:
+    def verdicts(
+        self,
+        near: Nearest,
+        typicality: Tensor,
+        threshold: float,
+        digits: Sequence[Digit] | None = None,
+    ) -> list[Prediction]:
         """Return what the nearest say of each image, and by its typicality if it is known."""
         votes = F.one_hot(near.labels, CLASSES).sum(1)  # (N, C)
         names, asked = CLASS_NAMES[self.dataset], near.labels.shape[1]
+        boxes = [None] * len(votes) if digits is None else [digit.box for digit in digits]
+        rows = zip(
+            votes.argmax(1).tolist(),
+            votes.max(1).values.tolist(),
+            near.similarities[:, 0].tolist(),
+            typicality.tolist(),
+            boxes,
+            strict=True,
+        )
         return [
-            Prediction(label, names[label], agree, asked, similarity, typical, typical > threshold)
-            for label, agree, similarity, typical in zip(
-                votes.argmax(1).tolist(),
-                votes.max(1).values.tolist(),
-                near.similarities[:, 0].tolist(),
-                typicality.tolist(),
-                strict=True,
-            )
+            Prediction(label, names[label], agree, asked, similarity, score, score > threshold, box)
+            for label, agree, similarity, score, box in rows
         ]
 
     def pixels(self, images: Images, as_is: bool | None = None) -> Tensor:
         """Return images as the network takes them, (N, 28, 28) uint8; raises as `embed` does."""
         if isinstance(images, Tensor | np.ndarray):
-            return _as_pixels(images)
+            return as_pixels(images)
         if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             images = [images]
         as_is = self.as_is if as_is is None else as_is
@@ -355,12 +329,12 @@ class Predictor:
 
     def _pixels_of(self, image: OneImage, as_is: bool) -> NDArray[np.uint8]:
         if isinstance(image, Tensor | np.ndarray):
-            rows = _as_pixels(image)
+            rows = as_pixels(image)
             if len(rows) != 1:
                 raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
             pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
             return pixels
-        return self._fitted(_digits_of(image, as_is, one=True), as_is)[0].image
+        return self._fitted(digits_of(image, as_is, one=True), as_is)[0].image
 
 
 def load(run: str | Path, device: str = "auto") -> Predictor:
@@ -374,35 +348,3 @@ def load(run: str | Path, device: str = "auto") -> Predictor:
         UserError: there is no such run, or `Predictor` cannot be made of it.
     """
     return Predictor(find_run(Path("outputs"), str(run)), device)
-
-
-def _digits_of(image: object, as_is: bool, one: bool) -> list[Digit]:
-    """Return the digits of a Pillow image, or of a file."""
-    if isinstance(image, Image.Image):
-        return read_digits(upright(image), as_is, one)
-    if not isinstance(image, str | Path):
-        kind = type(image).__name__
-        raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
-    picture = read_picture(Path(image))
-    with named(image):
-        return read_digits(picture, as_is, one)
-
-
-def _as_pixels(given: Tensor | NDArray[Any]) -> Tensor:
-    if isinstance(given, np.ndarray):
-        if given.dtype.kind not in "uif":
-            raise UserError(f"images must be uint8 in 0-255, or float in 0-1, not {given.dtype}")
-        # of this machine's byte order, contiguous and writable, as torch wants them
-        given = torch.from_numpy(np.array(given, given.dtype.newbyteorder("="), order="C"))
-    images, shape = given, tuple(given.shape)
-    if images.ndim == 2:
-        images = images[None]
-    if images.ndim == 4 and images.shape[1] == 1:
-        images = images[:, 0]
-    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
-        raise UserError(f"images must be (N, {SIDE}, {SIDE}), not {shape}: else give Pillow images")
-    if images.dtype == torch.uint8:
-        return images
-    if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
-        raise UserError("images must be uint8 in 0-255, or float in 0-1")
-    return (images * 255).round().to(torch.uint8)

@@ -135,7 +135,7 @@ def test_thresholds_are_of_training_images_and_accept_as_many_halves_as_they_say
         refused = np.mean(known <= point.threshold + 1e-6)
         assert refused == pytest.approx(point.false_rejects, abs=1.1 / len(known))
     assert run.point(0.03).far == 0.02
-    lenient = [point for point in run._report.known if point.false_rejects <= 0.03]
+    lenient = [point for point in run.points if point.false_rejects <= 0.03]
     assert run.point() == lenient[0]
 
 

@@ -207,7 +207,7 @@ def test_subspaces_and_thresholds_that_are_not_kept_are_as_eval_has_them(
     folder = tmp_path / "copy"
     shutil.copytree(finished_run, folder)
     kept, points = EvaluatedRun(Run(folder)).typical
-    assert points == load(folder)._report.known
+    assert points == load(folder).points
     np.testing.assert_array_equal(kept, load(folder).gallery.subspaces)
     report = json.loads((folder / "eval.json").read_text("utf-8"))
     if missing == "thresholds":
