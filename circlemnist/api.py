@@ -54,10 +54,9 @@ def train(
             says how to go on.
     """
     known = [setting.name for setting in fields(Config)]
-    for setting in settings:
-        if setting not in known:
-            hint = did_you_mean(setting, known)
-            raise TypeError(f"train() has no setting {setting!r}{hint}")
+    if unknown := [setting for setting in settings if setting not in known]:
+        hint = did_you_mean(unknown[0], known)
+        raise TypeError(f"train() has no setting {unknown[0]!r}{hint}")
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
     if torchrun_ranks().world_size > 1:
         raise UserError("train is the work of one process: start it without torchrun")

@@ -22,6 +22,7 @@ from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:
     from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
+    from circlemnist.evaluation.report import OperatingPoint
 
 
 @click.command()
@@ -65,14 +66,11 @@ def predict(
 ) -> None:
     """Say what is on pictures: files, folders of them, or - for standard input.
 
-    The first argument is the RUN where it is the folder or the name of one, as with eval; else
-    the newest run predicts. A picture is prepared as those of MNIST were; with runs on
-    Fashion-MNIST and KMNIST it is taken as it is. Several digits, of a number or a page, are read
-    in rows from the top; a line says them all ahead of those of each.
+    RUN is the folder or the name of a run; by default the newest. Pictures are prepared as those
+    of MNIST were, but for runs on Fashion-MNIST and KMNIST. Digits are read in rows from the top.
 
-    Each line has the class, how many of the 20 nearest training images have it, how alike the
-    nearest is, how typical it is of any class, and whether that is known: more than the threshold
-    for --far. A last line says what it gets wrong, by validation images.
+    A line has the class, the votes of the 20 nearest training images, the similarity to the
+    nearest, the typicality, and whether that is known: above the threshold for --far.
 
     \b
     Examples:
@@ -84,14 +82,12 @@ def predict(
     refuse_unused_flags(ctx)
     if out is not None:
         check_suffix(out, STILL, "draw")
-
     from circlemnist.evaluation.predict import Predictor
 
     predictor = Predictor(run, device)
     point = predictor.point(far)
     shown: list[PredictedDigit] = []
-    rows: list[dict[str, object]] = []
-    failed, count = False, 0
+    rows, failed, count = list[dict[str, object]](), False, 0
     for picture in predictor.predict_files(files, point.threshold, as_is, one):
         if isinstance(picture, str):
             failed = True
@@ -99,33 +95,20 @@ def predict(
             continue
         count += len(picture)
         shown += picture[: PREDICTED - len(shown)] if out is not None else []
-        predictions = [digit.prediction for digit in picture]
-        name = visible(picture[0].name)
         if for_machines:
-            rows += [{"file": picture[0].name, **asdict(said)} for said in predictions]
-        elif len(picture) == 1:
-            click.echo(f"{name}: {in_words(predictions[0], predictor)}")
+            rows += [{"file": digit.name, **asdict(digit.prediction)} for digit in picture]
         else:
-            labels = " ".join(said.name if said.known else "?" for said in predictions)
-            click.echo(f"{name}: {len(picture)} digits: {labels}")
-            for number, said in enumerate(predictions, 1):
-                click.echo(f"{name}, digit {number}: {in_words(said, predictor)}")
+            click.echo(lines_of(picture, predictor))
     if for_machines:
         about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     elif count:
-        asked = "" if far in (None, point.far) else f", the next rate below {far:g}"
-        say(
-            f"known: typicality above {point.threshold:.3f}, for {100 * point.far:g} % false "
-            f"accepts{asked}; {100 * point.false_rejects:.2g} % false rejects"
-        )
+        say(threshold_in_words(point, far))
     if out is not None and shown:
         from circlemnist.plots.prediction import draw_predictions
 
         draw_predictions(predictor, shown, point, theme, out)
-        # on standard error, so that standard output is of the predictions alone
-        first = f", the first {PREDICTED} of {count:,}" if count > PREDICTED else ""
-        say(f"picture: {out}{first}")
+        say(f"picture: {out}{f', the first {PREDICTED} of {count:,}' * (count > PREDICTED)}")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -137,6 +120,27 @@ def run_and_files(outputs: Path, arguments: Sequence[str]) -> tuple[Run, list[Pa
     if not files:
         raise click.UsageError(f"{arguments[0]} is a run: give it pictures to predict, too")
     return find_run(outputs, arguments[0] if first_is_run else None), files
+
+
+def lines_of(picture: Sequence["PredictedDigit"], predictor: "Predictor") -> str:
+    """Return a line for a picture of one digit; else one of all its digits, and one for each."""
+    name, predictions = visible(picture[0].name), [digit.prediction for digit in picture]
+    if len(picture) == 1:
+        return f"{name}: {in_words(predictions[0], predictor)}"
+    labels = " ".join(p.name if p.known else "?" for p in predictions)
+    lines = [f"{name}: {len(picture)} digits: {labels}"]
+    for number, prediction in enumerate(predictions, 1):
+        lines.append(f"{name}, digit {number}: {in_words(prediction, predictor)}")
+    return "\n".join(lines)
+
+
+def threshold_in_words(point: "OperatingPoint", far: float | None) -> str:
+    """Return the threshold and its errors; `far` is the rate that was asked for."""
+    asked = "" if far in (None, point.far) else f", the next rate below {far:g}"
+    return (
+        f"known: typicality above {point.threshold:.3f}, for {100 * point.far:g} % false "
+        f"accepts{asked}; {100 * point.false_rejects:.2g} % false rejects"
+    )
 
 
 def in_words(prediction: "Prediction", predictor: "Predictor") -> str:
