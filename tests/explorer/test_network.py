@@ -79,7 +79,7 @@ def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Pa
     )
     scale = max(1.0, float(embeddings.abs().max()))  # off the sphere they may be long
     expected = embeddings / scale, features, typicality(features, bases).max(1).values
-    in_page = [np.array(numbers) for numbers in zip(*found, strict=True)]
+    in_page = [np.array(numbers, float) for numbers in zip(*found, strict=True)]
     in_page[0] /= scale
     for numbers, tensor in zip(in_page, expected, strict=True):
         np.testing.assert_allclose(numbers, tensor, atol=1e-5)
