@@ -215,7 +215,9 @@ class Predictor:
         as_is, one = self._manner(as_is, one)
         digits = self._fitted(digits_of(picture, as_is, one), as_is)
         pixels = torch.from_numpy(np.stack([digit.image for digit in digits]))
-        return self.verdicts(*self.compared(pixels), self.point(far).threshold, digits)
+        return self.verdicts(
+            *self.compared(pixels), self.point(far).threshold, [d.box for d in digits]
+        )
 
     def _fitted(self, digits: list[Digit], as_is: bool) -> list[Digit]:
         """Return digits as coarse as the images of the data set, where they were prepared."""
@@ -269,9 +271,9 @@ class Predictor:
     ) -> list[PredictedDigit]:
         if not digits:
             return []
-        only_digits = [digit for _, _, digit in digits]
-        near, typical = self.compared(torch.from_numpy(np.stack([d.image for d in only_digits])))
-        predictions = self.verdicts(near, typical, threshold, only_digits)
+        pixels, boxes = zip(*((digit.image, digit.box) for _, _, digit in digits), strict=True)
+        near, typical = self.compared(torch.from_numpy(np.stack(pixels)))
+        predictions = self.verdicts(near, typical, threshold, boxes)
         rows = zip(digits, near.indices, near.labels, near.similarities, predictions, strict=True)
         return [
             PredictedDigit(name, picture, digit.image, indices, labels, similarities, prediction)
@@ -298,18 +300,17 @@ class Predictor:
         near: Nearest,
         typicality: Tensor,
         threshold: float,
-        digits: Sequence[Digit] | None = None,
+        boxes: Sequence[tuple[float, ...] | None] | None = None,
     ) -> list[Prediction]:
         """Return what the nearest say of each image, and by its typicality if it is known."""
         votes = F.one_hot(near.labels, CLASSES).sum(1)  # (N, C)
         names, asked = CLASS_NAMES[self.dataset], near.labels.shape[1]
-        boxes = [None] * len(votes) if digits is None else [digit.box for digit in digits]
         rows = zip(
             votes.argmax(1).tolist(),
             votes.max(1).values.tolist(),
             near.similarities[:, 0].tolist(),
             typicality.tolist(),
-            boxes,
+            [None] * len(votes) if boxes is None else boxes,
             strict=True,
         )
         return [
