@@ -65,6 +65,8 @@ def torchvision_arrays(
                 if str(arrays.pop("state")) == state:
                     return arrays
         else:  # a download: find out now whether it can be written
+            with suppress(FileNotFoundError, NotADirectoryError):
+                folder.stat()  # raises for a name that is too long, and a link to itself
             ancestors = (folder, *folder.absolute().parents)
             ancestor = next(path for path in ancestors if os.path.lexists(path))
             if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
