@@ -56,10 +56,12 @@ const explainer = (() => {
   /* From (s_n, s_p) in a square from `low` to 1 to pixels. */
   const placer = (size, low) => ([sn, sp]) => [((sn - low) / (1 - low)) * size, ((1 - sp) / (1 - low)) * size];
 
-  function stroke(context, points, color, width, dash = []) {
-    if (points.length < 2) return;
+  const stroke = (context, points, color, width, dash) => strokes(context, [points], color, width, dash);
+  function strokes(context, lines, color, width, dash = []) { // one path for all: much faster than one each
     context.beginPath();
-    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    for (const points of lines) {
+      points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    }
     Object.assign(context, { strokeStyle: color, lineWidth: width });
     context.setLineDash(dash);
     context.stroke();
@@ -85,6 +87,16 @@ const explainer = (() => {
     context.fillStyle = color;
     context.fill();
     if (edge) { context.strokeStyle = edge; context.lineWidth = 2; context.stroke(); }
+  }
+
+  function dots(context, places, radius, color) {
+    context.beginPath();
+    for (const [x, y] of places) {
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+    }
+    context.fillStyle = color;
+    context.fill();
   }
 
   function drawAxes(context, size, low) {
@@ -199,14 +211,13 @@ const explainer = (() => {
       const place = placer(size, LOW);
       stroke(context, this.boundary.map(place), colors.ink, 2);
       if (run) {
-        for (const pair of run.frames[state.time].pairs) dot(context, ...place(pair), 1.6, colors.ink);
+        dots(context, run.frames[state.time].pairs.map(place), 1.6, colors.ink);
         stroke(context, run.path.map(place), colors.same, 2, [5, 3]);
       }
       if (cloud.begun) {
-        for (const pair of cloud[this.name]) {
-          stroke(context, pair.trail.map(place), colors.line, 0.7);
-          dot(context, ...place([pair.sn, pair.sp]), 2.2, colors.ink);
-        }
+        const pairs = cloud[this.name];
+        strokes(context, pairs.map((pair) => pair.trail.map(place)), colors.line, 0.7);
+        dots(context, pairs.map(({ sn, sp }) => place([sn, sp])), 2.2, colors.ink);
       }
       context.fillStyle = colors.ink;
       context.font = "20px system-ui, sans-serif";
