@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from circlemnist.explain.page import LANGUAGES
+from circlemnist.explain import LANGUAGES
 from circlemnist.losses import CircleLoss, build_loss
 from tests.conftest import assert_one_line_error, invoke
 from tests.explorer.browser import Page, start_browser
@@ -130,6 +130,20 @@ def test_values_and_gradients_are_those_of_the_losses(page: Page) -> None:
         (gradient,) = torch.autograd.grad(value, anchor)
         expected = [value.item(), gradient[0, 1].item(), gradient[0, 0].item()]
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-6), (name, gamma, m, sn, sp)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "m"), [("cosface", 0.25), ("arcface", 0.5), ("circle", 0.25)])
+def test_line_is_where_half_of_the_pull_is_left(name: str, m: float, page: Page) -> None:
+    open_page(page)
+    line = np.array(page.driver.execute_script("return losses.boundary(...arguments)", name, 32, m))
+    assert len(line) > 100
+    for sn, sp in line[::50]:
+        loss = real_loss(name, 32, m, torch.tensor([[sp, sn]], dtype=torch.float64))
+        assert 1 - np.exp(-loss.item()) == pytest.approx(0.5, abs=1e-5)
+    if name == "circle":
+        sn, sp = line[line[:, 0] > -m].T
+        np.testing.assert_allclose(sn**2 + (sp - 1) ** 2, 2 * m**2, atol=1e-6)
 
 
 def unified(similarities: Tensor, labels: Tensor, gamma: float, m: float) -> Tensor:
