@@ -5,6 +5,7 @@ are a length and a list of terms.
 """
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -53,14 +54,14 @@ def words(sentence: str) -> int:
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
-def test_sentences_are_short(page: object) -> None:
-    text = (ROOT / str(page)).read_text("utf-8")
+def test_sentences_are_short(page: Path) -> None:
+    text = page.read_text("utf-8")
     assert [s for s in sentences(text) if words(s) > LONGEST] == []
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
-def test_documents_use_the_terms_of_the_field(page: object) -> None:
-    text = re.sub(r"`[^`]*`", "", (ROOT / str(page)).read_text("utf-8"))
+def test_documents_use_the_terms_of_the_field(page: Path) -> None:
+    text = re.sub(r"`[^`]*`", "", page.read_text("utf-8"))
     for term, right in TERMS.items():
         assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
 

@@ -6,6 +6,7 @@ import click
 
 from circlemnist.cli.options import PrintablePath, place_options, runs
 from circlemnist.cli.plot import show_in
+from circlemnist.explain import LANGUAGES
 from circlemnist.runs.run import find_run
 
 
@@ -21,7 +22,7 @@ from circlemnist.runs.run import find_run
 )
 @click.option(
     "--language",
-    type=click.Choice(["en", "ja"]),
+    type=click.Choice(LANGUAGES),
     default="en",
     show_default=True,
     help="English or Japanese",
@@ -48,13 +49,10 @@ def explain(
     """
     run = None if run_name is None else find_run(outputs, run_name)
 
+    from circlemnist.evaluation.evaluate import EvaluatedRun
     from circlemnist.explain.page import write_explainer
 
-    trained = None
-    if run is not None:
-        from circlemnist.evaluation.evaluate import EvaluatedRun
-
-        trained = EvaluatedRun(run, data_dir, device)
+    trained = None if run is None else EvaluatedRun(run, data_dir, device)
     write_explainer(out, language, trained)
     click.echo(f"page: {out}")
     if open_it:

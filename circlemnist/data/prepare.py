@@ -70,7 +70,7 @@ def digits(picture: Array, one: bool = False) -> list[Digit]:
     inked, pieces, numbers, boxes = strokes(picture)
     parts = [np.arange(len(boxes))] if one or len(boxes) == 1 else grouped(boxes)
     reach = 1 + max(picture.shape) // 100  # of ink that is below the threshold, about a piece
-    found = []
+    result = []
     for part, box in zip(parts, outer_boxes(boxes, parts), strict=True):
         left, top, right, bottom = box.tolist()
         window = np.s_[max(top - reach, 0) : bottom + reach, max(left - reach, 0) : right + reach]
@@ -80,8 +80,8 @@ def digits(picture: Array, one: bool = False) -> list[Digit]:
         near = ndimage.maximum_filter(core, 2 * reach + 1, mode="nearest")
         level = float(np.median(inked[window][core]))
         share = np.clip((inked[window] / level - PALE) / (FULL - PALE), 0, 1)
-        found.append(Digit((left, top, right, bottom), placed(share * near)))
-    return found
+        result.append(Digit((left, top, right, bottom), placed(share * near)))
+    return result
 
 
 def strokes(picture: Array) -> tuple[Array, Array, Array, Array]:
@@ -162,8 +162,7 @@ def placed(ink: Array) -> NDArray[np.uint8]:
         (28, 28) uint8: the bounding box of the ink scaled to `BOX` on its longer side, its centre
         of mass rounded to pixel (`CENTER`, `CENTER`).
     """
-    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    box = _cut_to_ink(ink)
     height, width = (max(1, round(BOX * side / max(box.shape))) for side in box.shape)
     small = _resized(box, (height, width))
     small = np.clip(small / np.percentile(small[small > 0], STRONG), 0, 1)
@@ -179,12 +178,16 @@ def placed(ink: Array) -> NDArray[np.uint8]:
 
 def coarse(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return an image of `placed` as scikit-learn's digits are: filled, by 8 × 8 pixels."""
-    rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
-    box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
+    box = _cut_to_ink(image).astype(np.float32)
     high, wide = ((max(box.shape) - side) / 2 for side in box.shape)
     square = np.pad(box, [(int(high), int(high + 0.5)), (int(wide), int(wide + 0.5))])
     small = _resized(_resized(square, (8, 8)), (SIDE, SIDE))
     return np.round(small).clip(0, 255).astype(np.uint8)
+
+
+def _cut_to_ink(image: Array) -> Array:
+    rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 @lru_cache(64)  # pictures of a folder often have one size

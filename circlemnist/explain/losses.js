@@ -113,6 +113,5 @@ const losses = (() => {
     return { value, slopes, G, cosines };
   }
 
-  return { pair, boundary, batch, onCircle, clamp };
+  return { pair, boundary, onCircle, clamp };
 })();
-if (typeof module !== "undefined") module.exports = losses;

@@ -520,5 +520,5 @@ const explainer = (() => {
   }
 
   start();
-  return { state, cloud, points, cost, spread };
+  return { state, cloud, points, cost };
 })();

@@ -15,7 +15,6 @@ from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
 from circlemnist.runs.files import write_text, writing
 
-LANGUAGES = ("en", "ja")
 LOSSES = ("triplet", "cosface", "arcface", "circle")  # that the page has
 SHOWN_PAIRS = 200  # of a run, at each time
 
@@ -89,7 +88,6 @@ def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:
         captions = ["after training"]
     frames = [_pairs(frame, labels) for frame in embeddings]
     return {
-        "name": trained.run.name,
         "loss": config.loss,
         "gamma": config.gamma or 1,
         "m": config.m,
@@ -101,9 +99,8 @@ def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _pairs(embeddings: Array, labels: Array) -> Array:
-    """(N, 2) s_n and s_p of images that have another of their class."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    pairs = np.stack(pair_places(embeddings / np.maximum(lengths, 1e-12), labels), 1)
+def _pairs(directions: Array, labels: Array) -> Array:
+    """(N, 2) s_n and s_p of images that have another of their class, by unit rows (N, D)."""
+    pairs = np.stack(pair_places(directions, labels), 1)
     complete: Array = pairs[np.isfinite(pairs).all(1)]
     return complete

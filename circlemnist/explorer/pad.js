@@ -80,8 +80,8 @@ window.pad = (() => {
     const all = parts.map((part) => judge(prepare.placed(prepare.ink(part, facts.box, facts.pen), facts.box)));
     const last = all[parts.findIndex((part) => part.includes(strokes.at(-1)))];
     if (all.length === 1) return last;
-    const verdict = all.map((one) => one.verdict).join(" · ");
-    return { ...last, verdict, kind: all.every((one) => one.kind === "known") ? "known" : "unknown" };
+    const verdict = all.map((digit) => digit.verdict).join(" · ");
+    return { ...last, verdict, kind: all.every((digit) => digit.kind === "known") ? "known" : "unknown" };
   }
 
   function placeOf(embedding, near) {

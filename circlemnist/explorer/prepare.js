@@ -63,7 +63,7 @@ window.prepare = (() => {
     const whole = join(stacked, (i, j, boxes, tall, { across, down, wide }) => {
       if (!isBody(boxes[j], tall)) return false;
       if (isBody(boxes[i], tall)) return across <= 0.1 * tall && down < 0 && wide <= tall;
-      const apart = (place) => Math.hypot(...[gap(boxes[i], boxes[place])].flatMap((one) => [Math.max(one.across, 0), Math.max(one.down, 0)]));
+      const apart = (place) => Math.hypot(...[gap(boxes[i], boxes[place])].flatMap((space) => [Math.max(space.across, 0), Math.max(space.down, 0)]));
       return boxes.every((box, place) => !isBody(box, tall) || apart(j) <= apart(place));
     });
     return whole.sort((a, b) => boxOf(a)[0] - boxOf(b)[0]);
