@@ -65,6 +65,8 @@ def test_every_fault_is_named_and_ends_the_build(docs: Path) -> None:
     for fault in SAID:
         assert any(fault in line for line in warnings), (fault, warnings)
     assert len(warnings) == len(BROKEN) + len(SAID), warnings
+    explainers = {page.name for page in (docs.parent / "site" / "html").glob("*-explained*.html")}
+    assert explainers == {"circle-loss-explained.html", "circle-loss-explained.ja.html"}
 
 
 def test_ci_and_contributors_build_it_alike() -> None:
