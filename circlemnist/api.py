@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from circlemnist.config import MACHINE_SETTINGS, Config, read_settings, settings_to_drop
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import SettingError, UserError, did_you_mean
 from circlemnist.evaluation.predict import Predictor
-from circlemnist.limits import did_you_mean
 from circlemnist.process import Stopped, to_stderr, torchrun_ranks
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run

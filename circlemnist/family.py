@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from circlemnist.limits import Limits
+from circlemnist.errors import Limits
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from circlemnist.errors import UserError
-from circlemnist.limits import did_you_mean
+from circlemnist.errors import UserError, did_you_mean
 
 EXPECTED = "Expected: "
 # in a wheel the recipes lie in the package, in a checkout beside it
