@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
+from circlemnist import __version__
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import with_extra_classes
@@ -25,7 +26,6 @@ from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.snapshots import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
-from circlemnist.version import __version__
 
 # drawn at the end, with the quickest projection
 FIRST_PICTURES = ("embedding",)
