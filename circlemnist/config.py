@@ -256,11 +256,6 @@ class Config:
             epochs = max(round(self.images / max(in_an_epoch, 1)), 1)
         return replace(self, dataset=dataset, epochs=epochs, images=None)
 
-    def steps(self, images: int) -> int:
-        """Return the steps of all epochs over `images` training images, once resolved."""
-        assert self.epochs is not None
-        return self.epochs * (images // self.batch_size)
-
     def to_toml(self) -> str:
         """Return the settings as TOML, without those that are left to the data set."""
         return tomli_w.dumps({k: v for k, v in asdict(self).items() if v is not None})

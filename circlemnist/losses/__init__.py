@@ -77,6 +77,8 @@ def build_loss(name: str, **settings: Any) -> nn.Module:
         raise TypeError(f"no setting of a loss: {', '.join(sorted(unknown))}")
     module, attribute = LOSSES[name].split(".")
     build = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
-    parameters = inspect.signature(build).parameters
-    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in parameters})
+    accepted = set(inspect.signature(build).parameters)
+    if "options" in accepted:
+        accepted |= {"reduction", "normalize"}
+    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in accepted})
     return loss
