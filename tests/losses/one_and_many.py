@@ -20,7 +20,7 @@ VARIANTS = {
     "circle-class, sum": ("circle-class", {"reduction": "sum"}),
     "triplet, sum": ("triplet", {"reduction": "sum"}),
 }
-ODDEST = ("a class on one process only", "an empty process")
+ODDEST = ("a class on one process only", "an empty process", "positives on other processes alone")
 
 
 def built(variant):

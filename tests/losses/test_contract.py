@@ -4,7 +4,9 @@ import copy
 import inspect
 import math
 from importlib import import_module
+from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -29,16 +31,22 @@ STATE = {
 ALL = pytest.mark.parametrize("name", LOSSES)
 # a large batch of Circle Loss is computed in tiles
 SIZES = pytest.mark.parametrize(("name", "size"), [("circle", 400), *((n, B) for n in LOSSES)])
+FAMILY_DEFAULTS = {
+    name: {key: parameter.default for key, parameter in info.hyperparameters.items()}
+    for name, info in FAMILY.items()
+}
 FLOATS = (torch.float16, torch.float32, torch.float64)
+
+
+def constructor(name):
+    module, attribute = LOSSES[name].split(".")
+    return getattr(import_module(f"circlemnist.losses.{module}"), attribute)
 
 
 def built(name, **settings):
     """With the gamma and m of the program's settings; its state is not that of the start."""
-    defaults = {
-        setting: parameter.default for setting, parameter in FAMILY[name].hyperparameters.items()
-    }
     sizes = {"num_classes": C, "embedding_dim": D}
-    loss = build_loss(name, **{**sizes, **defaults, **settings})
+    loss = build_loss(name, **{**sizes, **FAMILY_DEFAULTS[name], **settings})
     if name == "center":
         loss.centers.normal_()  # which at 0 would hide much
     return loss
@@ -58,11 +66,14 @@ def unchanged(loss, before):
 
 
 def outcome(loss, x, y, autocast=False):
-    """Value, gradients and state after a step of a copy of the loss."""
-    loss, x = copy.deepcopy(loss), x.detach().requires_grad_()
+    """Value, gradients, state after a step of a copy of the loss; the batch is left alone."""
+    loss, before, labels = copy.deepcopy(loss), x.detach(), y.clone()
+    x = before.clone(memory_format=torch.preserve_format).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         value = loss(x, y)
     value.backward()
+    assert x.equal(before) or before.isnan().any()
+    assert y.equal(labels)
     gradients = [parameter.grad for parameter in loss.parameters()]
     return [value.detach(), x.grad, *gradients, *loss.buffers()]
 
@@ -79,9 +90,7 @@ def close(results, expected, tolerance=1e-9):
 # pytorch-metric-learning multiplies in the dtype of its weights, which are float32 in a training
 DTYPES = [
     (name, embeddings, weights)
-    for name in LOSSES
-    for embeddings in FLOATS
-    for weights in FLOATS
+    for name, embeddings, weights in product(LOSSES, FLOATS, FLOATS)
     if name in OURS
     or not STATE[name]
     or weights == torch.float64
@@ -109,54 +118,30 @@ def test_float64_embeddings_have_a_loss_of_float64_digits(name):
     assert loss(x, y).item() == pytest.approx(loss.double()(x, y).item(), rel=1e-12)
 
 
-@SIZES
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_embeddings_are_computed_in_float32(name, size, dtype):
-    loss = built(name)
-    x, y = batch(size, dtype)
-    value, gradient, *others = outcome(loss, x, y)
-    wide, wide_gradient, *wide_others = outcome(loss, x.float(), y)
-    assert equal([value, *others], [wide, *wide_others])
-    assert gradient.equal(wide_gradient.to(dtype))
+HALVES, INTEGERS = ["float16", "bfloat16"], ["uint8", "int32", "uint16", "uint64"]
 
 
 @SIZES
-def test_autocast_changes_nothing(name, size):
+@pytest.mark.parametrize("kind", ["autocast", *HALVES, *INTEGERS])
+def test_half_embeddings_integers_of_any_dtype_and_autocast_give_the_bits_of_float32(
+    name, size, kind
+):
     loss, (x, y) = built(name), batch(size)
-    assert equal(outcome(loss, x, y, autocast=True), outcome(loss, x, y))
+    x = x.to(getattr(torch, kind)) if kind in HALVES else x
+    labels = y.to(getattr(torch, kind)) if kind in INTEGERS else y
+    expected = outcome(loss, x.float(), y)
+    expected[1] = expected[1].to(x.dtype)
+    assert equal(outcome(loss, x, labels, kind == "autocast"), expected)
 
 
 @SIZES
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
-def test_labels_of_any_integer_dtype(name, size, dtype):
-    loss, (x, y) = built(name), batch(size)
-    assert equal(outcome(loss, x, y.to(dtype)), outcome(loss, x, y))
-
-
-@SIZES
-def test_non_contiguous_embeddings_and_labels(name, size):
-    loss, (x, y) = built(name), batch(size)
-    strided, doubled = x.detach().T.contiguous().T, y.repeat_interleave(2)
-    close(outcome(loss, strided, doubled[::2]), outcome(loss, x, y), 1e-5)
-
-
-@SIZES
-def test_inputs_are_left_alone(name, size):
-    x, y = batch(size)
-    before, labels = x.detach().clone(), y.clone()
-    built(name)(x, y).backward()
-    built(name, normalize=False)(x, y).backward()
-    assert x.equal(before)
-    assert y.equal(labels)
-
-
-@SIZES
-def test_the_order_of_the_batch_does_not_matter(name, size):
+def test_neither_order_nor_strides_of_the_batch_matter(name, size):
     loss, (x, y) = built(name).double(), batch(size, torch.float64)
     order = torch.randperm(size)
+    strided, doubled = x.detach()[order].T.contiguous().T, y[order].repeat_interleave(2)
     expected = outcome(loss, x, y)
     expected[1] = expected[1][order]
-    close(outcome(loss, x[order], y[order]), expected)
+    close(outcome(loss, strided, doubled[::2]), expected)
 
 
 @pytest.mark.parametrize("name", ON_SPHERE)
@@ -172,15 +157,18 @@ def test_the_length_of_embeddings_and_class_weights_does_not_matter(name):
     close(longer.buffers(), loss.buffers())
 
 
-@pytest.mark.parametrize("name", ON_SPHERE)
-def test_normalize_false_takes_embeddings_and_class_weights_as_they_are(name):
+@SIZES
+def test_normalize_false_takes_embeddings_and_class_weights_as_they_are(name, size):
+    if name not in ON_SPHERE:
+        return
     loss, raw = built(name).double(), built(name, normalize=False).double()
-    x, y = batch(dtype=torch.float64)
+    x, y = batch(size, torch.float64)
     if name in OF_CLASSES:
         for module in (loss, raw):
             fix_class_weights(module, normalize(torch.eye(C, D).double() + 0.1))
-    close([raw(normalize(x), y)], [loss(x, y)])
-    assert raw(2 * normalize(x), y).item() != pytest.approx(raw(normalize(x), y).item(), rel=1e-3)
+    value, twice = outcome(raw, normalize(x), y)[0], outcome(raw, 2 * normalize(x), y)[0]
+    close([value], [loss(x, y)])
+    assert twice.item() != pytest.approx(value.item(), rel=1e-3)
 
 
 @ALL
@@ -349,15 +337,54 @@ def test_embeddings_of_another_dimension_or_device_than_the_class_weights(name):
         built(name)(X.to("meta"), Y.to("meta"))
 
 
-@pytest.mark.parametrize("name", OURS_OF_CLASSES)
-@pytest.mark.parametrize("setting", ["num_classes", "embedding_dim"])
-def test_sizes_are_whole_numbers_of_at_least_1(name, setting):
-    for value in (0, -1):
-        with pytest.raises(ValueError, match=f"^{setting} is at least 1, not {value}$"):
-            built(name, **{setting: value})
-    for value, kind in (("10", "str"), (10.5, "float"), (True, "bool")):
-        with pytest.raises(TypeError, match=f"^{setting} is an integer, not {kind}: {value!r}$"):
-            built(name, **{setting: value})
+NAN, INF = math.nan, math.inf
+CIRCLES, LIBRARY = ["circle", "circle-class"], [name for name in LOSSES if name not in OURS]
+WRONG_SETTINGS = [  # of which losses, setting, values, and what is said of each
+    (OURS_OF_CLASSES, ("num_classes", "embedding_dim"), (0, -1), "{} is at least 1, not {}"),
+    (
+        OURS_OF_CLASSES,
+        ("num_classes", "embedding_dim"),
+        (10.5, "10", True),
+        "{} is an integer, not",
+    ),
+    (CIRCLES, ("gamma",), (0, -1, NAN, INF), "{} is finite and greater than 0, not {}"),
+    (CIRCLES, ("m",), (-1, 1, 1.5, NAN), "{} lies between -1 and 1, both excluded, not {}"),
+    (CIRCLES, ("gamma", "m"), ("80", True, None), "{} is a number, not"),
+    (CIRCLES, ("reduction",), ("max",), "{} is 'mean', 'sum' or 'none', not '{}'"),
+    (["circle"], ("pairs",), ("all",), "{} is 'anchor' or 'batch', not '{}'"),
+    (["center"], ("gamma",), (-0.1, NAN, INF), "{} is finite and at least 0, not {}"),
+    (["center"], ("rate",), (-0.1, 1.1, NAN), "{} lies between 0 and 1, not {}"),
+    (["center"], ("gamma", "rate"), ("1", True), "{} is a number, not"),
+    (["adacos"], ("num_classes",), (2,), "{} is at least 3, not {}"),
+    (["adacos"], ("dynamic",), (80.0,), "{} is True or False, not {}"),
+    (["sphereface"], ("m",), (2.5, 0.25, 0, -1), "{} is a whole number of at least 1, not {}"),
+    (LIBRARY, ("reduction",), ("none", "max"), "{} is 'mean' or 'sum', not '{}'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "message"),
+    [
+        (*case, message)
+        for names, settings, values, message in WRONG_SETTINGS
+        for case in product(names, settings, values)
+    ],
+)
+def test_wrong_settings(name, setting, value, message):
+    sizes = {"num_classes": C, "embedding_dim": D, **FAMILY_DEFAULTS[name]}
+    needed = inspect.signature(constructor(name)).parameters
+    settings = {key: given for key, given in sizes.items() if key in needed} | {setting: value}
+    of_kind = message.endswith("not")
+    error = TypeError if of_kind or setting == "dynamic" else ValueError
+    message = f"{message} {type(value).__name__}: {value!r}" if of_kind else message
+    with pytest.raises(error) as refused:
+        constructor(name)(**settings)
+    assert str(refused.value) == message.format(setting, value)
+
+
+def test_numbers_of_numpy_are_settings_too():
+    loss = constructor("circle-class")(np.int64(3), np.int32(8), np.float32(64), np.float64(0.5))
+    assert (loss.weight.shape, loss.gamma) == ((3, 8), 64)
 
 
 @pytest.mark.parametrize("name", ["circle-class", "adacos"])
@@ -371,11 +398,11 @@ def test_weights_begin_with_random_directions_and_a_length_near_1(name, dim):
     assert loss.weight.ne(weight).all()
 
 
-def test_descriptions_of_ours_name_the_settings():
-    built = [build_loss(name, num_classes=C, embedding_dim=D, m=0.35) for name in OURS]
+def test_descriptions_of_ours_name_the_settings_which_have_the_defaults_of_the_papers():
+    built = [build_loss(name, num_classes=C, embedding_dim=D) for name in OURS]
     assert [repr(loss) for loss in built] == [
-        "CircleLoss(gamma=80, m=0.35, pairs='anchor', reduction='mean', normalize=True)",
-        "ClassCircleLoss(num_classes=6, embedding_dim=4, gamma=80, m=0.35, reduction='mean', "
+        "CircleLoss(gamma=80, m=0.25, pairs='anchor', reduction='mean', normalize=True)",
+        "ClassCircleLoss(num_classes=6, embedding_dim=4, gamma=80, m=0.25, reduction='mean', "
         "normalize=True)",
         "AdaCosLoss(num_classes=6, embedding_dim=4, dynamic=True, normalize=True)",
         "CenterLoss(num_classes=6, embedding_dim=4, gamma=0.003, rate=0.5)",
@@ -384,14 +411,9 @@ def test_descriptions_of_ours_name_the_settings():
 
 @ALL
 def test_table_of_the_settings_has_the_gamma_and_the_m_of_the_loss(name):
-    module, attribute = LOSSES[name].split(".")
-    loss = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
-    parameters = inspect.signature(loss).parameters
+    parameters = inspect.signature(constructor(name)).parameters
     assert [s for s in ("gamma", "m") if s in parameters] == list(FAMILY[name].hyperparameters)
     assert ("num_classes" in parameters) == FAMILY[name].has_class_weights
-
-
-def test_both_tables_have_the_same_losses_in_the_same_order():
     assert list(LOSSES) == list(FAMILY)
 
 
