@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from circlemnist import GatheredLoss
-from circlemnist.family import FAMILY
-from circlemnist.losses import LOSSES, build_loss
+from circlemnist.losses import LOSSES
+from tests.losses import reference
 
 C, INPUTS, D = 9, 6, 5
 STEPS = 2
@@ -26,11 +26,8 @@ ODDEST = ("a class on one process only", "an empty process", "positives on other
 def built(variant):
     """The loss in float64, with the gamma and m of the program's settings."""
     name, settings = VARIANTS[variant]
-    defaults = {
-        setting: parameter.default for setting, parameter in FAMILY[name].hyperparameters.items()
-    }
     torch.manual_seed(1)
-    return build_loss(name, num_classes=C, embedding_dim=D, **defaults, **settings).double()
+    return reference.built(name, C, D, **settings).double()
 
 
 def built_network():

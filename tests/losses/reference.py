@@ -4,6 +4,16 @@ import math
 
 import torch
 
+from circlemnist.family import FAMILY
+from circlemnist.losses import build_loss
+
+
+def built(name, classes, dim, **settings):
+    """A loss with the gamma and m of the program's settings, where no others are given."""
+    hyperparameters = FAMILY[name].hyperparameters.items()
+    defaults = {setting: parameter.default for setting, parameter in hyperparameters}
+    return build_loss(name, num_classes=classes, embedding_dim=dim, **{**defaults, **settings})
+
 
 def log_sum_exp(values):
     top = max(values)

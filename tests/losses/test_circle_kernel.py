@@ -187,33 +187,16 @@ def test_a_tile_stays_in_the_cache_of_a_cpu_and_in_the_memory_of_a_device(device
     assert rows in (anchors, 256) or (rows + 1) * width * 4 > limit
 
 
-@pytest.fixture(params=[False, True], ids=["eager", "traced"])
-def traced(request, monkeypatch):
-    """As it is, and as torch.compile sees it."""
-    if request.param:
-        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-
-
-class TestUnitRows:
-    def test_of_length_1_with_the_derivative_of_the_division(self, traced):
-        x = torch.randn(6, 3, dtype=torch.float64)
-        x = (x * torch.logspace(-6, 6, 6, dtype=x.dtype)[:, None]).requires_grad_()
-        weight = torch.randn(6, 3, dtype=torch.float64)
-        expected = torch.autograd.grad((x / x.norm(dim=1, keepdim=True) * weight).sum(), x)
-        unit = autograd.unit_rows(x)
-        slopes = torch.autograd.grad((unit * weight).sum(), x)
-        torch.testing.assert_close(unit.norm(dim=1), torch.ones(6, dtype=x.dtype))
-        torch.testing.assert_close(unit * x.norm(dim=1, keepdim=True), x)
-        torch.testing.assert_close(slopes, expected, rtol=1e-9, atol=0)
-
-    def test_rows_too_short_for_a_direction_stay_zero(self, traced):
-        x = torch.tensor([0, 1e-200, 0.99e-12, 1.01e-12, 1], dtype=torch.float64)
-        x = torch.stack([x, 0 * x], 1).requires_grad_()
-        unit = autograd.unit_rows(x)
-        (slope,) = torch.autograd.grad(unit[:, 1].sum(), x)
-        assert unit.tolist() == [[0, 0]] * 3 + [pytest.approx([1, 0])] * 2
-        assert slope[:3].eq(0).all()
-        assert slope[3:, 1].tolist() == pytest.approx([1 / 1.01e-12, 1])
+@pytest.mark.parametrize("traced", [True, False])
+def test_rows_too_short_for_a_direction_stay_zero(traced, monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: traced)
+    x = torch.tensor([0, 1e-200, 0.99e-12, 1.01e-12, 1, 1e6], dtype=torch.float64)
+    x = torch.stack([x, 0 * x], 1).requires_grad_()
+    unit = autograd.unit_rows(x)
+    (slope,) = torch.autograd.grad(unit[:, 1].sum(), x)
+    assert unit.tolist() == [[0, 0]] * 3 + [pytest.approx([1, 0])] * 3
+    assert slope[:3].eq(0).all()
+    assert slope[3:, 1].tolist() == pytest.approx([1 / 1.01e-12, 1, 1e-6])
 
 
 @pytest.mark.slow
@@ -223,14 +206,6 @@ class TestCompiled:
     @pytest.fixture(autouse=True)
     def _fresh(self):
         torch.compiler.reset()
-
-    @pytest.mark.parametrize("size", SWITCH_SIZES)
-    def test_training_step_around_the_switch(self, size):
-        loss = CircleLoss()
-        compiled = torch.compile(loss, fullgraph=True, dynamic=False)
-        for dtype in (torch.float32, torch.float64):
-            x, y = batch(size, 10, dtype)
-            agree(evaluate(compiled, x, y), evaluate(loss, x, y), 4e-6)
 
     @pytest.mark.parametrize("size", [40, 400])
     @pytest.mark.parametrize("kind", ["anchor", "batch", "references"])
@@ -245,8 +220,7 @@ class TestCompiled:
         agree(evaluate(compiled, x, y, *sets), evaluate(loss, x, y, *sets), 1e-9)
 
     def test_class_level_and_half_precision(self):
-        loss = ClassCircleLoss(7, 16)
-        x, y = batch(40, 7, torch.bfloat16)
+        loss, (x, y) = ClassCircleLoss(7, 16), batch(40, 7, torch.bfloat16)
         compiled = torch.compile(loss, fullgraph=True)
         agree(evaluate(compiled, x, y), evaluate(loss, x, y), 1e-2)
 
@@ -270,20 +244,18 @@ class TestCompiled:
 
     @pytest.mark.parametrize("size", [6, 400])
     def test_corners(self, size):
+        """A zero row, no positives, NaN."""
         compiled = torch.compile(CircleLoss(), fullgraph=True, dynamic=False)
-        x, _ = batch(size, 2)
-        with torch.no_grad():
-            x[0] = 0
-        value, gradient = evaluate(compiled, x, torch.arange(size) // 2)
+        x, y = batch(size, 2)[0].detach(), torch.arange(size)
+        x[0] = 0
+        value, gradient = evaluate(compiled, x.requires_grad_(), y // 2)
         assert value.isfinite()
         assert gradient.isfinite().all()
         assert gradient[0].eq(0).all()
-        value, gradient = evaluate(compiled, x, torch.arange(size))
-        assert value.item() == 0
-        assert gradient.eq(0).all()
-        with torch.no_grad():
-            x[1] = torch.nan
-        assert compiled(x, torch.arange(size) // 2).isnan()
+        assert not any(tensor.any() for tensor in evaluate(compiled, x, y))
+        x = x.detach()
+        x[1] = torch.nan
+        assert compiled(x, y // 2).isnan()
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])

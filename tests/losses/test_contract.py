@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from circlemnist.family import FAMILY
 from circlemnist.losses import LOSSES, build_loss, fix_class_weights
 from circlemnist.losses.class_weights import class_weights
+from tests.losses import reference
 
 B, C, D = 12, 6, 4
 OF_CLASSES = [name for name in LOSSES if FAMILY[name].has_class_weights]
@@ -31,10 +32,6 @@ STATE = {
 ALL = pytest.mark.parametrize("name", LOSSES)
 # a large batch of Circle Loss is computed in tiles
 SIZES = pytest.mark.parametrize(("name", "size"), [("circle", 400), *((n, B) for n in LOSSES)])
-FAMILY_DEFAULTS = {
-    name: {key: parameter.default for key, parameter in info.hyperparameters.items()}
-    for name, info in FAMILY.items()
-}
 FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
@@ -44,9 +41,8 @@ def constructor(name):
 
 
 def built(name, **settings):
-    """With the gamma and m of the program's settings; its state is not that of the start."""
-    sizes = {"num_classes": C, "embedding_dim": D}
-    loss = build_loss(name, **{**sizes, **FAMILY_DEFAULTS[name], **settings})
+    """The state of the loss is not that of the start."""
+    loss = reference.built(name, C, D, **settings)
     if name == "center":
         loss.centers.normal_()  # which at 0 would hide much
     return loss
@@ -371,9 +367,16 @@ WRONG_SETTINGS = [  # of which losses, setting, values, and what is said of each
     ],
 )
 def test_wrong_settings(name, setting, value, message):
-    sizes = {"num_classes": C, "embedding_dim": D, **FAMILY_DEFAULTS[name]}
+    usual = {
+        "num_classes": C,
+        "embedding_dim": D,
+        "gamma": 8.0,
+        "m": 0.5 if name != "sphereface" else 2,
+    }
     needed = inspect.signature(constructor(name)).parameters
-    settings = {key: given for key, given in sizes.items() if key in needed} | {setting: value}
+    if name == "sphereface":
+        usual["m"] = 2
+    settings = {key: given for key, given in usual.items() if key in needed} | {setting: value}
     of_kind = message.endswith("not")
     error = TypeError if of_kind or setting == "dynamic" else ValueError
     message = f"{message} {type(value).__name__}: {value!r}" if of_kind else message
