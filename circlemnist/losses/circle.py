@@ -33,7 +33,6 @@ from torch import Tensor, nn
 from circlemnist.losses.circle_kernel.autograd import (
     anchor_loss,
     batch_loss,
-    full_precision,
     pair_inputs,
 )
 from circlemnist.losses.inputs import (
@@ -43,6 +42,7 @@ from circlemnist.losses.inputs import (
     check_settings,
     check_sizes,
     class_inputs,
+    settings_in_words,
 )
 
 PairSets = Literal["anchor", "batch"]
@@ -116,20 +116,16 @@ class CircleLoss(nn.Module):
         """
         check_embeddings(embeddings, labels)
         check_references(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        with full_precision(embeddings):
+        with torch.autocast(embeddings.device.type, enabled=False):
             inputs = pair_inputs(
                 embeddings, labels, ref_embeddings, ref_labels, self_index, self.normalize
             )
-            if self.pairs == "batch":
-                return batch_loss(inputs, self.gamma, self.m, self.reduction)
-            return anchor_loss(inputs, self.gamma, self.m, self.reduction)
+            loss = anchor_loss if self.pairs == "anchor" else batch_loss
+            return loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
-        return (
-            f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
-            f"reduction={self.reduction!r}, normalize={self.normalize}"
-        )
+        return settings_in_words(self, "gamma", "m", "pairs", "reduction", "normalize")
 
 
 class ClassCircleLoss(nn.Module):
@@ -187,14 +183,10 @@ class ClassCircleLoss(nn.Module):
         """
         embeddings, labels = class_inputs(embeddings, labels, self.weight)
         classes = torch.arange(len(self.weight), device=self.weight.device)
-        with full_precision(embeddings):
+        with torch.autocast(embeddings.device.type, enabled=False):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
-        num_classes, embedding_dim = self.weight.shape
-        return (
-            f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
-            f"m={self.m:g}, reduction={self.reduction!r}, normalize={self.normalize}"
-        )
+        return settings_in_words(self, "gamma", "m", "reduction", "normalize")
