@@ -30,10 +30,6 @@ from tests.losses.one_and_many import (
 from tests.losses.processes import run
 
 
-def too_far(errors):
-    return {name: error for name, error in errors.items() if not error < 1e-12}
-
-
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What each of two processes saw: its errors, and the traceback of each check that failed."""
@@ -54,19 +50,16 @@ def _all(rank, world):
 @pytest.mark.parametrize("oddity", ODDEST)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_processes_are_one(variant, oddity, two):
-    for process in two:
-        errors = process["compare"][f"{variant} / {oddity} / ddp"]
-        assert {"loss", "gradient of embeddings", "gradient of network 0.weight"} <= errors.keys()
-        assert too_far(errors) == {}
+    assert [process["compare"][f"{variant} / {oddity} / ddp"] for process in two] == [[], []]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
 def test_processes_are_one_whatever_each_of_them_has(world, tmp_path):
-    """All losses, all odd batches, gradients averaged by DDP, by hand, and added up."""
+    """All losses, all odd batches, gradients averaged and added up."""
     for cases in run(compare, world, tmp_path):
         assert len(cases) == len(VARIANTS) * len(shards_of(world)) * len(WAYS)
-        assert {case: errors for case, errors in cases.items() if too_far(errors)} == {}
+        assert {case: names for case, names in cases.items() if names} == {}
 
 
 def batch(rank, dtype=torch.float64):
