@@ -153,41 +153,42 @@ CALL = {
     "ref_labels": Y,
     "self_index": torch.tensor([0, 1, -1, 3, 4, -1]),
 }
-NONE = {"ref_embeddings": None, "ref_labels": None, "self_index": None}
+META = {"ref_embeddings": X.to("meta"), "ref_labels": Y.to("meta")}
+ALONE = {"ref_embeddings": None, "ref_labels": None, "self_index": torch.arange(6)}
+WRONG = {
+    TypeError: [
+        ({"ref_embeddings": X.tolist()}, "^ref_embeddings is a torch.Tensor, not list"),
+        ({"ref_labels": Y.numpy()}, "^ref_labels is a torch.Tensor, not ndarray"),
+        ({"self_index": [0, 1, 2, 3, 4, 5]}, "^self_index is a torch.Tensor, not list"),
+        ({"ref_embeddings": X.long()}, "^ref_embeddings are.*int64"),
+        ({"ref_labels": Y.float()}, "^ref_labels are.*float32"),
+        ({"self_index": torch.arange(6.0)}, "float32"),
+    ],
+    ValueError: [
+        ({"ref_labels": None}, "together"),
+        ({"ref_embeddings": None}, "together"),
+        (ALONE, "^self_index marks rows of ref_"),
+        ({"ref_embeddings": X[:, :3]}, r"\(6, 4\).*\(6, 3\)"),
+        ({"ref_embeddings": X[:, 0]}, r"^ref_embeddings are \(B, D\), not \(6,\)"),
+        ({"ref_labels": Y[:5]}, r"ref_embeddings \(6, 4\), ref_labels \(5,\)"),
+        ({"ref_labels": Y[:, None]}, r"ref_labels\.squeeze\(1\)"),
+        ({"ref_labels": X.long()}, r"^ref_labels are \(B,\), not \(6, 4\)$"),
+        ({"self_index": torch.arange(5)}, r"\(5,\)"),
+        ({"self_index": torch.arange(6) + 1}, r"-1\.\.5, not in 1\.\.6"),
+        ({"self_index": torch.arange(6) - 2}, r"-1\.\.5, not in -2\.\.3"),
+        ({"self_index": torch.arange(6).flip(0)}, "labels differ"),
+        ({"self_index": torch.tensor([-1, 0, -1, -1, -1, -1])}, "labels differ"),
+        ({"ref_labels": Y.to("meta")}, "^ref_labels is on meta.*cpu"),
+        (META, "^ref_embeddings is on meta.*cpu"),
+        ({"self_index": Y.to("meta")}, "^self_index is on meta.*cpu"),
+    ],
+}
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"ref_embeddings": X.tolist()}, TypeError, "^ref_embeddings is a torch.Tensor, not list"),
-        ({"ref_labels": Y.numpy()}, TypeError, "^ref_labels is a torch.Tensor, not ndarray"),
-        ({"self_index": [0, 1, 2, 3, 4, 5]}, TypeError, "^self_index is a torch.Tensor, not list"),
-        ({"ref_labels": None}, ValueError, "together"),
-        ({"ref_embeddings": None}, ValueError, "together"),
-        (NONE | {"self_index": torch.arange(6)}, ValueError, "^self_index marks rows of ref_"),
-        ({"ref_embeddings": X[:, :3]}, ValueError, r"\(6, 4\).*\(6, 3\)"),
-        ({"ref_embeddings": X[:, 0]}, ValueError, r"^ref_embeddings are \(B, D\), not \(6,\)"),
-        ({"ref_embeddings": X.long()}, TypeError, "^ref_embeddings are.*int64"),
-        ({"ref_labels": Y.float()}, TypeError, "^ref_labels are.*float32"),
-        ({"ref_labels": Y[:5]}, ValueError, r"ref_embeddings \(6, 4\), ref_labels \(5,\)"),
-        ({"ref_labels": Y[:, None]}, ValueError, r"ref_labels\.squeeze\(1\)"),
-        ({"ref_labels": X.long()}, ValueError, r"^ref_labels are \(B,\), not \(6, 4\)$"),
-        ({"self_index": torch.arange(5)}, ValueError, r"\(5,\)"),
-        ({"self_index": torch.arange(6) + 1}, ValueError, r"-1\.\.5, not in 1\.\.6"),
-        ({"self_index": torch.arange(6) - 2}, ValueError, r"-1\.\.5, not in -2\.\.3"),
-        ({"self_index": torch.arange(6.0)}, TypeError, "float32"),
-        ({"self_index": torch.arange(6).flip(0)}, ValueError, "labels differ"),
-        ({"self_index": torch.tensor([-1, 0, -1, -1, -1, -1])}, ValueError, "labels differ"),
-        ({"ref_labels": Y.to("meta")}, ValueError, "^ref_labels is on meta.*cpu"),
-        (
-            {"ref_embeddings": X.to("meta"), "ref_labels": Y.to("meta")},
-            ValueError,
-            "^ref_embeddings is on meta.*cpu",
-        ),
-        ({"self_index": Y.to("meta")}, ValueError, "^self_index is on meta.*cpu"),
-    ],
+    ("error", "changes", "message"), [(error, *case) for error in WRONG for case in WRONG[error]]
 )
-def test_references_that_do_not_fit(changes, error, message):
+def test_references_that_do_not_fit(error, changes, message):
     assert CircleLoss()(**CALL).isfinite()
     with pytest.raises(error, match=message):
         CircleLoss()(**{**CALL, **changes})

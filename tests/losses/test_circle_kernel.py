@@ -154,18 +154,14 @@ def test_each_product_is_computed_once_and_none_for_nobody(size, reduction, want
     assert (x.grad is not None, r.grad is not None) == (x.requires_grad, r.requires_grad)
 
 
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-@pytest.mark.parametrize("columns", [7, 1 << 14, (1 << 20) + 1, 1 << 28])
+@pytest.mark.parametrize("columns", [7, (1 << 20) + 1, 1 << 28])
 @pytest.mark.parametrize("anchors", [3, 1 << 16])
-def test_a_tile_stays_in_the_cache_of_a_cpu_and_in_the_memory_of_a_device(device, anchors, columns):
-    x, r = (torch.empty(1, 1, device=device).expand(size, 2) for size in (anchors, columns))
-    labels = torch.empty(1, device=device, dtype=int)
-    rows, width = tiles.tile_shape(PairInputs(x, labels, r, labels))
-    limit = 256 * 4096 * 4 if device == "cpu" else 1 << 28
-    assert 1 <= rows <= anchors
-    assert width == (min(columns, 4096) if device == "cpu" else columns)
-    assert rows == 1 or rows * width * 4 <= limit
-    assert rows in (anchors, 256) or (rows + 1) * width * 4 > limit
+def test_a_tile_of_a_device_is_as_large_as_256_mib_allow(anchors, columns):
+    x, r = (torch.empty(1, 1, device="meta").expand(size, 2) for size in (anchors, columns))
+    rows, width = tiles.tile_shape(PairInputs(x, x[:, 0], r, r[:, 0]))
+    assert width == columns
+    assert rows == 1 or rows * width * 4 <= 1 << 28
+    assert rows == anchors or (rows + 1) * width * 4 > 1 << 28
 
 
 @pytest.mark.parametrize("traced", [True, False])
