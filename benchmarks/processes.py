@@ -238,7 +238,7 @@ def processes_command() -> None:
     """How far trainings by torchrun end from one process, and why."""
     split = load_dataset("digits", Path("unused")).train
     cases = list(product(CONFIGS, (True, False)))
-    with join_processes("cpu") as group:
+    with join_processes(torch.device("cpu")) as group:
         many = [final_weights(CONFIGS[name], split, group, double) for name, double in cases]
         group.leave()
     if group.rank > 0:

@@ -37,8 +37,8 @@ from benchmarks.sweeps import REFUSED, SPLITS, UNSEEN_COLUMNS, Training, read_tr
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.evaluate import evaluate
-from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import resolve_precision, training_forward
+from circlemnist.models.embedder import Embedder, forward_in
+from circlemnist.models.precision import resolve_precision
 from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run
 from circlemnist.training.run import Training as NewTraining
@@ -144,7 +144,7 @@ def train_notebook(whole: Dataset, precision: str, seed: int, steps: int) -> tup
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     embedder, distance = notebook_network(), CosineSimilarity()
-    forward = training_forward(embedder, precision)
+    forward = forward_in(embedder, resolve_precision(precision, embedder.mean.device))
     loss = MultiSimilarityLoss(ALPHA, BETA, BASE, distance=distance)
     miner = MultiSimilarityMiner(EPSILON, distance=distance)
     optimizer = torch.optim.Adam(embedder.parameters(), LR)

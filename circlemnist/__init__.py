@@ -8,7 +8,6 @@ torch.
 from typing import TYPE_CHECKING
 
 from circlemnist.process import share_cores
-from circlemnist.version import __version__
 
 if TYPE_CHECKING:
     from circlemnist.api import train
@@ -39,6 +38,8 @@ __all__ = [
     "pair_statistics",
     "train",
 ]
+
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from circlemnist.config import MACHINE_SETTINGS, Config, read_settings, settings_to_drop
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import SettingError, UserError, did_you_mean
 from circlemnist.evaluation.predict import Predictor
-from circlemnist.limits import did_you_mean
 from circlemnist.process import Stopped, to_stderr, torchrun_ranks
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
@@ -65,8 +64,12 @@ def train(
     if run is None:
         resolved = _new_config(config, settings)
     else:
-        options = [k for k, v in {"config": config, "name": name}.items() if v is not None]
-        resolved = _resumed_config(run.config(), settings, options)
+        beside = {"config": config, "name": name}
+        for given in (*settings, *(key for key, value in beside.items() if value is not None)):
+            if given not in MACHINE_SETTINGS:
+                problem = "cannot be given with `resume`: a run has its own settings"
+                raise SettingError(given, problem)
+        resolved = replace(run.config(), **settings)
     try:
         run, _ = train_run(resolved, folder, name, run, mode_for(quiet), to_stderr, tensorboard)
     except Interrupted as interrupted:
@@ -84,17 +87,9 @@ def train(
 
 def _new_config(file: str | Path | None, settings: dict[str, Any]) -> Config:
     of_file = {} if file is None else read_settings(settings_file(str(file)))
-    dropped = settings_to_drop(of_file, settings)
-    merged = {k: v for k, v in of_file.items() if k not in dropped} | settings
-    config = Config(**merged)
+    dropped = dict.fromkeys(settings_to_drop(of_file, settings))
+    config = Config(**{**of_file, **dropped, **settings})
     for name in settings:
         if problem := config.reason_unused(name):
             raise SettingError(name, problem)
     return config
-
-
-def _resumed_config(config: Config, settings: dict[str, Any], options: list[str]) -> Config:
-    for name in (*settings, *options):
-        if name not in MACHINE_SETTINGS:
-            raise SettingError(name, "cannot be given with `resume`: a run has its own settings")
-    return replace(config, **settings)

@@ -13,9 +13,8 @@ from typing import Any, get_args
 
 import tomli_w
 
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import Limits, SettingError, UserError, Value, did_you_mean
 from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, LOSS_SETTINGS, LossInfo
-from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
 
 CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
 DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
@@ -195,12 +194,25 @@ class Config:
             object.__setattr__(self, "lr", self.loss_info.lr)
 
     def _sort_unseen(self) -> None:
-        if self.unseen is not None:
-            try:
-                classes = parse_classes(self.unseen, CLASSES)
-            except ValueError as error:
-                raise SettingError("unseen", str(error)) from None
-            object.__setattr__(self, "unseen", ",".join(map(str, classes)))
+        """Write the classes of "5,0,4" or "5+0+4" in ascending order; refuse what names no task."""
+        if self.unseen is None:
+            return
+        words = [word.strip() for word in self.unseen.replace("+", ",").split(",")]
+        known = set(map(str, range(CLASSES)))
+        unknown = [word for word in words if word not in known]
+        repeated = [word for word in words if words.count(word) > 1]
+        problem = None
+        if unknown:
+            problem = f"must be classes from 0 to {CLASSES - 1} such as 0,4, and has {unknown[0]!r}"
+        elif repeated:
+            problem = f"names the class {repeated[0]} twice"
+        elif len(words) < 2:
+            problem = f"must name two classes or more, to tell apart, and names {words[0]} alone"
+        elif len(words) > CLASSES - 2:
+            problem = f"must leave two classes or more, and leaves {CLASSES - len(words)}"
+        if problem:
+            raise SettingError("unseen", problem)
+        object.__setattr__(self, "unseen", ",".join(sorted(words)))
 
     @property
     def unseen_classes(self) -> tuple[int, ...]:
@@ -243,11 +255,6 @@ class Config:
             in_an_epoch = size // self.batch_size * self.batch_size
             epochs = max(round(self.images / max(in_an_epoch, 1)), 1)
         return replace(self, dataset=dataset, epochs=epochs, images=None)
-
-    def steps(self, images: int) -> int:
-        """Return the steps of all epochs over `images` training images, once resolved."""
-        assert self.epochs is not None
-        return self.epochs * (images // self.batch_size)
 
     def to_toml(self) -> str:
         """Return the settings as TOML, without those that are left to the data set."""

@@ -5,19 +5,17 @@ for, and the paragraph that begins with `Expected:` what it reaches and how long
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from circlemnist.errors import UserError
-from circlemnist.limits import did_you_mean
+from circlemnist.errors import UserError, did_you_mean
 
 EXPECTED = "Expected: "
 # in a wheel the recipes lie in the package, in a checkout beside it
 FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """A recipe by name, what it is for, what it reaches and how long it takes, in words."""
 
     name: str

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from circlemnist import recipes as module
 from circlemnist.cli.main import main
 from circlemnist.config import Config, read_settings
-from circlemnist.recipes import read_recipe, recipe_files, recipes
+from circlemnist.recipes import Recipe, read_recipe, recipe_files, recipes
 from tests.conftest import ROOT, assert_one_line_error, invoke
 from tests.process import PROGRAM
 
@@ -118,21 +118,16 @@ def test_installation_without_recipes_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert invoke("recipes").stdout == ""
 
 
-@pytest.mark.parametrize(
-    "head",
-    ["", "# For this.\n", "# Expected: much.\n", "# For this.\n#\n# Expected: a\n#\n# Expected: b"],
-)
-def test_recipe_without_a_head_is_noticed(head: str, tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text(f"{head}\nm = 0.25\n# For that.\n#\n# Expected: more.\n")
-    with pytest.raises(ValueError, match=r"a\.toml"):
-        read_recipe(tmp_path / "a.toml")
-
-
-def test_head_of_a_recipe_may_span_lines(tmp_path: Path) -> None:
-    text = "# For this\n# and that: in detail. More.\n#\n# Other.\n#\n# Expected: 9 %,\n#   3 s.\n"
-    (tmp_path / "a.toml").write_text(text + "m = 0.25\n")
-    recipe = read_recipe(tmp_path / "a.toml")
-    assert (recipe.name, recipe.purpose, recipe.expected) == ("a", "For this and that", "9 %, 3 s")
+def test_head_of_a_recipe_is_read_and_one_without_is_noticed(tmp_path: Path) -> None:
+    head = "# For this\n# and that: in detail. More.\n#\n# Other.\n#\n# Expected: 9 %,\n#   3 s.\n"
+    file = tmp_path / "a.toml"
+    file.write_text(f"{head}m = 0.25\n")
+    assert read_recipe(file) == Recipe("a", "For this and that", "9 %, 3 s")
+    two = "# For this.\n#\n# Expected: a\n#\n# Expected: b"
+    for wrong in ("", "# For this.\n", "# Expected: much.\n", two):
+        file.write_text(f"{wrong}\nm = 0.25\n# For that.\n#\n# Expected: more.\n")
+        with pytest.raises(ValueError, match=r"a\.toml"):
+            read_recipe(file)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +148,8 @@ def test_head_of_a_recipe_may_span_lines(tmp_path: Path) -> None:
     ],
 )
 def test_shell_completion(typed: str, offered: list[str]) -> None:
-    for name, file in (
-        ("mine", "config.toml"),
-        ("swept", "sweep.toml"),
-        (".hidden", "config.toml"),
-    ):
+    files = {"mine": "config.toml", "swept": "sweep.toml", ".hidden": "config.toml"}
+    for name, file in files.items():
         (Path("outputs") / name).mkdir(parents=True)
         (Path("outputs") / name / file).touch()
     words = typed.split()

@@ -1,4 +1,4 @@
-"""The commands, each in a file of its own: parse, call one function, print.
+"""The commands, each in a file of its own but `recipes`: parse, call one function, print.
 
     circlemnist train --gamma 80 --m 0.25
     circlemnist eval
@@ -18,10 +18,10 @@ from circlemnist.cli.export import export
 from circlemnist.cli.messages import OneLineErrors
 from circlemnist.cli.plot import plot
 from circlemnist.cli.predict import predict
-from circlemnist.cli.recipes import recipes
 from circlemnist.cli.sweep import sweep
 from circlemnist.cli.train import train
 from circlemnist.process import torchrun_ranks
+from circlemnist.recipes import recipes as all_recipes
 
 
 @click.group(
@@ -42,6 +42,23 @@ def main(ctx: click.Context) -> None:
     job = ctx.invoked_subcommand
     if torchrun_ranks().world_size > 1 and job != train.name:
         raise click.UsageError(f"{job} is the work of one process: start it without torchrun")
+
+
+@click.command()
+def recipes() -> None:
+    """List the recipes: name, what it is for, and what to expect.
+
+    \b
+    Examples:
+      circlemnist recipes
+      circlemnist train --config plane
+      circlemnist train --config plane --dry-run > mine.toml
+    """
+    listed = all_recipes()
+    name = max((len(recipe.name) for recipe in listed), default=0)
+    purpose = max((len(recipe.purpose) for recipe in listed), default=0)
+    for recipe in listed:
+        click.echo(f"{recipe.name:<{name}}  {recipe.purpose:<{purpose}}  {recipe.expected}")
 
 
 for command in (train, evaluate, plot, explore, explain, sweep, compare, predict, export, recipes):

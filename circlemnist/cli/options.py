@@ -13,8 +13,8 @@ from click.shell_completion import CompletionItem
 from circlemnist.cli.messages import flag, say, spelled
 from circlemnist.config import NEEDS as SETTING_NEEDS
 from circlemnist.config import Config, read_settings, setting_type, settings_to_drop
+from circlemnist.errors import Limits, Value
 from circlemnist.family import LOSS_SETTINGS
-from circlemnist.limits import Limits, Value
 from circlemnist.plots.kinds import COMPARED, KINDS, PROJECTIONS, THEME_NAMES, VECTOR, Kind
 from circlemnist.recipes import recipe_files, settings_file
 from circlemnist.runs.run import names_in

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from circlemnist import __version__
 from circlemnist.config import MACHINE_SETTINGS, Config
 from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
@@ -12,7 +13,6 @@ from circlemnist.evaluation.metrics import similarity_of
 from circlemnist.models.export import WholeEmbedder, onnx_model, require_onnx, torch_program
 from circlemnist.runs.files import write_bytes, writing
 from circlemnist.runs.run import Run
-from circlemnist.version import __version__
 
 KINDS = {"onnx": (onnx_model, ".onnx"), "torch": (torch_program, ".pt2")}
 

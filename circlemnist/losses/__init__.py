@@ -13,8 +13,7 @@ from torch import nn
 
 from circlemnist.losses.adacos import AdaCosLoss
 from circlemnist.losses.center import CenterLoss
-from circlemnist.losses.circle import CircleLoss
-from circlemnist.losses.class_circle import ClassCircleLoss
+from circlemnist.losses.circle import CircleLoss, ClassCircleLoss
 from circlemnist.losses.class_weights import fix_class_weights
 from circlemnist.losses.gathered import (
     GatheredLoss,
@@ -44,7 +43,7 @@ __all__ = [
 
 LOSSES = {
     "circle": "circle.CircleLoss",
-    "circle-class": "class_circle.ClassCircleLoss",
+    "circle-class": "circle.ClassCircleLoss",
     "triplet": "library.triplet",
     "contrastive": "library.contrastive",
     "softmax": "library.softmax",
@@ -78,6 +77,8 @@ def build_loss(name: str, **settings: Any) -> nn.Module:
         raise TypeError(f"no setting of a loss: {', '.join(sorted(unknown))}")
     module, attribute = LOSSES[name].split(".")
     build = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
-    parameters = inspect.signature(build).parameters
-    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in parameters})
+    accepted = set(inspect.signature(build).parameters)
+    if "options" in accepted:
+        accepted |= {"reduction", "normalize"}
+    loss: nn.Module = build(**{key: value for key, value in settings.items() if key in accepted})
     return loss

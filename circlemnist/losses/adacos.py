@@ -26,7 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_sizes, class_inputs, compute_dtype
+from circlemnist.losses.inputs import (
+    check_sizes,
+    class_inputs,
+    compute_dtype,
+    settings_in_words,
+)
 
 
 class AdaCosLoss(nn.Module):
@@ -115,11 +120,7 @@ class AdaCosLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
-        num_classes, embedding_dim = self.weight.shape
-        return (
-            f"num_classes={num_classes}, embedding_dim={embedding_dim}, dynamic={self.dynamic}, "
-            f"normalize={self.normalize}"
-        )
+        return settings_in_words(self, "dynamic", "normalize")
 
 
 def _unit_rows(x: Tensor) -> Tensor:

@@ -24,7 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_number, check_sizes, class_inputs, compute_dtype
+from circlemnist.losses.inputs import (
+    check_number,
+    check_sizes,
+    class_inputs,
+    compute_dtype,
+    settings_in_words,
+)
 
 
 class CenterLoss(nn.Module):
@@ -111,8 +117,4 @@ class CenterLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
-        num_classes, embedding_dim = self.weight.shape
-        return (
-            f"num_classes={num_classes}, embedding_dim={embedding_dim}, gamma={self.gamma:g}, "
-            f"rate={self.rate:g}"
-        )
+        return settings_in_words(self, "gamma", "rate")

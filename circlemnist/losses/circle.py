@@ -1,4 +1,4 @@
-"""Circle Loss (Sun et al., CVPR 2020, arXiv 2002.10857) for pair-wise labels.
+"""Circle Loss (Sun et al., CVPR 2020, arXiv 2002.10857), for pair-wise and class-level labels.
 
     from circlemnist import CircleLoss
 
@@ -24,17 +24,26 @@ that do not belong at -inf.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from circlemnist.losses.circle_kernel.autograd import (
     anchor_loss,
     batch_loss,
-    full_precision,
     pair_inputs,
 )
-from circlemnist.losses.inputs import Reduction, check_embeddings, check_references, check_settings
+from circlemnist.losses.inputs import (
+    Reduction,
+    check_embeddings,
+    check_references,
+    check_settings,
+    check_sizes,
+    class_inputs,
+    settings_in_words,
+)
 
 PairSets = Literal["anchor", "batch"]
 
@@ -107,17 +116,77 @@ class CircleLoss(nn.Module):
         """
         check_embeddings(embeddings, labels)
         check_references(embeddings, labels, ref_embeddings, ref_labels, self_index)
-        with full_precision(embeddings):
+        with torch.autocast(embeddings.device.type, enabled=False):
             inputs = pair_inputs(
                 embeddings, labels, ref_embeddings, ref_labels, self_index, self.normalize
             )
-            if self.pairs == "batch":
-                return batch_loss(inputs, self.gamma, self.m, self.reduction)
+            loss = anchor_loss if self.pairs == "anchor" else batch_loss
+            return loss(inputs, self.gamma, self.m, self.reduction)
+
+    def extra_repr(self) -> str:
+        """Return the settings, for `print`."""
+        return settings_in_words(self, "gamma", "m", "pairs", "reduction", "normalize")
+
+
+class ClassCircleLoss(nn.Module):
+    """Circle Loss with class-level labels: the references are learnable weights, one a class.
+
+    An anchor's one positive is the weight of its class (K = 1 in Eq. 6) and its negatives are the
+    other weights: cross-entropy over the logits gamma * alpha * (s - Delta).
+
+    Args:
+        num_classes: at least 1; with one class there is no negative and the loss is 0.
+        embedding_dim: D, at least 1.
+        gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
+
+    Raises:
+        TypeError, ValueError: for a setting outside of these, naming its value.
+
+    `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        gamma: float = 80.0,
+        m: float = 0.25,
+        reduction: Reduction = "mean",
+        *,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        check_settings(gamma, m, reduction)
+        check_sizes(num_classes, embedding_dim)
+        self.gamma, self.m = float(gamma), float(m)
+        self.reduction, self.normalize = reduction, normalize
+        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights of random direction and a length near 1."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.shape[1]))
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            embeddings: (B, D) of any float dtype; B may be 0.
+            labels: (B,) of any integer dtype, in 0..num_classes - 1. On an accelerator and within
+                torch.compile nobody looks: another one makes the loss NaN.
+
+        Returns:
+            () tensor, or (B,) for reduction="none".
+
+        Raises:
+            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+        """
+        embeddings, labels = class_inputs(embeddings, labels, self.weight)
+        classes = torch.arange(len(self.weight), device=self.weight.device)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
-        return (
-            f"gamma={self.gamma:g}, m={self.m:g}, pairs={self.pairs!r}, "
-            f"reduction={self.reduction!r}, normalize={self.normalize}"
-        )
+        return settings_in_words(self, "gamma", "m", "reduction", "normalize")

@@ -106,19 +106,7 @@ class GatheredLoss(nn.Module):
         self.loss, self.group = loss, group
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of the global batch; every process of the group calls it.
-
-        Args:
-            embeddings: (B, D) of this process, of any float dtype; B may differ from process to
-                process, and be 0.
-            labels: (B,) of any integer dtype.
-
-        Returns:
-            () tensor, the same on every process.
-
-        Raises:
-            TypeError, ValueError: as `gather_references` and the loss.
-        """
+        """The loss of the global batch, as `gathered_loss` gives it."""
         return gathered_loss(self.loss, embeddings, labels, self.group)
 
 
@@ -127,8 +115,11 @@ def gathered_loss(
 ) -> Tensor:
     """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names.
 
+    Every process of the group calls it.
+
     Args:
-        embeddings: (B, D) of this process, of any float dtype; B may be 0.
+        embeddings: (B, D) of this process, of any float dtype; B may differ from process to
+            process, and be 0.
         labels: (B,) of any integer dtype.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Checks of what users pass to the losses; every message names the shape or value it saw."""
+"""What users pass to the losses: checks, whose messages name the shape or value, and settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -35,6 +35,16 @@ def check_sizes(num_classes: int, embedding_dim: int) -> None:
             raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
         if value < 1:
             raise ValueError(f"{name} is at least 1, not {value}")
+
+
+def settings_in_words(loss: nn.Module, *names: str) -> str:
+    """Return the sizes of the class weights, where there are any, and the settings of a loss."""
+    settings = {name: getattr(loss, name) for name in names}
+    if isinstance(weight := getattr(loss, "weight", None), Tensor):
+        settings = {"num_classes": len(weight), "embedding_dim": weight.shape[1], **settings}
+    return ", ".join(
+        f"{k}={v:g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in settings.items()
+    )
 
 
 def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> None:

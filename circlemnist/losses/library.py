@@ -1,13 +1,13 @@
 """The losses of the family that pytorch-metric-learning has, with the names and units of theirs.
 
 Each function returns a module, loss(embeddings (B, D), labels (B,) int64) -> (), on cosines. A
-gamma is a scale and an m a margin, as the papers write them. `normalize=False` takes embeddings as
-they are, for those that have unit length already, and class weights too; `reduction="sum"` adds
-what "mean" divides; another one is a ValueError.
+gamma is a scale and an m a margin, as the papers write them. The `Options` of all of them:
+`normalize=False` takes embeddings as they are, for those that have unit length already, and class
+weights too; `reduction="sum"` adds what "mean" divides; another one is a ValueError.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import torch
 from pytorch_metric_learning.distances import CosineSimilarity
@@ -24,54 +24,48 @@ from torch import Tensor, nn
 
 from circlemnist.losses.inputs import check_embeddings, class_inputs, compute_dtype
 
-Sum = Literal["mean", "sum"]
-
 # the arc cosine is infinitely steep at 1, where float32 puts an embedding on its class weight
 STEEP = 1e-6
 
 
-def triplet(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> TripletMarginLoss:
+class Options(TypedDict, total=False):
+    """The settings of every loss here."""
+
+    reduction: Literal["mean", "sum"]
+    normalize: bool
+
+
+def triplet(m: float, **options: Unpack[Options]) -> nn.Module:
     """[s_n - s_p + m]_+, 0 < m <= 2: the mean over all triplets of the batch that are not 0.
 
     Schroff et al., "FaceNet", CVPR 2015, on cosines; the unified loss (Eq. 1 of Circle Loss) for
     gamma to infinity. 0 for a batch without triplets.
     """
-    return _Triplet(m, **_options(reduction, normalize))
+    return _Triplet(m, **_library_options(**options))
 
 
-def contrastive(m: float, *, reduction: Sum = "mean", normalize: bool = True) -> ContrastiveLoss:
+def contrastive(m: float, **options: Unpack[Options]) -> nn.Module:
     """1 - s_p over the positive pairs, [s_n - m]_+ over the negative ones, the two means added.
 
     Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, on
     cosines, as torch.nn.CosineEmbeddingLoss has it; each mean is over the pairs that are not 0.
     """
-    return _Contrastive(pos_margin=1.0, neg_margin=m, **_options(reduction, normalize))
+    return _Contrastive(pos_margin=1.0, neg_margin=m, **_library_options(**options))
 
 
 def softmax(
-    num_classes: int,
-    embedding_dim: int,
-    gamma: float,
-    *,
-    reduction: Sum = "mean",
-    normalize: bool = True,
-) -> NormalizedSoftmaxLoss:
+    num_classes: int, embedding_dim: int, gamma: float, **options: Unpack[Options]
+) -> nn.Module:
     """Cross-entropy of gamma cos(theta): Zhai & Wu, "Classification is a Strong Baseline", 2019.
 
     The class weights, `W` (D, C), are normalised whatever `normalize` says.
     """
-    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_options(reduction, normalize))
+    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_library_options(**options))
 
 
 def sphereface(
-    num_classes: int,
-    embedding_dim: int,
-    gamma: float,
-    m: float,
-    *,
-    reduction: Sum = "mean",
-    normalize: bool = True,
-) -> SphereFaceLoss:
+    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Unpack[Options]
+) -> nn.Module:
     """Cross-entropy of gamma psi(theta), psi(theta) = (-1)^k cos(m theta) - 2k for the own class.
 
     Liu et al., "SphereFace", CVPR 2017, Eq. 7, with a scale in place of the length that an
@@ -82,45 +76,33 @@ def sphereface(
     """
     if m != int(m) or m < 1:
         raise ValueError(f"m is a whole number of at least 1, not {m}")
-    options = _options(reduction, normalize)
-    return _SphereFace(num_classes, embedding_dim, int(m), scale=gamma, **options)
+    sizes = num_classes, embedding_dim
+    return _SphereFace(*sizes, int(m), scale=gamma, **_library_options(**options))
 
 
 def cosface(
-    num_classes: int,
-    embedding_dim: int,
-    gamma: float,
-    m: float,
-    *,
-    reduction: Sum = "mean",
-    normalize: bool = True,
-) -> CosFaceLoss:
+    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Unpack[Options]
+) -> nn.Module:
     """Cross-entropy of gamma (s - m) for the own class and gamma s for the others.
 
     Wang et al., "CosFace", CVPR 2018, Eq. 4, which is AM-Softmax.
     """
-    options = _options(reduction, normalize)
-    return _CosFace(num_classes, embedding_dim, margin=m, scale=gamma, **options)
+    sizes = num_classes, embedding_dim
+    return _CosFace(*sizes, margin=m, scale=gamma, **_library_options(**options))
 
 
 def arcface(
-    num_classes: int,
-    embedding_dim: int,
-    gamma: float,
-    m: float,
-    *,
-    reduction: Sum = "mean",
-    normalize: bool = True,
-) -> ArcFaceLoss:
+    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Unpack[Options]
+) -> nn.Module:
     """Cross-entropy of gamma cos(theta + m) for the own class, m in radians.
 
     Deng et al., "ArcFace", CVPR 2019, Eq. 3.
     """
-    options = _options(reduction, normalize)
-    return _ArcFace(num_classes, embedding_dim, math.degrees(m), scale=gamma, **options)
+    sizes = num_classes, embedding_dim
+    return _ArcFace(*sizes, math.degrees(m), scale=gamma, **_library_options(**options))
 
 
-def _options(reduction: Sum, normalize: bool) -> dict[str, Any]:
+def _library_options(reduction: str = "mean", normalize: bool = True) -> dict[str, Any]:
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}")
     distance = CosineSimilarity()

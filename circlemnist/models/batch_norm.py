@@ -18,7 +18,13 @@ def gather_statistics(network: nn.Module) -> None:
     """Put a `GatheredBatchNorm` in the place of each BatchNorm of a network, with its state."""
     for name, layer in network.named_children():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            setattr(network, name, GatheredBatchNorm(layer))
+            gathered = GatheredBatchNorm(
+                layer.num_features, layer.eps, layer.momentum, layer.affine
+            )
+            gathered.weight, gathered.bias = layer.weight, layer.bias
+            for key, buffer in layer.named_buffers():
+                gathered.register_buffer(key, buffer)
+            setattr(network, name, gathered)
         else:
             gather_statistics(layer)
 
@@ -29,21 +35,12 @@ class GatheredBatchNorm(_BatchNorm):
     The backward pass gives what `GatheredLoss` gives: its mean over the processes is the gradient
     of one process. In evaluation mode it is plain BatchNorm. Every process of torch.distributed
     calls it, and calls backward if one does.
-
-    Args:
-        layer: whose settings, parameters and running statistics it takes over.
     """
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
     momentum: float
-
-    def __init__(self, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-        super().__init__(layer.num_features, layer.eps, layer.momentum, layer.affine)
-        self.weight, self.bias = layer.weight, layer.bias
-        for name, buffer in layer.named_buffers():
-            self.register_buffer(name, buffer)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (B, C, ...); B may differ from process to process."""

@@ -1,6 +1,6 @@
 """The embedder: images in, embeddings out, unit vectors where the loss wants them; its layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ BLOCK = 200  # images whose activations a processor's cache holds; of more each 
 SHIFTED_VIEWS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
 
 HIDDEN = 128  # numbers of a hidden layer
+Forward = Callable[[Tensor], list[Tensor]]
 
 
 class Embedder(nn.Module):
@@ -84,6 +85,17 @@ def build_embedder(config: Config, mean: float = 0.0, std: float = 1.0) -> Embed
         network = nn.Sequential(*layers, *last)
         embedder = Embedder(network, mean, std, head, config.loss_info.on_sphere)
     return embedder.to(memory_format=torch.channels_last)
+
+
+def forward_in(embedder: Embedder, precision: str) -> Forward:
+    """Return the `stages` of an embedder, in float32 or, by autocast, in bfloat16."""
+    kind = embedder.mean.device.type
+
+    def forward(images: Tensor) -> list[Tensor]:
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16"):
+            return embedder.stages(images)
+
+    return forward
 
 
 def embed(embedder: Embedder, images: Tensor, views: int = 1) -> Tensor:

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -27,10 +26,8 @@ from torch import Tensor
 
 from circlemnist.config import SIDE, Config
 from circlemnist.errors import SettingError
-from circlemnist.models.embedder import Embedder, build_embedder
+from circlemnist.models.embedder import build_embedder, forward_in
 from circlemnist.runs.files import write_text
-
-Forward = Callable[[Tensor], list[Tensor]]
 
 # without the folder it is started in, where a file may have the name of a module
 COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.precision")
@@ -43,7 +40,7 @@ ALIKE = 0.9  # least cosine of the gradients in both, which rounding leaves at 0
 # what ends a process from within, and would again
 FAULTS = ("SIGILL", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT")
 BATCH, ROUNDS = 100, 5
-DTYPES = (torch.float32, torch.bfloat16)
+PRECISIONS = ("float32", "bfloat16")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -58,23 +55,6 @@ def resolve_device(name: str) -> torch.device:
     if not there.get(name, True):
         raise SettingError("device", f"{name}: this machine has no such device; use `device` auto")
     return torch.device(name)
-
-
-def training_forward(embedder: Embedder, precision: str) -> Forward:
-    """Return the `stages` of an embedder, computed in what `resolve_precision` gives."""
-    chosen = resolve_precision(precision, embedder.mean.device)
-    return forward_in(embedder, getattr(torch, chosen))
-
-
-def forward_in(embedder: Embedder, dtype: torch.dtype) -> Forward:
-    """Return the `stages` of an embedder, in float32 or, by autocast, in bfloat16."""
-    kind = embedder.mean.device.type
-
-    def forward(images: Tensor) -> list[Tensor]:
-        with torch.autocast(kind, torch.bfloat16, enabled=dtype == torch.bfloat16):
-            return embedder.stages(images)
-
-    return forward
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -203,19 +183,19 @@ def _timed_steps() -> dict[str, float]:
     config = Config()
     embedder = build_embedder(config)
     images, direction = torch.rand(BATCH, 1, SIDE, SIDE), torch.randn(BATCH, config.dim)
-    seconds: dict[torch.dtype, list[float]] = {dtype: [] for dtype in DTYPES}
-    gradients: dict[torch.dtype, Tensor] = {}
+    seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    gradients: dict[str, Tensor] = {}
     for turn in range(ROUNDS + 1):
-        for dtype in DTYPES:
+        for precision in PRECISIONS:
             embedder.zero_grad()
             begun = time.perf_counter()
-            (forward_in(embedder, dtype)(images)[-1] * direction).sum().backward()
+            (forward_in(embedder, precision)(images)[-1] * direction).sum().backward()
             if turn:  # the first is not counted
-                seconds[dtype].append(time.perf_counter() - begun)
+                seconds[precision].append(time.perf_counter() - begun)
             parts = [p.grad.flatten() for p in embedder.parameters() if p.grad is not None]
-            gradients[dtype] = torch.cat(parts)
-    cosine = torch.cosine_similarity(gradients[torch.float32], gradients[torch.bfloat16], dim=0)
-    best = {str(dtype).removeprefix("torch."): 1e3 * min(turns) for dtype, turns in seconds.items()}
+            gradients[precision] = torch.cat(parts)
+    cosine = torch.cosine_similarity(gradients["float32"], gradients["bfloat16"], dim=0)
+    best = {precision: 1e3 * min(turns) for precision, turns in seconds.items()}
     return {**best, "cosine": cosine.item()}
 
 

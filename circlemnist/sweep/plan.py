@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
 from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import SettingError, UserError, Value, did_you_mean
 from circlemnist.evaluation.metric_names import OF_UNSEEN
-from circlemnist.limits import Value, did_you_mean
 
 # last training images, which cells are evaluated on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}

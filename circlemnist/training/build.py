@@ -22,13 +22,8 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.losses import CircleLoss, build_loss, fix_class_weights, gathered_loss
 from circlemnist.losses.class_weights import arrange_directions, spread_directions
 from circlemnist.models.batch_norm import gather_statistics
-from circlemnist.models.embedder import build_embedder
-from circlemnist.models.precision import (
-    bfloat16_problem,
-    resolve_device,
-    resolve_precision,
-    training_forward,
-)
+from circlemnist.models.embedder import build_embedder, forward_in
+from circlemnist.models.precision import bfloat16_problem, resolve_device, resolve_precision
 from circlemnist.process import torchrun_ranks
 from circlemnist.runs.run import Run
 from circlemnist.training.processes import ALONE, Processes
@@ -37,6 +32,7 @@ from circlemnist.training.state import TrainState
 MILESTONES = (0.5, 0.75)
 # of the loss that shapes a first embedding: independent of the defaults, which may change
 SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
+FEW_STEPS = 10  # of a schedule
 MOST_FIXED = 100  # classes, whose directions take a minute to arrange
 
 
@@ -86,11 +82,15 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
     if config.classes_per_batch > classes:
         most = f"{classes}, the classes there are"
         raise SettingError("classes_per_batch", f"must be ≤ {most}, not {config.classes_per_batch}")
+    assert config.epochs is not None
+    total_steps = config.epochs * (len(split) // batch_size)
     device = split.labels.device
+    precision = resolve_precision(config.precision, device)
     pixels = split.images.float().div_(255)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         embedder = build_embedder(config, pixels.mean().item(), pixels.std().item()).to(device)
+        forward = forward_in(embedder, precision)
         if processes.world_size > 1:
             gather_statistics(embedder)
         objective = build_objective(config, split).to(device)
@@ -103,11 +103,12 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
     )
     return TrainState(
         embedder,
-        training_forward(embedder, config.precision),
+        forward,
         objective,
         optimizer,
-        build_scheduler(config.scheduler, optimizer, config.lr, config.steps(len(split))),
+        build_scheduler(config.scheduler, optimizer, config.lr, total_steps),
         torch.Generator().manual_seed(config.seed),
+        total_steps,
         processes=processes,
     )
 
@@ -121,6 +122,26 @@ def build_scheduler(name: str, optimizer: SGD, lr: float, steps: int) -> LRSched
         "none": lambda: ConstantLR(optimizer, factor=1.0),
     }
     return schedules[name]()
+
+
+def flat_schedule(config: Config, steps: int) -> str | None:
+    """Warn where a schedule has too few steps to come near its peak rate."""
+    if not 0 < steps < FEW_STEPS:
+        return None
+    optimizer = SGD([torch.zeros(1)], lr=config.lr)
+    scheduler = build_scheduler(config.scheduler, optimizer, config.lr, steps)
+    highest = float(scheduler.get_last_lr()[0])
+    for _ in range(steps - 1):
+        optimizer.step()
+        scheduler.step()
+        highest = max(highest, float(scheduler.get_last_lr()[0]))
+    if highest > config.lr / 2:
+        return None
+    count = "1 step" if steps == 1 else f"{steps} steps"
+    return (
+        f"`scheduler` {config.scheduler} over {count} never comes above a learning rate of "
+        f"{highest:.1g}, of the {config.lr:g} wanted: raise `epochs`, or take `scheduler` none"
+    )
 
 
 class Objective(nn.Module):

@@ -3,15 +3,11 @@
 import math
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
-from torch.optim import SGD
 
 from circlemnist.config import CLASSES, Config
-from circlemnist.data.extra_classes import trained_classes
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
-from circlemnist.training.build import build_scheduler
 
 # angles between neighbours in the best codes known of C directions in D dimensions, in degrees, by
 # (C, D): N. J. A. Sloane's tables of spherical codes
@@ -25,20 +21,16 @@ SPHERICAL_CODES = {
 }
 
 WARM_UP_STEPS = 200
-FEW_STEPS = 10
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
-def unreachable_margin(config: Config) -> str | None:
-    """Warn where the classes cannot meet Circle Loss's margin in the embedding's dimensions.
+def unreachable_margin(config: Config, classes: int = CLASSES) -> str | None:
+    """Warn where so many classes cannot meet Circle Loss's margin in the embedding's dimensions.
 
     On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m. For
     m < 0, where alpha_n is 0 up to s_n = -m, that is what is asked for.
     """
-    if config.m is None or config.loss not in CIRCLES:
-        return None
-    classes = len(trained_classes(config))
-    if classes > CLASSES:
+    if config.m is None or config.loss not in CIRCLES or classes > CLASSES:
         return None
     cosine = closest_cosine(classes, config.dim)
     limit, formula = math.sqrt(2) * config.m, "√2·m"
@@ -51,27 +43,6 @@ def unreachable_margin(config: Config) -> str | None:
         f"{classes} classes in {config.dim} dimensions have neighbours with a cosine of "
         f"{cosine:.2f} at best, above the {formula} = {limit:.2f} that `m` "
         f"{config.m:g} asks for: take `m` {least:g} or more, or a larger `dim`"
-    )
-
-
-def flat_schedule(config: Config, size: int) -> str | None:
-    """Warn where a schedule has too few steps, on `size` images, to come near its peak rate."""
-    steps = config.steps(size)
-    if not 0 < steps < FEW_STEPS:
-        return None
-    optimizer = SGD([torch.zeros(1)], lr=config.lr)
-    scheduler = build_scheduler(config.scheduler, optimizer, config.lr, steps)
-    highest = float(scheduler.get_last_lr()[0])
-    for _ in range(steps - 1):
-        optimizer.step()
-        scheduler.step()
-        highest = max(highest, float(scheduler.get_last_lr()[0]))
-    if highest > config.lr / 2:
-        return None
-    count = "1 step" if steps == 1 else f"{steps} steps"
-    return (
-        f"`scheduler` {config.scheduler} over {count} never comes above a learning rate of "
-        f"{highest:.1g}, of the {config.lr:g} wanted: raise `epochs`, or take `scheduler` none"
     )
 
 

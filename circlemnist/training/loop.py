@@ -13,7 +13,7 @@ from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
 from circlemnist.losses import gathered_statistics
 from circlemnist.process import Stopped, StopSignals
-from circlemnist.runs.history import Epoch, write_history
+from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
@@ -38,7 +38,6 @@ def fit(
         Stopped: a signal has come; the checkpoint is that of the last step.
     """
     assert config.epochs is not None
-    state.processes.run_on_rank_zero(lambda: write_history(run.history_file, state.history))
     reported: set[str] = set()
     with _advice_on_divergence(state, config, run):
         try:
@@ -119,7 +118,7 @@ def step_images(state: TrainState, config: Config, split: Split, indices: Tensor
     With `augment` they are augmented, except in the last `plain_share` of all steps.
     """
     images = split.images[indices, None].float() / 255
-    first_plain_step = round((1 - config.plain_share) * config.steps(len(split)))
+    first_plain_step = round((1 - config.plain_share) * state.total_steps)
     if config.augment and state.step < first_plain_step:
         images = random_affine(images, state.generator, config.elastic)
     return images

@@ -18,7 +18,6 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from circlemnist.errors import Lost, SettingError, UserError
-from circlemnist.models.precision import resolve_device
 from circlemnist.process import ignore_signals, torchrun_ranks
 
 Result = TypeVar("Result")
@@ -130,17 +129,17 @@ ALONE = Processes()
 
 
 @contextmanager
-def join_processes(device: str) -> Iterator[Processes]:
+def join_processes(device: torch.device) -> Iterator[Processes]:
     """Connect to the processes that a launcher has started with this one, if there are any.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps"; each process of a machine takes a GPU of its own.
+        device: to compute on; each process of a machine takes a GPU of its own.
 
     Raises:
-        SettingError: the device is not there, or not for so many processes.
+        SettingError: the device is not there for so many processes.
         UserError: the others cannot be reached.
     """
-    kind = resolve_device(device).type
+    kind = device.type
     ranks = torchrun_ranks()
     if ranks.world_size == 1:
         yield ALONE

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
+from circlemnist import __version__
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import with_extra_classes
@@ -18,14 +19,13 @@ from circlemnist.plots.style import Style
 from circlemnist.process import Stopped, StopSignals
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run, create_run, describe_machine, locked
-from circlemnist.training.build import build_training, resolve_run_precision
-from circlemnist.training.diagnosis import flat_schedule, unreachable_margin
+from circlemnist.training.build import build_training, flat_schedule, resolve_run_precision
+from circlemnist.training.diagnosis import unreachable_margin
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.snapshots import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
-from circlemnist.version import __version__
 
 # drawn at the end, with the quickest projection
 FIRST_PICTURES = ("embedding",)
@@ -65,7 +65,8 @@ def train(
         Interrupted: SIGINT, SIGTERM or SIGHUP came while the run trained or was evaluated.
         Stopped: one of them came before.
     """
-    with join_processes(config.device) as processes, StopSignals(processes.maximum) as stop:
+    device = resolve_device(config.device)
+    with join_processes(device) as processes, StopSignals(processes.maximum) as stop:
         if tensorboard:
             require_tensorboard()
         if processes.rank > 0:
@@ -126,10 +127,11 @@ class Training:
         self.processes = processes
         self.state = build_training(self.config, self.split, processes)
         if config.snapshots and processes.rank == 0:
-            steps = self.config.steps(len(self.split))
-            self.state.recorder = Recorder(self.dataset.test.to(self.device), steps)
-        warnings = unreachable_margin(self.config), flat_schedule(self.config, len(self.split))
-        for warning in filter(None, warnings):
+            test = self.dataset.test.to(self.device)
+            self.state.recorder = Recorder(test, self.state.total_steps)
+        flat = flat_schedule(self.config, self.state.total_steps)
+        unreachable = unreachable_margin(self.config, len(self.state.objective.classes))
+        for warning in filter(None, (unreachable, flat)):
             say(warning)
 
     def fit(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:

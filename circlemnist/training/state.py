@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler
 
 from circlemnist.errors import UserError
-from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import Forward
+from circlemnist.models.embedder import Embedder, Forward
 from circlemnist.runs.checkpoint import restore_from, save_checkpoint
 from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.processes import ALONE, Processes
 from circlemnist.training.snapshots import Recorder
+
+if TYPE_CHECKING:
+    from circlemnist.training.build import Objective
 
 # in the state of a schedule or an optimizer: what steps change, and what is no setting
 CHANGED_BY_STEPS = (
@@ -55,7 +57,8 @@ class TrainState:
 
     Attributes:
         forward: gives the stages of the embedder in a step of training, and shares its weights.
-        step: number of steps done, over all epochs.
+        total_steps: number of steps of all epochs.
+        step: number of those done.
         lr: learning rate of the last step that this process took.
         cursor: of the epoch that has begun, if one has.
         recorder: of snapshots, where they are wanted; they have a file of their own.
@@ -63,10 +66,11 @@ class TrainState:
 
     embedder: Embedder
     forward: Forward
-    objective: nn.Module
+    objective: "Objective"
     optimizer: SGD
     scheduler: LRScheduler
     generator: torch.Generator
+    total_steps: int
     step: int = 0
     lr: float = 0.0
     history: list[Epoch] = field(default_factory=list)
@@ -122,8 +126,13 @@ class TrainState:
         write_history(run.history_file, self.history)
 
     def restore(self, run: Run) -> None:
-        """Continue from what `save` wrote; raise UserError if that is not possible."""
+        """Continue from what `save` wrote; raise UserError if that is not possible.
+
+        Rank 0 writes the history of the checkpoint, where the file may have more or less.
+        """
         restore_from(run.checkpoint_file, self.load_state_dict)
+        if self.processes.rank == 0:
+            write_history(run.history_file, self.history)
         if self.recorder is not None:
             self.recorder.restore(run.snapshots_file, self.step)
 

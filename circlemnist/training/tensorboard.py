@@ -69,18 +69,15 @@ class Board(Progress):
         self.pending.append(((epoch - 1) * self.steps + step, values, lr))
 
     def epoch(self, row: Epoch) -> None:
+        self._write_pending(row)
         super().epoch(row)
-        self._write_steps()
-        with writing(self.folder):
-            for name in OF_EPOCHS:
-                value = getattr(row, name)
-                self._writer_from(row.epoch).add_scalar(f"epoch/{name}", value, row.epoch)
 
     def close(self) -> None:
         super().close()
-        self._write_steps()
+        self._write_pending()
 
-    def _write_steps(self) -> None:
+    def _write_pending(self, epoch: Epoch | None = None) -> None:
+        """Write the values of the steps since the last call, and those of an epoch that ended."""
         if not self.pending:
             return
         steps, values, rates = zip(*self.pending, strict=True)
@@ -90,6 +87,9 @@ class Board(Progress):
             for step, row, lr in zip(steps, torch.stack(values).tolist(), rates, strict=True):
                 for name, value in zip((*OF_STEPS, "lr"), (*row, lr), strict=True):
                     writer.add_scalar(f"step/{name}", value, step)
+            if epoch is not None:
+                for name in OF_EPOCHS:
+                    writer.add_scalar(f"epoch/{name}", getattr(epoch, name), epoch.epoch)
             writer.flush()
 
     def finish(self, trained: EvaluatedRun, pictures: Sequence[Path]) -> None:

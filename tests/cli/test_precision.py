@@ -4,10 +4,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import torch
 
-from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import Forward, Probe, forward_in
+from circlemnist.models.embedder import Embedder, Forward, forward_in
+from circlemnist.models.precision import Probe
 from tests.conftest import assert_one_line_error, invoke
 
 FAST, SLOW, NONE = Probe(gain=1.5), Probe(gain=0.9), Probe("this processor dislikes it")
@@ -15,16 +14,16 @@ SMALL = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--quiet", "--de
 
 
 class Machine:
-    """This one, with what is known of bfloat16 on it, and the dtypes that it trained in."""
+    """This one, with what is known of bfloat16 on it, and the precisions it trained in."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.found, self.dtypes = FAST, list[torch.dtype]()
+        self.found, self.precisions = FAST, list[str]()
         monkeypatch.setattr("circlemnist.models.precision.probe", lambda: self.found)
-        monkeypatch.setattr("circlemnist.models.precision.forward_in", self.forward_in)
+        monkeypatch.setattr("circlemnist.training.build.forward_in", self.forward_in)
 
-    def forward_in(self, embedder: Embedder, dtype: torch.dtype) -> Forward:
-        self.dtypes.append(dtype)
-        return forward_in(embedder, torch.float32)  # it may not be there
+    def forward_in(self, embedder: Embedder, precision: str) -> Forward:
+        self.precisions.append(precision)
+        return forward_in(embedder, "float32")  # bfloat16 may not be there
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_a_run_keeps_the_precision_that_it_began_with(
     assert tomllib.loads(file.read_text())["precision"] == expected
     machine.found = later
     assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
-    assert machine.dtypes == [getattr(torch, expected)] * 2
+    assert machine.precisions == [expected] * 2
 
 
 def test_a_run_of_before_is_float32(machine: Machine) -> None:
@@ -66,7 +65,7 @@ def test_a_run_of_before_is_float32(machine: Machine) -> None:
     file.write_text(file.read_text().replace('"float32"', '"auto"'))
     machine.found = FAST
     assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
-    assert machine.dtypes == [torch.float32] * 2
+    assert machine.precisions == ["float32"] * 2
 
 
 def test_bfloat16_is_refused_where_it_does_not_work(machine: Machine) -> None:
@@ -99,7 +98,7 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
     config = Config(dataset="digits", net="tiny", epochs=1, device="cpu")
     for machine.found in (FAST, SLOW, NONE):
         answer = Worker(Pipe()[0], StopSignals()).answer(config, Path("cells", "one"))
-    assert machine.dtypes == [torch.bfloat16] * 2
+    assert machine.precisions == ["bfloat16"] * 2
     assert answer.kind == "error"
     assert "one trains in bfloat16: this processor dislikes it" in answer.words
 

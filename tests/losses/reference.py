@@ -4,6 +4,16 @@ import math
 
 import torch
 
+from circlemnist.family import FAMILY
+from circlemnist.losses import build_loss
+
+
+def built(name, classes, dim, **settings):
+    """A loss with the gamma and m of the program's settings, where no others are given."""
+    hyperparameters = FAMILY[name].hyperparameters.items()
+    defaults = {setting: parameter.default for setting, parameter in hyperparameters}
+    return build_loss(name, num_classes=classes, embedding_dim=dim, **{**defaults, **settings})
+
 
 def log_sum_exp(values):
     top = max(values)
@@ -31,8 +41,7 @@ def circle(sp, sn, gamma, m):
 
 def per_anchor(similarities, labels, reference_labels, own, gamma, m):
     """Values (B,) and (B, N) derivatives of their sum by the similarities."""
-    slopes = torch.zeros_like(similarities)
-    values = []
+    slopes, values = torch.zeros_like(similarities), []
     for a, row in enumerate(similarities.tolist()):
         others = [r for r in range(len(row)) if r != own[a]]
         sp = {r: row[r] for r in others if reference_labels[r] == labels[a]}
@@ -41,7 +50,7 @@ def per_anchor(similarities, labels, reference_labels, own, gamma, m):
         values.append(value)
         for r, slope in by_similarity.items():
             slopes[a, r] = slope
-    return values, slopes
+    return torch.tensor(values, dtype=similarities.dtype), slopes
 
 
 def whole_batch(similarities, labels, reference_labels, pairs, gamma, m):
@@ -57,21 +66,12 @@ def whole_batch(similarities, labels, reference_labels, pairs, gamma, m):
 
 
 def through_cosines(x, r, slopes):
-    """Derivatives by the rows of x and r of a function with these derivatives by their cosines.
-
-    d cos(x, r) / dx = (r / |r| - cos(x, r) x / |x|) / |x|, pair by pair.
-    """
-    d_x, d_r = torch.zeros_like(x), torch.zeros_like(r)
-    for i, j in slopes.nonzero().tolist():
-        nx, nr = x[i].norm(), r[j].norm()
-        u, v = x[i] / nx, r[j] / nr
-        cosine = u @ v
-        d_x[i] += slopes[i, j] * (v - cosine * u) / nx
-        d_r[j] += slopes[i, j] * (u - cosine * v) / nr
-    return d_x, d_r
+    """Derivatives by the rows of x and r of a function with these derivatives by their cosines."""
+    x, r = x.detach().requires_grad_(), r.detach().requires_grad_()
+    return torch.autograd.grad((cosines(x, r) * slopes).sum(), (x, r))
 
 
 def cosines(x, r):
     """(B, N) cosines in float64."""
-    x, r = x.detach().double(), r.detach().double()
+    x, r = x.double(), r.double()
     return (x / x.norm(dim=1, keepdim=True)) @ (r / r.norm(dim=1, keepdim=True)).T

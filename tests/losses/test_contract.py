@@ -4,7 +4,9 @@ import copy
 import inspect
 import math
 from importlib import import_module
+from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -13,6 +15,7 @@ from torch.nn.functional import normalize
 from circlemnist.family import FAMILY
 from circlemnist.losses import LOSSES, build_loss, fix_class_weights
 from circlemnist.losses.class_weights import class_weights
+from tests.losses import reference
 
 B, C, D = 12, 6, 4
 OF_CLASSES = [name for name in LOSSES if FAMILY[name].has_class_weights]
@@ -32,13 +35,14 @@ SIZES = pytest.mark.parametrize(("name", "size"), [("circle", 400), *((n, B) for
 FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
+def constructor(name):
+    module, attribute = LOSSES[name].split(".")
+    return getattr(import_module(f"circlemnist.losses.{module}"), attribute)
+
+
 def built(name, **settings):
-    """With the gamma and m of the program's settings; its state is not that of the start."""
-    defaults = {
-        setting: parameter.default for setting, parameter in FAMILY[name].hyperparameters.items()
-    }
-    sizes = {"num_classes": C, "embedding_dim": D}
-    loss = build_loss(name, **{**sizes, **defaults, **settings})
+    """The state of the loss is not that of the start."""
+    loss = reference.built(name, C, D, **settings)
     if name == "center":
         loss.centers.normal_()  # which at 0 would hide much
     return loss
@@ -58,11 +62,14 @@ def unchanged(loss, before):
 
 
 def outcome(loss, x, y, autocast=False):
-    """Value, gradients and state after a step of a copy of the loss."""
-    loss, x = copy.deepcopy(loss), x.detach().requires_grad_()
+    """Value, gradients, state after a step of a copy of the loss; the batch is left alone."""
+    loss, before, labels = copy.deepcopy(loss), x.detach(), y.clone()
+    x = before.clone(memory_format=torch.preserve_format).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         value = loss(x, y)
     value.backward()
+    assert x.equal(before) or before.isnan().any()
+    assert y.equal(labels)
     gradients = [parameter.grad for parameter in loss.parameters()]
     return [value.detach(), x.grad, *gradients, *loss.buffers()]
 
@@ -79,9 +86,7 @@ def close(results, expected, tolerance=1e-9):
 # pytorch-metric-learning multiplies in the dtype of its weights, which are float32 in a training
 DTYPES = [
     (name, embeddings, weights)
-    for name in LOSSES
-    for embeddings in FLOATS
-    for weights in FLOATS
+    for name, embeddings, weights in product(LOSSES, FLOATS, FLOATS)
     if name in OURS
     or not STATE[name]
     or weights == torch.float64
@@ -98,65 +103,38 @@ def test_a_scalar_of_the_wider_dtype_and_at_least_float32(name, embeddings, weig
     assert value.shape == ()
     assert value > 0
     assert value.dtype == (torch.float64 if torch.float64 in dtypes else torch.float32)
+    if name in OURS and embeddings == torch.float64:
+        exact = copy.deepcopy(loss).double().eval()(x, y).item()
+        assert loss.eval()(x, y).item() == pytest.approx(exact, rel=1e-12)
     tensors = [x, *loss.parameters(), *loss.buffers()]
     assert [(g.shape, g.dtype) for g in gradients] == [(t.shape, t.dtype) for t in tensors]
     assert gradients[0].ne(0).any()
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_float64_embeddings_have_a_loss_of_float64_digits(name):
-    loss, (x, y) = built(name).eval(), batch(dtype=torch.float64)
-    assert loss(x, y).item() == pytest.approx(loss.double()(x, y).item(), rel=1e-12)
+HALVES, INTEGERS = ["float16", "bfloat16"], ["uint8", "int32", "uint16", "uint64"]
 
 
 @SIZES
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_embeddings_are_computed_in_float32(name, size, dtype):
-    loss = built(name)
-    x, y = batch(size, dtype)
-    value, gradient, *others = outcome(loss, x, y)
-    wide, wide_gradient, *wide_others = outcome(loss, x.float(), y)
-    assert equal([value, *others], [wide, *wide_others])
-    assert gradient.equal(wide_gradient.to(dtype))
-
-
-@SIZES
-def test_autocast_changes_nothing(name, size):
+@pytest.mark.parametrize("kind", ["autocast", *HALVES, *INTEGERS])
+def test_half_embeddings_integers_of_any_dtype_and_autocast_give_the_bits_of_float32(
+    name, size, kind
+):
     loss, (x, y) = built(name), batch(size)
-    assert equal(outcome(loss, x, y, autocast=True), outcome(loss, x, y))
+    x = x.to(getattr(torch, kind)) if kind in HALVES else x
+    labels = y.to(getattr(torch, kind)) if kind in INTEGERS else y
+    expected = outcome(loss, x.float(), y)
+    expected[1] = expected[1].to(x.dtype)
+    assert equal(outcome(loss, x, labels, kind == "autocast"), expected)
 
 
 @SIZES
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
-def test_labels_of_any_integer_dtype(name, size, dtype):
-    loss, (x, y) = built(name), batch(size)
-    assert equal(outcome(loss, x, y.to(dtype)), outcome(loss, x, y))
-
-
-@SIZES
-def test_non_contiguous_embeddings_and_labels(name, size):
-    loss, (x, y) = built(name), batch(size)
-    strided, doubled = x.detach().T.contiguous().T, y.repeat_interleave(2)
-    close(outcome(loss, strided, doubled[::2]), outcome(loss, x, y), 1e-5)
-
-
-@SIZES
-def test_inputs_are_left_alone(name, size):
-    x, y = batch(size)
-    before, labels = x.detach().clone(), y.clone()
-    built(name)(x, y).backward()
-    built(name, normalize=False)(x, y).backward()
-    assert x.equal(before)
-    assert y.equal(labels)
-
-
-@SIZES
-def test_the_order_of_the_batch_does_not_matter(name, size):
+def test_neither_order_nor_strides_of_the_batch_matter(name, size):
     loss, (x, y) = built(name).double(), batch(size, torch.float64)
     order = torch.randperm(size)
+    strided, doubled = x.detach()[order].T.contiguous().T, y[order].repeat_interleave(2)
     expected = outcome(loss, x, y)
     expected[1] = expected[1][order]
-    close(outcome(loss, x[order], y[order]), expected)
+    close(outcome(loss, strided, doubled[::2]), expected)
 
 
 @pytest.mark.parametrize("name", ON_SPHERE)
@@ -172,15 +150,18 @@ def test_the_length_of_embeddings_and_class_weights_does_not_matter(name):
     close(longer.buffers(), loss.buffers())
 
 
-@pytest.mark.parametrize("name", ON_SPHERE)
-def test_normalize_false_takes_embeddings_and_class_weights_as_they_are(name):
+@SIZES
+def test_normalize_false_takes_embeddings_and_class_weights_as_they_are(name, size):
+    if name not in ON_SPHERE:
+        return
     loss, raw = built(name).double(), built(name, normalize=False).double()
-    x, y = batch(dtype=torch.float64)
+    x, y = batch(size, torch.float64)
     if name in OF_CLASSES:
         for module in (loss, raw):
             fix_class_weights(module, normalize(torch.eye(C, D).double() + 0.1))
-    close([raw(normalize(x), y)], [loss(x, y)])
-    assert raw(2 * normalize(x), y).item() != pytest.approx(raw(normalize(x), y).item(), rel=1e-3)
+    value, twice = outcome(raw, normalize(x), y)[0], outcome(raw, 2 * normalize(x), y)[0]
+    close([value], [loss(x, y)])
+    assert twice.item() != pytest.approx(value.item(), rel=1e-3)
 
 
 @ALL
@@ -196,12 +177,6 @@ def test_an_empty_batch_gives_0_with_a_graph_and_leaves_the_state(name, training
     assert x.grad.shape == (0, D)
     assert all(parameter.grad.eq(0).all() for parameter in loss.parameters())
     assert unchanged(loss, before)
-
-
-@ALL
-def test_a_batch_of_one_class_is_no_error(name):
-    results = outcome(built(name), batch()[0], torch.zeros(B, dtype=torch.long))
-    assert all(tensor.isfinite().all() for tensor in results)
 
 
 @SIZES
@@ -223,31 +198,25 @@ def test_an_embedding_that_is_not_finite_shows_and_leaves_the_state(
 @SIZES
 def test_zero_rows_have_a_finite_gradient_which_is_zero_for_unit_rows_of_ours(name, size):
     x, y = batch(size)
-    results = outcome(built(name), x.detach().index_fill(0, torch.tensor(4), 0), y)
-    assert all(tensor.isfinite().all() for tensor in results)
+    x = x.detach().index_fill(0, torch.tensor(4), 0)
+    results = outcome(built(name), x, y)
+    of_one_class = outcome(built(name), x, torch.zeros_like(y))
+    assert all(tensor.isfinite().all() for tensor in (*results, *of_one_class))
     if name in OURS and name in ON_SPHERE:
         assert results[1].eq(0).all(1).nonzero().tolist() == [[4]]
 
 
 @ALL
-def test_two_batches_before_one_backward(name):
+def test_gradients_of_several_losses_and_backwards_add_up(name):
     """What follows the batches moves in place: no graph may hold it."""
     loss = built(name).double()
     alone = copy.deepcopy(loss)
     (x, y), (z, w) = batch(dtype=torch.float64), batch(dtype=torch.float64)
-    together = torch.autograd.grad(loss(x, y) + loss(z, w), [x, z])
     expected = [torch.autograd.grad(alone(a, b), a)[0] for a, b in ((x, y), (z, w))]
-    assert equal(together, expected)
-
-
-@ALL
-def test_a_factor_of_the_loss_and_a_second_backward_scale_the_gradient(name):
-    loss, (x, y) = built(name).double().eval(), batch(dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(loss(x, y), x)
-    scaled = 3 * loss(x, y)
-    scaled.backward(retain_graph=True)
-    scaled.backward()
-    close([x.grad], [6 * gradient])
+    together = loss(x, y) + 3 * loss(z, w)
+    together.backward(retain_graph=True)
+    together.backward()
+    close([x.grad, z.grad], [2 * expected[0], 6 * expected[1]])
 
 
 @ALL
@@ -277,20 +246,6 @@ def test_saved_and_loaded_it_goes_on_with_the_same_bits(name, dtype):
     assert unchanged(loaded, state(loss))
 
 
-@pytest.mark.parametrize("name", OF_CLASSES)
-@pytest.mark.parametrize(
-    ("label", "dtype"),
-    [(-100, torch.int64), (-1, torch.int32), (C, torch.int64), (C, torch.uint8), (C, torch.uint64)],
-)
-def test_a_label_of_no_class_is_refused(name, label, dtype):
-    loss, (x, y) = built(name), batch()
-    before = state(loss)
-    message = rf"^labels lie in 0\.\.{C - 1}, not in {min(label, 0)}\.\.{max(label, C - 1)}$"
-    with pytest.raises(ValueError, match=message):
-        loss(x, y.index_fill(0, torch.tensor(2), label).to(dtype))
-    assert unchanged(loss, before)
-
-
 @pytest.mark.parametrize("name", OURS_OF_CLASSES)
 def test_a_label_of_no_class_makes_a_compiled_loss_nan_and_leaves_the_state(name):
     """Within torch.compile, as on an accelerator, nobody looks, and nothing is passed over."""
@@ -316,48 +271,101 @@ def test_never_looks_at_a_value_of_the_batch(name, monkeypatch):
 
 
 X, Y = torch.randn(B, D), torch.arange(B) % C
-WRONG = [
-    (X, Y[:11], ValueError, r"^one label for each.*\(12, 4\).*\(11,\)$"),
-    (X[:, 0], Y, ValueError, r"^embeddings are \(B, D\), not \(12,\)$"),
-    (X[:, :, None], Y, ValueError, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
-    (X, Y[:, None], ValueError, r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
-    (X, torch.eye(C)[Y].long(), ValueError, r"^labels.*\(12, 6\)$"),
-    (X.long(), Y, TypeError, "^embeddings are.*int64"),
-    (X.to(torch.complex64), Y, TypeError, "^embeddings are.*complex64"),
-    (X, Y.float(), TypeError, "^labels are.*float32"),
-    (X, Y.to(torch.complex64), TypeError, "^labels are.*complex64"),
-    (X, Y.bool(), TypeError, "^labels are.*bool"),
-    (X.tolist(), Y, TypeError, "^embeddings is a torch.Tensor, not list"),
-    (X, Y.numpy(), TypeError, "^labels is a torch.Tensor, not ndarray"),
-    (X, Y.to("meta"), ValueError, "^labels is on meta.*cpu"),
+WRONG = {
+    ValueError: [
+        (X, Y[:11], r"^one label for each.*\(12, 4\).*\(11,\)$"),
+        (X[:, 0], Y, r"^embeddings are \(B, D\), not \(12,\)$"),
+        (X[:, :, None], Y, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
+        (X, Y[:, None], r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
+        (X, torch.eye(C)[Y].long(), r"^labels.*\(12, 6\)$"),
+        (X, Y.to("meta"), "^labels is on meta.*cpu"),
+    ],
+    TypeError: [
+        (X.long(), Y, "^embeddings are.*int64"),
+        (X.to(torch.complex64), Y, "^embeddings are.*complex64"),
+        (X, Y.float(), "^labels are.*float32"),
+        (X, Y.to(torch.complex64), "^labels are.*complex64"),
+        (X, Y.bool(), "^labels are.*bool"),
+        (X.tolist(), Y, "^embeddings is a torch.Tensor, not list"),
+        (X, Y.numpy(), "^labels is a torch.Tensor, not ndarray"),
+    ],
+}
+LABELS = {-100: torch.int64, -1: torch.int32, C: torch.int64, C + 1: torch.uint8, 99: torch.uint64}
+WRONG_OF_CLASSES = [
+    (X[:, :2], Y, r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"),
+    (X.to("meta"), Y.to("meta"), "class weights are on cpu, the embeddings are on meta"),
+    *(
+        (
+            X,
+            Y.index_fill(0, torch.tensor(2), label).to(dtype),
+            rf"^labels lie in 0\.\.5, not in .*{label}",
+        )
+        for label, dtype in LABELS.items()
+    ),
 ]
 
 
-@ALL
-@pytest.mark.parametrize(("x", "y", "error", "message"), WRONG)
-def test_wrong_inputs(name, x, y, error, message):
+@pytest.mark.parametrize(
+    ("name", "error", "x", "y", "message"),
+    [
+        *((name, error, *case) for name in LOSSES for error in WRONG for case in WRONG[error]),
+        *((name, ValueError, *case) for name in OF_CLASSES for case in WRONG_OF_CLASSES),
+    ],
+)
+def test_wrong_inputs_are_refused_and_leave_the_state(name, error, x, y, message):
+    loss = built(name)
+    before = state(loss)
     with pytest.raises(error, match=message):
-        built(name)(x, y)
+        loss(x, y)
+    assert unchanged(loss, before)
 
 
-@pytest.mark.parametrize("name", OF_CLASSES)
-def test_embeddings_of_another_dimension_or_device_than_the_class_weights(name):
-    message = r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"
-    with pytest.raises(ValueError, match=message):
-        built(name)(X[:, :2], Y)
-    with pytest.raises(ValueError, match=r"class weights are on cpu, the embeddings are on meta"):
-        built(name)(X.to("meta"), Y.to("meta"))
+NAN, INF = math.nan, math.inf
+CIRCLES, LIBRARY = ["circle", "circle-class"], [name for name in LOSSES if name not in OURS]
+SIZED = ("num_classes", "embedding_dim")
+WRONG_SETTINGS = [  # of which losses, setting, values, and what is said of each
+    (OURS_OF_CLASSES, SIZED, (0, -1), "{} is at least 1, not {}"),
+    (OURS_OF_CLASSES, SIZED, (9.5, "9", True), "{} is an integer, not"),
+    (CIRCLES, ("gamma",), (0, -1, NAN, INF), "{} is finite and greater than 0, not {}"),
+    (CIRCLES, ("m",), (-1, 1, 1.5, NAN), "{} lies between -1 and 1, both excluded, not {}"),
+    (CIRCLES, ("gamma", "m"), ("80", True, None), "{} is a number, not"),
+    (CIRCLES, ("reduction",), ("max",), "{} is 'mean', 'sum' or 'none', not '{}'"),
+    (["circle"], ("pairs",), ("all",), "{} is 'anchor' or 'batch', not '{}'"),
+    (["center"], ("gamma",), (-0.1, NAN, INF), "{} is finite and at least 0, not {}"),
+    (["center"], ("rate",), (-0.1, 1.1, NAN), "{} lies between 0 and 1, not {}"),
+    (["center"], ("gamma", "rate"), ("1", True), "{} is a number, not"),
+    (["adacos"], ("num_classes",), (2,), "{} is at least 3, not {}"),
+    (["adacos"], ("dynamic",), (80.0,), "{} is True or False, not {}"),
+    (["sphereface"], ("m",), (2.5, 0.25, 0, -1), "{} is a whole number of at least 1, not {}"),
+    (LIBRARY, ("reduction",), ("none", "max"), "{} is 'mean' or 'sum', not '{}'"),
+]
 
 
-@pytest.mark.parametrize("name", OURS_OF_CLASSES)
-@pytest.mark.parametrize("setting", ["num_classes", "embedding_dim"])
-def test_sizes_are_whole_numbers_of_at_least_1(name, setting):
-    for value in (0, -1):
-        with pytest.raises(ValueError, match=f"^{setting} is at least 1, not {value}$"):
-            built(name, **{setting: value})
-    for value, kind in (("10", "str"), (10.5, "float"), (True, "bool")):
-        with pytest.raises(TypeError, match=f"^{setting} is an integer, not {kind}: {value!r}$"):
-            built(name, **{setting: value})
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "message"),
+    [
+        (*case, message)
+        for names, settings, values, message in WRONG_SETTINGS
+        for case in product(names, settings, values)
+    ],
+)
+def test_wrong_settings(name, setting, value, message):
+    usual = {"num_classes": C, "embedding_dim": D, "gamma": 8.0, "m": 0.5}
+    if name == "sphereface":
+        usual["m"] = 2
+    needed = inspect.signature(constructor(name)).parameters
+    settings = {key: given for key, given in usual.items() if key in needed} | {setting: value}
+    of_kind = message.endswith("not")
+    error = TypeError if of_kind or setting == "dynamic" else ValueError
+    message = f"{message} {type(value).__name__}: {value!r}" if of_kind else message
+    with pytest.raises(error) as refused:
+        constructor(name)(**settings)
+    assert str(refused.value) == message.format(setting, value)
+
+
+def test_numbers_of_numpy_are_settings_too():
+    loss = constructor("circle-class")(np.int64(3), np.int32(8), np.float32(64), np.float64(0.5))
+    assert (loss.weight.shape, loss.gamma) == ((3, 8), 64)
 
 
 @pytest.mark.parametrize("name", ["circle-class", "adacos"])
@@ -371,11 +379,11 @@ def test_weights_begin_with_random_directions_and_a_length_near_1(name, dim):
     assert loss.weight.ne(weight).all()
 
 
-def test_descriptions_of_ours_name_the_settings():
-    built = [build_loss(name, num_classes=C, embedding_dim=D, m=0.35) for name in OURS]
+def test_descriptions_of_ours_name_the_settings_which_have_the_defaults_of_the_papers():
+    built = [build_loss(name, num_classes=C, embedding_dim=D) for name in OURS]
     assert [repr(loss) for loss in built] == [
-        "CircleLoss(gamma=80, m=0.35, pairs='anchor', reduction='mean', normalize=True)",
-        "ClassCircleLoss(num_classes=6, embedding_dim=4, gamma=80, m=0.35, reduction='mean', "
+        "CircleLoss(gamma=80, m=0.25, pairs='anchor', reduction='mean', normalize=True)",
+        "ClassCircleLoss(num_classes=6, embedding_dim=4, gamma=80, m=0.25, reduction='mean', "
         "normalize=True)",
         "AdaCosLoss(num_classes=6, embedding_dim=4, dynamic=True, normalize=True)",
         "CenterLoss(num_classes=6, embedding_dim=4, gamma=0.003, rate=0.5)",
@@ -384,14 +392,9 @@ def test_descriptions_of_ours_name_the_settings():
 
 @ALL
 def test_table_of_the_settings_has_the_gamma_and_the_m_of_the_loss(name):
-    module, attribute = LOSSES[name].split(".")
-    loss = getattr(import_module(f"circlemnist.losses.{module}"), attribute)
-    parameters = inspect.signature(loss).parameters
+    parameters = inspect.signature(constructor(name)).parameters
     assert [s for s in ("gamma", "m") if s in parameters] == list(FAMILY[name].hyperparameters)
     assert ("num_classes" in parameters) == FAMILY[name].has_class_weights
-
-
-def test_both_tables_have_the_same_losses_in_the_same_order():
     assert list(LOSSES) == list(FAMILY)
 
 

@@ -12,8 +12,6 @@ import traceback
 import pytest
 import torch
 import torch.distributed as dist
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from circlemnist import CircleLoss, GatheredLoss, gather_references
 from circlemnist.losses import gathered_loss, gathered_statistics, pair_statistics
@@ -26,13 +24,10 @@ from tests.losses.one_and_many import (
     built,
     built_network,
     compare,
-    difference,
     guide_data,
     shards_of,
 )
 from tests.losses.processes import run
-
-CLOSE = 1e-12
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +37,7 @@ def two(tmp_path_factory):
 
 
 def _all(rank, world):
-    seen = {"compare": compare(rank, world, ODDEST, ("ddp",)), "law": _law(rank, world, 20)}
+    seen = {"compare": compare(rank, world, ODDEST, ("ddp",))}
     for check in CHECKS:
         try:
             check(rank)
@@ -55,72 +50,16 @@ def _all(rank, world):
 @pytest.mark.parametrize("oddity", ODDEST)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_processes_are_one(variant, oddity, two):
-    for process in two:
-        errors = process["compare"][f"{variant} / {oddity} / ddp"]
-        assert {"loss", "gradient of embeddings", "gradient of network 0.weight"} <= errors.keys()
-        assert {name: error for name, error in errors.items() if not error < CLOSE} == {}
+    assert [process["compare"][f"{variant} / {oddity} / ddp"] for process in two] == [[], []]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
 def test_processes_are_one_whatever_each_of_them_has(world, tmp_path):
-    """All losses, all odd batches, gradients averaged by DDP, by hand, and added up."""
+    """All losses, all odd batches, gradients averaged and added up."""
     for cases in run(compare, world, tmp_path):
         assert len(cases) == len(VARIANTS) * len(shards_of(world)) * len(WAYS)
-        errors = [(e, case, name) for case, each in cases.items() for name, e in each.items()]
-        assert [error for error in errors if not error[0] < CLOSE] == []
-
-
-@st.composite
-def divided(draw, world):
-    """Labels of a global batch, where it is cut for the processes, and who gets which part."""
-    labels = draw(st.lists(st.integers(0, 3), max_size=14))
-    cut = st.integers(0, len(labels))
-    cuts = sorted(draw(st.lists(cut, min_size=world - 1, max_size=world - 1)))
-    return labels, [0, *cuts, len(labels)], draw(st.permutations(range(world)))
-
-
-def _law(rank, world, max_examples=100):
-    """The largest error over the examples."""
-    errors = []
-
-    # each process is to try the same examples, however long they take it
-    @settings(
-        derandomize=True,
-        database=None,
-        deadline=None,
-        max_examples=max_examples,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-    @given(st.sampled_from(list(VARIANTS)), divided(world), st.integers(0, 2**31))
-    def try_it(variant, batch, seed):
-        labels, cuts, places = batch
-        y = torch.tensor(labels, dtype=torch.int64)
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(len(y), D, generator=generator, dtype=torch.float64)
-        part = slice(cuts[places[rank]], cuts[places[rank] + 1])
-
-        everyone = x.clone().requires_grad_()
-        wanted = built(variant)(everyone, y)
-        wanted.backward()
-        own = x[part].clone().requires_grad_()
-        value = GatheredLoss(built(variant))(own, y[part])
-        value.backward()
-        errors.append(difference(value.detach(), wanted.detach()))
-        errors.append(difference(own.grad / world, everyone.grad[part]))
-
-    try_it()
-    return max(errors)
-
-
-def test_neither_the_order_of_processes_nor_their_shares_matter(two):
-    assert max(process["law"] for process in two) < 1e-10
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("world", [2, 3, 4])
-def test_order_and_shares_do_not_matter_in_more_examples(world, tmp_path):
-    assert max(run(_law, world, tmp_path)) < 1e-10
+        assert {case: names for case, names in cases.items() if names} == {}
 
 
 def batch(rank, dtype=torch.float64):
@@ -249,10 +188,10 @@ def test_without_other_processes_it_is_the_loss(variant):
 
 def test_without_other_processes_references_are_the_batch():
     x, y = batch(1)
-    references = gather_references(x, y.int())
-    assert all(a.equal(b) for a, b in zip(references, (x, y, torch.arange(5)), strict=True))
-    assert references.labels.dtype == references.self_index.dtype == torch.int64
-    assert gather_references(x.detach().half(), y).embeddings.dtype == torch.float32
+    references = gather_references(x.half(), y.int())
+    wanted = (x.half().float(), y, torch.arange(5))
+    assert all(a.equal(b) for a, b in zip(references, wanted, strict=True))
+    assert [tensor.dtype for tensor in references] == [torch.float32, torch.int64, torch.int64]
 
 
 def test_a_value_for_each_anchor_is_refused():

@@ -48,10 +48,6 @@ def slope(value, x):
     return torch.autograd.grad(value, x)[0]
 
 
-def close(a, b):
-    return torch.allclose(a, b, rtol=1e-9, atol=1e-12)
-
-
 class TestWholeBatchInOneLogsumexp:
     """TinyZeaMays/CircleLoss: one logsumexp over all pairs i < j of the batch."""
 
@@ -65,7 +61,7 @@ class TestWholeBatchInOneLogsumexp:
         theirs = self.theirs(x, y)
         ours = CircleLoss(GAMMA, M, pairs="batch")(x, y)
         assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
-        assert close(slope(ours, x), slope(theirs, x))
+        torch.testing.assert_close(slope(ours, x), slope(theirs, x), rtol=1e-9, atol=1e-12)
         assert ours.item() > 1.1 * CircleLoss(GAMMA, M)(x, y).item()
 
     def test_few_samples_get_the_gradient(self):
@@ -79,12 +75,10 @@ class TestWholeBatchInOneLogsumexp:
         assert share["anchor"] < 0.3
 
     def test_no_positive_pair_is_an_empty_logsumexp(self):
-        x, _ = batch(size=5)
-        y = torch.arange(5)
-        assert torch.empty(0).logsumexp(0).item() == -math.inf
-        assert self.theirs(x, y).item() == 0
+        x, y = batch(size=5)[0], torch.arange(5)
         ours = CircleLoss(GAMMA, M, pairs="batch")(x, y)
-        assert ours.item() == 0
+        assert torch.empty(0).logsumexp(0).item() == -math.inf
+        assert ours.item() == self.theirs(x, y).item() == 0
         assert slope(ours, x).eq(0).all()
 
 
@@ -102,7 +96,6 @@ def test_alpha_not_detached():
     assert theirs.item() == pytest.approx(ours.item(), rel=1e-12)
     a, b = slope(theirs, x), slope(ours, x)
     assert (a - b).norm() > 0.1 * b.norm()
-
     sn = torch.tensor(-0.1, dtype=torch.float64, requires_grad=True)
     assert slope(exponents(sn, detach=False)[1], sn).item() == pytest.approx(2 * GAMMA * -0.1)
     assert slope(exponents(sn)[1], sn).item() == pytest.approx(GAMMA * (-0.1 + M))
@@ -135,11 +128,7 @@ def test_alpha_with_reversed_signs_and_cosines_rescaled():
     theirs = softplus(p.logsumexp(0) + n.logsumexp(0))
     ours = CircleLoss(GAMMA, M, pairs="batch")(x, y)
     assert abs(theirs.item() / ours.item() - 1) > 0.1
-    # the worse a positive pair, the smaller its weight: the opposite of Eq. 5
-    near, far = 0.9, 0.3
-    assert far + 1 + M < near + 1 + M
-    assert 1 + M - far > 1 + M - near
-    # and a right angle, s_n = 0 of the paper, becomes 0.5: beyond Delta_n
+    # a right angle, s_n = 0 of the paper, becomes 0.5: beyond Delta_n
     assert (s[negative] > M).double().mean() > 0.5
 
 

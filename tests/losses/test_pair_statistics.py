@@ -1,6 +1,7 @@
 """pair_statistics against the matrix of pairs in float64, and the laws that it keeps."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from circlemnist import PairStatistics, pair_statistics
 from tests.losses.reference import cosines
 
-MARGINS = pytest.mark.parametrize("m", [0.25, -0.3, 0.0, 0.9])
+MARGINS = [0.25, -0.3, 0.0, 0.9]
 
 
 def batch(size=15, classes=4, dtype=torch.float64):
@@ -32,20 +33,18 @@ def agree(statistics, wanted, tolerance=1e-12):
     )
 
 
-@MARGINS
-@pytest.mark.parametrize("size", [0, 1, 2, 15, 80])
-@pytest.mark.parametrize("classes", [1, 4, 1000])
+# a large batch is computed in blocks of rows
+@pytest.mark.parametrize(
+    ("size", "classes", "m"),
+    [
+        *product([0, 1, 2, 15, 80], [1, 4, 1000], MARGINS),
+        *product([1024, 1025, 2500], [4], [0.25]),
+    ],
+)
 def test_equal_the_matrix_of_pairs(size, classes, m):
     """NaN where there is no such pair."""
     x, y = batch(size, classes)
     agree(pair_statistics(x, y, m), by_matrix(x, y, m))
-
-
-@pytest.mark.parametrize("size", [1024, 1025, 2500])
-def test_equal_the_matrix_of_a_large_batch(size):
-    """Which is computed in blocks of rows."""
-    x, y = batch(size)
-    agree(pair_statistics(x, y, 0.25), by_matrix(x, y, 0.25))
 
 
 @given(st.integers(2, 30), st.integers(1, 6), st.floats(-0.9, 0.9))
@@ -56,7 +55,7 @@ def test_order_of_the_batch_and_length_of_the_embeddings_do_not_matter(size, cla
     agree(pair_statistics(longer, y[order], m), pair_statistics(x, y, m))
 
 
-@MARGINS
+@pytest.mark.parametrize("m", MARGINS)
 def test_both_pairs_violating_is_outside_the_circle_and_neither_is_not(m):
     """What the share says of the circle, on a grid over the pair plane."""
 
@@ -84,12 +83,13 @@ def test_m_0_never_counts_a_row_itself(dtype):
 def test_embeddings_are_compared_in_float32_or_float64_also_under_autocast():
     x, y = batch(40, dtype=torch.float32)
     for embeddings in (x.half(), x.bfloat16(), x, x.double()):
-        dtype = torch.promote_types(embeddings.dtype, torch.float32)
-        statistics = pair_statistics(embeddings, y, 0.25)
-        assert {s.dtype for s in statistics} == {dtype}
-        agree(statistics, pair_statistics(embeddings.to(dtype), y, 0.25), 0)
+        wide = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+        statistics = pair_statistics(wide, y, 0.25)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            agree(pair_statistics(embeddings, y, 0.25), statistics, 0)
+            autocast = pair_statistics(embeddings, y, 0.25)
+        for others in (autocast, pair_statistics(embeddings, y, 0.25)):
+            assert {s.dtype for s in others} == {wide.dtype}
+            agree(others, statistics, 0)
 
 
 def test_no_gradient_and_the_inputs_are_left_alone():
@@ -103,29 +103,24 @@ def test_no_gradient_and_the_inputs_are_left_alone():
 
 
 def test_zero_rows_have_the_similarity_0():
-    x, y = torch.zeros(2, 3), torch.tensor([0, 0])
-    assert pair_statistics(x, y, 0.25).mean_sp == 0
+    assert pair_statistics(torch.zeros(2, 3), torch.tensor([0, 0]), 0.25).mean_sp == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint64])
 def test_labels_of_any_integer_dtype(dtype):
     x, y = batch()
-    agree(pair_statistics(x, y.to(dtype), 0.25), pair_statistics(x, y, 0.25), 0)
-    agree(pair_statistics(x, y << 40, 0.25), pair_statistics(x, y, 0.25), 0)
+    for labels in (y.to(dtype), y << 40):
+        agree(pair_statistics(x, labels, 0.25), pair_statistics(x, y, 0.25), 0)
 
 
-def test_never_looks_at_a_value():
+def test_is_compiled_whole_and_never_looks_at_a_value():
     """Fake tensors have none: whatever would make the host wait for a device raises here."""
     with FakeTensorMode():
-        statistics = pair_statistics(*batch(), 0.25)
-    assert [s.shape for s in statistics] == [()] * 3
-
-
-def test_can_be_a_part_of_a_compiled_step():
+        assert [s.shape for s in pair_statistics(*batch(), 0.25)] == [()] * 3
     torch.compiler.reset()
     x, y = batch()
-    whole = torch.compile(pair_statistics, fullgraph=True, backend="eager")
-    agree(whole(x, y, 0.25), pair_statistics(x, y, 0.25), 0)
+    compiled = torch.compile(pair_statistics, fullgraph=True, backend="eager")
+    agree(compiled(x, y, 0.25), pair_statistics(x, y, 0.25), 0)
 
 
 def test_wrong_inputs():

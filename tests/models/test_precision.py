@@ -5,8 +5,8 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.errors import SettingError
-from circlemnist.models.embedder import build_embedder
-from circlemnist.models.precision import Probe, forward_in, resolve_device, training_forward
+from circlemnist.models.embedder import build_embedder, forward_in
+from circlemnist.models.precision import Probe, resolve_device, resolve_precision
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,12 @@ def test_auto_takes_bfloat16_where_it_is_there_and_faster(
     for precision, expected in (("auto", auto), ("float32", FULL), ("bfloat16", bfloat16)):
         if isinstance(expected, str):
             with pytest.raises(SettingError) as refused:
-                training_forward(Elsewhere(device), precision)
+                resolve_precision(precision, torch.device(device))
             mend = "use `precision` auto"
             assert str(refused.value) == f"`precision` bfloat16: {expected}; {mend}"
         elif device != "mps" or torch.backends.mps.is_available():
-            (stage,) = training_forward(Elsewhere(device), precision)(torch.zeros(1))
+            chosen = resolve_precision(precision, torch.device(device))
+            (stage,) = forward_in(Elsewhere(device), chosen)(torch.zeros(1))
             assert stage.dtype == expected
 
 
@@ -85,7 +86,7 @@ def test_embeddings_under_autocast_are_float32(settings):
     """Bfloat16 has three digits; at unit length to all of float32's."""
     embedder = build_embedder(Config(**settings))
     images = torch.rand(8, 1, 28, 28)
-    exact, half = (forward_in(embedder, dtype)(images) for dtype in (FULL, HALF))
+    exact, half = (forward_in(embedder, name)(images) for name in ("float32", "bfloat16"))
     for stage, half_stage in zip(exact, half, strict=True):
         assert stage.dtype == half_stage.dtype == FULL
         assert not torch.equal(stage, half_stage)

@@ -14,7 +14,8 @@ from circlemnist.data.datasets import Split
 from circlemnist.family import FAMILY
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
-from circlemnist.training.diagnosis import diagnose, flat_schedule, unreachable_margin
+from circlemnist.training.build import flat_schedule
+from circlemnist.training.diagnosis import diagnose, unreachable_margin
 from tests.conftest import assert_one_line_error, invoke
 from tests.training.helpers import Watcher, trained
 
@@ -227,7 +228,7 @@ def test_margin_is_reported_when_training_starts(tmp_path: Path) -> None:
 def test_turned_classes_get_no_warning_of_the_margin() -> None:
     """Of more than ten no arrangement is known."""
     assert unreachable_margin(Config(dim=2, m=0.1)) is not None
-    assert unreachable_margin(Config(dim=2, m=0.1, turned="quarters")) is None
+    assert unreachable_margin(Config(dim=2, m=0.1, turned="quarters"), 40) is None
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ def test_schedule_without_steps_to_rise_is_reported(
 ) -> None:
     """Of one-cycle, the only step of an epoch of 1,437 images by 1,000 has its final rate."""
     config = Config(epochs=1, batch_size=batch_size, scheduler=scheduler).resolve("digits", 1437)
-    line = flat_schedule(config, 1437)
+    line = flat_schedule(config, 1437 // batch_size)
     assert (line is not None) == is_flat
     if line is not None:
         assert "over 1 step never" in line

@@ -16,7 +16,6 @@ from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.errors import Lost, SettingError, UserError
 from circlemnist.process import Ranks, Stopped, StopSignals, torchrun_ranks
 from circlemnist.runs.run import Run
-from circlemnist.training import processes
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
@@ -175,9 +174,9 @@ def test_other_commands_are_the_work_of_one_process(command: str, rank_one: obje
 def test_devices_that_cannot_be_shared_are_refused(
     device: str, words: str, rank_one: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "resolve_device", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(SettingError, match=f"`device` {device}: .*{words}"), join_processes(device):
+    refused = pytest.raises(SettingError, match=f"`device` {device}: .*{words}")
+    with refused, join_processes(torch.device(device)):
         pass
 
 
@@ -186,7 +185,7 @@ def test_others_that_cannot_be_met_are_named(
 ) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     words = r"cannot meet the other processes: .*MASTER_ADDR"
-    with pytest.raises(UserError, match=words), join_processes("cpu"):
+    with pytest.raises(UserError, match=words), join_processes(torch.device("cpu")):
         pass
 
 

@@ -60,7 +60,7 @@ def test_resumed_training_has_the_same_snapshots_and_weights(split: Split, tmp_p
 
     def build() -> tuple[TrainState, Recorder]:
         state = build_training(CONFIG, split)
-        state.recorder = Recorder(split, CONFIG.steps(len(split)))
+        state.recorder = Recorder(split, state.total_steps)
         return state, state.recorder
 
     state, recorder = build()

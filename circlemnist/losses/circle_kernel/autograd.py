@@ -8,7 +8,6 @@ backward pass. While torch.compile traces, the plain formula runs, which the com
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -26,14 +25,6 @@ from circlemnist.losses.circle_kernel.tiles import Rows, compute_log_sums
 from circlemnist.losses.inputs import compute_dtype
 
 
-def full_precision(embeddings: Tensor) -> AbstractContextManager[object]:
-    """Autocast off: similarities and exponents of half precision would not do."""
-    device = embeddings.device.type
-    if torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
-
-
 def pair_inputs(
     embeddings: Tensor,
     labels: Tensor,
@@ -43,17 +34,13 @@ def pair_inputs(
     normalize: bool,
 ) -> PairInputs:
     """Both sets in one dtype of at least 32 bits, normalised; labels and indices as int64."""
-    if ref_embeddings is None or ref_labels is None:
-        anchors = embeddings.to(compute_dtype(embeddings))
-        return PairInputs(unit_rows(anchors) if normalize else anchors, labels.long())
-    dtype = compute_dtype(embeddings, ref_embeddings)
-    anchors, references = embeddings.to(dtype), ref_embeddings.to(dtype)
-    if normalize:
-        anchors, references = unit_rows(anchors), unit_rows(references)
-    own = torch.full_like(labels, -1, dtype=torch.int64)
-    if self_index is not None:
-        own = self_index.long()
-    return PairInputs(anchors, labels.long(), references, ref_labels.long(), own)
+    rows = [embeddings] if ref_embeddings is None else [embeddings, ref_embeddings]
+    dtype = compute_dtype(*rows)
+    rows = [unit_rows(x.to(dtype)) if normalize else x.to(dtype) for x in rows]
+    if ref_labels is None:
+        return PairInputs(rows[0], labels.long())
+    own = torch.full_like(labels, -1, dtype=torch.int64) if self_index is None else self_index
+    return PairInputs(rows[0], labels.long(), rows[1], ref_labels.long(), own.long())
 
 
 def anchor_loss(inputs: PairInputs, gamma: float, m: float, reduction: str) -> Tensor:
