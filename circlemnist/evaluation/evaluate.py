@@ -18,14 +18,16 @@ from circlemnist.data.datasets import Dataset, Split, load_dataset
 from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import UserError
 from circlemnist.evaluation import known, metrics
-from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
 from circlemnist.evaluation.metrics import COSINE, Similarity, similarity_of
 from circlemnist.evaluation.report import (
     Arrays,
+    Gallery,
     OperatingPoint,
     Report,
     check_unchanged,
+    load_gallery,
     load_report,
+    save_gallery,
     save_report,
 )
 from circlemnist.models.embedder import Embedder, build_embedder, embed

@@ -15,9 +15,15 @@ from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.evaluation import predict
 from circlemnist.evaluation.evaluate import EvaluatedRun, evaluate
-from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.predict import Predictor
-from circlemnist.evaluation.report import Arrays, Report, load_report, save_report
+from circlemnist.evaluation.report import (
+    Arrays,
+    Gallery,
+    Report,
+    load_gallery,
+    load_report,
+    save_report,
+)
 from circlemnist.runs.checkpoint import checksum, load_checkpoint, save_checkpoint
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
