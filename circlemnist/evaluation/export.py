@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 PIXELS = {"uint8": torch.uint8, "float32": torch.float32}
 FACTS = "circlemnist.json"  # in a program of torch, what an ONNX model has as its metadata
-MADE_UP = 64  # images
 Embed = Callable[[Tensor], Tensor]
 PROJECTOR_CONFIG = f"""embeddings {{
   tensor_path: "vectors.tsv"
@@ -72,18 +71,11 @@ def export_network(
     config = run.config()
     embedder, checkpoint = load_embedder(run, config, "cpu")
     network = WholeEmbedder(embedder, config.views, pixels)
-    exported = export(network, facts(run.name, config, checkpoint, pixels))
+    content, difference = export(network, facts(run.name, config, checkpoint, pixels))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, exported.content)
-    return path, exported.difference
-
-
-class Exported(NamedTuple):
-    """A file that was checked against torch."""
-
-    content: bytes
-    difference: float  # as `largest_difference` counts it
+        write_bytes(path, content)
+    return path, difference
 
 
 class WholeEmbedder(nn.Module):
@@ -107,8 +99,12 @@ class WholeEmbedder(nn.Module):
         return mean_of_shifted_views(self.embedder, images[:, None].float() / self.most, self.views)
 
 
-def require_onnx() -> None:
-    """Raise UserError where the packages that ONNX needs are not installed."""
+def onnx_model(network: WholeEmbedder, facts: Mapping[str, str]) -> tuple[bytes, float]:
+    """Return an ONNX model with `facts` as its metadata, and its `largest_difference` from torch.
+
+    Raises:
+        UserError: the packages are not installed, or the model gives other embeddings than torch.
+    """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
             import_module(package)
@@ -116,15 +112,6 @@ def require_onnx() -> None:
             raise UserError(
                 f"`format` onnx needs the package {package}: pip install 'circlemnist[onnx]'"
             ) from error
-
-
-def onnx_model(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
-    """Return an ONNX model of the network, with `facts` as its metadata.
-
-    Raises:
-        UserError: the packages are not installed, or the model gives other embeddings than torch.
-    """
-    require_onnx()
     import onnx
     import onnxruntime
 
@@ -140,7 +127,7 @@ def onnx_model(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
         )
     assert program is not None
     model = program.model_proto
-    _forget_the_source(model)
+    _remove_source_paths(model)
     onnx.helper.set_model_props(model, dict(facts))
     content = model.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
@@ -150,15 +137,17 @@ def onnx_model(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
-    difference = _checked(network, run, "the ONNX model", "update onnx, onnxscript and onnxruntime")
-    return Exported(content, difference)
+    packages = "onnx, onnxscript and onnxruntime"
+    return content, _checked_difference(network, run, "the ONNX model", packages)
 
 
-def torch_program(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
-    """Return a program of `torch.export`, with `facts` as JSON in its extra file `FACTS`.
+def torch_program(network: WholeEmbedder, facts: Mapping[str, str]) -> tuple[bytes, float]:
+    """Return a program of `torch.export` with `facts` as JSON in its extra file `FACTS`.
+
+    And its `largest_difference` from the network, once loaded again.
 
     Raises:
-        UserError: once loaded again, it gives other embeddings than the network.
+        UserError: it gives other embeddings than the network.
     """
     file = io.BytesIO()
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
@@ -172,8 +161,7 @@ def torch_program(network: WholeEmbedder, facts: Mapping[str, str]) -> Exported:
         torch.export.save(program, file, extra_files={FACTS: json.dumps(dict(facts), indent=2)})
         file.seek(0)
         loaded = torch.export.load(file).module()
-    difference = _checked(network, loaded, "the program", "update torch")
-    return Exported(file.getvalue(), difference)
+    return file.getvalue(), _checked_difference(network, loaded, "the program", "torch")
 
 
 def largest_difference(network: nn.Module, run: Embed, images: Tensor) -> float:
@@ -193,18 +181,17 @@ def largest_difference(network: nn.Module, run: Embed, images: Tensor) -> float:
 
 
 def made_up_images(dtype: torch.dtype) -> Tensor:
-    """Return 64 images (N, 28, 28), uint8 of 0-255 or float32 of 0-1: noise and blobs."""
+    """Return noise and blobs (64, 28, 28), uint8 of 0-255 or float32 of 0-1."""
     generator = torch.Generator().manual_seed(0)
-    count = MADE_UP // 2
-    noise = torch.rand(count, SIDE, SIDE, generator=generator)
-    coarse = torch.rand(count, 1, 7, 7, generator=generator)
+    noise = torch.rand(32, SIDE, SIDE, generator=generator)
+    coarse = torch.rand(32, 1, 7, 7, generator=generator)
     blobs = F.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")[:, 0]
     images = torch.cat([noise, (4 * blobs - 2).clamp(0, 1)])
     images[0], images[1] = 0, 1
     return images if dtype == torch.float32 else (images * 255).to(dtype)
 
 
-def _checked(network: WholeEmbedder, run: Embed, what: str, mend: str) -> float:
+def _checked_difference(network: WholeEmbedder, run: Embed, file: str, packages: str) -> float:
     """Return the largest difference over batches of several sizes, if it is within `TOLERANCE`."""
     images = made_up_images(network.dtype)
     batches = (images, images[2:3], images[-5:])
@@ -212,8 +199,8 @@ def _checked(network: WholeEmbedder, run: Embed, what: str, mend: str) -> float:
     worst = torch.tensor(differences).max().item()  # NaN where one is
     if not worst <= TOLERANCE:
         raise UserError(
-            f"{what} gives other embeddings than torch, by {worst:.1e} where {TOLERANCE:g} is "
-            f"allowed, and is not written: {mend}"
+            f"{file} gives other embeddings than torch, by {worst:.1e} where {TOLERANCE:g} is "
+            f"allowed, and is not written: update {packages}"
         )
     return worst
 
@@ -223,8 +210,8 @@ def _two_images(network: WholeEmbedder) -> Tensor:
     return torch.zeros(2, SIDE, SIDE, dtype=network.dtype)
 
 
-def _forget_the_source(model: "onnx.ModelProto") -> None:
-    """Remove what torch notes of the source of each node, with the paths of this machine."""
+def _remove_source_paths(model: "onnx.ModelProto") -> None:
+    """Remove the source of each node that torch notes, with the paths of this machine."""
     graph = model.graph
     parts: list[Any] = [graph, *graph.node, *graph.input, *graph.output]
     for part in [*parts, *graph.value_info, *graph.initializer]:
@@ -274,9 +261,8 @@ def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
             (folder / "metadata.tsv").write_text("class\tnearest\n" + "".join(rows), "utf-8")
             # the projector lays the colour of a class over it, which dark ink stands out from
             side = math.ceil(math.sqrt(len(images)))
-            Image.fromarray(255 - sheet(images, side, side)).save(
-                folder / "sprite.png", optimize=True
-            )
+            sprite = Image.fromarray(255 - sheet(images, side, side))
+            sprite.save(folder / "sprite.png", optimize=True)
             (folder / "projector_config.pbtxt").write_text(PROJECTOR_CONFIG, "utf-8")
     return path
 

@@ -71,11 +71,11 @@ def assert_same(run, embedder, views, pixels):
 
 def test_program_of_torch_gives_the_embeddings_and_carries_the_facts():
     embedder = trained("tiny")
-    exported = torch_program(WholeEmbedder(embedder, 2, "uint8"), FACTS)
-    assert 0 <= exported.difference <= 1e-5
-    assert_same(loaded_program(exported.content), embedder, 2, "uint8")
+    content, difference = torch_program(WholeEmbedder(embedder, 2, "uint8"), FACTS)
+    assert 0 <= difference <= 1e-5
+    assert_same(loaded_program(content), embedder, 2, "uint8")
     files = {"circlemnist.json": ""}
-    torch.export.load(io.BytesIO(exported.content), extra_files=files)
+    torch.export.load(io.BytesIO(content), extra_files=files)
     assert json.loads(files["circlemnist.json"]) == FACTS
 
 
@@ -87,15 +87,15 @@ def test_program_of_torch_gives_the_embeddings_and_carries_the_facts():
 )
 def test_file_of_every_network_gives_its_embeddings(make, load, name, pixels):
     embedder, views = trained(name), NETWORKS[name].views
-    exported = make(WholeEmbedder(embedder, views, pixels), FACTS)
-    assert 0 <= exported.difference <= 1e-5
-    assert_same(load(exported.content), embedder, views, pixels)
+    content, difference = make(WholeEmbedder(embedder, views, pixels), FACTS)
+    assert 0 <= difference <= 1e-5
+    assert_same(load(content), embedder, views, pixels)
 
 
 @pytest.mark.slow
 def test_onnx_model_names_what_goes_in_and_out_and_no_file_of_its_maker():
     network = WholeEmbedder(trained("folded"), 1, "uint8")
-    content = onnx_model(network, FACTS).content
+    content, _ = onnx_model(network, FACTS)
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     assert {entry.key: entry.value for entry in model.metadata_props} == FACTS
@@ -107,7 +107,7 @@ def test_onnx_model_names_what_goes_in_and_out_and_no_file_of_its_maker():
     ]
     assert shapes == [["batch", 28, 28], ["batch", 2]]
     assert b".py" not in content
-    assert content == onnx_model(network, FACTS).content
+    assert content == onnx_model(network, FACTS)[0]
 
 
 def test_exporting_leaves_the_network_as_it_is():
