@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import onnx
 import onnxruntime
@@ -22,6 +23,7 @@ from circlemnist.evaluation.export import (
 )
 from circlemnist.models.embedder import build_embedder, embed
 
+DIGITS = ("auto", "mnist", "digits")  # data sets
 FACTS = {"run": "a", "classes": '["0", "1"]'}
 NETWORKS = {
     "tiny": Config(net="tiny"),
@@ -173,31 +175,32 @@ def test_missing_package_is_named_with_its_extra(package, monkeypatch):
         onnx_model(WholeEmbedder(trained("tiny"), 1, "uint8"), FACTS)
 
 
-def of(config: Config, pixels: str = "uint8") -> dict[str, str]:
-    return facts("mine", config, "ab" * 32, pixels)
-
-
-def test_facts_say_how_to_use_the_network() -> None:
-    found = of(Config(dataset="fashion-mnist", loss="center", dim=7, views=5), "float32")
-    assert (found["run"], found["checkpoint"]) == ("mine", "ab" * 32)
-    assert found["similarity"] == "distance"
-    assert found["embeddings"] == "(N, 7) float32, of any length"
-    assert found["images"] == "(N, 28, 28) float32, 0 the background and 1 full ink"
-    assert json.loads(found["classes"])[8] == "bag"
-    circle = of(Config(dataset="digits"))
-    assert circle["similarity"] == "cosine"
-    assert circle["embeddings"] == "(N, 64) float32, of length 1"
-    assert circle["images"] == "(N, 28, 28) uint8, 0 the background and 255 full ink"
-
-
-def test_settings_are_all_but_those_of_the_machine() -> None:
-    config = Config(dataset="digits", data_dir="/home/me", unseen="0,4", epochs=3)
-    settings = json.loads(of(config)["settings"])
+@pytest.mark.parametrize(
+    ("config", "pixels", "similarity", "length", "most", "eighth"),
+    [
+        (
+            Config(dataset="fashion-mnist", loss="center"),
+            "float32",
+            "distance",
+            "any length",
+            1,
+            "bag",
+        ),
+        *((Config(dataset=name), "uint8", "cosine", "length 1", 255, "8") for name in DIGITS),
+    ],
+    ids=str,
+)
+def test_facts_say_how_to_use_the_network(
+    config: Config, pixels: str, similarity: str, length: str, most: int, eighth: str
+) -> None:
+    config = replace(config, dim=7, data_dir="/home/me", unseen="0,4", epochs=3)
+    said = facts("mine", config, "ab" * 32, pixels)
+    assert (said["run"], said["checkpoint"]) == ("mine", "ab" * 32)
+    assert said["similarity"] == similarity
+    assert said["embeddings"] == f"(N, 7) float32, of {length}"
+    assert said["images"] == f"(N, 28, 28) {pixels}, 0 the background and {most} full ink"
+    assert json.loads(said["classes"])[8] == eighth
+    settings = json.loads(said["settings"])
     assert Config(**settings, data_dir="/home/me") == config
-    assert "/home/me" not in json.dumps(of(config))
+    assert "/home/me" not in json.dumps(said)
     assert set(Config.__dataclass_fields__) - set(settings) == {"data_dir", "device"}
-
-
-@pytest.mark.parametrize("dataset", ["auto", "mnist", "digits"])
-def test_classes_of_digits_are_their_names(dataset: str) -> None:
-    assert json.loads(of(Config(dataset=dataset))["classes"]) == list("0123456789")
