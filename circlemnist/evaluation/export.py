@@ -94,6 +94,10 @@ class WholeEmbedder(nn.Module):
         self.dtype = PIXELS[pixels]
         self.eval()
 
+    def example(self) -> tuple[Tensor]:
+        """Two images to trace: torch takes an axis of one image for fixed."""
+        return (torch.zeros(2, SIDE, SIDE, dtype=self.dtype),)
+
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (N, 28, 28) of the type of the pixels as (N, D) float32."""
         return mean_of_shifted_views(self.embedder, images[:, None].float() / self.most, self.views)
@@ -118,7 +122,7 @@ def onnx_model(network: WholeEmbedder, facts: Mapping[str, str]) -> tuple[bytes,
     with warnings.catch_warnings(action="ignore"):  # they are for those who work on the exporter
         program = torch.onnx.export(
             network,
-            (_two_images(network),),
+            network.example(),
             input_names=["images"],
             output_names=["embeddings"],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
@@ -151,11 +155,8 @@ def torch_program(network: WholeEmbedder, facts: Mapping[str, str]) -> tuple[byt
     """
     file = io.BytesIO()
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
-        program = torch.export.export(
-            network,
-            (_two_images(network),),
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-        )
+        batch = {"images": {0: torch.export.Dim("batch")}}
+        program = torch.export.export(network, network.example(), dynamic_shapes=batch)
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # it names files of this machine
         torch.export.save(program, file, extra_files={FACTS: json.dumps(dict(facts), indent=2)})
@@ -203,11 +204,6 @@ def _checked_difference(network: WholeEmbedder, run: Embed, file: str, packages:
             f"allowed, and is not written: update {packages}"
         )
     return worst
-
-
-def _two_images(network: WholeEmbedder) -> Tensor:
-    """An example (2, 28, 28): torch takes an axis of one image for fixed."""
-    return torch.zeros(2, SIDE, SIDE, dtype=network.dtype)
 
 
 def _remove_source_paths(model: "onnx.ModelProto") -> None:

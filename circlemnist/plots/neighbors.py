@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -119,13 +120,9 @@ def draw_predictions(
         votes = f"{prediction.name}  {prediction.agree}/{prediction.of}"
         pixels = np.asarray(digit.pixels)
         row = [Tile(np.asarray(digit.picture)), Tile(pixels, f"{votes}\n{verdict}", frame)]
-        for index, label, similarity in zip(
-            digit.indices[:PREDICTED_NEIGHBORS].tolist(),
-            digit.labels.tolist(),
-            digit.similarities.tolist(),
-            strict=False,
-        ):
-            caption = f"{class_names[label]}\n{sign * similarity:.2f}"
+        for place, index in enumerate(digit.indices[:PREDICTED_NEIGHBORS].tolist()):
+            name, similarity = class_names[digit.labels[place]], digit.similarities[place]
+            caption = f"{name}\n{sign * similarity:.2f}"
             row.append(Tile(predictor.gallery_images[index], caption))
         rows.append(row)
     columns = ("as given", "as seen", "nearest")
@@ -144,15 +141,6 @@ def draw_box(axes: Axes, digit: PredictedDigit, theme: Theme, width: float) -> N
     """Draw the box of a digit on its picture, in dashes where it is unknown."""
     wide, high = digit.picture.size
     left, top, right, bottom = np.multiply(digit.prediction.box or (0, 0, 1, 1), (wide, high) * 2)
-    known = digit.prediction.known
-    axes.add_patch(
-        Rectangle(
-            (left - 0.5, top - 0.5),
-            right - left,
-            bottom - top,
-            fill=False,
-            color=theme.same if known else theme.different,
-            linestyle="-" if known else "--",
-            linewidth=width,
-        )
-    )
+    color, line = (theme.same, "-") if digit.prediction.known else (theme.different, "--")
+    look: dict[str, Any] = {"color": color, "linestyle": line, "linewidth": width, "fill": False}
+    axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **look))
