@@ -1,7 +1,6 @@
 """What is in a figure; and runs to draw, whose numbers are made up."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -34,20 +33,13 @@ CLOTHES = (
 STEPS = np.array([0, 10, 40, 90, 160])  # of snapshots, over seven epochs
 
 
-def drawn(kind: str, trained: EvaluatedRun | None, theme: Theme = LIGHT, **wishes: Any) -> Figure:
-    """A kind of picture, of a run."""
-    style = Style(theme, **{"projection": "pca", **wishes})
-    figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw(trained, style)
-    assert isinstance(figure, Figure)
-    return figure
-
-
-def drawn_groups(kind: str, groups: Sequence[Group], theme: Theme = LIGHT) -> Figure:
-    """A kind of picture, of groups side by side."""
-    style = Style(theme, projection="pca")
-    figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw_groups(groups, style)
-    assert isinstance(figure, Figure)
-    return figure
+def drawn(
+    kind: str, shown: EvaluatedRun | list[Group] | None, theme: Theme = LIGHT, **wishes: Any
+) -> Figure:
+    """A kind of picture, of a run or of groups side by side."""
+    module = import_module(f"circlemnist.plots.{MODULES[kind]}")
+    draw = module.draw_groups if isinstance(shown, list) else module.draw
+    return draw(shown, Style(theme, **{"projection": "pca", **wishes}))
 
 
 def parts(within: Figure | Axes, name: str) -> list[Any]:
@@ -147,17 +139,11 @@ def groups_of(
     """Groups that differ by their gamma, of runs that no training made."""
     groups = []
     for gamma in range(16, 16 + count):
-        config = Config(dataset="digits", dim=dim, gamma=float(gamma))
-        runs = [
-            make_run(folder / f"{gamma}-{dim}-{seed}", replace(config, seed=seed), images)
+        configs = [
+            Config(dataset="digits", dim=dim, gamma=float(gamma), seed=seed)
             for seed in range(seeds)
         ]
-        groups.append(
-            Group(
-                f"gamma {gamma}",
-                {"gamma": config.gamma},
-                {r.config.seed: r.metrics for r in runs},
-                runs,
-            )
-        )
+        runs = [make_run(folder / f"{gamma}-{dim}-{c.seed}", c, images) for c in configs]
+        metrics = {run.config.seed: run.metrics for run in runs}
+        groups.append(Group(f"gamma {gamma}", {"gamma": float(gamma)}, metrics, runs))
     return groups
