@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -45,6 +46,21 @@ def drawn(
 def parts(within: Figure | Axes, name: str) -> list[Any]:
     """The parts of a picture that have a name, which no legend shows."""
     return within.findobj(lambda artist: artist.get_label() == f"_{name}")
+
+
+def classes_of(part: Any) -> list[int]:
+    """The class of each point, by its colour in the light theme."""
+    return [LIGHT.classes.index(to_hex(color)) for color in np.asarray(part.get_facecolors())]
+
+
+def places_of(figure: Figure, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Where images are drawn (N, 2), in the colours of their labels, unseen ones as triangles."""
+    places = np.full((len(labels), 2), np.nan)
+    for part in parts(figure, "points"):
+        chosen = ~seen if len(part.get_paths()[0].vertices) == 4 else seen
+        assert classes_of(part) == labels[chosen].tolist()
+        places[chosen] = part.get_offsets()
+    return places
 
 
 def captioned(figure: Figure) -> dict[str, Axes]:

@@ -21,6 +21,7 @@ from tests.plots.figures import (
     DIGITS,
     boxes_of,
     captioned,
+    classes_of,
     cloud,
     drawn,
     groups_of,
@@ -201,8 +202,7 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     assert report is not None
     (dots,) = parts(captioned(figure)[groups[1].name], "points")
     np.testing.assert_allclose(dots.get_offsets(), report.arrays.embeddings[chosen])
-    colors = [to_hex(color) for color in np.asarray(dots.get_facecolors())]
-    assert colors == [LIGHT.classes[label] for label in report.arrays.labels[chosen]]
+    assert classes_of(dots) == report.arrays.labels[chosen].tolist()
     sample = report.arrays.embeddings[chosen], report.arrays.labels[chosen]
     (image,) = parts(captioned(drawn("circle", groups))[groups[1].name], "density")
     density = pair_density(*map(torch.from_numpy, sample), 100)
