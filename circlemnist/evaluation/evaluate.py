@@ -189,9 +189,9 @@ class EvaluatedRun:
         embedder, checkpoint = self.network
         embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
         images, labels = (part.numpy() for part in (dataset.train.images, dataset.train.labels))
-        kept = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
+        compared = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
         with ThreadPoolExecutor(1) as writer:  # to compress images is the work of one core
-            saved = writer.submit(save_gallery, self.run, kept, checkpoint)
+            saved = writer.submit(save_gallery, self.run, compared, checkpoint)
             values, arrays = evaluate(embedder, dataset, config.views, similarity, embedded)
         saved.result()
         self.report = Report(

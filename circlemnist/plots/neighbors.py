@@ -42,7 +42,7 @@ class Tile:
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
-    """Draw a row for each of the hardest test images: it, and its nearest training images."""
+    """Draw the hardest test images, a row each, with their nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
     arrays, names = report.arrays, CLASS_NAMES[report.dataset]
     same = arrays.neighbor_labels == arrays.labels[:, None]

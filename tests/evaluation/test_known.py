@@ -47,12 +47,12 @@ def test_features_are_what_the_last_relu_of_the_convolutions_is_given(
     images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
         embedder(images[:, None].float() / 255)
-    embeddings, found = embed_with_features(embedder.train(), images, views=3)
-    assert found.shape == (5, width)
+    embeddings, features = embed_with_features(embedder.train(), images, views=3)
+    assert features.shape == (5, width)
     assert embedder.training
     torch.testing.assert_close(embeddings, embed(embedder, images, views=3))
     assert not last._forward_hooks
-    torch.testing.assert_close(found, F.normalize(inputs[0].flatten(1)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(features, F.normalize(inputs[0].flatten(1)), atol=1e-5, rtol=0)
 
 
 def test_typicality_is_the_cosine_to_the_subspace_of_a_class() -> None:
@@ -75,11 +75,11 @@ def test_typicality_is_the_cosine_to_the_subspace_of_a_class() -> None:
 def test_threshold_is_the_least_that_accepts_no_more_than_its_share(
     scores: list[int], rate: float
 ) -> None:
-    found = threshold(torch.tensor(scores, dtype=torch.float32), rate)
+    bound = threshold(torch.tensor(scores, dtype=torch.float32), rate)
     array = np.array(scores)
-    assert (array > found).mean() <= rate + 1e-12
-    assert found in array
-    assert (array >= found).mean() > rate
+    assert (array > bound).mean() <= rate + 1e-12
+    assert bound in array
+    assert (array >= bound).mean() > rate
 
 
 def test_share_of_halves_that_pass_is_that_of_a_rate_to_the_power_of_two_thirds() -> None:

@@ -109,9 +109,9 @@ def change(run: Run) -> None:
 def test_another_checkpoint_is_evaluated_again(run: Run) -> None:
     """The embedder of the new one, not what is kept of the old."""
     change(run)
-    kept = json.loads(run.metrics_file.read_text())["metrics"]
+    before = json.loads(run.metrics_file.read_text())["metrics"]
     again = EvaluatedRun(run).report
-    assert again.metrics != kept
+    assert again.metrics != before
     assert again.checkpoint == checksum(run.checkpoint_file)
     loaded = load_report(run)
     assert loaded is not None
@@ -139,10 +139,10 @@ def test_network_of_another_checkpoint_than_the_report_is_refused(
 
 def test_thresholds_of_another_gallery_are_not_used(run: Run) -> None:
     """As where `eval` was stopped between the gallery and the measures."""
-    before, kept = load_report(run), run.gallery_file.read_bytes()
+    before, gallery = load_report(run), run.gallery_file.read_bytes()
     assert before is not None
     fewer = EvaluatedRun(run).evaluate(gallery=200)
-    run.gallery_file.write_bytes(kept)
+    run.gallery_file.write_bytes(gallery)
     with pytest.raises(UserError, match=r"no thresholds of this checkpoint and gallery: `eval"):
         Predictor(run)
     subspaces, points = EvaluatedRun(run).typical
@@ -232,9 +232,9 @@ def test_half_of_an_evaluation_is_none(missing: str, run: Run) -> None:
 def test_images_of_one_class_are_an_evaluation(run: Run) -> None:
     with np.load(run.embeddings_file) as file:
         arrays = dict(file)
-    one = {"labels": np.full(360, 9), "neighbor_labels": np.zeros((360, 20), int)}
-    np.savez(run.embeddings_file, **(arrays | one))
-    evaluation = load_report(run)
-    assert evaluation is not None
-    assert evaluation.counted == "360 test images"
-    np.testing.assert_array_equal(evaluation.arrays.labels, 9)
+    nines = {"labels": np.full(360, 9), "neighbor_labels": np.zeros((360, 20), int)}
+    np.savez(run.embeddings_file, **(arrays | nines))
+    report = load_report(run)
+    assert report is not None
+    assert report.counted == "360 test images"
+    np.testing.assert_array_equal(report.arrays.labels, 9)
