@@ -195,7 +195,7 @@ def test_embedding_rings_the_mistakes_and_shows_the_surest(either: EvaluatedRun)
     assert f"{len(wrong)} wrong" in words(figure)
     votes = {i: (arrays.neighbor_labels[i] == arrays.labels[i]).mean() for i in wrong}
     worst = sorted(wrong, key=lambda i: (votes[i], -arrays.neighbor_similarities[i, 0]))[:6]
-    boxes = [part for part in figure.axes[0].artists if isinstance(part, AnnotationBbox)]
+    boxes = figure.findobj(AnnotationBbox)
     images = {tuple(box.xy): box.offsetbox.get_data() for box in boxes}
     assert len(images) == 6
     for index in worst:

@@ -45,8 +45,11 @@ def percents(groups: list[Group], metric: str = "1nn") -> dict[tuple[object, ...
     }
 
 
-def axes_of(groups: list[Group], metric: str = "1nn", theme: Theme = LIGHT) -> Axes:
-    return draw_sweep(groups, metric, Style(theme)).axes[0]
+def axes_of(shown: list[Group] | Figure, metric: str = "1nn", theme: Theme = LIGHT) -> Axes:
+    """The panel of a picture, which may have a colour bar beside it."""
+    figure = shown if isinstance(shown, Figure) else draw_sweep(shown, metric, Style(theme))
+    (axes,) = (axes for axes in figure.axes if axes.get_label() != "<colorbar>")
+    return axes
 
 
 def assert_apart(axes: Axes) -> None:
@@ -98,7 +101,7 @@ def test_the_best_cell_is_framed_deepest_and_named(metric: str) -> None:
     values = percents(groups, metric)
     best = (min if metric == "eer" else max)(values, key=lambda settings: values[settings])
     figure = draw_sweep(groups, metric, Style())
-    axes = figure.axes[0]
+    axes = axes_of(figure)
     (frame,) = axes.patches
     column, row = (np.array(frame.get_xy()) + 0.5).astype(int)
     assert (sorted(GAMMAS)[column], sorted(MARGINS)[row]) == best
@@ -113,7 +116,7 @@ def test_one_collapsed_training_leaves_the_others_their_colours() -> None:
     groups = groups_of(gamma=GAMMAS, m=MARGINS)
     groups[7].metrics[0]["1nn"] = 0.1
     figure = draw_sweep(groups, "1nn", Style())
-    (image,) = figure.axes[0].images
+    (image,) = axes_of(figure).images
     lowest, highest = image.get_clim()
     assert lowest > 80
     assert highest == pytest.approx(max(percents(groups).values())[0])
@@ -125,12 +128,14 @@ def test_one_collapsed_training_leaves_the_others_their_colours() -> None:
 def test_a_grid_that_is_not_full_shows_what_there_is() -> None:
     axes = axes_of(groups_of(gamma=GAMMAS, m=MARGINS)[:-1])
     assert len(axes.texts) == 19
-    assert np.ma.count_masked(axes.images[0].get_array()) == 1
+    (image,) = axes.images
+    assert np.ma.count_masked(image.get_array()) == 1
 
 
 def test_many_cells_are_colours_alone() -> None:
     axes = axes_of(groups_of(gamma=tuple(range(1, 101)), m=tuple(n / 100 for n in range(100))))
-    assert np.shape(axes.images[0].get_array()) == (100, 100)
+    (image,) = axes.images
+    assert np.shape(image.get_array()) == (100, 100)
     assert not axes.texts
     assert_apart(axes)
 
@@ -243,7 +248,7 @@ def test_rows_of_a_search_of_many_settings_have_their_whole_names() -> None:
     varied = {"gamma": (80.5, 17), "m": (0.41072, 0.1), "loss": LOSSES[:2], "halves": (True, False)}
     groups = groups_of(plain_share=(0.25, 0.5), elastic=(0.2, 0.4), **varied)
     figure = draw_sweep(groups, "1nn", Style())
-    axes = figure.axes[0]
+    axes = axes_of(figure)
     boxes = boxes_of(figure, axes.get_yticklabels())
     assert min(box.x0 for box in boxes) >= 0
     window = axes.get_window_extent()
