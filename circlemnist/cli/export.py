@@ -64,15 +64,12 @@ def export(
     refuse_unused_flags(ctx)
     run = find_run(outputs, run_name)
 
-    if kind == "projector":
-        from circlemnist.evaluation.evaluate import EvaluatedRun
-        from circlemnist.plots.projector import write_projector
+    from circlemnist.evaluation.evaluate import EvaluatedRun
+    from circlemnist.evaluation.export import export_network, write_projector
 
+    if kind == "projector":
         click.echo(f"projector: {write_projector(EvaluatedRun(run, data_dir, device), out)}")
         return
-
-    from circlemnist.evaluation.export import export_network
-
     path, difference = export_network(run, kind, pixels, out)
     click.echo(f"network: {path}")
     click.echo(f"largest difference from torch: {difference:.1e}")

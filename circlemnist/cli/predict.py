@@ -105,7 +105,7 @@ def predict(
     elif count:
         say(threshold_in_words(point, far))
     if out is not None and shown:
-        from circlemnist.plots.prediction import draw_predictions
+        from circlemnist.plots.neighbors import draw_predictions
 
         draw_predictions(predictor, shown, point, theme, out)
         say(f"picture: {out}{f', the first {PREDICTED} of {count:,}' * (count > PREDICTED)}")

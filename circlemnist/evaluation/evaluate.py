@@ -1,11 +1,10 @@
 """Evaluate a run: embed the splits of its data set, compute the metrics, keep the report."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,18 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, Split, load_dataset
+from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import UserError
 from circlemnist.evaluation import known, metrics
-from circlemnist.evaluation.gallery import Gallery, load_gallery, save_gallery
 from circlemnist.evaluation.metrics import COSINE, Similarity, similarity_of
 from circlemnist.evaluation.report import (
     Arrays,
+    Gallery,
     OperatingPoint,
     Report,
     check_unchanged,
+    load_gallery,
     load_report,
+    save_gallery,
     save_report,
 )
 from circlemnist.models.embedder import Embedder, build_embedder, embed
@@ -37,9 +38,6 @@ from circlemnist.runs.run import Run
 
 NEIGHBORS = 20
 COSINE_METRICS = ("precision@0.75", "recall@0.75", "mean_sp", "mean_sn")
-T = TypeVar("T")
-
-
 # the subspace of each class, (C, K, F), and the thresholds of typicality
 Typical = tuple[NDArray[np.float16], tuple[OperatingPoint, ...]]
 
@@ -74,12 +72,12 @@ def evaluate(
         similarities.float().cpu().numpy(),
     )
     labels, unseen = test.labels, torch.zeros(len(test), dtype=torch.bool, device=queries.device)
-    of_unseen: dict[str, float] = {}
+    unseen_metrics: dict[str, float] = {}
     if dataset.unseen is not None:
         others = dataset.unseen.to(gallery.device)
         unseen = torch.isin(labels, others.labels)
         within = metrics_within(queries[unseen], labels[unseen], similarity)
-        of_unseen = {f"unseen/{name}": value for name, value in within.items()}
+        unseen_metrics = {f"unseen/{name}": value for name, value in within.items()}
         pool_labels = torch.cat([train.labels, others.labels])
         # embed only the images of unseen classes that are in an index
         chosen = metrics.few_shot_indices(pool_labels).unique() - len(train)
@@ -87,8 +85,9 @@ def evaluate(
         pool = torch.cat([gallery, gallery.new_zeros(len(others), gallery.shape[1])])
         images = others.images[chosen].to(device)
         pool[len(train) + chosen] = embed(embedder, images, views).to(pool.device)
-        of_unseen |= metrics.few_shot((queries, labels), (pool, pool_labels), unseen, similarity)
-        of_unseen |= metrics.rejection(similarities[:, 0], unseen)
+        index = pool, pool_labels
+        unseen_metrics |= metrics.few_shot((queries, labels), index, unseen, similarity)
+        unseen_metrics |= metrics.rejection(similarities[:, 0], unseen)
     queries, labels, neighbor_labels = queries[~unseen], labels[~unseen], neighbor_labels[~unseen]
     values = {
         "1nn": metrics.knn_accuracy(neighbor_labels, labels, k=1),
@@ -96,7 +95,7 @@ def evaluate(
         "centroid": metrics.centroid_accuracy(queries, labels, gallery, train.labels),
         **metrics_within(queries, labels, similarity),
     }
-    return values | of_unseen, arrays
+    return values | unseen_metrics, arrays
 
 
 def metrics_within(queries: Tensor, labels: Tensor, similarity: Similarity) -> dict[str, float]:
@@ -157,9 +156,8 @@ class EvaluatedRun:
 
     @cached_property
     def dataset(self) -> Dataset:
-        config = self.config
-        folder = Path(self._data_dir or config.data_dir)
-        return self._dataset or load_dataset(config.dataset, folder).used_by(config)
+        folder = Path(self._data_dir or self.config.data_dir)
+        return self._dataset or load_dataset(self.config.dataset, folder).used_by(self.config)
 
     @property
     def test_images(self) -> Tensor:
@@ -191,9 +189,9 @@ class EvaluatedRun:
         embedder, checkpoint = self.network
         embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
         images, labels = (part.numpy() for part in (dataset.train.images, dataset.train.labels))
-        compared_with = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
-        with ThreadPoolExecutor(1) as writer:  # to pack images is the work of one core
-            saved = writer.submit(save_gallery, self.run, compared_with, checkpoint)
+        compared = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
+        with ThreadPoolExecutor(1) as writer:  # to compress images is the work of one core
+            saved = writer.submit(save_gallery, self.run, compared, checkpoint)
             values, arrays = evaluate(embedder, dataset, config.views, similarity, embedded)
         saved.result()
         self.report = Report(
@@ -216,11 +214,10 @@ class EvaluatedRun:
     def typical(self) -> Typical:
         """The subspaces and thresholds in the run; computed where those do not fit the report."""
         report = self.report
-        if report.known:
-            with suppress(UserError):  # it has no gallery, or one of an older version
-                gallery = load_gallery(self.run)
-                if report.fits(gallery.labels):
-                    return gallery.subspaces, report.known
+        with suppress(UserError):  # it has no gallery, or one of an older version
+            gallery = load_gallery(self.run)
+            if report.known and report.fits(gallery.labels):
+                return gallery.subspaces, report.known
         return embed_splits(self.embedder, self.dataset.first(report.gallery), self.config)[1]
 
     @cached_property
@@ -241,20 +238,16 @@ class EvaluatedRun:
             cursor, epochs = state["cursor"], len(state["history"])
             return state["step"] / max(epochs, 1) if cursor is None else len(cursor["order"])
 
-        return max(self._in_checkpoint(steps), 1.0)
+        return max(restore_from(self.run.checkpoint_file, steps), 1.0)
 
     @cached_property
     def centers(self) -> Tensor | None:
         """The centres (C, D) of Center Loss in the newest checkpoint; None of other losses."""
         if self.config.loss != "center":
             return None
-        centers: Tensor = self._in_checkpoint(lambda state: state["objective"]["loss.centers"])
+        path = self.run.checkpoint_file
+        centers: Tensor = restore_from(path, lambda state: state["objective"]["loss.centers"])
         return centers
-
-    def _in_checkpoint(self, read: Callable[[dict[str, Any]], T]) -> T:
-        results: list[T] = []
-        restore_from(self.run.checkpoint_file, lambda state: results.append(read(state)))
-        return results[0]
 
     @property
     def similarity(self) -> Similarity:
@@ -282,7 +275,7 @@ class EvaluatedRun:
 def embed_splits(
     embedder: Embedder, dataset: Dataset, config: Config
 ) -> tuple[tuple[Tensor, Tensor], Typical]:
-    """Embed both splits; by their features, return what is typical of each class."""
+    """Embed both splits, (G, D) and (Q, D), and find what is typical of each class."""
 
     def embedded(images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.to(embedder.mean.device)
@@ -290,11 +283,11 @@ def embed_splits(
 
     train = dataset.train
     gallery, features = embedded(train.images)
-    checked = known.validation(len(train))
-    subspaces = known.class_subspaces(features, train.labels.masked_fill(checked, -1))
-    of_digits = known.typicality(features[checked], subspaces).max(1).values
+    validation = known.validation(len(train))
+    subspaces = known.class_subspaces(features, train.labels.masked_fill(validation, -1))
+    typicality = known.typicality(features[validation], subspaces).max(1).values
     del features  # hundreds of megabytes
-    others = known.mixed_halves(Split(train.images[checked], train.labels[checked]))
-    of_others = known.typicality(embedded(others)[1], subspaces).max(1).values
+    mixed = known.mixed_halves(train.where(validation))
+    typicality_of_mixed = known.typicality(embedded(mixed)[1], subspaces).max(1).values
     queries, _ = embedded(dataset.test.images)
-    return (gallery, queries), (subspaces, known.operating_points(of_digits, of_others))
+    return (gallery, queries), (subspaces, known.operating_points(typicality, typicality_of_mixed))

@@ -1,15 +1,14 @@
 """Known or unknown: how typical an image is of a class, and thresholds on that.
 
-An embedding keeps what tells the classes apart, and forgets what would tell a letter from a digit;
-the last convolution has it still. The features of a class lie close to a linear subspace of few
-dimensions. How typical of it an image is, is the cosine of its features to that subspace: the
-subspace method of Watanabe et al., "Evaluation and Selection of Variables in Pattern Recognition",
-1967.
+An embedding distinguishes the classes, but not a letter from a digit; the last convolution still
+does. The features of a class lie close to a linear subspace of few dimensions. An image is as
+typical of the class as the cosine of its features to that subspace: the subspace method of Watanabe
+et al., "Evaluation and Selection of Variables in Pattern Recognition", 1967.
 
 Thresholds are calibrated on training images that the subspaces were not fitted to, `validation`.
-Out-of-distribution images are `mixed_halves` of them. Of digits that a network never saw fewer pass
-than of these: their share to the power of `HARDER`, at rates from 0.2 % to 30 %, of two networks
-that saw six digits. Test images have no part in it.
+Out-of-distribution images are `mixed_halves` of them. Fewer digits of unseen classes are accepted
+than of these: their share to the power of `HARDER`, at rates from 0.2 % to 30 %, measured on two
+networks that were trained on six digits. Test images have no part in it.
 """
 
 import numpy as np
@@ -35,7 +34,7 @@ FEWEST = 5  # images that a threshold accepts, so that its rate is more than cha
 def embed_with_features(
     embedder: Embedder, images: Tensor, views: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Embed images as `embed` does, and return what the last convolution makes of them on the way.
+    """Embed images as `embed` does, and return the features of the last convolution, too.
 
     Args:
         images: (N, 28, 28) uint8, on the device of the embedder.
@@ -47,7 +46,7 @@ def embed_with_features(
     embeddings, features = [], []
     outputs: list[Tensor] = []
 
-    def keep(_layer: object, _given: object, output: Tensor) -> None:
+    def keep(_layer: object, _inputs: object, output: Tensor) -> None:
         outputs.append(F.normalize(output.flatten(1)))  # the ReLU after it works in place
 
     with up_to_last_convolution(embedder)[-1].register_forward_hook(keep):
@@ -74,7 +73,7 @@ def class_subspaces(features: Tensor, labels: Tensor) -> NDArray[np.float16]:
     for label in labels[labels >= 0].unique().tolist():
         rows = features[labels == label].float().cpu().nan_to_num()  # of a network that diverged
         known = min(count, len(rows))
-        # of more rows than columns, in less time than their singular vectors
+        # faster than singular vectors, as there are more rows than columns
         bases[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
     return bases.numpy().astype(np.float16)
 
@@ -91,11 +90,8 @@ def up_to_last_convolution(embedder: Embedder) -> nn.Sequential:
     """Return the layers ahead of the ReLU of the last convolution, (B, 1, 28, 28) to (B, ...)."""
     layers = list(embedder.layers.children())
     last = max(place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d))
-    end = next(
-        (last + after for after, layer in enumerate(layers[last:]) if isinstance(layer, nn.ReLU)),
-        len(layers),
-    )
-    return nn.Sequential(*layers[:end])
+    relus = [place for place, layer in enumerate(layers) if isinstance(layer, nn.ReLU)]
+    return nn.Sequential(*layers[: next(place for place in relus if place > last)])
 
 
 def validation(count: int) -> Tensor:

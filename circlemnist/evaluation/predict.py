@@ -27,12 +27,13 @@ from circlemnist.data.pictures import as_pixels, digits_of, picture_files, read_
 from circlemnist.data.prepare import Digit, coarse
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
-from circlemnist.evaluation.gallery import Gallery, load_gallery
 from circlemnist.evaluation.known import embed_with_features, typicality
 from circlemnist.evaluation.metrics import nearest, similarity_of
 from circlemnist.evaluation.report import (
+    Gallery,
     OperatingPoint,
     check_unchanged,
+    load_gallery,
     load_report,
     point_at,
 )

@@ -1,6 +1,7 @@
-"""What `eval` measures of a run, and its files: `eval.json` and `embeddings.npz`."""
+"""What `eval` keeps in a run: `eval.json`, `embeddings.npz`, and the gallery in `gallery.npz`."""
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from typing import Any
@@ -8,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import CLASSES, SIDE, Config
 from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metrics import SIMILARITIES
-from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.arrays import read_npz, write_npz
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.files import atomic_write, write_text, writing
 from circlemnist.runs.run import Run
@@ -26,10 +27,10 @@ class OperatingPoint:
     """A threshold of typicality: an image that is more typical of some class is known.
 
     Attributes:
-        far: the false-accept rate that was allowed, 0-1, of images whose class the gallery lacks.
+        far: the allowed false-accept rate, 0-1, of images whose class the gallery lacks.
         threshold: of the typicality, 0-1.
-        false_accepts: the estimated share of those that it takes for known, `far` or less.
-        false_rejects: the share of validation images that it takes for unknown.
+        false_accepts: the estimated share of those that are accepted, `far` or less.
+        false_rejects: the share of validation images that are rejected.
     """
 
     far: float
@@ -51,26 +52,53 @@ class Arrays:
     def check(self) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
         n, k = self.neighbors.shape
-        expected = {
+        shapes = {
             "embeddings": ("f", (n, self.embeddings.shape[-1])),
             "labels": ("i", (n,)),
             "neighbors": ("i", (n, k)),
             "neighbor_labels": ("i", (n, k)),
             "neighbor_similarities": ("f", (n, k)),
         }
-        for name, (kind, shape) in expected.items():
-            array = getattr(self, name)
-            if (array.dtype.kind, array.shape) != (kind, shape) or array.size == 0:
-                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
-            if kind == "f" and not np.isfinite(array).all():
-                raise ValueError(f"{name} is not finite")
-            if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
-                raise ValueError(f"{name} are not classes")
+        _check(vars(self), shapes)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The arrays of `gallery.npz`: the training images that a run compares with."""
+
+    embeddings: Array  # (G, D) float32, unit rows if they are compared by cosine
+    labels: Array  # (G,) int64
+    subspaces: Array  # (C, K, F) float16, of `class_subspaces`
+    images: Array | None = None  # (G, 28, 28) uint8; None where they were not read
+
+    def check(self) -> None:
+        """Raise ValueError where shapes, types or labels are not as promised."""
+        size = len(self.labels)
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+            "embeddings": ("f4", (size, self.embeddings.shape[-1])),
+            "labels": ("i8", (size,)),
+            "subspaces": ("f2", (CLASSES, *self.subspaces.shape[-2:])),
+        }
+        _check(
+            vars(self),
+            shapes if self.images is None else shapes | {"images": ("u1", (size, SIDE, SIDE))},
+        )
+
+
+def _check(arrays: Mapping[str, Array], shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    for name, (kind, shape) in shapes.items():
+        array = arrays[name]
+        if not array.dtype.str[1:].startswith(kind) or array.shape != shape or array.size == 0:
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+        if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
+            raise ValueError(f"{name} are not classes")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run's network makes of the test split, as in `eval.json` and `embeddings.npz`."""
+    """The evaluation of a run's network, as in `eval.json` and `embeddings.npz`."""
 
     run: Run
     config: Config
@@ -98,14 +126,12 @@ class Report:
     @property
     def labels(self) -> Array:
         """The labels (S,) int64 of the images of seen classes."""
-        labels: Array = self.arrays.labels[self.seen]
-        return labels
+        return np.asarray(self.arrays.labels[self.seen])
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Which of these images (S,) 1-NN classifies correctly."""
-        correct: Array = self.arrays.neighbor_labels[self.seen, 0] == self.labels
-        return correct
+        return np.asarray(self.arrays.neighbor_labels[self.seen, 0] == self.labels)
 
     @property
     def counted(self) -> str:
@@ -182,6 +208,7 @@ def point_at(points: Sequence[OperatingPoint], far: float | None = None) -> Oper
 
 
 def save_report(report: Report) -> None:
+    """Write `eval.json` and `embeddings.npz`; raise UserError where they cannot be written."""
     run = report.run
     with writing(run.embeddings_file), atomic_write(run.embeddings_file) as temporary:
         np.savez(temporary, indices=np.arange(len(report.arrays.labels)), **vars(report.arrays))
@@ -190,10 +217,9 @@ def save_report(report: Report) -> None:
 
 
 def load_report(run: Run, per_image: bool = True) -> Report | None:
-    """Return the report in a run; None where it is missing, or of another checkpoint.
+    """Return the report in a run, with `embeddings.npz` if `per_image`.
 
-    Args:
-        per_image: read `embeddings.npz`, too.
+    None where it is missing, or of another checkpoint.
 
     Raises:
         UserError: a file of it is damaged.
@@ -201,9 +227,13 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
     files = [run.embeddings_file, run.metrics_file] if per_image else [run.metrics_file]
     if not all(file.exists() for file in files):
         return None
-    config, arrays = run.config(), None
+    config = run.config()
     try:
         content = json.loads(run.metrics_file.read_text("utf-8"))
+        arrays = None
+        if per_image:
+            arrays = Arrays(**read_npz(run.embeddings_file, [part.name for part in fields(Arrays)]))
+            arrays.check()
         report = Report(
             run,
             config,
@@ -213,27 +243,19 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
             unseen=tuple(int(label) for label in content.get("unseen", ())),
             checkpoint=content["checkpoint"],
             metrics={name: float(value) for name, value in content["metrics"].items()},
+            per_image=arrays,
             gallery=content.get("gallery"),
             known=read_points(content),
         )
-        if not (
-            "1nn" in report.metrics
-            and report.dataset in CLASS_NAMES
-            and report.similarity in SIMILARITIES
-        ):
+        known = report.dataset in CLASS_NAMES and report.similarity in SIMILARITIES
+        if not ("1nn" in report.metrics and known):
             raise ValueError("metrics are missing, or of an unknown data set")
-        if per_image:
-            names = [part.name for part in fields(Arrays)]
-            arrays = Arrays(**read_npz(run.embeddings_file, names))
-            arrays.check()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{run.folder / ' or '.join(file.name for file in files)} is damaged: "
             f"run `eval {run.folder}` again"
         ) from error
-    if checksum(run.checkpoint_file) not in (None, report.checkpoint):
-        return None
-    return replace(report, per_image=arrays)
+    return report if checksum(run.checkpoint_file) in (None, report.checkpoint) else None
 
 
 def check_unchanged(report: Report, checkpoint: str | None) -> None:
@@ -247,3 +269,34 @@ def read_points(content: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
     names = [part.name for part in fields(OperatingPoint)]
     rows = content.get("known", ())
     return tuple(OperatingPoint(*(float(row[name]) for name in names)) for row in rows)
+
+
+def save_gallery(run: Run, gallery: Gallery, checkpoint: str | None) -> None:
+    """Write `gallery.npz`, of the checkpoint with that SHA-256; raise UserError where it cannot."""
+    with writing(run.gallery_file), atomic_write(run.gallery_file) as temporary:
+        arrays = {"checkpoint": np.array(checkpoint or ""), **vars(gallery)}
+        write_npz(temporary, arrays, packed=("labels", "images"))
+
+
+def load_gallery(run: Run, images: bool = False) -> Gallery:
+    """Return the gallery of a run, with its images if asked for, which takes longer.
+
+    Raises:
+        UserError: there is none of its checkpoint, or the file is damaged.
+    """
+    mend = f"`eval {run.folder}` writes it"
+    if not run.gallery_file.exists():
+        raise UserError(f"{run.folder.name} has no gallery to compare with: {mend}")
+    names = ["embeddings", "labels", "subspaces", *(["images"] if images else [])]
+    try:
+        arrays = read_npz(run.gallery_file, ["checkpoint", *names])
+        checkpoint = str(arrays.pop("checkpoint"))
+        gallery = Gallery(**arrays)
+        gallery.check()
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{run.gallery_file} is damaged or of an older version: {mend} again"
+        ) from error
+    if checkpoint != checksum(run.checkpoint_file):
+        raise UserError(f"{run.gallery_file} is of another checkpoint: {mend} again")
+    return gallery

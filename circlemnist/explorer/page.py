@@ -17,6 +17,7 @@ from PIL import Image
 
 from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.export import sheet
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.explorer.map import Frames, Space, draw_plots
@@ -24,7 +25,6 @@ from circlemnist.explorer.pad import Pad, in_base64, pad_of
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames, project_run
-from circlemnist.plots.projector import sheet
 from circlemnist.plots.style import Array, Style, Theme, heading, snapshot_captions
 from circlemnist.runs.files import write_text, writing
 

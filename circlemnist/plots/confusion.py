@@ -14,7 +14,7 @@ SWITCH = 0.67  # of the deepest shade, with which ink and paper contrast alike i
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
-    """Draw what the nearest training image takes each test image for."""
+    """Draw test images by their class and that of the nearest training image."""
     report = trained.report
     arrays, names = report.arrays, CLASS_NAMES[report.dataset]
     counts = np.zeros((len(names), len(names)), int)

@@ -20,12 +20,12 @@ from circlemnist.runs.files import atomic_write, writing
 def draw_pictures(
     trained: EvaluatedRun | None, kinds: Sequence[str], style: Style, out: Path | None = None
 ) -> Iterator[Path]:
-    """Draw kinds of pictures of a run, and give the path of each when it is written.
+    """Draw kinds of pictures of a run, and yield the path of each when it is written.
 
     Args:
         trained: the run; None for kinds that need none, at the default settings.
-        out: where the picture goes, if there is only one; None for the run's `plots/`, or without
-            a run the working folder. The name there has what is not the default of the style.
+        out: the file of a single picture; None for the run's `plots/`, or without a run the working
+            folder, under a name that has what is not the default of the style.
 
     Raises:
         UserError: the run, the data or the device is not usable, it has no snapshots to animate,
@@ -34,15 +34,14 @@ def draw_pictures(
     folder = Path() if trained is None else trained.run.plots
     for name in kinds:
         kind = KINDS[name]
-        missing = () if FFMpegWriter.isAvailable() else (".mp4",)
-        formats = [suffix for suffix in kind.formats if suffix not in missing]
+        formats = [s for s in kind.formats if s != ".mp4" or FFMpegWriter.isAvailable()]
         if out is None:
             split = [style.split] if "split" in kind.uses and style.split != "test" else []
             losses = style.losses if "loss" in kind.uses else ()
             stem = _stem(style, name, *losses, *split)
             paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
         else:
-            if out.suffix.lower() in set(kind.formats) & set(missing):
+            if out.suffix.lower() in set(kind.formats) - set(formats):
                 raise UserError(f"cannot draw {name} into {out}: ffmpeg is not here; give a .gif")
             check_suffix(out, formats, f"draw {name}")
             paths = [out]
@@ -55,7 +54,7 @@ def draw_pictures(
 def draw_group_pictures(
     groups: Sequence[Group], kinds: Sequence[str], style: Style, folder: Path
 ) -> Iterator[Path]:
-    """Draw kinds of `COMPARED` of evaluated groups of runs, and give the path of each picture.
+    """Draw kinds of `COMPARED` of evaluated groups of runs, and yield the path of each picture.
 
     Raises:
         UserError: a run's file is damaged, or a picture cannot be written.

@@ -1,16 +1,35 @@
-"""The hardest test images with their nearest training images, right and wrong framed apart."""
+"""Images beside their nearest training images: the hardest test images, or predicted digits."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from circlemnist.data.datasets import CLASS_NAMES
+from circlemnist.data.datasets import CLASS_NAMES, DISPLAY_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
+from circlemnist.evaluation.predict import PredictedDigit, Predictor
+from circlemnist.evaluation.report import OperatingPoint
+from circlemnist.plots.draw import save
+from circlemnist.plots.kinds import WIDTH
+from circlemnist.plots.style import (
+    THEMES,
+    Array,
+    Style,
+    Theme,
+    draw_frame,
+    heading,
+    new_figure,
+    shades,
+)
 
 QUERIES, NEIGHBORS = 8, 7
+PREDICTED_NEIGHBORS = 6
 
 
 @dataclass(frozen=True)
@@ -23,7 +42,7 @@ class Tile:
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
-    """Draw a row for each of the hardest test images: it, and its nearest training images."""
+    """Draw the hardest test images, a row each, with their nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
     arrays, names = report.arrays, CLASS_NAMES[report.dataset]
     same = arrays.neighbor_labels == arrays.labels[:, None]
@@ -73,3 +92,55 @@ def tiles_figure(
         for axes, name in zip(panels[0], names, strict=False):
             axes.set_title(name, fontsize=11)
     return figure
+
+
+def draw_predictions(
+    predictor: Predictor,
+    digits: Sequence[PredictedDigit],
+    point: OperatingPoint,
+    theme: str,
+    out: Path,
+) -> None:
+    """Draw a row for each predicted digit into a file, of a `STILL` suffix.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    name = predictor.run.name.replace("$", r"\$")  # which would begin a formula
+    title = (
+        f"{DISPLAY_NAMES[predictor.dataset]}, run {name}\n"
+        f"known above a typicality of {point.threshold:.2f}: {100 * point.false_accepts:.2g} % "
+        f"false accepts, {100 * point.false_rejects:.2g} % false rejects"
+    )
+    class_names, sign = CLASS_NAMES[predictor.dataset], predictor.similarity.sign
+    rows = []
+    for digit in digits:
+        prediction = digit.prediction
+        verdict, frame = ("known", "right") if prediction.known else ("unknown", "wrong")
+        votes = f"{prediction.name}  {prediction.agree}/{prediction.of}"
+        pixels = np.asarray(digit.pixels)
+        row = [Tile(np.asarray(digit.picture)), Tile(pixels, f"{votes}\n{verdict}", frame)]
+        for place, index in enumerate(digit.indices[:PREDICTED_NEIGHBORS].tolist()):
+            name, similarity = class_names[digit.labels[place]], digit.similarities[place]
+            caption = f"{name}\n{sign * similarity:.2f}"
+            row.append(Tile(predictor.gallery_images[index], caption))
+        rows.append(row)
+    columns = ("as given", "as seen", "nearest")
+    with warnings.catch_warnings():
+        # a run may have any name: a box stands for each letter that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure = tiles_figure(rows, columns, title, THEMES[theme], 1.2, 9)
+        for axes, digit in zip(figure.axes[:: len(rows[0])], digits, strict=True):
+            for other in digits:
+                if other.picture is digit.picture:
+                    draw_box(axes, other, THEMES[theme], 1.6 if other is digit else 0.6)
+        save(figure, out, WIDTH)
+
+
+def draw_box(axes: Axes, digit: PredictedDigit, theme: Theme, width: float) -> None:
+    """Draw the box of a digit on its picture, in dashes where it is unknown."""
+    wide, high = digit.picture.size
+    left, top, right, bottom = np.multiply(digit.prediction.box or (0, 0, 1, 1), (wide, high) * 2)
+    color, line = (theme.same, "-") if digit.prediction.known else (theme.different, "--")
+    look: dict[str, Any] = {"color": color, "linestyle": line, "linewidth": width, "fill": False}
+    axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **look))

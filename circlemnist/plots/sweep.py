@@ -126,7 +126,8 @@ def plane(values: Values, title: str, theme: Theme) -> Figure:
     with new_figure(title, theme, 8, 7) as figure:
         axes = figure.add_subplot()
         colors = _colors(values, theme)
-        points = axes.scatter(x, y, c=values.means, s=90, edgecolors=theme.ink, **colors)
+        colors |= {"edgecolors": theme.ink, "label": "_means"}
+        points = axes.scatter(x, y, c=values.means, s=90, **colors)
         ring: dict[str, Any] = {"marker": "o", "markersize": 18, "fillstyle": "none"}
         axes.plot(x[values.best], y[values.best], color=theme.ink, **ring)
         axes.set(**dict(zip(("xlabel", "ylabel"), values.settings, strict=True)))
@@ -147,10 +148,11 @@ def line(values: Values, title: str, theme: Theme) -> Figure:
         axes = figure.add_subplot()
         if sum(map(len, values.seeds)) > len(x):
             low, high = means - deviations, means + deviations
-            axes.fill_between(x, low, high, color=theme.same, alpha=0.2, lw=0)
+            axes.fill_between(x, low, high, color=theme.same, alpha=0.2, lw=0, label="_deviations")
             places = np.repeat(column, [len(seeds) for seeds in values.seeds])
             seeds = np.concatenate(values.seeds)
-            axes.scatter(places, seeds, s=22, color=theme.same, linewidths=0, zorder=3)
+            more: dict[str, Any] = {"linewidths": 0, "zorder": 3, "label": "_seeds"}
+            axes.scatter(places, seeds, s=22, color=theme.same, **more)
         # through the many values of a search a line would jump up and down
         style = "-" if len(x) <= TICKS else ""
         axes.plot(x, means, color=theme.ink, lw=1.8, linestyle=style, marker="o", markersize=6)
@@ -185,7 +187,7 @@ def dots(values: Values, title: str, theme: Theme) -> Figure:
         bars: dict[str, Any] = {"color": theme.ink, "elinewidth": 1.5, "capsize": 3, "zorder": 2}
         means, deviations = values.means[shown], values.deviations[shown]
         axes.errorbar(means, rows, xerr=deviations, fmt="D", markersize=7, **bars)
-        rim: dict[str, Any] = {"edgecolors": theme.paper, "lw": 0.6, "zorder": 3}
+        rim: dict[str, Any] = {"edgecolors": theme.paper, "lw": 0.6, "zorder": 3, "label": "_seeds"}
         seeds = [values.seeds[number] for number in shown]
         places = np.repeat(rows, [len(of_row) for of_row in seeds])
         axes.scatter(np.concatenate(seeds), places, s=22, color=theme.same, **rim)

@@ -13,13 +13,14 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from circlemnist.errors import Unwritten, UserError
 from circlemnist.runs.files import write_bytes
 
+T = TypeVar("T")
 FORMAT = 4
 SEAL = re.compile(rb"circlemnist checkpoint (\d{4}) sha256 ([0-9a-f]{64})")
 DIGEST_BYTES = 64
@@ -77,15 +78,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def restore_from(path: Path, restore: Callable[[dict[str, Any]], object]) -> None:
-    """Give the state of a run's checkpoint to `restore`.
+def restore_from(path: Path, restore: Callable[[dict[str, Any]], T]) -> T:
+    """Give the state of a run's checkpoint to `restore`, and return what that returns.
 
     Raises UserError where there is no sound checkpoint, or it is of other settings than
     `config.toml`.
     """
     state = load_checkpoint(path)
     try:
-        restore(state)
+        return restore(state)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} does not fit config.toml beside it: "

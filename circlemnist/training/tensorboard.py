@@ -20,7 +20,7 @@ from torch import Tensor
 from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.projector import write_projector
+from circlemnist.evaluation.export import write_projector
 from circlemnist.process import to_stderr
 from circlemnist.runs.files import writing
 from circlemnist.runs.history import Epoch

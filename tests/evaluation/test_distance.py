@@ -49,7 +49,7 @@ def test_evaluation_says_by_what(star: Path) -> None:
 def test_pictures_are_by_distance_and_show_the_centres(star: Path) -> None:
     trained = EvaluatedRun(Run(star))
     figure = drawn("embedding", trained)
-    (cross,) = (line for line in figure.axes[0].lines if line.get_label() == "centres")
+    (cross,) = figure.findobj(lambda artist: artist.get_label() == "centres" and artist.axes)
     np.testing.assert_array_equal(np.stack(cross.get_data(), 1), trained.centers)
     assert "centres" in words(figure)
     pairs = words(drawn("similarities", trained))

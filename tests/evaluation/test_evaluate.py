@@ -21,7 +21,7 @@ def test_metrics_are_those_of_the_embedded_splits(views: dict[str, int]) -> None
     whole = load_dataset("digits", Path())
     train, test = (split.where(torch.arange(300)) for split in (whole.train, whole.test))
     embedder = build_embedder(Config(net="tiny", dim=8))
-    found, arrays = evaluate(embedder, Dataset("digits", train, test), **views)
+    result, arrays = evaluate(embedder, Dataset("digits", train, test), **views)
 
     gallery, queries = (embed(embedder, split.images, **views) for split in (train, test))
     references = {
@@ -34,7 +34,7 @@ def test_metrics_are_those_of_the_embedded_splits(views: dict[str, int]) -> None
         for name, reference in references.items()
     }
     pairs = metrics.pair_similarities(queries, test.labels)
-    assert found == pytest.approx(
+    assert result == pytest.approx(
         {**expected, **metrics.retrieval(queries, test.labels), **metrics.verification(pairs)}
     )
 
@@ -59,15 +59,15 @@ def test_seen_classes_are_evaluated_as_if_there_were_no_others(similarity: Simil
     )
     alone = Dataset("digits", whole.train.where(~of_train), whole.test.where(~unseen))
     expected, _ = evaluate(embedder, alone, similarity=similarity)
-    found, arrays = evaluate(embedder, whole.leave_out((2, 7, 9)), similarity=similarity)
-    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    result, arrays = evaluate(embedder, whole.leave_out((2, 7, 9)), similarity=similarity)
+    assert {name: result[name] for name in expected} == pytest.approx(expected)
 
     queries, labels = embed(embedder, whole.test.images), whole.test.labels
     within = metrics.retrieval(queries[unseen], labels[unseen], similarity)
     pairs = metrics.pair_similarities(queries[unseen], labels[unseen], similarity)
     verified = metrics.verification(pairs)
     within |= {name: verified[name] for name in ("roc_auc", "eer", "tar@far=1e-02")}
-    assert {name: found[f"unseen/{name}"] for name in within} == pytest.approx(within)
+    assert {name: result[f"unseen/{name}"] for name in within} == pytest.approx(within)
 
     # every image is kept, with its neighbours among the images of seen classes
     np.testing.assert_array_equal(arrays.labels, labels)
@@ -77,7 +77,7 @@ def test_seen_classes_are_evaluated_as_if_there_were_no_others(similarity: Simil
     nearest = torch.from_numpy(arrays.neighbor_similarities[:, 0])
     more = metrics.few_shot((queries, labels), pool, unseen, similarity)
     more |= metrics.rejection(nearest, unseen)
-    assert {name: found[name] for name in more} == pytest.approx(more)
+    assert {name: result[name] for name in more} == pytest.approx(more)
 
 
 def test_evaluation_of_a_run_names_its_unseen_classes(unseen_run: Path) -> None:

@@ -40,23 +40,19 @@ def test_features_are_what_the_last_relu_of_the_convolutions_is_given(
     settings: dict[str, object], width: int
 ) -> None:
     embedder = build_embedder(Config(**settings), 0.13, 0.31).eval()  # type: ignore[arg-type]
-    given: list[torch.Tensor] = []
-    maps = [each for each in embedder.layers.children() if isinstance(each, nn.Conv2d | nn.ReLU)]
-    last = next(
-        each
-        for before, each in pairwise(maps)
-        if before is [one for one in maps if isinstance(one, nn.Conv2d)][-1]
-    )
-    last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].clone()))
+    inputs: list[torch.Tensor] = []
+    maps = [layer for layer in embedder.layers.children() if isinstance(layer, nn.Conv2d | nn.ReLU)]
+    (*_, last) = (b for a, b in pairwise(maps) if isinstance(a, nn.Conv2d))
+    last.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()))
     images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
         embedder(images[:, None].float() / 255)
-    embeddings, found = embed_with_features(embedder.train(), images, views=3)
-    assert found.shape == (5, width)
+    embeddings, features = embed_with_features(embedder.train(), images, views=3)
+    assert features.shape == (5, width)
     assert embedder.training
     torch.testing.assert_close(embeddings, embed(embedder, images, views=3))
     assert not last._forward_hooks
-    torch.testing.assert_close(found, F.normalize(given[0].flatten(1)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(features, F.normalize(inputs[0].flatten(1)), atol=1e-5, rtol=0)
 
 
 def test_typicality_is_the_cosine_to_the_subspace_of_a_class() -> None:
@@ -79,11 +75,11 @@ def test_typicality_is_the_cosine_to_the_subspace_of_a_class() -> None:
 def test_threshold_is_the_least_that_accepts_no_more_than_its_share(
     scores: list[int], rate: float
 ) -> None:
-    found = threshold(torch.tensor(scores, dtype=torch.float32), rate)
+    bound = threshold(torch.tensor(scores, dtype=torch.float32), rate)
     array = np.array(scores)
-    assert (array > found).mean() <= rate + 1e-12
-    assert found in array
-    assert (array >= found).mean() > rate
+    assert (array > bound).mean() <= rate + 1e-12
+    assert bound in array
+    assert (array >= bound).mean() > rate
 
 
 def test_share_of_halves_that_pass_is_that_of_a_rate_to_the_power_of_two_thirds() -> None:

@@ -22,9 +22,7 @@ SIZES = ((1300, 900), (1920, 1080), (390, 844))
 
 
 def words_of(language: str) -> dict[str, Any]:
-    text = (files("circlemnist.explain") / f"words.{language}.json").read_text("utf-8")
-    words: dict[str, Any] = json.loads(text)
-    return words
+    return json.loads((files("circlemnist.explain") / f"words.{language}.json").read_text("utf-8"))
 
 
 def shape_of(words: Any) -> Any:
@@ -55,7 +53,7 @@ def test_page_is_small_and_asks_for_nothing(language: str, tmp_path: Path) -> No
     assert "{{" not in page.partition("<script>")[0]
 
 
-def test_wrong_input_is_one_line(finished_run: Path, unseen_run: Path, tmp_path: Path) -> None:
+def test_wrong_input_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(invoke("explain", "--out", tmp_path / "page.txt"), "must end in .html")
     assert_one_line_error(invoke("explain", "no-such-run", "--outputs", tmp_path), "no-such-run")
     (tmp_path / "file").write_text("")
@@ -81,55 +79,55 @@ def open_page(page: Page, state: str = "", size: tuple[int, int] | None = SIZES[
     page.until("document.body.dataset.ready === 'yes'")
 
 
-def settings_of(page: Page, count: int) -> list[tuple[str, float, float, float, float]]:
-    """Losses of the page with gamma, m, s_n and s_p at random, within what the page allows."""
-    random = np.random.default_rng(3)
-    limits = {"triplet": (0.01, 2), "cosface": (0, 1.5), "arcface": (0, 1.5)}
-    limits["circle"] = (-0.5, 0.95)
-    names = random.choice(list(limits), count)
-    return [
-        (
-            name,
-            float(10 ** random.uniform(0, 3)) if name != "triplet" else 1.0,
-            float(random.uniform(*limits[name])),
-            *random.uniform(-0.99, 0.99, 2).tolist(),
-        )
-        for name in names.tolist()
-    ]
+def text(page: Page, name: str) -> str:
+    return page.ask(f"document.getElementById('{name}').textContent")
 
 
-def real_loss(name: str, gamma: float, m: float, anchor: Tensor) -> Tensor:
-    """The loss of one anchor (1, 2) of class 0 whose s_p and s_n are its two numbers."""
+def click(page: Page, name: str, times: int = 1) -> None:
+    page.do(f"for (let i = 0; i < {times}; i++) document.getElementById('{name}').click()")
+
+
+def built(name: str, gamma: float, m: float, **options: Any) -> nn.Module:
     values = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
-    loss: nn.Module = build_loss(
-        name, num_classes=2, embedding_dim=2, normalize=False, reduction="sum", **values
-    )
+    return build_loss(name, embedding_dim=2, **values, **options)
+
+
+def loss_of_pair(
+    name: str, gamma: float, m: float, sn: float, sp: float
+) -> tuple[float, float, float]:
+    """The loss of one anchor with one s_n and one s_p, and its slopes by them."""
+    loss = built(name, gamma, m, num_classes=2, normalize=False, reduction="sum")
     label = torch.zeros(1, dtype=torch.long)
+    anchor = torch.tensor([[sp, sn]], dtype=torch.float64, requires_grad=True)
     if hasattr(loss, "W"):
         loss.W.data = AXES
-        value: Tensor = loss(anchor, label)
+        value = loss(anchor, label)
     elif isinstance(loss, CircleLoss):
         value = loss(anchor, label, AXES, AXIS_CLASSES)
     else:
         value = loss(anchor, label, ref_emb=AXES, ref_labels=AXIS_CLASSES)
-    return value
+    ((dsp, dsn),) = torch.autograd.grad(value, anchor)[0].tolist()
+    return value.item(), dsn, dsp
 
 
 @pytest.mark.slow
 def test_values_and_gradients_are_those_of_the_losses(page: Page) -> None:
     open_page(page)
-    settings = settings_of(page, 1000)
+    random = np.random.default_rng(3)
+    limits = {"triplet": (0.01, 2), "cosface": (0, 1.5), "arcface": (0, 1.5)}
+    limits["circle"] = (-0.5, 0.95)
+    settings = []
+    for name in random.choice(list(limits), 1000).tolist():
+        gamma = 1.0 if name == "triplet" else float(10 ** random.uniform(0, 3))
+        pair = random.uniform(-0.99, 0.99, 2).tolist()
+        settings.append((name, gamma, random.uniform(*limits[name]), *pair))
     shown = page.driver.execute_script(
         "return arguments[0].map(([loss, gamma, m, sn, sp]) => {"
         "const {L, dsn, dsp} = losses.pair(loss, gamma, m, sn, sp); return [L, dsn, dsp]; })",
         settings,
     )
-    for (name, gamma, m, sn, sp), found in zip(settings, shown, strict=True):
-        anchor = torch.tensor([[sp, sn]], dtype=torch.float64, requires_grad=True)
-        value = real_loss(name, gamma, m, anchor)
-        (gradient,) = torch.autograd.grad(value, anchor)
-        expected = [value.item(), gradient[0, 1].item(), gradient[0, 0].item()]
-        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6), (name, gamma, m, sn, sp)
+    for setting, found in zip(settings, shown, strict=True):
+        assert found == pytest.approx(loss_of_pair(*setting), rel=1e-6, abs=1e-6), setting
 
 
 @pytest.mark.slow
@@ -139,8 +137,8 @@ def test_line_is_where_half_of_the_pull_is_left(name: str, m: float, page: Page)
     line = np.array(page.driver.execute_script("return losses.boundary(...arguments)", name, 32, m))
     assert len(line) > 100
     for sn, sp in line[::50]:
-        loss = real_loss(name, 32, m, torch.tensor([[sp, sn]], dtype=torch.float64))
-        assert 1 - np.exp(-loss.item()) == pytest.approx(0.5, abs=1e-5)
+        loss, *_ = loss_of_pair(name, 32, m, sn, sp)
+        assert 1 - np.exp(-loss) == pytest.approx(0.5, abs=1e-5)
     if name == "circle":
         sn, sp = line[line[:, 0] > -m].T
         np.testing.assert_allclose(sn**2 + (sp - 1) ** 2, 2 * m**2, atol=1e-6)
@@ -171,8 +169,7 @@ def test_training_follows_the_gradients_of_the_losses(name: str, page: Page) -> 
         if name == "cosface":
             value = unified(points @ points.T, labels, gamma, m)
         else:
-            values = {"m": m} if name == "triplet" else {"gamma": gamma, "m": m}
-            value = build_loss(name, num_classes=3, embedding_dim=2, **values)(points, labels)
+            value = built(name, gamma, m, num_classes=3)(points, labels)
         (expected,) = torch.autograd.grad(value, angles)
         found = page.driver.execute_script(
             "const {value, slopes} = losses.onCircle(...arguments); return {value, slopes}",
@@ -184,18 +181,16 @@ def test_training_follows_the_gradients_of_the_losses(name: str, page: Page) -> 
 
 def center_of(page: Page, selector: str) -> tuple[float, float]:
     page.do(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
-    x, y = page.ask(
+    return page.ask(
         f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
         f"(document.querySelector('{selector}').getBoundingClientRect())"
     )
-    return x, y
 
 
 def numbers(page: Page, panel: str) -> list[str]:
-    found: list[str] = page.ask(
+    return page.ask(
         f"[...document.querySelectorAll('#{panel} dd')].map((cell) => cell.textContent)"
     )
-    return found
 
 
 @pytest.mark.slow
@@ -210,12 +205,9 @@ def test_dragging_the_handle_moves_the_pair_in_both_panels(page: Page) -> None:
     sn, sp = page.ask("[explainer.state.sn, explainer.state.sp]")
     assert (sn, sp) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.25, abs=0.02))
     for panel, name in (("a", "cosface"), ("b", "circle")):
-        anchor = torch.tensor([[sp, sn]], dtype=torch.float64, requires_grad=True)
-        value = real_loss(name, 32, 0.25, anchor)
-        (gradient,) = torch.autograd.grad(value, anchor)
-        shown = numbers(page, panel)
-        assert float(shown[0]) == pytest.approx(value.item(), abs=1e-3)
-        assert [float(text) for text in shown[4:]] == pytest.approx(gradient[0].tolist(), abs=1e-3)
+        value, dsn, dsp = loss_of_pair(name, 32, 0.25, sn, sp)
+        shown, *_, by_sp, by_sn = numbers(page, panel)
+        assert list(map(float, (shown, by_sp, by_sn))) == pytest.approx([value, dsp, dsn], abs=1e-3)
     assert numbers(page, "a")[2] == "–"
     assert float(numbers(page, "b")[2]) == pytest.approx(1.25 - sp, abs=1e-3)
 
@@ -235,11 +227,11 @@ def test_arrow_keys_move_the_pair(page: Page) -> None:
 @pytest.mark.slow
 def test_pairs_let_go_end_along_a_line_or_about_the_goal(page: Page) -> None:
     open_page(page, "#step=5")
-    page.do("document.getElementById('play').click()")
+    click(page, "play")
     page.until("explainer.cloud.frame > 2")
-    page.do("document.getElementById('play').click()")
+    click(page, "play")
     page.do("document.getElementById('speed').value = '2'")
-    page.do("for (let i = 0; i < 170; i++) document.getElementById('step').click()")
+    click(page, "step", 170)
     line, circle = (
         np.array(page.ask(f"explainer.cloud.{side}.map((p) => [p.sn, p.sp])")) for side in "ab"
     )
@@ -247,22 +239,22 @@ def test_pairs_let_go_end_along_a_line_or_about_the_goal(page: Page) -> None:
     assert (line[:, 1] - line[:, 0] > 0.2).all()  # beyond s_p - s_n = m, or nearly
     assert line.std(0).min() > 2 * circle.std(0).min()
     assert circle[:, 1].min() > 0.6
-    page.do("document.getElementById('reset').click()")
+    click(page, "reset")
     page.until("!explainer.cloud.begun")
 
 
 @pytest.mark.slow
 def test_points_on_the_circle_learn(page: Page) -> None:
     open_page(page, "#step=1")
-    page.do("document.getElementById('train').click()")
+    click(page, "train")
     page.until("explainer.points.steps > 2")
-    page.do("document.getElementById('train').click()")
-    page.do("for (let i = 0; i < 200; i++) document.getElementById('train-step').click()")
+    click(page, "train")
+    click(page, "train-step", 200)
     labels, angles = page.ask("[explainer.points.labels, explainer.points.angles]")
     points = np.stack([np.cos(angles), np.sin(angles)], 1)
     centers = np.stack([points[np.array(labels) == c].mean(0) for c in range(3)])
     assert (np.argmax(points @ centers.T, 1) == labels).all()
-    page.do("document.getElementById('add').click()")
+    click(page, "add")
     page.until("explainer.points.labels.length === 19")
     x, y = center_of(page, "#circle")
     page.pointer(("pointer_down", x + 90, y), ("move", x + 60, y - 60), ("pointer_up", x, y - 90))
@@ -273,9 +265,9 @@ def test_points_on_the_circle_learn(page: Page) -> None:
 @pytest.mark.slow
 def test_ten_classes_do_not_fit_into_a_plane(page: Page) -> None:
     open_page(page, "#step=1&classes=4")
-    assert page.ask("document.getElementById('crowded').textContent") == ""
+    assert text(page, "crowded") == ""
     open_page(page, "#step=1&classes=10")
-    assert "0.81" in page.ask("document.getElementById('crowded').textContent")
+    assert "0.81" in text(page, "crowded")
 
 
 @pytest.mark.slow
@@ -284,15 +276,11 @@ def test_tour_has_seven_steps_and_an_answer_each(page: Page) -> None:
     steps = words_of("en")["steps"]
     for number, step in enumerate(steps):
         page.until(f"document.getElementById('step-title').textContent.startsWith('{number + 1}.')")
-        title, question, answer = (
-            page.ask(f"document.getElementById('{name}').textContent")
-            for name in ("step-title", "question", "answer")
-        )
-        assert title == f"{number + 1}. {step['title']}"
-        assert question == step["question"]
-        assert step["answer"] in answer
+        assert text(page, "step-title") == f"{number + 1}. {step['title']}"
+        assert text(page, "question") == step["question"]
+        assert step["answer"] in text(page, "answer")
         assert not page.ask("document.getElementById('answer').open")
-        page.do("document.getElementById('next').click()")
+        click(page, "next")
     assert page.ask("document.getElementById('next').disabled")
 
 
@@ -303,13 +291,13 @@ def test_address_holds_the_state(page: Page) -> None:
     page.until("location.hash.includes('b_gamma')")
     for item in state[1:].split("&"):
         assert item in page.ask("location.hash")
-    assert page.ask("document.getElementById('notice').textContent") == ""
+    assert text(page, "notice") == ""
 
 
 @pytest.mark.slow
 def test_nonsense_in_the_address_is_named_and_the_default_shown(page: Page) -> None:
     open_page(page, "#step=99&sn=x&sp=7&a=hinge&b=circle&b_gamma=-1&classes=3.5&what=ever")
-    notice = page.ask("document.getElementById('notice').textContent")
+    notice = text(page, "notice")
     for name in ("step", "sn", "sp", "a", "b_gamma", "classes", "what"):
         assert re.search(rf"\b{name}\b", notice), name
     assert page.ask("[explainer.state.step, explainer.state.b.gamma]") == [0, 32]
@@ -373,7 +361,7 @@ def test_run_shows_its_pairs_over_the_training(watched_run: Path, page: Page) ->
     assert path.stat().st_size < 400_000
     page.driver.get(path.as_uri())
     page.until("document.body.dataset.ready === 'yes'")
-    facts = page.ask("JSON.parse(document.getElementById('facts').textContent).run")
+    facts = json.loads(text(page, "facts"))["run"]
     with np.load(watched_run / "snapshots.npz") as snapshots:
         labels, last = snapshots["labels"], snapshots["embeddings"][-1].astype(float)
         assert len(facts["frames"]) == len(snapshots["steps"])

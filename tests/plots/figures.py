@@ -1,7 +1,6 @@
 """What is in a figure; and runs to draw, whose numbers are made up."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -34,25 +34,33 @@ CLOTHES = (
 STEPS = np.array([0, 10, 40, 90, 160])  # of snapshots, over seven epochs
 
 
-def drawn(kind: str, trained: EvaluatedRun | None, theme: Theme = LIGHT, **wishes: Any) -> Figure:
-    """A kind of picture, of a run."""
-    style = Style(theme, **{"projection": "pca", **wishes})
-    figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw(trained, style)
-    assert isinstance(figure, Figure)
-    return figure
-
-
-def drawn_groups(kind: str, groups: Sequence[Group], theme: Theme = LIGHT) -> Figure:
-    """A kind of picture, of groups side by side."""
-    style = Style(theme, projection="pca")
-    figure = import_module(f"circlemnist.plots.{MODULES[kind]}").draw_groups(groups, style)
-    assert isinstance(figure, Figure)
-    return figure
+def drawn(
+    kind: str, shown: EvaluatedRun | list[Group] | None, theme: Theme = LIGHT, **wishes: Any
+) -> Figure:
+    """A kind of picture, of a run or of groups side by side."""
+    module = import_module(f"circlemnist.plots.{MODULES[kind]}")
+    draw = module.draw_groups if isinstance(shown, list) else module.draw
+    return draw(shown, Style(theme, **{"projection": "pca", **wishes}))
 
 
 def parts(within: Figure | Axes, name: str) -> list[Any]:
     """The parts of a picture that have a name, which no legend shows."""
     return within.findobj(lambda artist: artist.get_label() == f"_{name}")
+
+
+def classes_of(part: Any) -> list[int]:
+    """The class of each point, by its colour in the light theme."""
+    return [LIGHT.classes.index(to_hex(color)) for color in np.asarray(part.get_facecolors())]
+
+
+def places_of(figure: Figure, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Where images are drawn (N, 2), in the colours of their labels, unseen ones as triangles."""
+    places = np.full((len(labels), 2), np.nan)
+    for part in parts(figure, "points"):
+        chosen = ~seen if len(part.get_paths()[0].vertices) == 4 else seen
+        assert classes_of(part) == labels[chosen].tolist()
+        places[chosen] = part.get_offsets()
+    return places
 
 
 def captioned(figure: Figure) -> dict[str, Axes]:
@@ -147,17 +155,11 @@ def groups_of(
     """Groups that differ by their gamma, of runs that no training made."""
     groups = []
     for gamma in range(16, 16 + count):
-        config = Config(dataset="digits", dim=dim, gamma=float(gamma))
-        runs = [
-            make_run(folder / f"{gamma}-{dim}-{seed}", replace(config, seed=seed), images)
+        configs = [
+            Config(dataset="digits", dim=dim, gamma=float(gamma), seed=seed)
             for seed in range(seeds)
         ]
-        groups.append(
-            Group(
-                f"gamma {gamma}",
-                {"gamma": config.gamma},
-                {r.config.seed: r.metrics for r in runs},
-                runs,
-            )
-        )
+        runs = [make_run(folder / f"{gamma}-{dim}-{c.seed}", c, images) for c in configs]
+        metrics = {run.config.seed: run.metrics for run in runs}
+        groups.append(Group(f"gamma {gamma}", {"gamma": float(gamma)}, metrics, runs))
     return groups

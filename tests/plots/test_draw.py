@@ -7,48 +7,26 @@ import pytest
 from matplotlib.animation import FFMpegWriter
 from PIL import Image
 
-from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.draw import draw_group_pictures, save
+from circlemnist.plots.draw import draw_group_pictures
 from circlemnist.plots.kinds import KINDS, SIDE_BY_SIDE, STILL
 from circlemnist.plots.style import DARK, Style
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.figures import drawn, groups_of, make_run
+from tests.plots.figures import groups_of, make_run
 
 STILLS = [name for name, kind in KINDS.items() if kind.formats == STILL]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", STILLS)
-def test_kind_is_a_picture_of_the_width_asked_for(kind: str, run: Path, tmp_path: Path) -> None:
-    projection = ("--projection", "pca") if "projection" in KINDS[kind].uses else ()
-    for suffix, width in ((".png", ("--width", 640)), (".svg", ()), (".pdf", ())):
-        path = tmp_path / f"a{suffix}"
-        result = invoke("plot", run, "--kind", kind, *projection, *width, "--out", path)
-        assert result.exit_code == 0, result.output
-        assert result.output == f"picture: {path}\n"
-    assert Image.open(tmp_path / "a.png").width == 640
-    assert "gamma 17" in (tmp_path / "a.svg").read_text("utf-8")
-
-
-@pytest.mark.slow
 def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
-    result = invoke("plot", watched_run, "--kind", "all", "--projection", "pca", "--theme", "dark")
+    assert (watched_run / "plots" / "embedding.png").exists()  # at the end of the training
+    dark = ("--projection", "pca", "--theme", "dark")
+    result = invoke("plot", watched_run, "--kind", "all", *dark)
     assert result.exit_code == 0, result.output
-    split = ("--split", "train", "--kind", "confusion", "--kind", "embedding")
-    result = invoke("plot", watched_run, *split, "--projection", "pca", "--theme", "dark")
+    result = invoke("plot", watched_run, "--split", "train", "--kind", "embedding", *dark)
     assert result.output.endswith("embedding-train-dark.png\n")
     written = {path.name for path in (watched_run / "plots").iterdir()}
     pictures = {*(f"{kind}-dark.png" for kind in STILLS), "embedding-train-dark.png"}
     assert {*pictures, "animation-dark.gif"} <= written
-    assert "embedding.png" in written  # at the end of the training
-
-
-@pytest.mark.slow
-def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run").run
-    result = invoke("plot", run.folder, "--kind", "all", "--projection", "pca")
-    pictures = [f"picture: {run.plots / kind}.png" for kind in STILLS]
-    assert (result.exit_code, result.output.splitlines()) == (0, pictures)
 
 
 @pytest.mark.slow
@@ -69,12 +47,16 @@ def test_animation_moves_every_point(run: Path, tmp_path: Path) -> None:
     ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
 def test_picture_is_written_in_the_format_of_its_name(
-    suffix: str, start: bytes, trained: EvaluatedRun, tmp_path: Path
+    suffix: str, start: bytes, run: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "new folder" / f"picture{suffix}"
-    save(drawn("confusion", trained), path, width=321)
+    width = ("--width", 321) if suffix == ".png" else ()
+    result = invoke("plot", run, "--kind", "confusion", *width, "--out", path)
+    assert (result.exit_code, result.output) == (0, f"picture: {path}\n")
     assert path.read_bytes().startswith(start)
     assert list(path.parent.iterdir()) == [path]
+    if suffix == ".svg":
+        assert "gamma 17" in path.read_text("utf-8")
     if suffix == ".png":
         picture = Image.open(path).convert("RGB")
         assert picture.width == 321
@@ -138,10 +120,13 @@ def test_animation_without_snapshots_is_one_line(tmp_path: Path) -> None:
     assert_one_line_error(result, "no snapshots", "--snapshots")
 
 
-def test_pictures_of_a_run_are_named_by_what_is_not_the_default(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(tmp_path: Path) -> None:
+    """Each named by its kind, and by what is not the default."""
     run = make_run(tmp_path / "run").run
-    for theme, name in (("light", "confusion.png"), ("dark", "confusion-dark.png")):
-        wishes = ("--kind", "confusion", "--theme", theme, "--width", 300)
-        result = invoke("plot", run.folder, *wishes)
-        assert (result.exit_code, result.output) == (0, f"picture: {run.plots / name}\n")
-        assert (run.plots / name).exists()
+    for theme, suffix in (("light", ".png"), ("dark", "-dark.png")):
+        wishes = ("--projection", "pca", "--theme", theme, "--width", 300)
+        result = invoke("plot", run.folder, "--kind", "all", *wishes)
+        paths = [run.plots / f"{kind}{suffix}" for kind in STILLS]
+        assert (result.exit_code, result.output) == (0, "".join(f"picture: {p}\n" for p in paths))
+        assert {Image.open(path).width for path in paths} == {300}

@@ -62,7 +62,7 @@ def test_images_of_mistakes_hide_no_name_and_no_other_image(seed: int) -> None:
     figure = embedding_figure([Panel(Points(positions, labels, DIGITS), mistakes)], *TITLED)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    axes = figure.axes[0]
+    (axes,) = figure.axes
     images = [box.offsetbox for box in axes.artists if isinstance(box, AnnotationBbox)]
     boxes = [part.get_window_extent(canvas.get_renderer()) for part in (*images, *axes.texts)]
     assert len(boxes) == 16

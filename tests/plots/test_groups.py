@@ -21,8 +21,9 @@ from tests.plots.figures import (
     DIGITS,
     boxes_of,
     captioned,
+    classes_of,
     cloud,
-    drawn_groups,
+    drawn,
     groups_of,
     make_run,
     parts,
@@ -37,7 +38,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> list[Group]:
 
 
 def test_the_planes_hold_the_pairs_of_each_run(three: list[Group]) -> None:
-    panels = captioned(drawn_groups("circle", three))
+    panels = captioned(drawn("circle", three))
     assert list(panels) == [group.name for group in three]
     scales = set()
     for axes, group in zip(panels.values(), three, strict=True):
@@ -57,13 +58,14 @@ def test_the_planes_hold_the_pairs_of_each_run(three: list[Group]) -> None:
 
 
 def test_the_histories_hold_every_epoch_of_every_seed(three: list[Group]) -> None:
-    figure = drawn_groups("history", three)
-    panels, lines = captioned(figure), {"mean_sp": LIGHT.same, "mean_sn": LIGHT.different}
+    figure = drawn("history", three)
+    panels = captioned(figure)
     lower = [line.axes for line in parts(figure, "loss")][:: len(three[0].runs)]
     for cosine, loss, group in zip(panels.values(), lower, three, strict=True):
         histories = [report.run.history() for report in group.runs]
         for axes, column, color in (
-            *((cosine, column, color) for column, color in lines.items()),
+            (cosine, "mean_sp", LIGHT.same),
+            (cosine, "mean_sn", LIGHT.different),
             (loss, "loss", LIGHT.ink),
         ):
             curves = parts(axes, column)
@@ -76,7 +78,7 @@ def test_the_histories_hold_every_epoch_of_every_seed(three: list[Group]) -> Non
 
 
 def test_the_embeddings_are_those_of_the_first_seed_turned_to_lie_alike(three: list[Group]) -> None:
-    figure = drawn_groups("embedding", three)
+    figure = drawn("embedding", three)
     panels = captioned(figure).values()
     positions = [np.concatenate([p.get_offsets() for p in parts(a, "points")]) for a in panels]
     for points, group in zip(positions, three, strict=True):
@@ -112,12 +114,8 @@ def test_projections_are_turned_and_mirrored_and_nothing_else() -> None:
 
 
 def test_planes_and_spheres_are_drawn_as_they_are_and_say_which_is_which(tmp_path: Path) -> None:
-    groups = [
-        *groups_of(tmp_path, 1),
-        *groups_of(tmp_path, 1, dim=2),
-        *groups_of(tmp_path, 1, dim=3),
-    ]
-    figure = drawn_groups("embedding", groups)
+    groups = [group for dim in (8, 2, 3) for group in groups_of(tmp_path, 1, dim=dim)]
+    figure = drawn("embedding", groups)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert [title.splitlines()[-1] for title in titles] == ["PCA of 8-D", "2-D", "3-D"]
     assert len(figure.axes) == 4  # two of the sphere
@@ -132,7 +130,7 @@ def test_embeddings_of_any_length_do_not_shrink_the_others(tmp_path: Path) -> No
     arrays = dict(np.load(run.embeddings_file))
     arrays["embeddings"] *= 100
     np.savez(run.embeddings_file, **arrays)
-    panels = captioned(drawn_groups("embedding", groups)).values()
+    panels = captioned(drawn("embedding", groups)).values()
     first, second, third = (axes.get_xlim()[1] for axes in panels)
     assert first == second < 2
     assert third > 50
@@ -143,12 +141,12 @@ def test_runs_of_other_unseen_classes_have_triangles_and_one_legend(tmp_path: Pa
     configs = [Config(dataset="digits", dim=8, unseen=unseen) for unseen in ("0,3,8", "1,2")]
     reports = [make_run(tmp_path / config.unseen, config) for config in configs]
     groups, _ = group_runs(reports)
-    figure = drawn_groups("embedding", groups)
+    figure = drawn("embedding", groups)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(DIGITS)
     for axes in captioned(figure).values():
         assert len({len(part.get_paths()[0].vertices) for part in parts(axes, "points")}) == 2
-    alone = drawn_groups("embedding", groups[:1]).get_suptitle()
+    alone = drawn("embedding", groups[:1]).get_suptitle()
     assert alone.startswith("scikit-learn digits, 360 test images, 105 of unseen")
     (heading,) = boxes_of(figure, [figure._suptitle])  # type: ignore[attr-defined]
     assert 0 <= heading.x0 < heading.x1 <= figure.bbox.width
@@ -160,7 +158,7 @@ def test_captions_do_not_overlap_and_pictures_are_of_their_theme(
     kind: str, count: int, tmp_path: Path
 ) -> None:
     groups = groups_of(tmp_path, count, seeds=2 if count == 2 else 1)
-    figure = drawn_groups(kind, groups, DARK)
+    figure = drawn(kind, groups, DARK)
     panels = captioned(figure)
     assert list(panels) == [group.name for group in groups]
     suptitle = figure._suptitle  # type: ignore[attr-defined]
@@ -187,7 +185,7 @@ def test_more_groups_than_can_be_read_are_the_best(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["circle", "history"])
 def test_the_lowest_panel_of_each_column_has_numbers(kind: str, tmp_path: Path) -> None:
     """Five panels in two rows of three: the last column ends above the others."""
-    figure = drawn_groups(kind, groups_of(tmp_path, 5))
+    figure = drawn(kind, groups_of(tmp_path, 5))
     FigureCanvasAgg(figure).draw()
     panels = list(captioned(figure).values())
     below = [axes for axes in figure.axes if axes.axison and axes not in panels] or panels
@@ -198,16 +196,14 @@ def test_the_lowest_panel_of_each_column_has_numbers(kind: str, tmp_path: Path) 
 def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, 2, dim=2, images=3_000)
     chosen = np.linspace(0, 2_999, 2_000).round().astype(int)
-    figure = drawn_groups("embedding", groups)
+    figure = drawn("embedding", groups)
     assert any("2,000 of 3,000 test images" in text for text in words(figure))
     report = load_report(groups[1].runs[0].run)
     assert report is not None
     (dots,) = parts(captioned(figure)[groups[1].name], "points")
     np.testing.assert_allclose(dots.get_offsets(), report.arrays.embeddings[chosen])
-    colors = [to_hex(color) for color in np.asarray(dots.get_facecolors())]
-    assert colors == [LIGHT.classes[label] for label in report.arrays.labels[chosen]]
+    assert classes_of(dots) == report.arrays.labels[chosen].tolist()
     sample = report.arrays.embeddings[chosen], report.arrays.labels[chosen]
-    panel = captioned(drawn_groups("circle", groups))[groups[1].name]
-    (image,) = parts(panel, "density")
+    (image,) = parts(captioned(drawn("circle", groups))[groups[1].name], "density")
     density = pair_density(*map(torch.from_numpy, sample), 100)
     np.testing.assert_array_equal(image.get_array(), density)

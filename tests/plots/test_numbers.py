@@ -20,7 +20,18 @@ from circlemnist.plots import animation
 from circlemnist.plots.projection import project
 from circlemnist.plots.style import LIGHT, Style
 from circlemnist.runs.run import Run
-from tests.plots.figures import STEPS, captioned, cells, drawn, make_run, parts, unit, words
+from tests.plots.figures import (
+    STEPS,
+    captioned,
+    cells,
+    classes_of,
+    drawn,
+    make_run,
+    parts,
+    places_of,
+    unit,
+    words,
+)
 
 PCA = Style(projection="pca")
 
@@ -47,6 +58,11 @@ def either(
 
 def seen_in(trained: EvaluatedRun, labels: np.ndarray) -> np.ndarray:
     return ~np.isin(labels, trained.config.unseen_classes)
+
+
+def names_in(trained: EvaluatedRun) -> list[str]:
+    unseen = trained.config.unseen_classes
+    return [f"{label}, unseen" if label in unseen else f"{label}" for label in range(10)]
 
 
 def test_heading_names_the_loss_its_knobs_the_epochs_and_1_nn(
@@ -151,16 +167,15 @@ def test_pair_plane_is_of_the_run(either: EvaluatedRun) -> None:
     assert list(panels) == [*times, "after 7 epochs"]  # few snapshots come once
     labels = either.snapshots.labels
     chosen = seen_in(either, labels)
-    for caption, embeddings in zip(times, either.snapshots.embeddings[:, chosen], strict=False):
-        moving = torch.nn.functional.normalize(torch.from_numpy(embeddings).float())
-        density = pair_density(moving, torch.from_numpy(labels[chosen]), 80)
-        (image,) = parts(panels[caption], "density")
+    moving = torch.from_numpy(either.snapshots.embeddings[:, chosen]).float()
+    moving = torch.nn.functional.normalize(moving, dim=-1)
+    densities = [pair_density(x, torch.from_numpy(labels[chosen]), 80) for x in moving[:-1]]
+    densities.append(pair_density(*either.test_points))
+    for axes, density in zip(panels.values(), densities, strict=True):
+        (image,) = parts(axes, "density")
         np.testing.assert_array_equal(image.get_array(), density)
+        assert image.origin == "lower"
     last = panels["after 7 epochs"]
-    (image,) = parts(last, "density")
-    density = pair_density(*either.test_points)
-    np.testing.assert_array_equal(image.get_array(), density)
-    assert image.origin == "lower"
     share = f"{100 * share_beyond(density, boundary):.1f} % outside the circle"
     assert last.get_title() == f"after 7 epochs\n{share}"
     (circle,) = parts(last, "boundary")
@@ -171,16 +186,8 @@ def test_pair_plane_is_of_the_run(either: EvaluatedRun) -> None:
 
 def test_embedding_rings_the_mistakes_and_shows_the_surest(either: EvaluatedRun) -> None:
     arrays = either.report.arrays
-    figure = drawn("embedding", either)
-    clouds = {len(part.get_paths()[0].vertices): part for part in parts(figure, "points")}
-    seen = seen_in(either, arrays.labels)
-    positions = np.zeros((len(seen), 2))
-    triangles = clouds.pop(4, None)
-    for shown, chosen in ((clouds.popitem()[1], seen), (triangles, ~seen)):
-        if chosen.any():
-            colors = [to_hex(color) for color in shown.get_facecolors()]
-            assert colors == [LIGHT.classes[label] for label in arrays.labels[chosen]]
-            positions[chosen] = shown.get_offsets()
+    figure, seen = drawn("embedding", either), seen_in(either, arrays.labels)
+    positions = places_of(figure, arrays.labels, seen)
     np.testing.assert_allclose(positions, project(arrays.embeddings, "pca", 0)[0])
     wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & seen)
     (rings,) = parts(figure, "mistakes")
@@ -188,7 +195,7 @@ def test_embedding_rings_the_mistakes_and_shows_the_surest(either: EvaluatedRun)
     assert f"{len(wrong)} wrong" in words(figure)
     votes = {i: (arrays.neighbor_labels[i] == arrays.labels[i]).mean() for i in wrong}
     worst = sorted(wrong, key=lambda i: (votes[i], -arrays.neighbor_similarities[i, 0]))[:6]
-    boxes = [part for part in figure.axes[0].artists if isinstance(part, AnnotationBbox)]
+    boxes = figure.findobj(AnnotationBbox)
     images = {tuple(box.xy): box.offsetbox.get_data() for box in boxes}
     assert len(images) == 6
     for index in worst:
@@ -197,9 +204,8 @@ def test_embedding_rings_the_mistakes_and_shows_the_surest(either: EvaluatedRun)
     (legend,) = figure.legends
     entries = zip(legend.get_texts(), legend.legend_handles, strict=True)
     markers = {text.get_text(): handle.get_marker() for text, handle in entries}
-    for label in range(10):
-        name, marker = (f"{label}", "o") if seen_in(either, label) else (f"{label}, unseen", "^")
-        assert markers[name] == marker
+    for name in names_in(either):
+        assert markers[name] == ("^" if "unseen" in name else "o")
     assert ("of unseen classes" in figure.get_suptitle()) is not seen.all()
 
 
@@ -213,9 +219,7 @@ def test_of_a_large_training_split_some_images_are_drawn(trained: EvaluatedRun) 
     figure = drawn("embedding", trained, split="both")
     assert "360 test images on 10,000 of 10,059 training images" in figure.get_suptitle()
     (behind,) = parts(figure, "behind")
-    drawn_labels = [
-        LIGHT.classes.index(to_hex(color)) for color in np.asarray(behind.get_facecolors())
-    ]
+    drawn_labels = classes_of(behind)
     assert drawn_labels == sorted(drawn_labels)
     np.testing.assert_allclose(np.bincount(drawn_labels), 1000, atol=1)
 
@@ -228,11 +232,7 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     shown, captions = {}, []
     for frame in (0, 15, movie.frames - 1):
         movie.show(frame)
-        dots, *triangles = parts(movie.figure, "points")
-        shown[frame] = np.zeros((len(seen), 2))
-        shown[frame][seen] = dots.get_offsets()
-        if triangles:
-            shown[frame][~seen] = triangles[0].get_offsets()
+        shown[frame] = places_of(movie.figure, snapshots.labels, seen)
         captions.append(words(movie.figure) & {"before training", "epoch 0.44", "epoch 7.00"})
     assert captions == [{"before training"}, {"epoch 0.44"}, {"epoch 7.00"}]
     np.testing.assert_allclose(shown[59], last, atol=1e-5)
@@ -241,8 +241,6 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     axes_of_last = np.linalg.lstsq(embeddings[-1] - embeddings[-1].mean(0), last, rcond=None)[0]
     one, two = ((embeddings[t] - embeddings[-1].mean(0)) @ axes_of_last for t in (1, 2))
     np.testing.assert_allclose(shown[15], one * (1 - share) + two * share, atol=1e-3)
-    colors = [to_hex(color) for color in dots.get_facecolors()]
-    assert colors == [LIGHT.classes[label] for label in snapshots.labels[seen]]
 
 
 def test_animation_of_a_sphere_says_from_where_it_is_seen(trained: EvaluatedRun) -> None:
@@ -277,8 +275,7 @@ def test_page_is_given_what_was_measured(
     # an unseen class, which no training image has, is no mistake
     predicted = np.where(trained.report.seen, arrays.neighbor_labels[:, 0], arrays.labels)
     np.testing.assert_array_equal(space.predicted, predicted)
-    names = [f"{c}" if seen_in(trained, np.array(c)) else f"{c}, unseen" for c in range(10)]
-    assert list(space.points.names) == names
+    assert list(space.points.names) == names_in(trained)
     np.testing.assert_array_equal(space.points.labels, arrays.labels)
     np.testing.assert_array_equal(space.images, trained.dataset.test.images)
     assert space.frames is not None

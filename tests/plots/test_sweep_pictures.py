@@ -17,7 +17,7 @@ from circlemnist.errors import Value
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.style import DARK, LIGHT, Style, Theme, legible
 from circlemnist.plots.sweep import draw_sweep
-from tests.plots.figures import boxes_of, words
+from tests.plots.figures import boxes_of, parts, words
 
 GAMMAS, MARGINS = (256, 16, 128, 32, 64), (0.4, 0.0, 0.25, 0.1)
 LOSSES = ("circle", "triplet", "arcface", "center")
@@ -45,8 +45,11 @@ def percents(groups: list[Group], metric: str = "1nn") -> dict[tuple[object, ...
     }
 
 
-def axes_of(groups: list[Group], metric: str = "1nn", theme: Theme = LIGHT) -> Axes:
-    return draw_sweep(groups, metric, Style(theme)).axes[0]
+def axes_of(shown: list[Group] | Figure, metric: str = "1nn", theme: Theme = LIGHT) -> Axes:
+    """The panel of a picture, which may have a colour bar beside it."""
+    figure = shown if isinstance(shown, Figure) else draw_sweep(shown, metric, Style(theme))
+    (axes,) = (axes for axes in figure.axes if axes.get_label() != "<colorbar>")
+    return axes
 
 
 def assert_apart(axes: Axes) -> None:
@@ -98,11 +101,11 @@ def test_the_best_cell_is_framed_deepest_and_named(metric: str) -> None:
     values = percents(groups, metric)
     best = (min if metric == "eer" else max)(values, key=lambda settings: values[settings])
     figure = draw_sweep(groups, metric, Style())
-    axes = figure.axes[0]
+    axes = axes_of(figure)
     (frame,) = axes.patches
     column, row = (np.array(frame.get_xy()) + 0.5).astype(int)
     assert (sorted(GAMMAS)[column], sorted(MARGINS)[row]) == best
-    image = axes.images[0]
+    (image,) = axes.images
     drawn = image.to_rgba(image.get_array())[row, column]
     np.testing.assert_allclose(drawn[:3], to_rgb(LIGHT.same), atol=0.01)
     (title,) = (text for text in words(figure) if "best" in text)
@@ -113,7 +116,7 @@ def test_one_collapsed_training_leaves_the_others_their_colours() -> None:
     groups = groups_of(gamma=GAMMAS, m=MARGINS)
     groups[7].metrics[0]["1nn"] = 0.1
     figure = draw_sweep(groups, "1nn", Style())
-    image = figure.axes[0].images[0]
+    (image,) = axes_of(figure).images
     lowest, highest = image.get_clim()
     assert lowest > 80
     assert highest == pytest.approx(max(percents(groups).values())[0])
@@ -125,12 +128,14 @@ def test_one_collapsed_training_leaves_the_others_their_colours() -> None:
 def test_a_grid_that_is_not_full_shows_what_there_is() -> None:
     axes = axes_of(groups_of(gamma=GAMMAS, m=MARGINS)[:-1])
     assert len(axes.texts) == 19
-    assert np.ma.count_masked(axes.images[0].get_array()) == 1
+    (image,) = axes.images
+    assert np.ma.count_masked(image.get_array()) == 1
 
 
 def test_many_cells_are_colours_alone() -> None:
     axes = axes_of(groups_of(gamma=tuple(range(1, 101)), m=tuple(n / 100 for n in range(100))))
-    assert np.shape(axes.images[0].get_array()) == (100, 100)
+    (image,) = axes.images
+    assert np.shape(image.get_array()) == (100, 100)
     assert not axes.texts
     assert_apart(axes)
 
@@ -154,7 +159,7 @@ def test_a_line_goes_through_the_means_with_their_spread(
     groups = groups_of(seeds=seeds, gamma=values)
     axes = axes_of(groups)
     (line,) = axes.lines
-    expected = {x: of for (x,), of in sorted(percents(groups).items())}
+    expected = {x: ys for (x,), ys in sorted(percents(groups).items())}
     np.testing.assert_allclose(line.get_xdata(), list(expected))
     np.testing.assert_allclose(line.get_ydata(), list(map(mean, expected.values())))
     assert axes.get_xscale() == scale
@@ -162,28 +167,29 @@ def test_a_line_goes_through_the_means_with_their_spread(
     if seeds == 1:
         assert not axes.collections
         return
-    band, dots = axes.collections
-    points = [(x, y) for x, of in expected.items() for y in of]
+    (band,), (dots,) = parts(axes, "deviations"), parts(axes, "seeds")
+    points = [(x, y) for x, ys in expected.items() for y in ys]
     np.testing.assert_allclose(sorted(map(tuple, dots.get_offsets())), sorted(points))
     corners = band.get_paths()[0].vertices
-    for x, of in expected.items():
+    for x, ys in expected.items():
         edges = corners[np.isclose(corners[:, 0], float(x)), 1]
-        assert edges.min() == pytest.approx(mean(of) - stdev(of))
-        assert edges.max() == pytest.approx(mean(of) + stdev(of))
+        spread = mean(ys) - stdev(ys), mean(ys) + stdev(ys)
+        assert (edges.min(), edges.max()) == pytest.approx(spread)
 
 
 @pytest.mark.parametrize("metric", ["1nn", "eer"])
 def test_names_are_dots_of_each_seed_the_best_on_top(metric: str) -> None:
     groups = groups_of(metric, seeds=3, loss=LOSSES)
     axes = axes_of(groups, metric)
-    values = {loss: of for (loss,), of in percents(groups, metric).items()}
+    values = {loss: shares for (loss,), shares in percents(groups, metric).items()}
     ordered = sorted(values, key=lambda loss: mean(values[loss]), reverse=metric != "eer")
     assert [text.get_text() for text in axes.get_yticklabels()] == ordered
     bottom, top = axes.get_ylim()
     assert bottom > top  # the first row is the highest
-    (container,) = axes.containers
+    (container,) = axes.containers  # the error bars
     np.testing.assert_allclose(container[0].get_xdata(), [mean(values[loss]) for loss in ordered])
-    dots = np.asarray(axes.collections[-1].get_offsets())
+    (seeds,) = parts(axes, "seeds")
+    dots = np.asarray(seeds.get_offsets())
     for row, loss in enumerate(ordered):
         assert sorted(dots[dots[:, 1] == row, 0]) == pytest.approx(sorted(values[loss]))
         (start, end) = container[2][0].get_segments()[row][:, 0]
@@ -194,7 +200,8 @@ def test_only_the_best_of_many_groups_have_a_row() -> None:
     groups = groups_of(a=tuple(range(100)), b=tuple(range(20)), c=tuple("vwxyz"))
     axes = axes_of(groups)
     best = sorted(percents(groups).values(), reverse=True)[:40]
-    np.testing.assert_allclose(axes.containers[0][0].get_xdata(), np.ravel(best))
+    (dots,) = parts(axes, "seeds")
+    np.testing.assert_allclose(np.asarray(dots.get_offsets())[:, 0], np.ravel(best))
     assert "the best 40 of 10,000" in axes.get_xlabel()
 
 
@@ -214,7 +221,7 @@ def test_a_search_is_drawn_to_scale() -> None:
         for exponent, margin, value in random.uniform((-2, 0, 0.9), (0, 0.5, 1), (50, 3)).tolist()
     ]
     axes = axes_of(groups)
-    values, dots = percents(groups), axes.collections[0]
+    values, (dots,) = percents(groups), parts(axes, "means")
     np.testing.assert_allclose(np.asarray(dots.get_offsets()), list(values))
     np.testing.assert_allclose(dots.get_array(), np.ravel(list(values.values())))
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
@@ -241,7 +248,7 @@ def test_rows_of_a_search_of_many_settings_have_their_whole_names() -> None:
     varied = {"gamma": (80.5, 17), "m": (0.41072, 0.1), "loss": LOSSES[:2], "halves": (True, False)}
     groups = groups_of(plain_share=(0.25, 0.5), elastic=(0.2, 0.4), **varied)
     figure = draw_sweep(groups, "1nn", Style())
-    axes = figure.axes[0]
+    axes = axes_of(figure)
     boxes = boxes_of(figure, axes.get_yticklabels())
     assert min(box.x0 for box in boxes) >= 0
     window = axes.get_window_extent()
