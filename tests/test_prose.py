@@ -69,9 +69,31 @@ def test_documents_use_the_terms_of_the_field(page: Path) -> None:
 @pytest.mark.parametrize("name", [None, *main.commands])
 def test_help_uses_the_terms_of_the_field_in_lines_of_a_terminal(name: str | None) -> None:
     text = invoke(*([name] if name else []), "--help").output
-    assert [line for line in text.splitlines() if len(line) > WIDEST and "[" not in line] == []
+    assert [line for line in text.splitlines() if len(line) > WIDEST] == []
     for term, right in TERMS.items():
         assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
+
+
+def test_help_lists_commands_in_the_order_of_work_and_settings_by_group() -> None:
+    commands = re.findall(
+        r"^  (\w+) +(.*)$", invoke("--help").output.partition("Commands:")[2], re.M
+    )
+    assert [name for name, _ in commands] == list(main.commands)
+    assert next(iter(main.commands)) == "train"
+    assert all(summary.endswith(".") and "..." not in summary for _, summary in commands)
+    *groups, output = re.split(r"^(?=\w.*:$)", invoke("train", "--help").output, flags=re.M)[1:]
+    listed = [re.findall(r"^  --([\w-]+)", group, re.M) for group in groups]
+    titles = ["Data", "Loss", "Network", "Optimiser", "Augmentation", "Evaluation"]
+    assert [group.partition(":")[0] for group in groups] == titles
+    assert [names[0] for names in listed] == [
+        "dataset",
+        "loss",
+        "dim",
+        "epochs",
+        "augment",
+        "holdout",
+    ]
+    assert {"--config", "--seed", "--quiet", "--help"} <= set(re.findall(r"--\w+", output))
 
 
 def test_checker_sees_what_it_should() -> None:

@@ -138,7 +138,7 @@ def test_head_of_a_recipe_may_span_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("circlemnist exp", ["plain,explain", "plain,explore", "plain,export"]),
+        ("circlemnist exp", ["plain,explore", "plain,explain", "plain,export"]),
         ("circlemnist train --config pl", ["plain,plane"]),
         ("circlemnist train --config ./", ["file,./"]),
         ("circlemnist train --config fast --last", ["plain,--last-norm"]),
