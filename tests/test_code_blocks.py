@@ -43,7 +43,6 @@ from tests.pages import (
 
 NOT_RUN = {
     r"python3 -m venv ": "makes a venv; tests/test_wheel.py installs the program in one",
-    r"\. \.venv/bin/activate$": "for the shell",
     r"(\.venv/bin/)?pip install ": "fetches packages; tests/test_wheel.py installs the program",
     r"\.venv/bin/python -m pytest$": "starts these tests",
     r"tensorboard --logdir \w+$": "serves until stopped; tests/training/test_tensorboard.py reads",
