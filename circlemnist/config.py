@@ -96,14 +96,14 @@ class Config:
     )
     epochs: int | None = _setting(
         None,
-        f"passes over the images  [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
+        f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
         least=1,
         most=1_000_000,
     )
     images: int | None = _setting(
         None, "length of the training in images, instead of `epochs`", least=1, most=10**10
     )
-    batch_size: int = _setting(250, "images per step", least=2, most=1_000_000)
+    batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
     lr: float = _setting_by_loss("peak learning rate of SGD", CIRCLE_LOSS.lr, above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
     weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)

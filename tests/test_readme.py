@@ -1,7 +1,6 @@
 """README, in two languages, and the page of the commands say what the program and the tests do."""
 
 import gzip
-import math
 import re
 import tomllib
 from collections import Counter
@@ -17,7 +16,6 @@ from circlemnist.config import Config
 from circlemnist.family import FAMILY
 from circlemnist.plots.kinds import KINDS
 from circlemnist.recipes import recipes
-from circlemnist.training.snapshots import SAMPLE
 from tests.conftest import ROOT, invoke
 
 COMMANDS = (
@@ -71,8 +69,6 @@ def test_every_number_is_in_the_file_that_holds_it(mnist_archives: Path) -> None
     )
     assert of_readme == {name: measured[name] for name in FAMILY}
 
-    noise = re.search(r"^\| the default \| [\d.]+ ± ([\d.]+)", page("benchmarks"), re.MULTILINE)
-    assert noise is not None
     archives = [*mnist_archives.glob("*.gz")]
     images = [gzip.decompress(path.read_bytes())[4:8] for path in archives if "images" in path.name]
     largest = re.findall(r"^\| ([\d,]+) \|", page("circle-loss"), re.MULTILINE)[-1]
@@ -80,14 +76,11 @@ def test_every_number_is_in_the_file_that_holds_it(mnist_archives: Path) -> None
     known = {
         *("2020", "30", "95"),
         *re.findall(r"[\d.]+\d", " ".join([*of_readme.values(), *(r.expected for r in recipes())])),
-        f"{math.sqrt(2) * float(noise[1]):.1f}",
         f"{sum(path.stat().st_size for path in archives) / 1e6:.0f}",
         *(f"{int.from_bytes(number):,}" for number in images),
         f"{len(load_digits().images):,}",
-        f"{SAMPLE}",
         f"{Config().dim}",
         f"{len(FAMILY)}",
-        f"{5 * 4}",  # cells of the sweep
         largest,
         project["requires-python"].removeprefix(">="),
     }
@@ -114,12 +107,6 @@ def test_citation_is_of_this_version_and_of_the_paper_that_the_readme_links() ->
     (paper,) = citation["references"]
     assert f"[paper]: {paper['url']}" in README
     assert paper["title"] in " ".join(README.split())
-
-
-@pytest.mark.parametrize("text", [README, JAPANESE], ids=["English", "Japanese"])
-def test_every_file_that_is_linked_is_there(text: str) -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
 
 
 def test_every_page_of_the_docs_is_linked() -> None:

@@ -20,11 +20,14 @@ from circlemnist.recipes import recipe_files, settings_file
 from circlemnist.runs.run import names_in
 
 OUTPUTS = Path("outputs")
-WIDEST_CHOICE = 45  # letters of choices that the help shows beside a flag
+WIDEST_CHOICE = 50  # letters of choices that the help shows beside a flag
 # the flags of `train` and `sweep` in the order of their help; the others come last
 GROUPS = {
     "Sweep": ("varied", "seeds", "trials", "metric", "jobs", "storage"),
-    "Data": ("dataset", "data_dir", "unseen", "turned", "halves", "invented"),
+    "Data": (
+        *("dataset", "classes", "prepare", "skip_unreadable", "data_dir", "unseen", "turned"),
+        *("halves", "invented"),
+    ),
     "Loss": ("loss", "gamma", "m", "pairs", "class_weights"),
     "Network": ("net", "dim", "hidden_layers", "fold", "last_norm"),
     "Optimiser": (
@@ -38,7 +41,6 @@ LAST_GROUP = "Run and output"
 
 
 def _a_kind_uses(option: str, table: Mapping[str, Kind]) -> Callable[[Sequence[str]], bool]:
-    """Return the test whether one of the chosen kinds of pictures uses an option."""
     using = {"all", *(name for name, kind in table.items() if option in kind.uses)}
     return lambda kinds: not using.isdisjoint(kinds)
 
@@ -119,14 +121,14 @@ class NearestChoice(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
-def folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    """Let the shell complete the names of folders."""
-    return [CompletionItem(text, type="dir")]
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    """Let the shell complete the names of files and folders."""
-    return [CompletionItem(text, type="file")]
+def completed_by_the_shell(kind: str) -> Completion:
+    return lambda _ctx, _param, text: [CompletionItem(text, type=kind)]
+
+
+folders, files = completed_by_the_shell("dir"), completed_by_the_shell("file")
 
 
 def runs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
@@ -165,7 +167,7 @@ def dropped_from_file(ctx: click.Context, chosen: Mapping[str, Any]) -> list[str
     dropped = settings_to_drop(ctx.default_map or {}, chosen)
     if names := [name for name in dropped if name in LOSS_SETTINGS]:
         loss = chosen["loss"] or "each loss"
-        say(f"{', '.join(names)} of the file give way: {loss} takes its own")
+        say(f"{', '.join(names)} in the file are not used: {loss} has its own defaults")
     return dropped
 
 
