@@ -53,45 +53,43 @@ class Config:
         "auto", "images to learn; auto takes MNIST, or digits offline", choices=DATASETS
     )
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
-    loss: str = _setting(CIRCLE, "loss to minimise; see docs/losses.md", choices=tuple(FAMILY))
+    loss: str = _setting(CIRCLE, "loss function", choices=tuple(FAMILY))
     gamma: float | None = _setting_by_loss(
         "scale of the loss", CIRCLE_LOSS.hyperparameters["gamma"].default, above=0, most=1e6
     )
     m: float | None = _setting_by_loss("margin of the loss", CIRCLE_M, least=-1, most=8)
     pairs: str = _setting(
         "anchor",
-        "one logsumexp per anchor (the paper), or over the whole batch; with `loss` circle",
+        "with `loss` circle: one loss per anchor, as in the paper, or one for the whole batch",
         choices=("anchor", "batch"),
     )
     class_weights: str = _setting(
         "learned",
-        "class weights of a loss that has them: learned, or fixed far apart",
+        "with a loss that has class weights: learn them, or fix them far apart",
         choices=("learned", "fixed"),
     )
     dim: int = _setting(64, "size of the embedding", least=1, most=4096)
     net: str = _setting("medium", "embedder network", choices=NETS)
-    hidden_layers: int = _setting(
-        0, "layers of 128 between convolutions and embedding", least=0, most=16
-    )
+    hidden_layers: int = _setting(0, "layers of 128 units before the embedding", least=0, most=16)
     fold: int = _setting(
-        0, "first embedding, shaped by pairs, to fold into `dim`; 0 for none", least=0, most=4096
+        0, "size of a first embedding that is folded into `dim`; 0: none", least=0, most=4096
     )
-    last_norm: bool = _setting(True, "end in BatchNorm, which keeps embeddings apart at first")
+    last_norm: bool = _setting(True, "end the network with BatchNorm")
     unseen: str | None = _setting(
-        None, "classes to leave out of training and to evaluate by themselves, such as 0,4,5,8"
+        None, "classes that training never sees, such as 0,4,5,8; evaluated apart"
     )
     turned: str = _setting(
         "none",
-        "extra classes: each image in its quarter turns, or mirrored in these as well",
+        "extra classes: images turned by quarters, or also mirrored",
         choices=tuple(TURNS),
     )
     halves: bool = _setting(
         False,
-        "extra classes: upper halves of a class above lower halves of another, each pair a class",
+        "extra classes: the upper half of one class above the lower half of another",
     )
     invented: int = _setting(
         0,
-        "extra classes: so many random characters, of 40 images each",
+        "extra classes: this many random characters, 40 images each",
         least=0,
         most=MOST_INVENTED,
     )
@@ -102,7 +100,7 @@ class Config:
         most=1_000_000,
     )
     images: int | None = _setting(
-        None, "length of the training in images, in place of `epochs`", least=1, most=10**10
+        None, "length of the training in images, instead of `epochs`", least=1, most=10**10
     )
     batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
     lr: float = _setting_by_loss("peak learning rate of SGD", CIRCLE_LOSS.lr, above=0, most=1e6)
@@ -113,31 +111,29 @@ class Config:
     )
     augment: bool = _setting(True, "rotate, scale, shear and shift each image a little")
     elastic: float = _setting(
-        0.3, "bend each image, too, by this many pixels, with `augment`", least=0, most=SIDE
+        0.3, "with `augment`: also bend images by this many pixels", least=0, most=SIDE
     )
     plain_share: float = _setting(
-        0.34, "last share of the training, on unchanged images, with `augment`", least=0, most=1
+        0.34, "share of the training, at its end, without `augment`", least=0, most=1
     )
     classes_per_batch: int = _setting(
-        0, "batches of P classes, K = batch size / P images each; 0: random", least=0, most=500_000
+        0, "classes in a batch, with equally many images; 0: random batches", least=0, most=500_000
     )
     holdout: int = _setting(
-        0, "last training images to evaluate on in place of the test split", least=0, most=1_000_000
+        0,
+        "size of the validation set: the last training images; 0: test set",
+        least=0,
+        most=1_000_000,
     )
     views: int = _setting(
-        1, "test-time augmentation: mean of an image and VIEWS - 1 shifts", least=1, most=5
+        1, "test-time augmentation: mean over this many shifts of an image", least=1, most=5
     )
-    snapshots: bool = _setting(
-        False, "embed 500 test images now and then, one view each, for pictures of how they moved"
-    )
-    seed: int = _setting(
-        0, "seed of the weights, the order and the augmentation", least=0, most=2**32 - 1
-    )
+    snapshots: bool = _setting(False, "record embeddings during training, for animations")
+    seed: int = _setting(0, "seed of all random choices", least=0, most=2**32 - 1)
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = _setting(
         "auto",
-        "precision of the network in training; auto takes bfloat16 on GPUs that have it, and on "
-        "CPUs that are faster in it",
+        "precision of the network in training; auto: bfloat16 where it is faster",
         choices=("auto", "float32", "bfloat16"),
     )
 

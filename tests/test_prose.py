@@ -1,5 +1,7 @@
 """The documents and the help are in plain words: short sentences, and the terms of the field.
 
+    python -m tests.test_prose      # words per sentence of each document: median, 95th percentile
+
 A small checker of our own: pip cannot install Vale, and proselint checks general style, while ours
 are a length and a list of terms.
 """
@@ -7,20 +9,24 @@ are a length and a list of terms.
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from circlemnist.cli.main import main
 from tests.conftest import ROOT, invoke
 
-LONGEST = 30  # words of a sentence
+LONGEST, MEDIAN, PERCENTILE_95 = 30, 16, 28  # words of a sentence
 WIDEST = 80  # columns of a line of help
 # what the field does not say → what it says
 TERMS = {
     r"held[- ]out": "validation",
     r"knobs?": "hyperparameter",
-    r"(un)?like pairs": "same-class, different-class pairs",
+    r"(un)?like pairs|(within|between)[- ]class|within and between": "same-class, different-class",
     r"told apart": "significant",
-    r"strangers? ": "out-of-distribution, unknown",
+    r"strangers?('s)?": "out-of-distribution, unknown",
+    r"measur(es?|ed|ing)": "evaluate, metric",
+    r"no network( connection)?": "offline",
+    r"(?<!-)views": "test-time augmentation",
     r"further classes": "extra classes",
     r"what it reaches": "accuracy",
     r"how the learning rate moves": "learning-rate schedule",
@@ -53,10 +59,30 @@ def words(sentence: str) -> int:
     return len(re.findall(r"[^\W\d_][\w'’-]*|\d[\d.,]*", sentence))
 
 
+def lengths_of(page: Path) -> list[int]:
+    """Return the words of each sentence, but not of labels of two words or fewer."""
+    lengths = [words(sentence) for sentence in sentences(page.read_text("utf-8"))]
+    return [length for length in lengths if length > 2]
+
+
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
 def test_sentences_are_short(page: Path) -> None:
     text = page.read_text("utf-8")
     assert [s for s in sentences(text) if words(s) > LONGEST] == []
+
+
+def test_sentences_are_short_on_the_whole() -> None:
+    lengths = [length for page in DOCUMENTS for length in lengths_of(page)]
+    assert np.median(lengths) <= MEDIAN
+    assert np.percentile(lengths, 95) <= PERCENTILE_95
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+def test_page_says_in_its_first_line_for_whom_it_is(page: Path) -> None:
+    text = page.read_text("utf-8")
+    title, _, first, *_ = [*text.splitlines(), "", ""]
+    if title.startswith("# "):  # else it includes a file
+        assert re.match("For |.*(人|ため)", first), page
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
@@ -69,9 +95,31 @@ def test_documents_use_the_terms_of_the_field(page: Path) -> None:
 @pytest.mark.parametrize("name", [None, *main.commands])
 def test_help_uses_the_terms_of_the_field_in_lines_of_a_terminal(name: str | None) -> None:
     text = invoke(*([name] if name else []), "--help").output
-    assert [line for line in text.splitlines() if len(line) > WIDEST and "[" not in line] == []
+    assert [line for line in text.splitlines() if len(line) > WIDEST] == []
     for term, right in TERMS.items():
         assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
+
+
+def test_help_lists_commands_in_the_order_of_work_and_settings_by_group() -> None:
+    commands = re.findall(
+        r"^  (\w+) +(.*)$", invoke("--help").output.partition("Commands:")[2], re.M
+    )
+    assert [name for name, _ in commands] == list(main.commands)
+    assert next(iter(main.commands)) == "train"
+    assert all(summary.endswith(".") and "..." not in summary for _, summary in commands)
+    *groups, output = re.split(r"^(?=\w.*:$)", invoke("train", "--help").output, flags=re.M)[1:]
+    listed = [re.findall(r"^  --([\w-]+)", group, re.M) for group in groups]
+    titles = ["Data", "Loss", "Network", "Optimiser", "Augmentation", "Evaluation"]
+    assert [group.partition(":")[0] for group in groups] == titles
+    assert [names[0] for names in listed] == [
+        "dataset",
+        "loss",
+        "dim",
+        "epochs",
+        "augment",
+        "holdout",
+    ]
+    assert {"--config", "--seed", "--quiet", "--help"} <= set(re.findall(r"--\w+", output))
 
 
 def test_checker_sees_what_it_should() -> None:
@@ -82,3 +130,12 @@ def test_checker_sees_what_it_should() -> None:
         "- one.",
         "- two.",
     ]
+
+
+if __name__ == "__main__":
+    everything: list[int] = []
+    for document in DOCUMENTS:
+        everything += (one := lengths_of(document))
+        if one:
+            print(f"{document.name:<24}{np.median(one):5.1f}{np.percentile(one, 95):6.1f}")
+    print(f"{'all':<24}{np.median(everything):5.1f}{np.percentile(everything, 95):6.1f}")

@@ -40,7 +40,7 @@ def test_every_recipe_is_listed_in_a_line_with_what_to_expect() -> None:
         assert re.search(r"\w  +\d\d\.\d\d ± 0\.\d\d % 1-NN.*, [\d to]+ (s|min) on 2 cores$", line)
 
 
-def test_figures_of_the_readme_and_of_the_docs_are_those_of_the_recipes() -> None:
+def test_figures_of_the_readme_and_the_benchmarks_are_those_of_the_recipes() -> None:
     benchmarks = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
     for recipe in recipes():
         figure = recipe.expected.split(" %")[0]
@@ -50,8 +50,8 @@ def test_figures_of_the_readme_and_of_the_docs_are_those_of_the_recipes() -> Non
         assert measured is not None
         seeds = re.escape(f"| {measured[1]} | {figure} |")
         assert re.search(rf"^\| `{recipe.name}` \| .* {seeds}$", README, re.MULTILINE)
-        again = rf"^\| `{recipe.name}` \| .* \| {re.escape(figure)} \|$"
-        assert re.search(again, RECIPES, re.MULTILINE)
+        assert f"`{recipe.name}`" in RECIPES
+        assert figure not in RECIPES
 
 
 def test_recipes_that_augment_on_their_own_say_how_long_whatever_the_default() -> None:
@@ -133,7 +133,7 @@ def test_head_of_a_recipe_is_read_and_one_without_is_noticed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("circlemnist exp", ["plain,explain", "plain,explore", "plain,export"]),
+        ("circlemnist exp", ["plain,explore", "plain,explain", "plain,export"]),
         ("circlemnist train --config pl", ["plain,plane"]),
         ("circlemnist train --config ./", ["file,./"]),
         ("circlemnist train --config fast --last", ["plain,--last-norm"]),

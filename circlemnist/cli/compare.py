@@ -25,7 +25,7 @@ from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of the first before a number
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
-HELP = f"""Compare runs: settings, metrics, the significance of a difference, pictures.
+HELP = f"""Compare runs: settings, metrics, significance, pictures.
 
 RUN and SWEEP are names or folders; of a sweep, all finished trainings are taken. Runs that differ
 by their seed alone are a row of mean ± standard deviation. Two rows are tested: two trainings by
@@ -53,7 +53,7 @@ Examples:
 @click.option(
     "--out",
     type=PrintablePath(file_okay=False),
-    help="folder of the pictures  [default: one in comparisons/ beside the runs]",
+    help="folder of the pictures  [default: one in comparisons/, next to the runs]",
 )
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of tables")
 @click.pass_context

@@ -15,10 +15,10 @@ from circlemnist.runs.run import find_run
 def evaluate(
     run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
 ) -> None:
-    """Evaluate a run on the test split; by default the newest run.
+    """Evaluate a run on the test set.
 
-    RUN is the name or the folder of a run. The training split is the gallery of 1-NN, 20-NN and
-    the centroids; retrieval and verification are within the test split.
+    RUN is the name or folder of a run, by default the newest. 1-NN, 20-NN and centroids use the
+    training images as the gallery. Retrieval and verification compare test images with one another.
 
     \b
     Examples:

@@ -25,9 +25,9 @@ from circlemnist.runs.run import find_run
     type=click.Choice(LANGUAGES),
     default="en",
     show_default=True,
-    help="English or Japanese",
+    help="language of the page: English or Japanese",
 )
-@click.option("--open", "open_it", is_flag=True, help="open it in the browser")
+@click.option("--open", "open_it", is_flag=True, help="open the page in the browser")
 def explain(
     run_name: str | None,
     outputs: Path,
@@ -37,10 +37,10 @@ def explain(
     language: str,
     open_it: bool,
 ) -> None:
-    """Write a page that explains Circle Loss, to play with; it needs no run and no network.
+    """Write an interactive page that explains Circle Loss.
 
-    With RUN, the name or the folder of a run, the page shows the pairs of that run, too: over the
-    whole training where it was trained with --snapshots.
+    The page works offline and needs no run. With RUN, the name or folder of a run, it also shows
+    the pairs of that run; over the whole training if it was trained with --snapshots.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ from circlemnist.runs.run import find_run
     type=PrintablePath(dir_okay=False),
     help=".html file  [default: plots/explorer.html in the run]",
 )
-@click.option("--open", "open_it", is_flag=True, help="open it in the browser")
+@click.option("--open", "open_it", is_flag=True, help="open the page in the browser")
 def explore(
     run_name: str | None,
     outputs: Path,
@@ -29,10 +29,10 @@ def explore(
     out: Path | None,
     open_it: bool,
 ) -> None:
-    """Write a page to walk through the embedding space; it needs no network.
+    """Write an interactive page of a run, with a pad to draw on.
 
-    RUN is the name or the folder of a run; by default the newest. Of a run with --snapshots, the
-    page shows how the space formed, too.
+    RUN is the name or folder of a run, by default the newest. The page works offline. If the run
+    was trained with --snapshots, the page also plays how the embedding space formed.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from circlemnist.runs.run import find_run
     type=NearestChoice(("onnx", "torch", "projector")),
     default="onnx",
     show_default=True,
-    help="what to write",
+    help="file format",
 )
 @click.option(
     "--input",
@@ -24,7 +24,7 @@ from circlemnist.runs.run import find_run
     type=NearestChoice(("uint8", "float32")),
     default="uint8",
     show_default=True,
-    help="pixels of the images that an exported network takes: 0-255, or 0-1",
+    help="pixels that the exported network takes: 0-255, or 0-1",
 )
 @click.option(
     "--out",
@@ -44,15 +44,15 @@ def export(
     pixels: str,
     out: Path | None,
 ) -> None:
-    """Write a run for other programs: its network, or its embeddings; by default the newest run.
+    """Write the network or the embeddings of a run for other programs.
 
-    RUN is the name or the folder of a run. A network takes images (N, 28, 28), any number at once,
-    and gives what `circlemnist eval` compares: embeddings (N, D), of length 1 where they are
-    compared by cosine. It is checked against torch before it is written.
+    RUN is the name or folder of a run, by default the newest. The exported network takes images
+    (N, 28, 28), for any N. It returns embeddings (N, D), of length 1 if they are compared by
+    cosine. Before the file is written, its outputs are compared with those of torch.
 
     \b
     onnx       .onnx for onnxruntime, with classes and settings as metadata
-    torch      .pt2 for torch alone, by torch.export
+    torch      .pt2 for torch, by torch.export
     projector  embeddings, classes and images for TensorBoard's projector
 
     \b

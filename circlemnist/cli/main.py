@@ -24,20 +24,25 @@ from circlemnist.process import torchrun_ranks
 from circlemnist.recipes import recipes as all_recipes
 
 
+class CommandsInOrder(OneLineErrors):
+    """The commands, listed in the order of work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 @click.group(
-    "circlemnist", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}
+    "circlemnist", cls=CommandsInOrder, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(circlemnist.__version__, prog_name="circlemnist")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """See deep metric learning work: Circle Loss on MNIST, trained, measured and drawn.
+    """A laboratory for deep metric learning: Circle Loss and nine others on MNIST.
 
     \b
+    circlemnist explain --open                new here? play with the loss
     circlemnist train --gamma 80 --m 0.25     learn an embedding
-    circlemnist eval                          evaluate the newest run
-    circlemnist plot                          look at it
-    circlemnist sweep --vary m=0,0.25,0.4     tune hyperparameters
-    circlemnist predict my_digit.png          use it
+    circlemnist plot                          plot the newest run
     """
     job = ctx.invoked_subcommand
     if torchrun_ranks().world_size > 1 and job != train.name:
@@ -46,7 +51,7 @@ def main(ctx: click.Context) -> None:
 
 @click.command()
 def recipes() -> None:
-    """List the recipes: name, what it is for, and what to expect.
+    """List the recipes, with purpose, accuracy and time.
 
     \b
     Examples:

@@ -20,10 +20,27 @@ from circlemnist.recipes import recipe_files, settings_file
 from circlemnist.runs.run import names_in
 
 OUTPUTS = Path("outputs")
+WIDEST_CHOICE = 50  # letters of choices that the help shows beside a flag
+# the flags of `train` and `sweep` in the order of their help; the others come last
+GROUPS = {
+    "Sweep": ("varied", "seeds", "trials", "metric", "jobs", "storage"),
+    "Data": (
+        *("dataset", "classes", "prepare", "skip_unreadable", "data_dir", "unseen", "turned"),
+        *("halves", "invented"),
+    ),
+    "Loss": ("loss", "gamma", "m", "pairs", "class_weights"),
+    "Network": ("net", "dim", "hidden_layers", "fold", "last_norm"),
+    "Optimiser": (
+        *("epochs", "images", "batch_size", "classes_per_batch", "lr", "momentum"),
+        *("weight_decay", "scheduler"),
+    ),
+    "Augmentation": ("augment", "elastic", "plain_share"),
+    "Evaluation": ("holdout", "views"),
+}
+LAST_GROUP = "Run and output"
 
 
 def _a_kind_uses(option: str, table: Mapping[str, Kind]) -> Callable[[Sequence[str]], bool]:
-    """Return the test whether one of the chosen kinds of pictures uses an option."""
     using = {"all", *(name for name, kind in table.items() if option in kind.uses)}
     return lambda kinds: not using.isdisjoint(kinds)
 
@@ -47,6 +64,24 @@ NEEDS: dict[str, dict[str, tuple[str, Callable[[Any], bool]]]] = {
         "pixels": ("kind", lambda kind: kind != "projector"),
     },
 }
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists its flags by `GROUPS`.
+
+    Libraries that do this, such as cloup, replace the commands and decorators of click.
+    """
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups = {title: list[tuple[str, str]]() for title in (*GROUPS, LAST_GROUP)}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                titles = (title for title, names in GROUPS.items() if param.name in names)
+                groups[next(titles, LAST_GROUP)].append(record)
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
 class PrintablePath(click.Path):
@@ -74,7 +109,11 @@ class SettingsFile(PrintablePath):
 
 
 class NearestChoice(click.Choice[str]):
-    """A choice that names the nearest one where another word is given."""
+    """A choice that names the nearest one where another word is given; the help may list many."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        shown = super().get_metavar(param, ctx)
+        return shown if shown is None or len(shown) <= WIDEST_CHOICE else param.opts[0][2:].upper()
 
     def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
         if problem := Limits(choices=tuple(self.choices)).problem(str(value)):
@@ -82,14 +121,14 @@ class NearestChoice(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
-def folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    """Let the shell complete the names of folders."""
-    return [CompletionItem(text, type="dir")]
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    """Let the shell complete the names of files and folders."""
-    return [CompletionItem(text, type="file")]
+def completed_by_the_shell(kind: str) -> Completion:
+    return lambda _ctx, _param, text: [CompletionItem(text, type=kind)]
+
+
+folders, files = completed_by_the_shell("dir"), completed_by_the_shell("file")
 
 
 def runs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
@@ -128,7 +167,7 @@ def dropped_from_file(ctx: click.Context, chosen: Mapping[str, Any]) -> list[str
     dropped = settings_to_drop(ctx.default_map or {}, chosen)
     if names := [name for name in dropped if name in LOSS_SETTINGS]:
         loss = chosen["loss"] or "each loss"
-        say(f"{', '.join(names)} of the file give way: {loss} takes its own")
+        say(f"{', '.join(names)} in the file are not used: {loss} has its own defaults")
     return dropped
 
 
@@ -145,17 +184,19 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
     """Return the click option of the setting `name`, with `changes` to its attributes."""
     setting = Config.__dataclass_fields__[name]
     limits = setting.metadata["limits"]
-    spelling = flag(name)
+    spelling, help_text = flag(name), setting.metadata["help"]
     kind: Any = setting_type(name)
     if kind is bool:
         spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
     elif limits.choices:
         kind = NearestChoice(limits.choices)
+        if len("|".join(limits.choices)) > WIDEST_CHOICE:
+            help_text += f": {', '.join(limits.choices)}"
     attributes = {
         "type": kind,
         "default": setting.default,
         "show_default": setting.default is not None,
-        "help": spelled(setting.metadata["help"]),
+        "help": spelled(help_text),
         "shell_complete": folders if name == "data_dir" else None,
     }
     return click.option(spelling, name, **{**attributes, **changes})
@@ -183,8 +224,7 @@ config_option = click.option(
     metavar="RECIPE|FILE",
     is_eager=True,
     callback=load_file,
-    help="a recipe by its name (see circlemnist recipes), or a TOML file of settings; flags beat "
-    "it",
+    help="a recipe (see circlemnist recipes) or a TOML file; flags take precedence",
 )
 
 outputs_option = click.option(
@@ -200,7 +240,7 @@ projection_option = click.option(
     type=click.Choice(list(PROJECTIONS)),
     default="tsne",
     show_default=True,
-    help="how more than three dimensions become two",
+    help="method that reduces the embedding to two dimensions",
 )
 
 theme_option = click.option(
@@ -213,11 +253,11 @@ def kind_option(kinds: Sequence[str], default: str) -> Callable[..., Any]:
     return click.option(
         "--kind",
         "kinds",
-        type=click.Choice(kinds),
+        type=NearestChoice(kinds),
         multiple=True,
         default=[default],
         show_default=True,
-        help="what to draw; several, or all",
+        help="picture to draw, or all; repeatable",
     )
 
 
@@ -228,7 +268,7 @@ def width_option(default: int, files: str) -> Callable[..., Any]:
         type=click.IntRange(200, 10_000),
         default=default,
         show_default=True,
-        help=f"of a {files}, in pixels",
+        help=f"width of a {files}, in pixels",
     )
 
 

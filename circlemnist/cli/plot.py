@@ -22,9 +22,9 @@ from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, WIDTH
 from circlemnist.runs.run import Run, find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
-HELP = f"""Draw a run; by default the test embeddings of the newest run as a scatter plot.
+HELP = f"""Plot a run: its embedding space, pairs, history and more.
 
-RUN is the name or the folder of a run. `gradients` needs none.
+RUN is the name or folder of a run, by default the newest. `gradients` needs none. The kinds are:
 
 \b
 {LINES}
@@ -46,14 +46,15 @@ Examples:
     type=click.Choice(SPLITS),
     default="test",
     show_default=True,
-    help="images of the scatter plot",
+    help="images in the scatter plot",
 )
 @projection_option
 @click.option(
     "--loss",
     type=NearestChoice(list(FAMILY)),
     multiple=True,
-    help=f"of gradients; several  [default: {', '.join(FIG_2)}, and that of the run]",
+    help="loss for `gradients`, as of `circlemnist train`; repeatable  "
+    f"[default: {', '.join(FIG_2)}, and that of the run]",
 )
 @theme_option
 @width_option(WIDTH, "PNG, GIF or MP4")

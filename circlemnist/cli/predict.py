@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 @click.option(
     "--far",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="false accepts of the threshold between known and unknown  [default: the least that "
-    "rejects no more than 3 % of the validation images]",
+    help="false-accept rate of the threshold between known and unknown  [default: the lowest that "
+    "rejects at most 3 % of the validation images]",
 )
 @click.option(
     "--as-is/--prepare",
     default=None,
-    help="images are 28 x 28 already, light on dark; or are made so, as those of MNIST were  "
+    help="take pictures as they are (28 x 28, light on dark), or prepare them like MNIST  "
     "[default: as-is with runs on Fashion-MNIST and KMNIST, else prepare]",
 )
-@click.option("--one", is_flag=True, help="each picture has only one digit")
+@click.option("--one", is_flag=True, help="read only one digit in each picture")
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help="draw the digits in their boxes, and the nearest training images: .png, .svg or .pdf "
-    f"file; of many digits the first {PREDICTED}",
+    help="draw the digits and their nearest training images into a .png, .svg or .pdf file; at "
+    f"most the first {PREDICTED} digits",
 )
 @theme_option
 @click.pass_context
@@ -64,13 +64,14 @@ def predict(
     out: Path | None,
     theme: str,
 ) -> None:
-    """Say what is on pictures: files, folders of them, or - for standard input.
+    """Classify pictures of your own, with one digit or several.
 
-    RUN is the folder or the name of a run; by default the newest. Pictures are prepared as those
-    of MNIST were, but for runs on Fashion-MNIST and KMNIST. Digits are read in rows from the top.
+    RUN is the name or folder of a run, by default the newest. FILE is a picture, a folder of
+    pictures, or - for standard input. Pictures are prepared like those of MNIST, and digits are
+    read in rows from the top.
 
     A line has the class, the votes of the 20 nearest training images, the similarity to the
-    nearest, the typicality, and whether that is known: above the threshold for --far.
+    nearest, the typicality, and whether it is known: above the threshold for --far.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ import click
 
 from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import (
+    GroupedCommand,
     NearestChoice,
     config_option,
     dropped_from_file,
@@ -27,56 +28,56 @@ from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 HELD_OUT = {
     "default": None,
     "show_default": False,
-    "help": "last training images to keep out of training and evaluate on; 0 for the test images, "
-    f"which then choose  [default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
+    "help": "size of the validation set: the last training images; 0: test set  "
+    f"[default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
 }
-FIRST_SEED = {"help": "the first of --seeds"}
+FIRST_SEED = {"help": "first of --seeds"}
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.option(
     "--vary",
     "varied",
     metavar="KEY=V1,V2,…",
     multiple=True,
-    help="a setting and its values; with --trials also KEY=LOW..HIGH, or LOW..HIGH:log",
+    help="setting and its values; repeatable; with --trials also KEY=LOW..HIGH[:log]",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="train each combination with so many seeds",
+    help="number of seeds for each combination",
 )
 @click.option(
     "--trials",
     type=click.IntRange(1, 100_000),
-    help="search so many combinations by TPE  [default: all, in a grid]",
+    help="number of combinations that a search tries, by TPE  [default: all, in a grid]",
 )
 @click.option(
     "--metric",
     type=NearestChoice(list(METRICS)),
     default="1nn",
     show_default=True,
-    help="what a search improves, and what is drawn",
+    help="metric of `circlemnist eval` that a search improves and the plots show",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="trainings at once, each with its share of the cores",
+    help="number of trainings at once, which share the cores",
 )
 @click.option(
     "--storage",
     metavar="URL",
-    help="postgresql://… that several machines share  [default: a file in the sweep's folder]",
+    help="postgresql://… for several machines  [default: a file in the sweep's folder]",
 )
 @partial(setting_options, changes={"holdout": HELD_OUT, "seed": FIRST_SEED})
 @config_option
-@click.option("--name", help="name of the sweep  [default: the time, and what is varied]")
+@click.option("--name", help="name of the sweep  [default: time, and settings varied]")
 @outputs_option
-@click.option("--quiet", is_flag=True, help="no progress, only the result")
+@click.option("--quiet", is_flag=True, help="show no progress, only the result")
 @click.pass_context
 def sweep(
     ctx: click.Context,
@@ -93,11 +94,11 @@ def sweep(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Train every combination of some settings, and say which is best.
+    """Train every combination of some settings, and compare them.
 
-    A sweep evaluates on validation images, the last training images, against the first 10,000 of
-    the others; with --holdout 0, on the test images against all. The same command continues a
-    sweep that was stopped, or shows the result.
+    A sweep evaluates on validation images, with 10,000 training images as the gallery. With
+    --holdout 0 it evaluates on the test images, with all training images. The same command
+    continues a stopped sweep, or shows its result.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ import click
 from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import (
     OUTPUTS,
+    GroupedCommand,
     config_option,
     dropped_from_file,
     outputs_option,
@@ -26,24 +27,24 @@ from circlemnist.runs.run import Run, find_run
 RESUMABLE = (*MACHINE_SETTINGS, "outputs", "resume", "dry_run", "quiet", "tensorboard")
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @setting_options
 @config_option
-@click.option("--name", help="name of the run  [default: the time, the loss, gamma and m, unseen]")
+@click.option("--name", help="name of the run  [default: time, loss, gamma and m]")
 @outputs_option
 @click.option(
     "--resume",
     metavar="RUN",
     shell_complete=runs,
-    help="continue a run, by its name or folder",
+    help="continue a stopped run, by its name or folder",
 )
-@click.option("--dry-run", is_flag=True, help="print the resolved settings as TOML and stop")
+@click.option("--dry-run", is_flag=True, help="print all settings as TOML, without training")
 @click.option(
     "--tensorboard",
     is_flag=True,
-    help="keep event files for TensorBoard, too",
+    help="also write event files for TensorBoard",
 )
-@click.option("--quiet", is_flag=True, help="no progress, only the result")
+@click.option("--quiet", is_flag=True, help="show no progress, only the result")
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -57,7 +58,7 @@ def train(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Train an embedder and measure it on the test split.
+    """Train a network, evaluate it on the test set, and plot it.
 
     \b
     Examples:

@@ -50,7 +50,9 @@ def test_recipe_of_one_loss_gives_another_its_own_defaults() -> None:
         assert (found["dim"], found["fold"], found["lr"]) == (2, 64, own.lr)
         values = {name: found[name] for name in ("gamma", "m") if name in found}
         assert values == {name: value.default for name, value in own.hyperparameters.items()}
-        assert f"gamma, m, lr of the file give way: {loss} takes its own" in result.stderr
+        assert (
+            f"gamma, m, lr in the file are not used: {loss} has its own defaults" in result.stderr
+        )
     args = ("--config", recipe, "--loss", "arcface", "--m", 0.1, "--dry-run")
     assert tomllib.loads(invoke("train", *args).stdout)["m"] == 0.1
     same = invoke("train", "--config", recipe, "--loss", "circle-class", "--dry-run")
