@@ -17,7 +17,6 @@ from benchmarks import loss, mutants, predict, processes, rivals, shared, traini
 from benchmarks.__main__ import main, modules
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.family import FAMILY
 from circlemnist.training.build import build_training
 from tests.conftest import ROOT
 from tests.pages import BENCHMARK
@@ -62,9 +61,9 @@ def test_what_is_typed_is_understood(command: str) -> None:
 
 
 def test_benchmarks_of_blocks_are_recognised() -> None:
-    match = BENCHMARK.match("python -m benchmarks fair-settings --plane")
+    match = BENCHMARK.match("python -m benchmarks family search")
     assert match is not None
-    assert match[1] == "fair-settings"
+    assert match[1] == "family"
 
 
 def test_sides_of_the_loss_compute_the_same() -> None:
@@ -93,20 +92,6 @@ def test_parts_of_an_epoch_and_its_multiply_adds() -> None:
     assert state.step == 2
     assert list(seconds) == list(training.PARTS)
     assert all(value > 0 for value in seconds.values())
-
-
-@pytest.mark.filterwarnings("ignore:The balance properties")
-@pytest.mark.parametrize("plane", [False, True])
-def test_trials_are_in_their_boxes(plane: bool) -> None:
-    boxes = tuning.BOXES_IN_PLANE if plane else tuning.BOXES
-    assert list(boxes) == list(FAMILY)
-    for name, box in boxes.items():
-        trials = list(tuning.trial_settings(name, plane))
-        assert len(trials) == (8 if plane else 20)
-        for settings in trials:
-            for key, (low, high) in box.items():
-                assert low * (1 - 1e-3) <= settings[key] <= high * (1 + 1e-3) or key == "m"
-            Config(loss=name, **settings)
 
 
 def test_spread_and_paired_test(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,15 +124,8 @@ def test_mutants_are_of_files_that_there_are() -> None:
     assert "circlemnist.losses.circle.x*forward__mutmut_*" in mutants.function_patterns()
 
 
-@pytest.mark.filterwarnings("ignore:The balance properties")
-def test_trials_and_folds_train(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_trains() -> None:
     assert tuning.fold_accuracy({"epochs": 1, "net": "tiny"}, fold=0) > 50
-    digits = load_dataset("digits", Path("unused")).hold_out(287)
-    monkeypatch.setattr(tuning, "training_images", lambda _: digits)
-    for name, plane in (("center", True), ("arcface", False)):
-        settings = next(tuning.trial_settings(name, plane))
-        one_nn, map_at_r = tuning.run_trial(name, plane, 1.0, Path("unused"), settings)
-        assert 0 < map_at_r <= one_nn <= 1
 
 
 def test_notebook_of_others_trains() -> None:
