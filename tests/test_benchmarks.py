@@ -98,14 +98,18 @@ def test_spread_and_paired_test(capsys: pytest.CaptureFixture[str]) -> None:
     assert shared.mean_sd([1, 2, 3]) == "2.000 ± 1.000"
     assert shared.mean_sd([2]) == "2.000 ± 0.000"
     assert shared.median_range([3, 1, 2]) == "2.00 (1.00 to 3.00)"
-    # t = mean / (sd / √n) of the gaps 1, 2, 3, two-sided with 2 degrees of freedom
-    t = 2 / (1 / math.sqrt(3))
-    p = 1 - t / math.sqrt(2 + t**2)
-    table = {"a": {"1-NN": [1, 1, 1]}, "b": {"1-NN": [2, 3, 4]}, "c": {"1-NN": [2, 2, 2]}}
-    shared.print_beside_the_first(table)
+    # gaps 1, 2, 3: t = √12, and 4.3027 is the 97.5 % quantile of t with 2 degrees of freedom;
+    # gaps 1, 1, 4: t = 2
+    ends = [2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3), 2 - 4.3027, 2 + 4.3027]
+    first, second = (1 - t / math.sqrt(2 + t**2) for t in (math.sqrt(12), 2))
+    rows = {"a": [1, 1, 1], "b": [2, 3, 4], "c": [2, 2, 2], "d": [2, 2, 5]}
+    shared.print_beside_the_first({name: {"1-NN": row} for name, row in rows.items()})
     assert capsys.readouterr().out.splitlines() == [
-        f"1-NN: b over a 2.000 ± 1.000, paired t-test p = {p:.2g}",
-        "1-NN: c over a 1.000 ± 0.000, the same each time: no test",
+        f"1-NN: b over a +2.000, 95 % interval {ends[0]:+.3f} to {ends[1]:+.3f}, "
+        f"p = {2 * first:.2g} of 3 tests",
+        "1-NN: c over a +1.000, the same each time: no test",
+        f"1-NN: d over a +2.000, 95 % interval {ends[2]:+.3f} to {ends[3]:+.3f}, "
+        f"p = {second:.2g} of 3 tests",
     ]
 
 
