@@ -1,7 +1,7 @@
 """The family of losses as the settings and the command line know it; imports nothing heavy.
 
-`losses.LOSSES` has the losses themselves, under the same names. All of them make s_n - s_p smaller;
-`gamma` is the scale and `m` the margin of whichever it is.
+`losses.LOSSES` has the losses themselves, under the same names. Most of them make s_n - s_p
+smaller; `gamma` is the scale and `m` the margin of whichever it is.
 """
 
 from dataclasses import dataclass
