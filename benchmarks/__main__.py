@@ -10,13 +10,13 @@ from benchmarks import (
     family,
     loss,
     mutants,
+    nested,
     pictures,
     predict,
     processes,
     rivals,
     sweeps,
     training,
-    tuning,
 )
 
 
@@ -25,18 +25,7 @@ def main() -> None:
     """Repeat a figure of README or docs/; nothing else should compute meanwhile."""
 
 
-modules = (
-    loss,
-    training,
-    processes,
-    sweeps,
-    family,
-    tuning,
-    rivals,
-    predict,
-    pictures,
-    mutants,
-)
+modules = (loss, training, processes, sweeps, family, nested, rivals, predict, pictures, mutants)
 for value in [value for module in modules for value in vars(module).values()]:
     if isinstance(value, click.Command):
         main.add_command(value)

@@ -3,27 +3,20 @@
     python -m benchmarks family search --data-dir data     # 160 trainings or more; 2 hours
     python -m benchmarks family confirm --data-dir data    # 110 trainings; 1.5 hours
     python -m benchmarks family final --data-dir data      # 100 trainings; 1.5 hours
+    python -m benchmarks family picture                    # docs/pictures/trials.png; seconds
 
 Durations are of 2 cores with bfloat16. Each part goes on from the CSV of the one before it, in
 benchmarks/family/; the same command goes on where it was stopped, with the trainings that are not
-in its CSV. A training has one thread, so that its bits do not depend on `--jobs`.
-
-The points of a search are no grid: so the trainings come from a pool of processes and not from
-`sweep`, and a row of the CSV is all that a training leaves.
+in its CSV. A training has one thread, so that its bits do not depend on `--jobs`. The points of a
+search are no grid: so a pool of processes trains them, and not `sweep`.
 """
 
-import csv
-import io
 import math
-import os
 import statistics
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import torch
@@ -31,12 +24,14 @@ import torch.nn.functional as F
 from scipy.stats import qmc
 
 from benchmarks import shared
+from benchmarks.resumed import Row, read_rows, train_missing, workers
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.evaluation.compare import Difference, holm, paired_difference
 from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.evaluation.metrics import COSINE, similarity_of
 from circlemnist.models.embedder import embed
-from circlemnist.runs.files import write_text
+from circlemnist.plots.style import LIGHT, new_figure
 from circlemnist.runs.run import alone
 from circlemnist.training.build import build_training
 from circlemnist.training.state import Diverged
@@ -97,35 +92,28 @@ class Result(NamedTuple):
     eer: float
 
 
-COLUMNS = [*Point._fields, "seed", "similarity", "map@r", "1nn", "eer"]
-Training = tuple[Point, int]  # with its seed
+METRICS = ("map@r", "1nn", "eer")  # the primary one first
 
 
-def read_results(path: Path) -> list[Result]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [parse_row(row) for row in csv.DictReader(file)]
+def as_row(point: Point, seed: int) -> Row:
+    values = {**point._asdict(), "seed": seed}
+    return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
-def parse_row(row: dict[str, str]) -> Result:
+def parse_row(row: Row) -> tuple[Point, int]:
     gamma, m = (float(row[name]) if row[name] else None for name in ("gamma", "m"))
     numbers = float(row["lr"]), float(row["weight_decay"])
-    metrics = (float(row[name]) for name in ("map@r", "1nn", "eer"))
-    point = Point(row["loss"], gamma, m, *numbers, row["precision"])
-    return Result(point, int(row["seed"]), row["similarity"], *metrics)
+    return Point(row["loss"], gamma, m, *numbers, row["precision"]), int(row["seed"])
 
 
-def write_results(path: Path, results: Iterable[Result]) -> None:
-    """Write the rows in the order of losses, points and seeds, whichever training ended first."""
-    order = list(BOXES)
-    rows = sorted(results, key=lambda r: (order.index(r.point.loss), str(r.point), r[1:3]))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for point, seed, similarity, *metrics in rows:
-        writer.writerow([*point, seed, similarity, *(f"{value:.6f}" for value in metrics)])
-    write_text(path, text.getvalue())
+def read_results(path: Path, loss: str) -> list[Result]:
+    """Read the results of a loss, those of a seed after the other."""
+    rows = [row for row in read_rows(path) if row["loss"] == loss]
+    results = [
+        Result(*parse_row(row), row["similarity"], *(float(row[name]) for name in METRICS))
+        for row in rows
+    ]
+    return sorted(results, key=lambda result: result.seed)
 
 
 def sobol_points(
@@ -205,14 +193,17 @@ def finalists(results: Sequence[Result]) -> list[Point]:
 
 
 def winners(results: Sequence[Result]) -> dict[str, Point]:
-    """Of each similarity, the point of one loss with the best mean MAP@R over its seeds."""
+    """Of each similarity the point of one loss with the best mean MAP@R; the best of them first."""
     best = {}
     for similarity, rows in by_similarity(results).items():
         values: dict[Point, list[float]] = {}
         for result in rows:
             values.setdefault(result.point, []).append(result.map_at_r)
-        best[similarity] = max(values, key=lambda point: statistics.mean(values[point]))
-    return best
+        means = {point: statistics.mean(own) for point, own in values.items()}
+        winner = max(means, key=lambda point: means[point])
+        best[similarity] = means[winner], winner
+    ranked = sorted(best.items(), key=lambda item: -item[1][0])
+    return {similarity: winner for similarity, (_, winner) in ranked}
 
 
 @cache
@@ -221,96 +212,146 @@ def images(data_dir: Path, validate: bool) -> Dataset:
     return dataset.hold_out(VALIDATION) if validate else dataset
 
 
-def run_training(training: Training, data_dir: Path, validate: bool) -> list[Result]:
+def run_training(row: Row, data_dir: Path, validate: bool) -> list[Row]:
     """Train with one thread; return the metrics, those of the worst where the loss diverged."""
     torch.set_num_threads(1)
-    (point, seed), dataset = training, images(data_dir, validate)
+    (point, seed), dataset = parse_row(row), images(data_dir, validate)
     settings = {name: value for name, value in point._asdict().items() if value is not None}
-    config = Config(dataset="mnist", seed=seed, **settings)
+    config = Config(dataset="mnist", seed=seed, **settings).resolve("mnist", len(dataset.train))
     similarities = dict.fromkeys([similarity_of(config), COSINE])
-    config = config.resolve("mnist", len(dataset.train))
     state = build_training(config, dataset.train)
     try:
         shared.train(state, config, dataset.train, config.epochs)
     except Diverged:
-        return [Result(*training, similarity.name, 0.0, 0.0, 1.0) for similarity in similarities]
+        worst = dict(zip(METRICS, ("0", "0", "1"), strict=True))
+        return [row | {"similarity": similarity.name} | worst for similarity in similarities]
     dataset = dataset.first(GALLERY) if validate else dataset
-    parts = [embed(state.embedder, split.images) for split in (dataset.train, dataset.test)]
+    gallery, queries = (
+        embed(state.embedder, split.images) for split in (dataset.train, dataset.test)
+    )
     results = []
     for similarity in similarities:
-        gallery, queries = parts if similarity is not COSINE else map(F.normalize, parts)
-        embedded = gallery, queries
-        metrics, _ = evaluate(state.embedder, dataset, 1, similarity, embedded)
-        values = (metrics[name] for name in ("map@r", "1nn", "eer"))
-        results.append(Result(*training, similarity.name, *values))
+        if similarity is COSINE:
+            gallery, queries = F.normalize(gallery), F.normalize(queries)
+        metrics, _ = evaluate(state.embedder, dataset, 1, similarity, (gallery, queries))
+        values = {name: f"{metrics[name]:.6f}" for name in METRICS}
+        results.append(row | {"similarity": similarity.name} | values)
     return results
 
 
-def end_with_the_parent() -> None:
-    """End this worker where its parent is killed, which would leave it waiting for ever."""
-    parent = os.getppid()
+def trainings_of(part: str, loss: str, folder: Path, precision: str) -> list[Row]:
+    """The trainings of a part, by the results of the part before; for `search` by its own."""
+    before = folder / f"{BEFORE[part]}.csv"
+    results = read_results(before, loss)
+    if part == "search":
+        points, seeds = points_to_search(loss, results, precision), [SEARCH_SEED]
+    elif not results:
+        raise click.UsageError(f"{before} has no {loss}: run `family {BEFORE[part]}` first")
+    elif part == "confirm":
+        points, seeds = finalists(results), CONFIRM_SEEDS
+    else:
+        points, seeds = list(dict.fromkeys(winners(results).values())), FINAL_SEEDS
+    return [as_row(point, seed) for point in points for seed in seeds]
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def print_final(losses: Sequence[str], folder: Path) -> None:
+    """Print each winner, its metrics, and its differences from the first loss.
+
+    p is of MAP@R alone, corrected for the losses by Holm. The second similarity of Center Loss is
+    described, and not tested.
+    """
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    points: dict[tuple[str, str], Point] = {}
+    for loss in losses:
+        results = read_results(folder / "final.csv", loss)
+        for similarity, point in winners(read_results(folder / "confirm.csv", loss)).items():
+            own = [r for r in results if (r.point, r.similarity) == (point, similarity)]
+            points[loss, similarity] = point
+            columns = zip(*(result[3:] for result in own), strict=True)
+            values[loss, similarity] = dict(zip(METRICS, map(list, columns), strict=True))
+    (first, *others) = points
+    gaps = {
+        key: {n: paired_difference(values[key][n], values[first][n]) for n in METRICS}
+        for key in others
+    }
+    tested = list({loss: (loss, similarity) for loss, similarity in reversed(others)}.values())
+    corrected = dict(zip(tested, holm([gaps[key]["map@r"].p or 0 for key in tested]), strict=True))
+    shared.print_head(
+        "loss", "settings", "p", *(f"{n}, %" for n in METRICS for n in (n, "difference"))
+    )
+    for key, point in points.items():
+        settings = [f"{n} {v:g}" for n, v in list(point._asdict().items())[1:-1] if v is not None]
+        cells: list[str] = []
+        for name in METRICS:
+            cells.append(shared.mean_sd([100 * value for value in values[key][name]]))
+            cells.append(in_points(gaps[key][name]) if key in gaps else "")
+        p = f"{corrected[key]:.2g}" if key in corrected else ""
+        shared.print_row(", by ".join(key), ", ".join(settings), p, *cells)
 
 
-def train_missing(
-    trainings: Iterable[Training],
-    path: Path,
-    run: Callable[[Training], list[Result]],
-    pool: ProcessPoolExecutor,
-) -> int:
-    """Train what is not in the CSV, write each row as it comes; return how many it trained."""
-    results = read_results(path)
-    done = {(result.point, result.seed) for result in results}
-    futures = [pool.submit(run, training) for training in trainings if training not in done]
-    for future in as_completed(futures):
-        for result in future.result():
-            results.append(result)
-            shown = (f"{100 * value:.2f}" for value in result[3:])
-            print(time.strftime("%H:%M:%S"), *result.point, *result[1:3], *shown, flush=True)
-        write_results(path, results)
-    return len(futures)
+def in_points(gap: Difference) -> str:
+    ends = "" if gap.interval is None else " to ".join(f"{100 * end:+.2f}" for end in gap.interval)
+    return f"{100 * gap.mean:+.2f} ({ends})"
+
+
+def draw_trials(folder: Path) -> Path:
+    """Draw 1-NN against MAP@R of all validated trials, a panel for each loss and similarity."""
+    parts = {
+        (loss, similarity): rows
+        for loss in BOXES
+        for similarity, rows in by_similarity(
+            [
+                r
+                for part in ("search", "confirm")
+                for r in read_results(folder / f"{part}.csv", loss)
+            ]
+        ).items()
+    }
+    path = shared.ROOT / "docs" / "pictures" / "trials.png"
+    title = "1-NN against MAP@R on 10,000 validation images, a point a training"
+    with new_figure(title, LIGHT, 10, 7) as figure:
+        panels = figure.subplots(-(-len(parts) // 4), 4, sharex=True, sharey=True, squeeze=False)
+        for axes in panels.flat[len(parts) :]:
+            axes.set_axis_off()
+        for axes, (key, rows) in zip(panels.flat, parts.items(), strict=False):
+            every = [(100 * r.map_at_r, 100 * r.one_nn) for own in parts.values() for r in own]
+            axes.scatter(*zip(*every, strict=True), s=6, color=LIGHT.faint)
+            own_points = [(100 * r.map_at_r, 100 * r.one_nn) for r in rows]
+            axes.scatter(*zip(*own_points, strict=True), s=14, color=LIGHT.same)
+            axes.set(xlim=(94, 99.5), ylim=(98.5, 99.8))
+            axes.set_title(", by ".join(key), fontsize=10)
+        figure.supxlabel("MAP@R, %")
+        figure.supylabel("1-NN, %")
+    figure.savefig(path, dpi=110)
+    return path
+
+
+BEFORE = {"search": "search", "confirm": "search", "final": "confirm"}
 
 
 @click.command()
-@click.argument("part", type=click.Choice(["search", "confirm", "final"]))
+@click.argument("part", type=click.Choice([*BEFORE, "picture"]))
 @shared.choice_option("--loss", BOXES)
 @click.option("--precision", type=click.Choice([*POINTS]), default="bfloat16")
 @click.option("--folder", type=Path, default=FOLDER, help="of the CSV files", show_default=False)
 @shared.data_dir_option
 @shared.jobs_option
-def family(
-    part: str, loss: Sequence[str], precision: str, folder: Path, data_dir: Path, jobs: int
-) -> None:
+def family(part: str, folder: Path, jobs: int, **options: Any) -> None:
     """The ten losses, chosen and compared alike: a part of the protocol."""
+    if part == "picture":
+        print(draw_trials(folder))
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    own, before = folder / f"{part}.csv", folder / f"{BEFORE.get(part, part)}.csv"
-    run = partial(run_training, data_dir=data_dir, validate=part != "final")
-    pool = ProcessPoolExecutor(jobs, initializer=end_with_the_parent)
-    with alone(folder, "written"), pool:
-        for name in loss:
-            while train_missing(trainings_of(part, name, before, precision), own, run, pool):
-                pass  # a search may have grown its box
-
-
-BEFORE = {"confirm": "search", "final": "confirm"}
-
-
-def trainings_of(part: str, loss: str, before: Path, precision: str) -> list[Training]:
-    """The trainings of a part, by the results of the part before; for `search` its own."""
-    results = [result for result in read_results(before) if result.point.loss == loss]
-    if part == "search":
-        points = points_to_search(loss, results, precision)
-        return [(point, SEARCH_SEED) for point in points]
-    done = {(result.point, result.seed) for result in results}
-    earlier = {point for point, _ in done}
-    if not earlier:
-        raise click.UsageError(f"{before} has no {loss}: run `family {BEFORE[part]}` first")
-    chosen = finalists(results) if part == "confirm" else list(winners(results).values())
-    seeds = CONFIRM_SEEDS if part == "confirm" else FINAL_SEEDS
-    return [(point, seed) for point in dict.fromkeys(chosen) for seed in seeds]
+    run = partial(run_training, data_dir=options["data_dir"], validate=part != "final")
+    with alone(folder, "written"), workers(jobs) as pool:
+        for loss in options["loss"]:
+            # again and again: a search may grow its box
+            while train_missing(
+                folder / f"{part}.csv",
+                trainings_of(part, loss, folder, options["precision"]),
+                run,
+                pool,
+            ):
+                pass
+    if part == "final":
+        print_final(options["loss"], folder)

@@ -1,20 +1,18 @@
-"""Tables of many trainings by `circlemnist sweep`, and what a sweep costs beside its trainings.
+"""Tables of many trainings by `circlemnist sweep`.
 
     python -m benchmarks quality configs/default.toml --seeds 10    # a recipe over its seeds
     python -m benchmarks ablation default --epochs 1                # ten changes; 10 minutes
     python -m benchmarks unseen                                     # digits left out; hours
     python -m benchmarks unseen --loss circle -- --m 0.4          # after --: flags of the sweep
-    python -m benchmarks sweep                                      # its own cost; 15 minutes
 
 Figures are in percent, mean ± standard deviation; durations are of 2 cores. The same command goes
 on where it was stopped. `--jobs` trains several seeds at once, each on its share of the cores: then
 the seconds are not those of a training alone. Expected: the tables of docs/benchmarks.md,
-docs/losses.md and docs/unseen.md; of `sweep`, `--jobs 2` in at most 0.9 of the time of `--jobs 1`.
+and docs/unseen.md.
 """
 
 import json
 import statistics
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -186,29 +184,3 @@ def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
         of_split = [t for t in rows[name] if t.config.unseen == classes.replace("+", ",")]
         means[name]["MAP@R"].append(statistics.mean(t.metrics["unseen/map@r"] for t in of_split))
     shared.print_beside_the_first(means)
-
-
-def timed_sweep(*flags: str) -> tuple[float, list[float]]:
-    """Run a sweep; return its seconds, and those of each training's epochs."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = ("--quiet", "--outputs", folder, "--name", "sweep")
-        seconds = shared.seconds_of(lambda: shared.circlemnist("sweep", *flags, *place))
-        runs, _ = find_runs(Path(folder), "sweep")
-        return seconds, [sum(read_training(run).seconds) for run in runs]
-
-
-@click.command()
-@shared.data_dir_option
-@click.option("--dataset", default="mnist")
-def sweep(data_dir: Path, dataset: str) -> None:
-    """What a sweep costs beside its trainings, and two at once."""
-    data = ("--dataset", dataset, "--data-dir", str(data_dir.resolve()))
-    common = (*data, "--epochs", "1", "--jobs")
-    grid = ("--vary", "gamma=16,32,64,128,256", "--vary", "m=0,0.1,0.25,0.4")
-    one, epochs = timed_sweep(*common, "1", *grid)
-    two, _ = timed_sweep(*common, "2", *grid)
-    single, (epoch,) = timed_sweep(*common, "1", "--vary", "gamma=80")
-    more = (one - sum(epochs) - (single - epoch)) / (len(epochs) - 1)
-    print(f"{shared.machine()}, {len(epochs)} trainings")
-    print(f"--jobs 1 {one:.1f} s, --jobs 2 {two:.1f} s, {two / one:.2f} of it")
-    print(f"beside an epoch of {epoch:.1f} s, a further training takes {more:.2f} s to evaluate")

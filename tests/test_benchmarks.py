@@ -13,10 +13,22 @@ import torch
 from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
-from benchmarks import loss, mutants, predict, processes, rivals, shared, training, tuning
+from benchmarks import (
+    family,
+    loss,
+    mutants,
+    nested,
+    predict,
+    processes,
+    resumed,
+    rivals,
+    shared,
+    training,
+)
 from benchmarks.__main__ import main, modules
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.family import FAMILY
 from circlemnist.training.build import build_training
 from tests.conftest import ROOT
 from tests.pages import BENCHMARK
@@ -128,8 +140,112 @@ def test_mutants_are_of_files_that_there_are() -> None:
     assert "circlemnist.losses.circle.x*forward__mutmut_*" in mutants.function_patterns()
 
 
-def test_a_fold_trains() -> None:
-    assert tuning.fold_accuracy({"epochs": 1, "net": "tiny"}, fold=0) > 50
+def searched(points: list[family.Point], **slopes: float) -> list[family.Result]:
+    """A result for each point, better the larger the settings with a slope are."""
+    scores = [sum(slope * getattr(p, name) for name, slope in slopes.items()) for p in points]
+    return [
+        family.Result(point, 0, "cosine", 0.5 + 0.01 * score, 0.9, 0.1)
+        for point, score in zip(points, scores, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
+def test_points_are_in_their_box_and_beyond_the_edge_of_the_best(name: str) -> None:
+    box = {**family.BOXES[name], "weight_decay": family.WEIGHT_DECAY}
+    assert family.BOXES.keys() == FAMILY.keys()
+    points = family.points_to_search(name, [], "bfloat16")
+    assert len(points) == 16
+    for setting, (low, high) in box.items():
+        values = [getattr(point, setting) for point in points]
+        assert low * (1 - 1e-2) <= min(values) or setting == "m"
+        assert max(values) <= high * (1 + 1e-2)
+        results = searched(points, **{setting: 1.0})
+        grown = family.points_to_search(name, results, "bfloat16")
+        assert grown[:16] == points
+        assert not results or max(getattr(p, setting) for p in grown) > max(values)
+        for point in grown:
+            Config(**{k: v for k, v in point._asdict().items() if v is not None})
+    # twice at most, however good the edge is
+    for _ in range(4):
+        points = family.points_to_search(name, searched(points, lr=1.0), "bfloat16")
+    assert 16 < len(points) <= 16 + 2 * 4 * 2 * len(box)
+    assert len(family.points_to_search(name, [], "float32")) == 8
+
+
+def test_finalists_and_winners_by_each_similarity() -> None:
+    points = family.points_to_search("center", [], "bfloat16")
+    by_cosine = searched(points, lr=1.0)
+    by_distance = [
+        r._replace(similarity="distance", map_at_r=0.4 - r.map_at_r / 4) for r in by_cosine
+    ]
+    ranked = sorted(points, key=lambda point: -point.lr)
+    assert family.finalists(by_cosine + by_distance) == [*ranked[:5], *ranked[-1:-6:-1]]
+    lucky = by_cosine[0]._replace(map_at_r=0.9, seed=1)
+    unlucky = lucky._replace(map_at_r=0.1, seed=2)
+    steady = [r._replace(seed=seed) for r in by_cosine[1:2] for seed in (1, 2)]
+    assert family.winners([lucky, unlucky, *steady]) == {"cosine": by_cosine[1].point}
+    assert list(family.winners([*by_distance, *by_cosine])) == ["cosine", "distance"]
+
+
+def double(row: resumed.Row) -> list[resumed.Row]:
+    assert row["n"] != "3", "stopped"
+    return [row | {"twice": str(2 * int(row["n"]))}]
+
+
+def test_each_training_runs_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [{"n": str(n)} for n in range(4)]
+    with resumed.workers(1) as pool:
+        with pytest.raises(AssertionError):
+            resumed.train_missing(path, rows, double, pool)
+        assert resumed.read_rows(path) == [{"n": str(n), "twice": str(2 * n)} for n in range(3)]
+        assert resumed.train_missing(path, [*rows[:3], {"n": "4"}], double, pool) == 1
+    assert [row["twice"] for row in resumed.read_rows(path)] == ["0", "2", "4", "8"]
+
+
+def test_final_table_corrects_for_the_losses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses, gaps = ["circle", "adacos", "center"], {"adacos": 0.01, "center": 0.02}
+    rows = []
+    for name in losses:
+        (point, *_) = family.points_to_search(name, [], "float32")
+        for seed, noise in enumerate((0.0, 0.001, 0.002)):
+            value = 0.9 + noise + gaps.get(name, 0.0) + (noise if name == "center" else 0)
+            row = family.as_row(point, seed) | {"similarity": "cosine"}
+            rows.append(row | {"map@r": str(value - 0.001 * (name == "adacos") * seed**2)})
+            rows[-1] |= {"1nn": "0.99", "eer": "0.01"}
+    for part in ("confirm", "final"):
+        resumed.write_rows(tmp_path / f"{part}.csv", rows)
+    family.print_final(losses, tmp_path)
+    text = capsys.readouterr().out
+    # of adacos the gaps are 1, 0.9 and 0.6 points, of center 2, 2.1 and 2.2
+    adacos, center = (line.split(" | ") for line in text.splitlines()[3:])
+    assert adacos[4] == "+0.83 (+0.32 to +1.35)"
+    assert center[4] == "+2.10 (+1.85 to +2.35)"
+    t = [0.025 / 3 / 0.00120185, 0.021 / 0.00057735]
+    adacos_p, center_p = (1 - x / math.sqrt(2 + x**2) for x in t)
+    assert float(center[2]) == pytest.approx(2 * center_p, rel=0.05)
+    assert float(adacos[2]) == pytest.approx(adacos_p, rel=0.05)
+
+
+def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On digits: Center Loss by both similarities; other digits than those that are trained."""
+    digits = load_dataset("digits", Path("unused"))
+    monkeypatch.setattr(family, "images", lambda *_: digits.hold_out(287))
+    (point, *_) = family.points_to_search("center", [], "float32")
+    first, second = family.run_training(family.as_row(point, 3), Path("unused"), validate=True)
+    assert [first["similarity"], second["similarity"]] == ["distance", "cosine"]
+    assert 0.1 < float(first["map@r"]) < float(first["1nn"]) <= 1
+    assert first["map@r"] != second["map@r"]
+    monkeypatch.setattr(nested, "images", lambda *_: digits)
+    monkeypatch.setattr(nested, "VALIDATION", 287)
+    monkeypatch.setattr(nested, "candidates", lambda _: [{"net": "tiny", "epochs": 4}])
+    row = nested.key("0+4+5+8", "circle", 0, half=0, seed=0)
+    (result,) = nested.search(row, Path("unused"))
+    assert 0.1 < float(result[nested.SCORE]) < 1
+    (result,) = nested.final(nested.key("0+4+5+8", "circle", 0, seed=0), Path("unused"))
+    assert float(result["unseen/map@r"]) < float(result["1nn"])
 
 
 def test_notebook_of_others_trains() -> None:
