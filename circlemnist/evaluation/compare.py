@@ -128,6 +128,8 @@ class Comparison:
             for group in self.groups
         ]
         tests = [asdict(test) | test.difference._asdict() for test in self.tests]
+        for test in tests:
+            del test["difference"]
         return {
             "groups": groups,
             "metric": self.metric,

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -130,7 +130,8 @@ def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
     if plan.configs[0].dataset == "auto":
-        plan = plan.on(load("auto", plan.configs[0].data_dir).name)
+        name = load("auto", plan.configs[0].data_dir).name
+        plan = replace(plan, settings={**plan.settings, "dataset": name})
     for config in plan.configs:
         dataset = load(config.dataset, config.data_dir).used_by(config)
         if config.batch_size > (left := len(dataset.train)):
@@ -191,13 +192,11 @@ class SweepProgress:
         self.show(done)
 
     def note(self, line: str) -> None:
-        """Show a line that the user should know."""
         self.close()
         self._say(line)
         self.show(self._done)
 
     def close(self) -> None:
-        """Remove the bar."""
         if self._bar is not None:
             with unread_is_fine(sys.stderr):
                 self._bar.close()
@@ -255,7 +254,6 @@ class _Loop:
                     time.sleep(GLANCE)
 
     def _next_claim(self) -> Claim | None:
-        """Return a trial with a cell to train, or None where there is none for now."""
         if self.begun:
             return self.begun.pop()
         if time.monotonic() < self.next_look:
@@ -267,7 +265,6 @@ class _Loop:
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:
-        """Let a worker train the next cell of a claim; fail it where its settings do not fit."""
         seed = claim.seeds[0]
         try:
             config = self.plan.config(claim.varied, seed)
@@ -282,7 +279,6 @@ class _Loop:
         workers.give(claim, resolve_run_precision(config), self.folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
-        """Do what an answer asks for."""
         words = in_words({**claim.varied, "seed": claim.seeds[0]})
         if answer is None:
             claim.deaths += 1
