@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.stats import qmc
@@ -92,7 +93,8 @@ class Result(NamedTuple):
     eer: float
 
 
-METRICS = ("map@r", "1nn", "eer")  # the primary one first
+PRIMARY = "map@r"
+METRICS = (PRIMARY, "1nn", "eer")
 
 
 def as_row(point: Point, seed: int) -> Row:
@@ -108,10 +110,10 @@ def parse_row(row: Row) -> tuple[Point, int]:
 
 def read_results(path: Path, loss: str) -> list[Result]:
     """Read the results of a loss, those of a seed after the other."""
-    rows = [row for row in read_rows(path) if row["loss"] == loss]
     results = [
         Result(*parse_row(row), row["similarity"], *(float(row[name]) for name in METRICS))
-        for row in rows
+        for row in read_rows(path)
+        if row["loss"] == loss
     ]
     return sorted(results, key=lambda result: result.seed)
 
@@ -244,10 +246,14 @@ def trainings_of(part: str, loss: str, folder: Path, precision: str) -> list[Row
     before = folder / f"{BEFORE[part]}.csv"
     results = read_results(before, loss)
     if part == "search":
-        points, seeds = points_to_search(loss, results, precision), [SEARCH_SEED]
-    elif not results:
-        raise click.UsageError(f"{before} has no {loss}: run `family {BEFORE[part]}` first")
-    elif part == "confirm":
+        points = points_to_search(loss, results, precision)
+        return [as_row(point, SEARCH_SEED) for point in points]
+    done = {(result.point, result.seed) for result in results}
+    earlier = trainings_of(BEFORE[part], loss, folder, precision)
+    if missing := [row for row in earlier if parse_row(row) not in done]:
+        problem = f"{before} lacks {len(missing)} of {len(earlier)} trainings of {loss}"
+        raise click.UsageError(f"{problem}: run `family {BEFORE[part]}` first")
+    if part == "confirm":
         points, seeds = finalists(results), CONFIRM_SEEDS
     else:
         points, seeds = list(dict.fromkeys(winners(results).values())), FINAL_SEEDS
@@ -275,7 +281,8 @@ def print_final(losses: Sequence[str], folder: Path) -> None:
         for key in others
     }
     tested = list({loss: (loss, similarity) for loss, similarity in reversed(others)}.values())
-    corrected = dict(zip(tested, holm([gaps[key]["map@r"].p or 0 for key in tested]), strict=True))
+    ps = [gaps[key][PRIMARY].p for key in tested]
+    corrected = dict(zip(tested, holm([1.0 if p is None else p for p in ps]), strict=True))
     shared.print_head(
         "loss", "settings", "p", *(f"{n}, %" for n in METRICS for n in (n, "difference"))
     )
@@ -295,33 +302,20 @@ def in_points(gap: Difference) -> str:
 
 
 def draw_trials(folder: Path) -> Path:
-    """Draw 1-NN against MAP@R of all validated trials, a panel for each loss and similarity."""
-    parts = {
-        (loss, similarity): rows
-        for loss in BOXES
-        for similarity, rows in by_similarity(
-            [
-                r
-                for part in ("search", "confirm")
-                for r in read_results(folder / f"{part}.csv", loss)
-            ]
-        ).items()
-    }
+    """Draw 1-NN against MAP@R of all validated trainings; those of Center Loss by cosine."""
     path = shared.ROOT / "docs" / "pictures" / "trials.png"
     title = "1-NN against MAP@R on 10,000 validation images, a point a training"
-    with new_figure(title, LIGHT, 10, 7) as figure:
-        panels = figure.subplots(-(-len(parts) // 4), 4, sharex=True, sharey=True, squeeze=False)
-        for axes in panels.flat[len(parts) :]:
-            axes.set_axis_off()
-        for axes, (key, rows) in zip(panels.flat, parts.items(), strict=False):
-            every = [(100 * r.map_at_r, 100 * r.one_nn) for own in parts.values() for r in own]
-            axes.scatter(*zip(*every, strict=True), s=6, color=LIGHT.faint)
-            own_points = [(100 * r.map_at_r, 100 * r.one_nn) for r in rows]
-            axes.scatter(*zip(*own_points, strict=True), s=14, color=LIGHT.same)
-            axes.set(xlim=(94, 99.5), ylim=(98.5, 99.8))
-            axes.set_title(", by ".join(key), fontsize=10)
-        figure.supxlabel("MAP@R, %")
-        figure.supylabel("1-NN, %")
+    with new_figure(title, LIGHT, 9, 6) as figure:
+        axes = figure.subplots()
+        for loss, colour in zip(BOXES, LIGHT.classes, strict=True):
+            files = (folder / f"{part}.csv" for part in ("search", "confirm"))
+            own = [
+                r for file in files for r in read_results(file, loss) if r.similarity == "cosine"
+            ]
+            shares = [(100 * result.map_at_r, 100 * result.one_nn) for result in own]
+            axes.plot(*np.array(shares).reshape(-1, 2).T, ".", color=colour, label=loss)
+        axes.set(xlim=(94, 99.5), ylim=(98.5, 99.8), xlabel="MAP@R, %", ylabel="1-NN, %")
+        axes.legend()
     figure.savefig(path, dpi=110)
     return path
 
@@ -342,16 +336,12 @@ def family(part: str, folder: Path, jobs: int, **options: Any) -> None:
         print(draw_trials(folder))
         return
     folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{part}.csv"
     run = partial(run_training, data_dir=options["data_dir"], validate=part != "final")
     with alone(folder, "written"), workers(jobs) as pool:
         for loss in options["loss"]:
-            # again and again: a search may grow its box
-            while train_missing(
-                folder / f"{part}.csv",
-                trainings_of(part, loss, folder, options["precision"]),
-                run,
-                pool,
-            ):
-                pass
+            wanted = partial(trainings_of, part, loss, folder, options["precision"])
+            while train_missing(path, wanted(), run, pool):
+                pass  # a search may have grown its box
     if part == "final":
         print_final(options["loss"], folder)

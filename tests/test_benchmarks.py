@@ -7,6 +7,7 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -185,6 +186,36 @@ def test_finalists_and_winners_by_each_similarity() -> None:
     steady = [r._replace(seed=seed) for r in by_cosine[1:2] for seed in (1, 2)]
     assert family.winners([lucky, unlucky, *steady]) == {"cosine": by_cosine[1].point}
     assert list(family.winners([*by_distance, *by_cosine])) == ["cosine", "distance"]
+
+
+def test_a_part_takes_up_the_part_before_once_that_is_complete(tmp_path: Path) -> None:
+    def rows_of(part: str, **better: float) -> list[resumed.Row]:
+        trainings = family.trainings_of(part, "adacos", tmp_path, "float32")
+        return [
+            row | {"similarity": "cosine", "map@r": str(0.5 + better.get(row["lr"], 0)), "1nn": "1"}
+            for row in trainings
+        ]
+
+    def write(part: str, rows: list[resumed.Row]) -> None:
+        resumed.write_rows(tmp_path / f"{part}.csv", [row | {"eer": "0"} for row in rows])
+
+    rows = rows_of("search")
+    best = sorted((row["lr"] for row in rows), key=float)[1:6]  # none is the lowest or the highest
+    inner = {lr: 0.01 * number for number, lr in enumerate(best, 1)}
+    rows = rows_of("search", **inner)
+    write("search", rows[1:])
+    with pytest.raises(click.UsageError, match=r"search\.csv lacks 1 of 8 trainings of adacos"):
+        family.trainings_of("confirm", "adacos", tmp_path, "float32")
+    write("search", rows)
+    while len(rows) < len(more := rows_of("search", **inner)):
+        write("search", rows := more)
+    confirmed = rows_of("confirm")
+    assert {row["lr"] for row in confirmed} == set(best)
+    assert [row["seed"] for row in confirmed] == ["1", "2"] * 5
+    write("confirm", rows_of("confirm", **{best[2]: 0.1}))
+    final = family.trainings_of("final", "adacos", tmp_path, "float32")
+    assert {row["lr"] for row in final} == {best[2]}
+    assert [int(row["seed"]) for row in final] == [*range(10, 20)]
 
 
 def double(row: resumed.Row) -> list[resumed.Row]:
