@@ -1,19 +1,15 @@
-"""Pictures and pages: those of docs/ drawn again, our t-SNE, the pad of the explorer.
+"""Pictures and pages: those of docs/ drawn again, and the pad of the explorer.
 
-    circlemnist train --holdout 10000 --name held-out
-    python -m benchmarks projection outputs/held-out    # two minutes
     python -m benchmarks pad RUN/plots/explorer.html    # a page of `explore`; a minute
     python -m benchmarks loss-pictures                  # docs/pictures/loss-*.png; seconds
     python -m benchmarks notebook                       # docs/quickstart.ipynb; two minutes
 
-Expected on 2 cores: our t-SNE keeps 40 % of the 10 nearest, as openTSNE's own settings do, in a
-seventh of their time. `pad` needs chromium, chromedriver and selenium; docs/explorer.md has its
-figures. Of what the notebook puts out only its pictures are kept: its text has times in it.
+`pad` needs chromium, chromedriver and selenium; docs/explorer.md has its figures. Of what the
+notebook puts out only its pictures are kept: its text has times in it.
 """
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -27,18 +23,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from openTSNE import TSNE
 from torch import Tensor
 
-from benchmarks.shared import ROOT, mean_sd, median_range
+from benchmarks.shared import ROOT, median_range
 from circlemnist import CircleLoss, ClassCircleLoss
-from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.metrics import DISTANCE, nearest_others
-from circlemnist.plots.projection import project
 from circlemnist.plots.style import Array
-from circlemnist.runs.run import Run
 
-NEAREST, STROKES = 10, 20
+STROKES = 20
 STROKE = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
 # this listener comes after the page's own, once what it does is done
 WATCH = """window.times = [];
@@ -54,41 +45,6 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 CLASS_COLOURS, CLASS_MARKERS = [BLUE, ORANGE, GREEN], "osD"
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 PICTURE = "image/png"
-
-
-def kept_neighbors(embeddings: Array, points: Array) -> float:
-    """Percentage of the nearest of each embedding that are among the nearest of its point."""
-    near, drawn = (
-        nearest_others(torch.from_numpy(rows).float(), NEAREST, DISTANCE)[1]
-        for rows in (embeddings, points)
-    )
-    return 100 * float((near[:, :, None] == drawn[:, None]).any(2).double().mean())
-
-
-@click.command()
-@click.argument("run", type=Path)
-@click.option("--data-dir", help="folder of MNIST  [default: the run's]")
-@click.option("--seeds", default=3)
-def projection(run: Path, data_dir: str | None, seeds: int) -> None:
-    """Our t-SNE beside openTSNE's own settings: seconds, and nearest kept."""
-    embeddings = EvaluatedRun(Run(run), data_dir).report.arrays.embeddings
-    layouts: dict[str, Callable[[Array, int], Array]] = {
-        "circlemnist plot": lambda rows, seed: project(rows, "tsne", seed)[0],
-        # perplexity 30, 250 and 500 iterations
-        "openTSNE's settings": lambda rows, seed: TSNE(random_state=seed, n_jobs=-1).fit(rows),
-    }
-    results: dict[str, list[tuple[float, float]]] = {name: [] for name in layouts}
-    for layout in layouts.values():
-        layout(embeddings[:1000], 0)  # compiles what it compiles
-    for seed in range(seeds):
-        for name, layout in layouts.items():
-            begun = time.perf_counter()
-            points = np.asarray(layout(embeddings, seed))
-            seconds = time.perf_counter() - begun
-            results[name].append((kept_neighbors(embeddings, points), seconds))
-    for name, rows in results.items():
-        kept, seconds = map(mean_sd, zip(*rows, strict=True))
-        print(f"{name:20} {kept} % kept, {seconds} s")
 
 
 @click.command()

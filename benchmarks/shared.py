@@ -16,10 +16,10 @@ from typing import Any
 
 import click
 import torch
-from scipy.stats import ttest_rel
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
+from circlemnist.evaluation.compare import holm, paired_difference
 from circlemnist.process import StopSignals
 from circlemnist.training.loop import train_epoch
 from circlemnist.training.progress import Progress
@@ -27,7 +27,6 @@ from circlemnist.training.state import TrainState
 
 ROOT = Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
-ROUNDING = 1e-9  # of percentages that are the same
 
 
 def choice_option(flag: str, names: Iterable[str]) -> Callable[[Any], Any]:
@@ -78,25 +77,24 @@ def mean_sd(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
 
 
-def paired_test(values: Sequence[float], others: Sequence[float]) -> str:
-    """Differences seed by seed, and whether they are more than chance."""
-    gaps = [value - other for value, other in zip(values, others, strict=True)]
-    if max(gaps) - min(gaps) < ROUNDING:
-        return f"{mean_sd(gaps)}, the same each time: no test"
-    return f"{mean_sd(gaps)}, paired t-test p = {ttest_rel(values, others).pvalue:.2g}"
-
-
 def print_beside_the_first(table: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Print how each row but the first differs from it, metric by metric.
+    """Print how each row but the first differs from it, with p corrected for the rows by Holm.
 
     Args:
         table: row → metric → a value a seed, of the same seeds; a single seed is not tested.
     """
     (first, ours), *others = table.items()
-    for name, values in others:
-        for metric in values:
-            if len(values[metric]) > 1:
-                print(f"{metric}: {name} over {first} {paired_test(values[metric], ours[metric])}")
+    for metric, values in ours.items():
+        if len(values) > 1:
+            gaps = [paired_difference(other[metric], values) for _, other in others]
+            corrected = iter(holm([gap.p for gap in gaps if gap.p is not None]))
+            for (name, _), (mean, interval, p) in zip(others, gaps, strict=True):
+                line = f"{metric}: {name} over {first} {mean:+.3f}"
+                if interval is None or p is None:
+                    print(f"{line}, the same each time: no test")
+                else:
+                    ends = f"95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}"
+                    print(f"{line}, {ends}, p = {next(corrected):.2g} of {len(others)} tests")
 
 
 def print_row(*cells: object) -> None:

@@ -1,21 +1,18 @@
-"""Tables of many trainings by `circlemnist sweep`, and what a sweep costs beside its trainings.
+"""Tables of many trainings by `circlemnist sweep`.
 
     python -m benchmarks quality configs/default.toml --seeds 10    # a recipe over its seeds
     python -m benchmarks ablation default --epochs 1                # ten changes; 10 minutes
-    python -m benchmarks family                                     # ten losses; an hour
     python -m benchmarks unseen                                     # digits left out; hours
     python -m benchmarks unseen --loss circle -- --m 0.4          # after --: flags of the sweep
-    python -m benchmarks sweep                                      # its own cost; 15 minutes
 
 Figures are in percent, mean ± standard deviation; durations are of 2 cores. The same command goes
 on where it was stopped. `--jobs` trains several seeds at once, each on its share of the cores: then
 the seconds are not those of a training alone. Expected: the tables of docs/benchmarks.md,
-docs/losses.md and docs/unseen.md; of `sweep`, `--jobs 2` in at most 0.9 of the time of `--jobs 1`.
+and docs/unseen.md.
 """
 
 import json
 import statistics
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -35,26 +32,10 @@ from circlemnist.runs.run import Run, find_runs
 REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
 SPLITS = ("0+4+5+8", "1+2+3+6", "0+1+7+9", "2+5+7+8", "3+4+6+9")
 ACCURACIES = {"1-NN, %": "1nn", "20-NN, %": "20nn"}
-FAMILY_COLUMNS = {"1-NN, %": "1nn", "MAP@R, %": "map@r", "EER, %": "eer"}
 UNSEEN_COLUMNS = {"seen 1-NN": "1nn", "seen MAP@R": "map@r", "recall@1": "unseen/recall@1"}
 UNSEEN_COLUMNS |= {"MAP@R": "unseen/map@r", "AUC": "unseen/roc_auc", "EER": "unseen/eer"}
 UNSEEN_COLUMNS |= {"few-shot": "few-shot/unseen", "rejection": "rejection/roc_auc"}
 UNSEEN_COLUMNS |= {REFUSED: REFUSED}
-# gamma, m and lr of the best of 8 trials in a plane, by `fair-settings --plane`
-IN_PLANE: dict[str, dict[str, float]] = {
-    "circle": {"gamma": 9.3, "m": 0.503, "lr": 0.223},
-    "circle-class": {"gamma": 26.1, "m": 0.565, "lr": 0.0696},
-    "triplet": {"m": 0.026, "lr": 0.192},
-    "contrastive": {"m": 0.832, "lr": 0.197},
-    "softmax": {"gamma": 28.0, "lr": 0.0342},
-    "sphereface": {"gamma": 8.96, "m": 2.0, "lr": 0.223},
-    "cosface": {"gamma": 20.2, "m": 0.191, "lr": 0.0202},
-    "arcface": {"gamma": 14.2, "m": 0.324, "lr": 0.099},
-    "adacos": {"lr": 0.0433},
-    "center": {"gamma": 0.00413, "lr": 0.0748},
-}
-# Center Loss: embeddings of any length, whose directions the softmax chooses
-UNBOUND = {"class_weights": "learned", "last_norm": False}
 # recipe → change → its flags; OF_LOSS: gamma, m and lr of the recipe
 CHANGES = {
     "default": {
@@ -178,35 +159,6 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
 
 
-def plane_settings(loss: str) -> dict[str, Any]:
-    """The settings of a loss in a plane, but for its gamma, m and lr."""
-    left_out = (*LOSS_SETTINGS, *(() if FAMILY[loss].has_class_weights else ("class_weights",)))
-    settings = read_settings(recipe_file("plane"))
-    rest = {name: value for name, value in settings.items() if name not in left_out}
-    return {**rest, "loss": loss, **({} if FAMILY[loss].on_sphere else UNBOUND)}
-
-
-@click.command()
-@shared.choice_option("--loss", FAMILY)
-@click.option("--plane", is_flag=True, help="embeddings of two numbers")
-@sweep_options(10)
-def family(loss: Sequence[str], plane: bool, **sweep: Any) -> None:
-    """Every loss of the family over several seeds, each beside the first.
-
-    Each loss has its own gamma, m and lr, which `fair-settings` chose on validation images; the
-    rest is the default recipe, with `--plane` configs/plane.toml.
-    """
-    trainings = []
-    for name in loss if plane else ():
-        settings = plane_settings(name) | IN_PLANE[name] | {"holdout": 0}
-        flags = [word for setting in settings.items() for word in as_flags(*setting)]
-        trainings += run_sweep(flags, **sweep)
-    if not plane:
-        trainings = run_sweep(("--vary", f"loss={','.join(loss)}", "--holdout", "0"), **sweep)
-    table = print_table("loss", by_loss(loss, trainings).items(), FAMILY_COLUMNS)
-    shared.print_beside_the_first(table)
-
-
 def by_loss(losses: Sequence[str], trainings: Sequence[Training]) -> dict[str, list[Training]]:
     return {loss: [t for t in trainings if t.config.loss == loss] for loss in losses}
 
@@ -232,29 +184,3 @@ def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
         of_split = [t for t in rows[name] if t.config.unseen == classes.replace("+", ",")]
         means[name]["MAP@R"].append(statistics.mean(t.metrics["unseen/map@r"] for t in of_split))
     shared.print_beside_the_first(means)
-
-
-def timed_sweep(*flags: str) -> tuple[float, list[float]]:
-    """Run a sweep; return its seconds, and those of each training's epochs."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = ("--quiet", "--outputs", folder, "--name", "sweep")
-        seconds = shared.seconds_of(lambda: shared.circlemnist("sweep", *flags, *place))
-        runs, _ = find_runs(Path(folder), "sweep")
-        return seconds, [sum(read_training(run).seconds) for run in runs]
-
-
-@click.command()
-@shared.data_dir_option
-@click.option("--dataset", default="mnist")
-def sweep(data_dir: Path, dataset: str) -> None:
-    """What a sweep costs beside its trainings, and two at once."""
-    data = ("--dataset", dataset, "--data-dir", str(data_dir.resolve()))
-    common = (*data, "--epochs", "1", "--jobs")
-    grid = ("--vary", "gamma=16,32,64,128,256", "--vary", "m=0,0.1,0.25,0.4")
-    one, epochs = timed_sweep(*common, "1", *grid)
-    two, _ = timed_sweep(*common, "2", *grid)
-    single, (epoch,) = timed_sweep(*common, "1", "--vary", "gamma=80")
-    more = (one - sum(epochs) - (single - epoch)) / (len(epochs) - 1)
-    print(f"{shared.machine()}, {len(epochs)} trainings")
-    print(f"--jobs 1 {one:.1f} s, --jobs 2 {two:.1f} s, {two / one:.2f} of it")
-    print(f"beside an epoch of {epoch:.1f} s, a further training takes {more:.2f} s to evaluate")

@@ -151,9 +151,8 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
 @shared.config_argument
 @shared.data_dir_option
 @shared.rounds_option(5)
-@click.option("--compiled", is_flag=True, help="a network that torch.compile made, too")
 @click.option("--images", default=60_000, help="of an epoch, fewer for a glance")
-def precision(config: Path, data_dir: Path, rounds: int, compiled: bool, images: int) -> None:
+def precision(config: Path, data_dir: Path, rounds: int, images: int) -> None:
     """An epoch of a recipe in bfloat16 over an epoch in float32, in turn."""
     whole = load_dataset("mnist", data_dir).train
     base = Config(**read_settings(config) | AUGMENTED).resolve("mnist", len(whole))
@@ -161,10 +160,6 @@ def precision(config: Path, data_dir: Path, rounds: int, compiled: bool, images:
     split = Split(whole.images[:images], whole.labels[:images]).to(device)
     configs = {name: replace(base, precision=name) for name in PRECISIONS}
     states = {name: build_training(configs[name], split) for name in PRECISIONS}
-    if compiled:
-        configs["compiled"] = configs["float32"]
-        states["compiled"] = build_training(configs["compiled"], split)
-        states["compiled"].forward = torch.compile(states["compiled"].forward)
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in states}
     for turn in range(rounds + 1):
@@ -175,8 +170,7 @@ def precision(config: Path, data_dir: Path, rounds: int, compiled: bool, images:
     for name, values in seconds.items():
         step = 1e3 * statistics.median(values) * base.batch_size / len(split)
         print(f"{name:<9} {median_range(values)} s an epoch, {step:.1f} ms a step")
-    for name in [*seconds][1:]:
-        print(f"{name} over float32 {median_range(ratios(seconds[name], seconds['float32']))}")
+    print(f"bfloat16 over float32 {median_range(ratios(seconds['bfloat16'], seconds['float32']))}")
     if device.type == "cpu":
         print(f"a step of the probe, one thread: {1 / probe().gain:.2f}")
 

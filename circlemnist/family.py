@@ -1,7 +1,7 @@
 """The family of losses as the settings and the command line know it; imports nothing heavy.
 
-`losses.LOSSES` has the losses themselves, under the same names. All of them make s_n - s_p smaller;
-`gamma` is the scale and `m` the margin of whichever it is.
+`losses.LOSSES` has the losses themselves, under the same names. Most of them make s_n - s_p
+smaller; `gamma` is the scale and `m` the margin of whichever it is.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def _m(default: float, **limits: Any) -> dict[str, Hyperparameter]:
 CIRCLE, CIRCLE_M = "circle", 0.25
 CIRCLES = (CIRCLE, "circle-class")
 # gamma, m and lr: of Circle Loss those of the recipes, of the others the best of
-# 20 trials on held-out training images (benchmarks/tuning.py)
+# 20 trials by 1-NN on validation images; docs/protocol.md declares a better choice
 FAMILY = {
     CIRCLE: LossInfo("Circle Loss", _gamma(80.0) | _m(CIRCLE_M, above=-1, below=1), 0.08, False),
     "circle-class": LossInfo(

@@ -7,13 +7,25 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
-from benchmarks import loss, mutants, predict, processes, rivals, shared, training, tuning
+from benchmarks import (
+    family,
+    loss,
+    mutants,
+    nested,
+    predict,
+    processes,
+    resumed,
+    rivals,
+    shared,
+    training,
+)
 from benchmarks.__main__ import main, modules
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
@@ -62,9 +74,9 @@ def test_what_is_typed_is_understood(command: str) -> None:
 
 
 def test_benchmarks_of_blocks_are_recognised() -> None:
-    match = BENCHMARK.match("python -m benchmarks fair-settings --plane")
+    match = BENCHMARK.match("python -m benchmarks family search")
     assert match is not None
-    assert match[1] == "fair-settings"
+    assert match[1] == "family"
 
 
 def test_sides_of_the_loss_compute_the_same() -> None:
@@ -95,32 +107,22 @@ def test_parts_of_an_epoch_and_its_multiply_adds() -> None:
     assert all(value > 0 for value in seconds.values())
 
 
-@pytest.mark.filterwarnings("ignore:The balance properties")
-@pytest.mark.parametrize("plane", [False, True])
-def test_trials_are_in_their_boxes(plane: bool) -> None:
-    boxes = tuning.BOXES_IN_PLANE if plane else tuning.BOXES
-    assert list(boxes) == list(FAMILY)
-    for name, box in boxes.items():
-        trials = list(tuning.trial_settings(name, plane))
-        assert len(trials) == (8 if plane else 20)
-        for settings in trials:
-            for key, (low, high) in box.items():
-                assert low * (1 - 1e-3) <= settings[key] <= high * (1 + 1e-3) or key == "m"
-            Config(loss=name, **settings)
-
-
 def test_spread_and_paired_test(capsys: pytest.CaptureFixture[str]) -> None:
     assert shared.mean_sd([1, 2, 3]) == "2.000 ± 1.000"
     assert shared.mean_sd([2]) == "2.000 ± 0.000"
     assert shared.median_range([3, 1, 2]) == "2.00 (1.00 to 3.00)"
-    # t = mean / (sd / √n) of the gaps 1, 2, 3, two-sided with 2 degrees of freedom
-    t = 2 / (1 / math.sqrt(3))
-    p = 1 - t / math.sqrt(2 + t**2)
-    table = {"a": {"1-NN": [1, 1, 1]}, "b": {"1-NN": [2, 3, 4]}, "c": {"1-NN": [2, 2, 2]}}
-    shared.print_beside_the_first(table)
+    # gaps 1, 2, 3: t = √12, and 4.3027 is the 97.5 % quantile of t with 2 degrees of freedom;
+    # gaps 1, 1, 4: t = 2
+    ends = [2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3), 2 - 4.3027, 2 + 4.3027]
+    first, second = (1 - t / math.sqrt(2 + t**2) for t in (math.sqrt(12), 2))
+    rows = {"a": [1, 1, 1], "b": [2, 3, 4], "c": [2, 2, 2], "d": [2, 2, 5]}
+    shared.print_beside_the_first({name: {"1-NN": row} for name, row in rows.items()})
     assert capsys.readouterr().out.splitlines() == [
-        f"1-NN: b over a 2.000 ± 1.000, paired t-test p = {p:.2g}",
-        "1-NN: c over a 1.000 ± 0.000, the same each time: no test",
+        f"1-NN: b over a +2.000, 95 % interval {ends[0]:+.3f} to {ends[1]:+.3f}, "
+        f"p = {2 * first:.2g} of 3 tests",
+        "1-NN: c over a +1.000, the same each time: no test",
+        f"1-NN: d over a +2.000, 95 % interval {ends[2]:+.3f} to {ends[3]:+.3f}, "
+        f"p = {second:.2g} of 3 tests",
     ]
 
 
@@ -139,15 +141,142 @@ def test_mutants_are_of_files_that_there_are() -> None:
     assert "circlemnist.losses.circle.x*forward__mutmut_*" in mutants.function_patterns()
 
 
-@pytest.mark.filterwarnings("ignore:The balance properties")
-def test_trials_and_folds_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tuning.fold_accuracy({"epochs": 1, "net": "tiny"}, fold=0) > 50
-    digits = load_dataset("digits", Path("unused")).hold_out(287)
-    monkeypatch.setattr(tuning, "training_images", lambda _: digits)
-    for name, plane in (("center", True), ("arcface", False)):
-        settings = next(tuning.trial_settings(name, plane))
-        one_nn, map_at_r = tuning.run_trial(name, plane, 1.0, Path("unused"), settings)
-        assert 0 < map_at_r <= one_nn <= 1
+def searched(points: list[family.Point], **slopes: float) -> list[family.Result]:
+    """A result for each point, better the larger the settings with a slope are."""
+    scores = [sum(slope * getattr(p, name) for name, slope in slopes.items()) for p in points]
+    return [
+        family.Result(point, 0, "cosine", 0.5 + 0.01 * score, 0.9, 0.1)
+        for point, score in zip(points, scores, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
+def test_points_are_in_their_box_and_beyond_the_edge_of_the_best(name: str) -> None:
+    box = {**family.BOXES[name], "weight_decay": family.WEIGHT_DECAY}
+    assert family.BOXES.keys() == FAMILY.keys()
+    points = family.points_to_search(name, [], "bfloat16")
+    assert len(points) == 16
+    for setting, (low, high) in box.items():
+        values = [getattr(point, setting) for point in points]
+        assert low * (1 - 1e-2) <= min(values) or setting == "m"
+        assert max(values) <= high * (1 + 1e-2)
+        results = searched(points, **{setting: 1.0})
+        grown = family.points_to_search(name, results, "bfloat16")
+        assert grown[:16] == points
+        assert not results or max(getattr(p, setting) for p in grown) > max(values)
+        for point in grown:
+            Config(**{k: v for k, v in point._asdict().items() if v is not None})
+    # twice at most, however good the edge is
+    for _ in range(4):
+        points = family.points_to_search(name, searched(points, lr=1.0), "bfloat16")
+    assert 16 < len(points) <= 16 + 2 * 4 * 2 * len(box)
+    assert len(family.points_to_search(name, [], "float32")) == 8
+
+
+def test_finalists_and_winners_by_each_similarity() -> None:
+    points = family.points_to_search("center", [], "bfloat16")
+    by_cosine = searched(points, lr=1.0)
+    by_distance = [
+        r._replace(similarity="distance", map_at_r=0.4 - r.map_at_r / 4) for r in by_cosine
+    ]
+    ranked = sorted(points, key=lambda point: -point.lr)
+    assert family.finalists(by_cosine + by_distance) == [*ranked[:5], *ranked[-1:-6:-1]]
+    lucky = by_cosine[0]._replace(map_at_r=0.9, seed=1)
+    unlucky = lucky._replace(map_at_r=0.1, seed=2)
+    steady = [r._replace(seed=seed) for r in by_cosine[1:2] for seed in (1, 2)]
+    assert family.winners([lucky, unlucky, *steady]) == {"cosine": by_cosine[1].point}
+    assert list(family.winners([*by_distance, *by_cosine])) == ["cosine", "distance"]
+
+
+def test_a_part_takes_up_the_part_before_once_that_is_complete(tmp_path: Path) -> None:
+    def rows_of(part: str, **better: float) -> list[resumed.Row]:
+        trainings = family.trainings_of(part, "adacos", tmp_path, "float32")
+        return [
+            row | {"similarity": "cosine", "map@r": str(0.5 + better.get(row["lr"], 0)), "1nn": "1"}
+            for row in trainings
+        ]
+
+    def write(part: str, rows: list[resumed.Row]) -> None:
+        resumed.write_rows(tmp_path / f"{part}.csv", [row | {"eer": "0"} for row in rows])
+
+    rows = rows_of("search")
+    best = sorted((row["lr"] for row in rows), key=float)[1:6]  # none is the lowest or the highest
+    inner = {lr: 0.01 * number for number, lr in enumerate(best, 1)}
+    rows = rows_of("search", **inner)
+    write("search", rows[1:])
+    with pytest.raises(click.UsageError, match=r"search\.csv lacks 1 of 8 trainings of adacos"):
+        family.trainings_of("confirm", "adacos", tmp_path, "float32")
+    write("search", rows)
+    while len(rows) < len(more := rows_of("search", **inner)):
+        write("search", rows := more)
+    confirmed = rows_of("confirm")
+    assert {row["lr"] for row in confirmed} == set(best)
+    assert [row["seed"] for row in confirmed] == ["1", "2"] * 5
+    write("confirm", rows_of("confirm", **{best[2]: 0.1}))
+    final = family.trainings_of("final", "adacos", tmp_path, "float32")
+    assert {row["lr"] for row in final} == {best[2]}
+    assert [int(row["seed"]) for row in final] == [*range(10, 20)]
+
+
+def double(row: resumed.Row) -> list[resumed.Row]:
+    assert row["n"] != "3", "stopped"
+    return [row | {"twice": str(2 * int(row["n"]))}]
+
+
+def test_each_training_runs_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [{"n": str(n)} for n in range(4)]
+    with resumed.workers(1) as pool:
+        with pytest.raises(AssertionError):
+            resumed.train_missing(path, rows, double, pool)
+        assert resumed.read_rows(path) == [{"n": str(n), "twice": str(2 * n)} for n in range(3)]
+        assert resumed.train_missing(path, [*rows[:3], {"n": "4"}], double, pool) == 1
+    assert [row["twice"] for row in resumed.read_rows(path)] == ["0", "2", "4", "8"]
+
+
+def test_final_table_corrects_for_the_losses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses, gaps = ["circle", "adacos", "center"], {"adacos": 0.01, "center": 0.02}
+    rows = []
+    for name in losses:
+        (point, *_) = family.points_to_search(name, [], "float32")
+        for seed, noise in enumerate((0.0, 0.001, 0.002)):
+            value = 0.9 + noise + gaps.get(name, 0.0) + (noise if name == "center" else 0)
+            row = family.as_row(point, seed) | {"similarity": "cosine"}
+            rows.append(row | {"map@r": str(value - 0.001 * (name == "adacos") * seed**2)})
+            rows[-1] |= {"1nn": "0.99", "eer": "0.01"}
+    for part in ("confirm", "final"):
+        resumed.write_rows(tmp_path / f"{part}.csv", rows)
+    family.print_final(losses, tmp_path)
+    text = capsys.readouterr().out
+    # of adacos the gaps are 1, 0.9 and 0.6 points, of center 2, 2.1 and 2.2
+    adacos, center = (line.split(" | ") for line in text.splitlines()[3:])
+    assert adacos[4] == "+0.83 (+0.32 to +1.35)"
+    assert center[4] == "+2.10 (+1.85 to +2.35)"
+    t = [0.025 / 3 / 0.00120185, 0.021 / 0.00057735]
+    adacos_p, center_p = (1 - x / math.sqrt(2 + x**2) for x in t)
+    assert float(center[2]) == pytest.approx(2 * center_p, rel=0.05)
+    assert float(adacos[2]) == pytest.approx(adacos_p, rel=0.05)
+
+
+def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On digits: Center Loss by both similarities; other digits than those that are trained."""
+    digits = load_dataset("digits", Path("unused"))
+    monkeypatch.setattr(family, "images", lambda *_: digits.hold_out(287))
+    (point, *_) = family.points_to_search("center", [], "float32")
+    first, second = family.run_training(family.as_row(point, 3), Path("unused"), validate=True)
+    assert [first["similarity"], second["similarity"]] == ["distance", "cosine"]
+    assert 0.1 < float(first["map@r"]) < float(first["1nn"]) <= 1
+    assert first["map@r"] != second["map@r"]
+    monkeypatch.setattr(nested, "images", lambda *_: digits)
+    monkeypatch.setattr(nested, "VALIDATION", 287)
+    monkeypatch.setattr(nested, "candidates", lambda _: [{"net": "tiny", "epochs": 4}])
+    row = nested.key("0+4+5+8", "circle", 0, half=0, seed=0)
+    (result,) = nested.search(row, Path("unused"))
+    assert 0.1 < float(result[nested.SCORE]) < 1
+    (result,) = nested.final(nested.key("0+4+5+8", "circle", 0, seed=0), Path("unused"))
+    assert float(result["unseen/map@r"]) < float(result["1nn"])
 
 
 def test_notebook_of_others_trains() -> None:
@@ -174,9 +303,8 @@ def test_a_blank_picture_has_no_prediction(finished_run: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["export", "projection"])
-def test_benchmark_of_a_run(command: str, finished_run: Path) -> None:
-    result = CliRunner().invoke(main, [command, str(finished_run)])
+def test_benchmark_of_a_run(finished_run: Path) -> None:
+    result = CliRunner().invoke(main, ["export", str(finished_run)])
     assert result.exit_code == 0, result.output
 
 

@@ -10,6 +10,7 @@ import click
 
 from circlemnist.cli.messages import say, spelled
 from circlemnist.cli.options import (
+    NearestChoice,
     PrintablePath,
     kind_option,
     place_options,
@@ -20,6 +21,7 @@ from circlemnist.cli.options import (
     width_option,
 )
 from circlemnist.cli.tables import comparison_text
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 
 LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of the first before a number
@@ -28,9 +30,9 @@ LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.
 HELP = f"""Compare runs: settings, metrics, significance, pictures.
 
 RUN and SWEEP are names or folders; of a sweep, all finished trainings are taken. Runs that differ
-by their seed alone are a row of mean ± standard deviation. Two rows are tested: two trainings by
-McNemar's exact test, on the images that each classifies correctly; several seeds by a paired
-t-test of their 1-NN accuracies.
+by their seed alone are a row of mean ± standard deviation. Each row is tested against the first:
+several seeds by a paired t-test of the metric, two trainings by McNemar's exact test of their 1-NN.
+Each difference has a 95 % interval; p is corrected for the number of tests by Holm's method.
 
 \b
 {LINES}
@@ -39,12 +41,20 @@ t-test of their 1-NN accuracies.
 Examples:
   circlemnist compare mine yours
   circlemnist compare losses --kind embedding --theme dark
+  circlemnist compare losses --metric map@r
   circlemnist compare losses mine --kind none --json
 """
 
 
 @click.command(help=HELP)
 @click.argument("names", metavar="RUN|SWEEP...", nargs=-1, required=True, shell_complete=runs)
+@click.option(
+    "--metric",
+    type=NearestChoice([*METRICS]),
+    default="1nn",
+    show_default=True,
+    help="tested over several seeds: any of the tables",
+)
 @place_options
 @kind_option([*COMPARED, "all", "none"], "all")
 @projection_option
@@ -61,6 +71,7 @@ def compare(
     ctx: click.Context,
     /,
     names: tuple[str, ...],
+    metric: str,
     outputs: Path,
     data_dir: str | None,
     device: str,
@@ -77,7 +88,7 @@ def compare(
     from circlemnist.plots.draw import draw_group_pictures
     from circlemnist.plots.style import THEMES, Style
 
-    comparison = compare_runs(outputs, names, data_dir, device, say)
+    comparison = compare_runs(outputs, names, metric, data_dir, device, say)
     if not for_machines:
         click.echo(comparison_text(comparison))
     style = Style(THEMES[theme], projection, width=width)

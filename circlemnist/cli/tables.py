@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from circlemnist.cli.messages import spelled
-from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.evaluation.metric_names import METRICS, Metric
 
 if TYPE_CHECKING:
-    from circlemnist.evaluation.compare import Comparison, McNemar, PairedTests
+    from circlemnist.evaluation.compare import Comparison, PairedTest
     from circlemnist.evaluation.group import Group
     from circlemnist.evaluation.report import Report
     from circlemnist.sweep.run import SweepResult
@@ -61,17 +61,14 @@ def sweep_table(result: "SweepResult") -> str:
 
 
 def comparison_text(comparison: "Comparison") -> str:
-    """Return the settings that differ, all metrics and McNemar's test."""
-    groups, tests = comparison.groups, comparison.tests
+    """Return the settings that differ, all metrics, and each group's test against the first."""
+    groups = comparison.groups
     images = dict.fromkeys(report.evaluated_on for group in groups for report in group.runs)
     about = f"{sum(len(group.runs) for group in groups)} runs: {'; '.join(images)}"
     if len(images) > 1:
         about += ": metrics on different images cannot be compared"
-    if isinstance(tests, str):
-        result = f"no McNemar's test: {tests}"
-    else:
-        result = _tests_in_words(groups, tests)
-    return "\n\n".join([about, *_settings_tables(groups), *_metric_tables(groups), result])
+    tests = _tests_in_words(comparison)
+    return "\n\n".join([about, *_settings_tables(groups), *_metric_tables(groups), tests])
 
 
 def _settings_tables(groups: Sequence["Group"]) -> Iterator[str]:
@@ -108,34 +105,50 @@ def _numbers(groups: Sequence["Group"]) -> list[str]:
     return ["", *map(str, range(1, len(groups) + 1))]
 
 
-def _tests_in_words(groups: Sequence["Group"], tests: "PairedTests") -> str:
-    """McNemar's test of each seed, and of several the paired t-test, with a verdict."""
-    counted = groups[0].runs[0].counted
-    lines = [f"1-NN on the same {counted}, 1 against 2, by McNemar's exact test:"]
-    lines += [_test_in_words(test) for test in tests.by_seed]
-    if tests.unpaired:
-        lines.append(f"without a partner, and left out: seeds {_seeds(tests.unpaired)}")
-    over = tests.over_seeds
-    p = tests.by_seed[0].p if over is None else over.p
-    if over is not None:
-        points = f"{100 * over.difference:+.2f} ± {100 * over.deviation:.2f} points"
-        result = "the same on each: no test" if p is None else f"t-test p = {p:.3g}"
-        lines.append(f"over {len(tests.by_seed)} seeds, paired: {points}, {result}")
-    if p is not None:
-        verdict = "significant" if p < ALPHA else "not significant"
-        cases = f"in {100 * p:.0f} of 100 cases" if p >= 0.005 else "in fewer than 1 of 100 cases"
-        lines.append(f"{verdict}: two that are equally good differ as much by chance {cases}.")
-    if over is None:
-        lines.append("This is about these two trainings; several seeds compare their settings.")
+def _tests_in_words(comparison: "Comparison") -> str:
+    """A row for each test, what it is a test of, and why a group has none."""
+    numbers = {group.name: str(n) for n, group in enumerate(comparison.groups, 1)}
+    lines = []
+    if tests := comparison.tests:
+        metric = METRICS[comparison.metric]
+        head = ["", f"difference in {comparison.metric}{metric.unit}", "95 % interval"]
+        rows = [_test_row(numbers[test.group], test, metric) for test in tests]
+        columns = list(zip([*head, "pairs", "p", ""], *rows, strict=True))
+        count = "one test" if len(tests) == 1 else f"{len(tests)} tests, p corrected by Holm"
+        lines += [
+            f"each against 1, {count}; on the same {comparison.groups[0].runs[0].counted}:",
+            _table(columns),
+        ]
+    for test in tests:
+        number = numbers[test.group]
+        if test.unpaired:
+            left_out = f"without a partner, and left out: seeds {_seeds(test.unpaired)}"
+            lines.append(f"{number}: {left_out}")
+        if test.alone is not None:
+            alone = f"correct in 1 alone {test.alone[0]}, in {number} alone {test.alone[1]}"
+            lines.append(f"{number}: McNemar's exact test of two trainings: {alone}")
+    if any(test.alone is not None for test in tests):
+        lines.append("This is about these trainings; several seeds compare their settings.")
+    for name, reason in comparison.untested.items():
+        lines.append(f"no test{f' of {numbers[name]}' if name else ''}: {reason}")
     return "\n".join(lines)
 
 
-def _test_in_words(test: "McNemar") -> str:
-    first, second = test.seeds
+def _test_row(number: str, test: "PairedTest", metric: Metric) -> list[str]:
+    """Number of the group, difference, interval, pairs, corrected p, verdict."""
+
+    def signed(value: float) -> str:
+        return f"{metric.factor * value:+.{2 if metric.share else 4}f}"
+
+    mean, interval, p = test.difference.mean, test.difference.interval, test.p_corrected
+    first, second = test.seeds[0]
     seeds = f"seed {first}" if first == second else f"seeds {first} and {second}"
-    accuracies = " against ".join(f"{100 * share:.2f}" for share in test.accuracies)
-    alone = f"correct in 1 alone {test.first_alone}, in 2 alone {test.second_alone}"
-    return f"{seeds}: {accuracies} %; {alone}; p = {test.p:.3g}"
+    pairs = f"{len(test.seeds)} seeds" if len(test.seeds) > 1 else seeds
+    between = "–" if interval is None else " to ".join(map(signed, interval))
+    if p is None:
+        return [number, signed(mean), between, pairs, "–", "the same on each seed: no test"]
+    verdict = "significant" if p < ALPHA else "not significant"
+    return [number, signed(mean), between, pairs, f"{p:.2g}", verdict]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -1,23 +1,25 @@
-"""Compare runs and sweeps: load or evaluate them, put them into groups, test two of these.
+"""Compare runs and sweeps: load or evaluate them, group them, test each group against the first.
 
-McNemar's test takes two trainings on the same images. An image that both classify correctly, or
-both wrongly, says nothing; of the others each training would win half, were both equally good. The
-test is about these two trainings. Whether their settings differ takes several seeds, whose
-accuracies a paired t-test compares: the same images, counted once a seed, must not be added up as
-if they were more.
+Several seeds of two groups are compared by a paired t-test of a metric, seed by seed. Two single
+trainings are compared by McNemar's exact test, on the images that 1-NN classifies correctly. An
+image that both classify correctly, or both wrongly, says nothing; of the others each training would
+win half, were both equally good. That test is about two trainings, not about their settings.
 """
 
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest, ttest_rel
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest, ttest_1samp
 
 from circlemnist.config import Config, setting_type
-from circlemnist.errors import UserError
+from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group, group_runs
 from circlemnist.evaluation.metric_names import METRICS
@@ -25,96 +27,84 @@ from circlemnist.evaluation.report import Report, load_report
 from circlemnist.runs.run import Run, find_runs
 
 Say = Callable[[str], object]
+CONFIDENCE = 0.95
+EQUAL = 1e-9  # a spread of differences of shares, or of percentages, that is rounding
+# what should be the same for all that is compared, by its key in `environment.json`
+FACTS = {"processor": "processor", "GPU": "device_name", "threads": "threads"}
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """McNemar's exact test of two trainings on the same images."""
+class Difference(NamedTuple):
+    """A mean difference, its 95 % confidence interval and two-sided p; None without a spread."""
 
-    seeds: tuple[int, int]
-    accuracies: tuple[float, float]  # 0-1
-    first_alone: int  # images that the first classifies correctly and the second wrongly
-    second_alone: int
-    p: float  # how often chance shares them as unevenly, or more, were both equally good
+    mean: float
+    interval: tuple[float, float] | None
+    p: float | None
 
 
-@dataclass(frozen=True)
-class OverSeeds:
-    """The accuracies of two groups, seed by seed."""
-
-    difference: float  # mean of first minus second, 0-1
-    deviation: float  # standard deviation of the differences
-    p: float | None  # of the paired t-test, two-sided; None where all differences are the same
-
-
-@dataclass(frozen=True)
-class PairedTests:
-    """Two groups, their trainings paired by seed."""
-
-    by_seed: list[McNemar]
-    over_seeds: OverSeeds | None  # of several pairs
-    unpaired: list[int]  # seeds of one group alone
+def paired_difference(values: ArrayLike, others: ArrayLike) -> Difference:
+    """Return the paired t-test of two metrics, value by value, of two values or more."""
+    differences = np.subtract(values, others)
+    mean = float(differences.mean())
+    if np.ptp(differences) < EQUAL:
+        return Difference(mean, None, None)
+    result = ttest_1samp(differences, 0)
+    low, high = result.confidence_interval(CONFIDENCE)
+    return Difference(mean, (float(low), float(high)), float(result.pvalue))
 
 
-def paired_tests(first: Group, second: Group) -> PairedTests | str:
-    """Test two groups by the images that 1-NN classifies correctly, paired by seed.
+def mcnemar(first: Report, second: Report) -> tuple[Difference, tuple[int, int]]:
+    """Return McNemar's exact test of two trainings that were evaluated on the same images.
 
-    Two single trainings are a pair whatever their seeds.
+    The interval is that of Clopper and Pearson for the share of the second in the images on which
+    the two differ, times these images.
 
     Returns:
-        The tests, or in a line why there are none.
+        The accuracy of the second minus that of the first; the images that the first alone
+        classifies correctly, and those that the second alone does.
     """
-    for report in (*first.runs, *second.runs):
-        if not report.same_images(first.runs[0]):
-            there, here = first.runs[0].evaluated_on, report.evaluated_on
-            other = "" if here == there else f": {there}, and {here}"
-            return f"they were evaluated on different images{other}"
-    if len(first.runs) == len(second.runs) == 1:
-        pairs = [(first.runs[0], second.runs[0])]
-    else:
-        partners = dict(zip(second.seeds, second.runs, strict=True))
-        pairs = [(r, partners[r.config.seed]) for r in first.runs if r.config.seed in partners]
-    if not pairs:
-        return "they have no seed in common to pair their trainings by"
-    tests = [mcnemar(*pair) for pair in pairs]
-    paired = {seed for test in tests for seed in test.seeds}
-    unpaired = sorted({*first.seeds, *second.seeds} - paired)
-    return PairedTests(tests, over_seeds(tests) if len(tests) > 1 else None, unpaired)
-
-
-def mcnemar(first: Report, second: Report) -> McNemar:
-    """Return the exact test of two trainings that were evaluated on the same images."""
     correct = first.correct, second.correct
-    first_alone = int((correct[0] & ~correct[1]).sum())
-    second_alone = int((correct[1] & ~correct[0]).sum())
-    differ = first_alone + second_alone
-    # binomtest takes no experiment of none: the two are equally good
-    p = float(binomtest(first_alone, differ).pvalue) if differ else 1.0
-    seeds = (first.config.seed, second.config.seed)
-    accuracies = (float(correct[0].mean()), float(correct[1].mean()))
-    return McNemar(seeds, accuracies, first_alone, second_alone, p)
+    alone = int((correct[0] & ~correct[1]).sum()), int((correct[1] & ~correct[0]).sum())
+    differ, mean = sum(alone), (alone[1] - alone[0]) / len(correct[0])
+    if not differ:  # binomtest takes no experiment of none: the two are equally good
+        return Difference(mean, None, 1.0), alone
+    test = binomtest(alone[1], differ)
+    low, high = test.proportion_ci(CONFIDENCE)
+    scale = differ / len(correct[0])
+    return Difference(mean, ((2 * low - 1) * scale, (2 * high - 1) * scale), test.pvalue), alone
 
 
-def over_seeds(tests: Sequence[McNemar]) -> OverSeeds:
-    """Return the paired t-test over two tests or more."""
-    first, second = np.array([test.accuracies for test in tests]).T
-    # a difference of images, since shares are rounded
-    images = {test.first_alone - test.second_alone for test in tests}
-    differences = first - second
-    p = float(ttest_rel(first, second).pvalue) if len(images) > 1 else None
-    return OverSeeds(float(differences.mean()), float(differences.std(ddof=1)), p)
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p values, in their order, corrected for their number by Holm's step-down method."""
+    corrected, highest = [1.0] * len(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=lambda place: ps[place])):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[place]))
+        corrected[place] = highest
+    return corrected
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A group against the first, their trainings paired by seed."""
+
+    group: str  # name of the group that is tested
+    seeds: list[tuple[int, int]]  # of each pair, that of the first group first
+    unpaired: list[int]  # seeds of one group alone
+    difference: Difference  # of the metric: its mean in the group minus that in the first
+    alone: tuple[int, int] | None = None  # of McNemar's test; None of a t-test
+    p_corrected: float | None = None  # by Holm, over the tests of a comparison
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups of runs, and the tests of two of them."""
+    """Groups of runs, and the test of each against the first."""
 
     groups: list[Group]
-    tests: PairedTests | str  # of two groups; else, or where there are none, why
+    metric: str
+    tests: list[PairedTest]
+    untested: dict[str, str]  # name of a group, or "" of all → why there is no test
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON has it; shares as 0-1."""
-        tests = self.tests
         groups = [
             {
                 "name": group.name,
@@ -137,12 +127,59 @@ class Comparison:
             }
             for group in self.groups
         ]
-        left_out = {"left_out": tests} if isinstance(tests, str) else asdict(tests)
-        return {"groups": groups, "mcnemar": left_out}
+        tests = [asdict(test) | test.difference._asdict() for test in self.tests]
+        for test in tests:
+            del test["difference"]
+        return {
+            "groups": groups,
+            "metric": self.metric,
+            "tests": tests,
+            "untested": self.untested,
+        }
+
+
+def compare_groups(groups: list[Group], metric: str) -> Comparison:
+    """Test each group against the first by a metric, and correct the p values for their number."""
+    if len(groups) == 1:
+        return Comparison(groups, metric, [], {"": "it takes two groups, and this is one group"})
+    results = {group.name: _test(groups[0], group, metric) for group in groups[1:]}
+    tests = [test for test in results.values() if isinstance(test, PairedTest)]
+    untested = {name: reason for name, reason in results.items() if isinstance(reason, str)}
+    with_p = [test for test in tests if test.difference.p is not None]
+    corrected = holm([test.difference.p for test in with_p])  # type: ignore[misc]
+    by_name = {test.group: p for test, p in zip(with_p, corrected, strict=True)}
+    tests = [replace(test, p_corrected=by_name.get(test.group)) for test in tests]
+    return Comparison(groups, metric, tests, untested)
+
+
+def _test(first: Group, second: Group, metric: str) -> PairedTest | str:
+    """Test two groups, or say why there is no test."""
+    for report in (*first.runs, *second.runs):
+        if not report.same_images(first.runs[0]):
+            there, here = first.runs[0].evaluated_on, report.evaluated_on
+            other = "" if here == there else f": {there}, and {here}"
+            return f"they were evaluated on different images{other}"
+    if len(first.runs) == len(second.runs) == 1:
+        pairs = [(first.runs[0], second.runs[0])]
+    else:
+        partners = dict(zip(second.seeds, second.runs, strict=True))
+        pairs = [(r, partners[r.config.seed]) for r in first.runs if r.config.seed in partners]
+    seeds = [(a.config.seed, b.config.seed) for a, b in pairs]
+    paired = {seed for pair in seeds for seed in pair}
+    unpaired = sorted({*first.seeds, *second.seeds} - paired)
+    if not pairs:
+        return "they have no seed in common to pair their trainings by"
+    if len(pairs) > 1:
+        values = [[report.metrics[metric] for report in side] for side in zip(*pairs, strict=True)]
+        difference = paired_difference(values[1], values[0])
+        return PairedTest(second.name, seeds, unpaired, difference)
+    if metric != "1nn":
+        return f"a test of {metric} takes several seeds in common"
+    return PairedTest(second.name, seeds, unpaired, *mcnemar(*pairs[0]))
 
 
 def compare_runs(
-    outputs: Path, names: Sequence[str], data_dir: str | None, device: str, say: Say
+    outputs: Path, names: Sequence[str], metric: str, data_dir: str | None, device: str, say: Say
 ) -> Comparison:
     """Compare runs, and those in sweeps; those without a report are evaluated.
 
@@ -151,6 +188,7 @@ def compare_runs(
     Args:
         outputs: the folder of runs.
         names: names or folders of runs and sweeps.
+        metric: a key of `METRICS`, that groups are tested by.
         data_dir: folder of the data sets; None for those that the runs were trained with.
         device: to evaluate on.
         say: shows a line that the user should know.
@@ -170,10 +208,34 @@ def compare_runs(
         say(f"{report.run.name} is left out: another run has its settings and its seed")
     if len(reports) - len(repeated) < 2:
         raise UserError(f"{reports[0].run.name} is one run alone: name two or more, or a sweep")
-    if len(groups) == 2:
-        return Comparison(groups, paired_tests(*groups))
-    count = "one group" if len(groups) == 1 else f"{len(groups)} groups"
-    return Comparison(groups, f"it takes two groups, and this is {count}")
+    if any(metric not in report.metrics for report in reports):
+        raise SettingError("metric", f"{metric} is not of all runs: name one that the table has")
+    for line in differing_machines([report.run for report in reports]):
+        say(line)
+    return compare_groups(groups, metric)
+
+
+def differing_machines(runs: Sequence[Run]) -> list[str]:
+    """Say in which precision, and on which processor with how many threads, runs differ."""
+    by_value: dict[str, dict[str, list[str]]] = {}
+    for run in runs:
+        facts: dict[str, object] = {"precision": run.config().precision}
+        with suppress(OSError, ValueError, AttributeError):  # else nothing is known of its machine
+            environment = json.loads(run.environment_file.read_text("utf-8"))
+            facts |= {name: environment.get(key) for name, key in FACTS.items()}
+        for name, value in facts.items():
+            if value:
+                by_value.setdefault(name, {}).setdefault(str(value), []).append(run.name)
+    return [
+        f"the runs differ in {name}, which may explain a small difference: "
+        + "; ".join(f"{value} ({in_short(names)})" for value, names in values.items())
+        for name, values in by_value.items()
+        if len(values) > 1
+    ]
+
+
+def in_short(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _runs(outputs: Path, names: Sequence[str], say: Say) -> list[Run]:

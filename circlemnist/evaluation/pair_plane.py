@@ -12,7 +12,7 @@ from torch import Tensor
 
 from circlemnist.config import Config
 from circlemnist.evaluation.metrics import blocks
-from circlemnist.family import CIRCLES
+from circlemnist.family import CIRCLES, FAMILY
 
 BINS = 200
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ def _multiplied_angle(sn: Array, sp: Array, m: float) -> Any:
     return sn - ((-1.0) ** k * np.cos(m * theta) - 2 * k)
 
 
-# > 0 beyond the boundary, 0 on it; a loss that is not listed has the line s_p - s_n = m
+# > 0 beyond the boundary, 0 on it; a loss on the sphere that is not listed has s_p - s_n = m
 CURVES: dict[str, Curve] = {
     # the circle about (0, 1) of radius √2·|m|
     **dict.fromkeys(CIRCLES, lambda sn, sp, m: sn**2 + (sp - 1) ** 2 - 2 * m * m),
@@ -46,14 +46,21 @@ CURVES: dict[str, Curve] = {
 
 @dataclass(frozen=True)
 class Boundary:
-    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1."""
+    """The decision boundary of a loss in the square of s_n and s_p from -1 to 1.
+
+    A loss with a scale pulls at a single pair on it with half of its full pull (Z = 1/2), and stops
+    nowhere. A hinge, as of triplets, stops there. Center Loss has none: its linear layer decides by
+    lengths and biases, which the cosines do not have.
+    """
 
     loss: str  # a key of `FAMILY`
     m: float  # its margin; 0 for a loss that has none
 
     @property
     def name(self) -> str:
-        """Its shape: circle, line or boundary."""
+        """Its shape: circle, line or boundary; none where there is none."""
+        if not FAMILY[self.loss].on_sphere:
+            return "none"
         if self.loss in CIRCLES:
             return "circle"
         return "boundary" if self.loss in CURVES else "line"
@@ -66,6 +73,8 @@ class Boundary:
 
     def lines(self) -> list[Array]:
         """Return the lines that it is made of, (N, 2) float64, columns s_n and s_p."""
+        if self.name == "none":
+            return []
         axis = np.linspace(-1, 1, SIDE)
         lines = contour_generator(axis, axis, self.excess(*np.meshgrid(axis, axis))).lines(0)
         return [np.asarray(line) for line in lines]

@@ -38,8 +38,8 @@ class Options(TypedDict, total=False):
 def triplet(m: float, **options: Unpack[Options]) -> nn.Module:
     """[s_n - s_p + m]_+, 0 < m <= 2: the mean over all triplets of the batch that are not 0.
 
-    Schroff et al., "FaceNet", CVPR 2015, on cosines; the unified loss (Eq. 1 of Circle Loss) for
-    gamma to infinity. 0 for a batch without triplets.
+    Schroff et al., "FaceNet", CVPR 2015, on cosines. L / gamma of the unified loss (Eq. 1 of Circle
+    Loss) tends to the hardest triplet alone. 0 for a batch without triplets.
     """
     return _Triplet(m, **_library_options(**options))
 
@@ -47,8 +47,8 @@ def triplet(m: float, **options: Unpack[Options]) -> nn.Module:
 def contrastive(m: float, **options: Unpack[Options]) -> nn.Module:
     """1 - s_p over the positive pairs, [s_n - m]_+ over the negative ones, the two means added.
 
-    Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, on
-    cosines, as torch.nn.CosineEmbeddingLoss has it; each mean is over the pairs that are not 0.
+    That of torch.nn.CosineEmbeddingLoss; Hadsell et al., "Dimensionality Reduction by Learning an
+    Invariant Mapping", CVPR 2006, take squared distances. Each mean is over the pairs not at 0.
     """
     return _Contrastive(pos_margin=1.0, neg_margin=m, **_library_options(**options))
 
@@ -69,7 +69,8 @@ def sphereface(
     """Cross-entropy of gamma psi(theta), psi(theta) = (-1)^k cos(m theta) - 2k for the own class.
 
     Liu et al., "SphereFace", CVPR 2017, Eq. 7, with a scale in place of the length that an
-    embedding has there. k is the whole number with theta in [k pi / m, (k + 1) pi / m].
+    embedding has there, and without the annealing. k is the whole number with theta in
+    [k pi / m, (k + 1) pi / m].
 
     Raises:
         ValueError: m is no whole number >= 1.

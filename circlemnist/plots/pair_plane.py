@@ -80,6 +80,7 @@ def pair_plane_figure(
 ) -> Figure:
     """Draw densities over the plane with the decision boundary: of Circle Loss, a circle (Eq. 8).
 
+    The boundary is where half of a pair's pull is left; pairs within are pulled less, not let go.
     A star marks the optimum, s_n = 0 and s_p = 1.
 
     Args:
@@ -108,8 +109,9 @@ def pair_plane_figure(
             star = {"markersize": 14, "clip_on": False, "zorder": 3}
             axes.plot(0, 1, "*", color=theme.different, **star)
             axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+            name = cloud.boundary.name
             share = 100 * share_beyond(cloud.density, cloud.boundary)
-            outside = f"{share:.1f} % outside the {cloud.boundary.name}"
+            outside = "no boundary" if name == "none" else f"{share:.1f} % outside the {name}"
             axes.set_title(f"{cloud.caption}\n{outside}", fontsize=11, pad=12)
         if grid:
             figure.set_layout_engine("compressed")  # which knows that planes are square

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 
 from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
@@ -108,10 +108,6 @@ class Plan:
         """The settings of all combinations in `grid`, with the first seed."""
         return [self.config(varied, self.seeds[0]) for varied in self.grid]
 
-    def on(self, dataset: str) -> "Plan":
-        """Return the plan for the data set that `auto` turned out to be."""
-        return replace(self, settings={**self.settings, "dataset": dataset})
-
     @cached_property
     def grid(self) -> list[Varied]:
         """Every combination, the first axis turning slowest; for a search those of all ends."""
@@ -125,7 +121,6 @@ class Plan:
 
     @property
     def cells(self) -> int:
-        """How many cells there are: each combination with each seed."""
         return (self.trials or len(self.grid)) * len(self.seeds)
 
     @cached_property

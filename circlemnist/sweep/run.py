@@ -1,22 +1,25 @@
 """A sweep from its plan to its table and picture."""
 
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import torch
+from tqdm.auto import tqdm
 
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group, in_words
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.models.precision import resolve_device, resolve_precision
-from circlemnist.process import Stopped, StopSignals
+from circlemnist.process import Stopped, StopSignals, unread_is_fine
 from circlemnist.runs.run import alone, check_name
 from circlemnist.sweep.plan import Plan, Varied
-from circlemnist.sweep.progress import SweepProgress
 from circlemnist.sweep.storage import (
     DATABASE,
     JOURNAL,
@@ -29,7 +32,7 @@ from circlemnist.sweep.storage import (
 from circlemnist.sweep.study import Claim, SweepStudy
 from circlemnist.sweep.worker import Answer, Workers
 from circlemnist.training.build import resolve_run_precision
-from circlemnist.training.progress import Mode
+from circlemnist.training.progress import Mode, new_bar
 
 GLANCE = 0.2  # seconds between two looks for a signal
 SELDOM = 1.0  # seconds between two looks for a cell that another machine has left
@@ -127,7 +130,8 @@ def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
     if plan.configs[0].dataset == "auto":
-        plan = plan.on(load("auto", plan.configs[0].data_dir).name)
+        name = load("auto", plan.configs[0].data_dir).name
+        plan = replace(plan, settings={**plan.settings, "dataset": name})
     for config in plan.configs:
         dataset = load(config.dataset, config.data_dir).used_by(config)
         if config.batch_size > (left := len(dataset.train)):
@@ -159,6 +163,65 @@ def _opened(
         yield folder, study
 
 
+class SweepProgress:
+    """Shows the cells of a sweep on standard error (the bar) or output (the lines).
+
+    Args:
+        values: the metric of the plan of the cells that were evaluated before.
+        say: shows, in every mode, a line that the user should know.
+    """
+
+    def __init__(
+        self, mode: Mode, plan: Plan, values: Sequence[float], say: Callable[[str], object]
+    ) -> None:
+        self._mode, self._plan, self._values, self._say = mode, plan, list(values), say
+        self._bar: tqdm[NoReturn] | None = None
+        self._done = 0
+
+    def cell(self, words: str, value: float, seconds: float, done: int) -> None:
+        """Show a cell that is evaluated, as a line that stays or in the bar.
+
+        Args:
+            done: how many cells are, with this one.
+        """
+        self._values.append(value)
+        if self._mode == "lines":
+            with unread_is_fine(sys.stdout):
+                line = f"{done}/{self._plan.cells}  {words}  {self._written(value)}"
+                print(f"{line}  {seconds:.1f} s", flush=True)
+        self.show(done)
+
+    def note(self, line: str) -> None:
+        self.close()
+        self._say(line)
+        self.show(self._done)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            with unread_is_fine(sys.stderr):
+                self._bar.close()
+            self._bar = None
+
+    def show(self, done: int) -> None:
+        """Show in the bar that so many cells are done, and the best value."""
+        self._done = done
+        if self._mode != "bar":
+            return
+        best = min if METRICS[self._plan.metric].low else max
+        value = f"best {self._written(best(self._values))}" if self._values else ""
+        text = f"cell {done}/{self._plan.cells} |{{bar}}| {value} {{elapsed}}<{{remaining}}"
+        with unread_is_fine(sys.stderr):
+            if self._bar is None:
+                self._bar = new_bar(text, self._plan.cells, done)
+            self._bar.bar_format = text
+            self._bar.update(done - self._bar.n)
+            self._bar.refresh()
+
+    def _written(self, value: float) -> str:
+        metric = METRICS[self._plan.metric]
+        return f"{self._plan.metric} {metric.number(value * metric.factor)}"
+
+
 @dataclass
 class _Loop:
     """Claims trials, lets workers train their cells, and records the metrics."""
@@ -176,11 +239,11 @@ class _Loop:
         Where it raises, a signal's `Stopped` too, all workers have saved their last step.
         """
         threads = max(1, torch.get_num_threads() // jobs)
-        with closing(self.progress), closing(Workers(jobs, threads)) as workers:
+        with closing(self.progress), closing(Workers(threads)) as workers:
             while True:
                 stop.check()
                 self.study.beat()
-                while workers.free and (claim := self._next_claim()):
+                while workers.busy < jobs and (claim := self._next_claim()):
                     self._give(claim, workers)
                 if workers.busy:
                     for claim, answer in workers.answers(GLANCE):
@@ -191,7 +254,6 @@ class _Loop:
                     time.sleep(GLANCE)
 
     def _next_claim(self) -> Claim | None:
-        """Return a trial with a cell to train, or None where there is none for now."""
         if self.begun:
             return self.begun.pop()
         if time.monotonic() < self.next_look:
@@ -203,7 +265,6 @@ class _Loop:
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:
-        """Let a worker train the next cell of a claim; fail it where its settings do not fit."""
         seed = claim.seeds[0]
         try:
             config = self.plan.config(claim.varied, seed)
@@ -218,7 +279,6 @@ class _Loop:
         workers.give(claim, resolve_run_precision(config), self.folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
-        """Do what an answer asks for."""
         words = in_words({**claim.varied, "seed": claim.seeds[0]})
         if answer is None:
             claim.deaths += 1

@@ -11,7 +11,7 @@ from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -44,13 +44,13 @@ class Answer:
 
 
 class Workers:
-    """At most `count` worker processes of so many threads, each begun when there is a cell for it.
+    """Worker processes of so many threads, each begun when there is a cell for it.
 
     `close` asks all of them to save their last step and end, and waits for that.
     """
 
-    def __init__(self, count: int, threads: int) -> None:
-        self._count, self._threads = count, threads
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
         self._processes: dict[Connection, BaseProcess] = {}
         self._claims: dict[Connection, Claim] = {}  # of those that are busy
 
@@ -63,10 +63,6 @@ class Workers:
     @property
     def busy(self) -> int:
         return len(self._claims)
-
-    @property
-    def free(self) -> bool:
-        return self.busy < self._count
 
     def give(self, claim: Claim, config: Config, folder: Path) -> None:
         """Let a free worker train the cell of a claim, or go on with it, in its run folder."""
@@ -149,7 +145,6 @@ class Worker:
     def __init__(self, connection: Connection, stop: StopSignals) -> None:
         self._connection, self._stop = connection, stop
         self._dataset = cache(self._load)
-        self._environments: dict[tuple[object, ...], dict[str, object]] = {}
 
     def answer(self, config: Config, folder: Path) -> Answer:
         """Train a cell in its run folder, or go on with it there, and evaluate it."""
@@ -176,8 +171,8 @@ class Worker:
             self._note,
         )
         if begun is None:
-            environment = self._environment(training)
-            run = create_run(run.folder.parent, run.name, training.config, environment)
+            folder, name = run.folder.parent, run.name
+            run = create_run(folder, name, training.config, environment(training))
         with locked(run, PATIENCE):
             progress = Progress("quiet", training.config, len(training.split), self._note)
             trained = training.fit(run, progress, self._stop)
@@ -188,12 +183,3 @@ class Worker:
 
     def _load(self, name: str, data_dir: str) -> Dataset:
         return load_dataset(name, Path(data_dir), quiet=True, say=self._note)
-
-    def _environment(self, training: Training) -> dict[str, Any]:
-        """The environment, made once for cells of the same images: a checksum takes its time."""
-        config = training.config
-        images = (config.dataset, config.data_dir, config.holdout, config.unseen)
-        key = (*images, str(training.device))
-        if key not in self._environments:
-            self._environments[key] = environment(training)
-        return {**self._environments[key], "seed": config.seed}

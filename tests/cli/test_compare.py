@@ -111,14 +111,13 @@ def test_json_has_everything(trained: Path) -> None:
         values = [run["metrics"]["eer"] for run in group["runs"]]
         assert group["metrics"]["eer"]["mean"] == pytest.approx(np.mean(values))
         assert group["metrics"]["eer"]["sd"] == pytest.approx(np.std(values, ddof=1))
-    for seed, test in enumerate(content["mcnemar"]["by_seed"]):
-        right = []
-        for name in (f"circle-{seed}", f"arc-{seed}"):
-            arrays = np.load(trained / name / "embeddings.npz")
-            right.append(arrays["neighbor_labels"][:, 0] == arrays["labels"])
-        assert test["first_alone"] == (right[0] > right[1]).sum()
-        assert test["second_alone"] == (right[1] > right[0]).sum()
-    assert 0 < content["mcnemar"]["over_seeds"]["p"] <= 1
+    (test,) = content["tests"]
+    assert test["group"] == "arcface"
+    assert test["seeds"] == [[0, 0], [1, 1]]
+    means = [group["metrics"]["1nn"]["mean"] for group in (first, second)]
+    assert test["mean"] == pytest.approx(means[1] - means[0])
+    assert test["interval"][0] < test["mean"] < test["interval"][1]
+    assert 0 < test["p"] == test["p_corrected"] <= 1
 
 
 @pytest.mark.parametrize(("wrong", "verdict"), [(1, "not significant"), (100, "significant")])
@@ -131,8 +130,9 @@ def test_a_small_difference_is_not_significant(wrong: int, verdict: str, outputs
         np.savez(path, **arrays)
     text = compared(outputs, "circle-0", "arc-0").stdout
     assert f"correct in 1 alone {wrong}, in 2 alone 0" in text
-    assert f"\n{verdict}: " in text
-    assert "these two trainings" in text
+    (row,) = re.findall(r"95 % interval.*\n(.*)", text)
+    assert re.search(rf"^2  -{100 * wrong / 360:.2f} .* seed 0 .*\d  {verdict}$", row)
+    assert "about these trainings" in text
 
 
 def test_a_sweep_is_all_its_finished_trainings(outputs: Path) -> None:
@@ -175,19 +175,24 @@ def test_different_images_are_in_the_table_and_not_tested(outputs: Path) -> None
     against = "against 1,437 training images"
     held = f"digits, 360 held-out training images, {against}: metrics on different"
     assert f"360 test images, {against}; {held}" in text
-    assert "no McNemar's test: they were evaluated on different images" in text
+    assert "no test of 2: they were evaluated on different images" in text
     assert columns_of(text)["holdout"] == {"1": "0", "2": "360"}
 
 
-def test_one_group_and_three_are_not_tested(outputs: Path) -> None:
+def test_several_groups_are_tested_against_the_first(outputs: Path) -> None:
     changed(outputs / "arc-0", "third", "momentum = 0.9", "momentum = 0.8")
-    text = compared(outputs, "circle-0", "arc-0", "third").stdout
-    assert "no McNemar's test: it takes two groups, and this is 3 groups" in text
-    names = {line.split("  ")[1] for line in text.splitlines() if line.startswith("3  ")}
-    assert names == {"arcface", "loss arcface, momentum 0.8"}
+    changed(outputs / "arc-1", "fourth", "momentum = 0.9", "momentum = 0.8")
+    names = ("circle-0", "circle-1", "arc-0", "arc-1", "third", "fourth")
+    arguments = ("--outputs", outputs, "--kind", "none", "--metric", "map@r")
+    text = invoke("compare", *names, *arguments).stdout
+    assert "each against 1, 2 tests, p corrected by Holm; on the same 360 test images:" in text
+    (rows,) = re.findall(r"difference in map@r, %.*\n(.*\n.*)", text)
+    assert [row.split()[0] for row in rows.splitlines()] == ["2", "3"]
+    rows = [line.split("  ")[1] for line in text.splitlines() if line.startswith("3  ")]
+    assert {"arcface", "loss arcface, momentum 0.8"} <= set(rows)
     text = compared(outputs, "circle-0", "circle-1").stdout
     assert columns_of(text)["seeds"] == {"1": "0, 1"}
-    assert "no McNemar's test: it takes two groups, and this is one group" in text
+    assert "no test: it takes two groups, and this is one group" in text
 
 
 def test_a_run_in_two_places_counts_once(outputs: Path) -> None:
@@ -210,6 +215,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(outputs: Path, tmp_path: Pa
         ((), "RUN|SWEEP"),
         (("empty",), "empty has trained nothing yet"),
         (("circle-0", "arc-1"), "eval.json is damaged: run `circlemnist eval"),
+        (("circle-0", "arc-0", "--metric", "unseen/eer"), "--metric unseen/eer is not of all runs"),
     ):
         assert_one_line_error(invoke("compare", *names, "--outputs", outputs), words)
     assert_one_line_error(invoke("compare", "a", "b", "--outputs", "x" * 300), "no run or sweep")

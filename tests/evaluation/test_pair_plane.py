@@ -24,8 +24,8 @@ SHARP = 1e4  # a scale at which a boundary is as sharp as a step
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name not in ("adacos", "center")])
 def test_loss_pulls_beyond_it_and_not_within(name: str) -> None:
-    """At a high scale what pulls at s_n ends on the boundary; AdaCos and Center Loss have no such
-    scale, and the boundary of their softmax."""
+    """At a high scale what pulls at s_n ends on the boundary; AdaCos sets its scale itself, and
+    Center Loss has no boundary."""
     config = Config(loss=name)
     values = {
         **config.hyperparameters,
@@ -58,14 +58,26 @@ def test_excess_is_what_the_loss_exponentiates(name: str, m: float) -> None:
     np.testing.assert_allclose(Boundary(name, m).excess(sn, sp), found, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["softmax", "adacos", "center"])
+@pytest.mark.parametrize("gamma", [16.0, 80.0, 256.0])
+@pytest.mark.parametrize("angle", [1.7, 2.2, 3.0])
+def test_on_the_circle_half_of_the_pull_is_left(gamma: float, angle: float) -> None:
+    """Z = 1/2 of Eqs. 9 and 10: the gradient is half of gamma times alpha."""
+    m = 0.25
+    sn, sp = math.sqrt(2) * m * math.sin(angle), 1 + math.sqrt(2) * m * math.cos(angle)
+    assert Boundary("circle", m).excess(np.array(sn), np.array(sp)) == pytest.approx(0, abs=1e-12)
+    at_sn, at_sp = pulls("circle", np.array([[sn]]), np.array([[sp]]), gamma=gamma, m=m)
+    assert at_sn.item() == pytest.approx(gamma * (sn + m) / 2)
+    assert at_sp.item() == pytest.approx(gamma * (1 + m - sp) / 2)
+
+
+@pytest.mark.parametrize("name", ["softmax", "adacos"])
 def test_without_margin_both_classes_are_alike_on_it(name: str) -> None:
     s = np.linspace(-1, 1, 9)
     np.testing.assert_array_equal(boundary_of(Config(loss=name)).excess(s, s), 0)
     assert boundary_of(Config(loss=name)).excess(np.array(0.2), np.array(0.1)) > 0
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != "center"])
 def test_lines_lie_on_it_and_in_the_square(name: str) -> None:
     boundary = boundary_of(Config(loss=name))
     lines = boundary.lines()
@@ -99,6 +111,8 @@ def test_names() -> None:
     assert names["circle"] == names["circle-class"] == "circle"
     assert names["triplet"] == names["cosface"] == names["softmax"] == "line"
     assert names["arcface"] == "boundary"
+    assert names["center"] == "none"
+    assert Boundary("center", 0.0).lines() == []
 
 
 def cloud(size: int, classes: int) -> tuple[Tensor, Tensor]:

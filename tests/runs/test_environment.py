@@ -23,6 +23,10 @@ def test_versions_device_and_threads_are_those_of_this_process() -> None:
     for library in ("torch", "torchvision"):  # a build may add its kind: 2.14.1+cpu
         found[library] = found[library].partition("+")[0]
     assert revision is None or len(revision) >= 7
+    processor, cpuinfo = found.pop("processor"), Path("/proc/cpuinfo")
+    if cpuinfo.exists() and "model name" in (text := cpuinfo.read_text()):
+        assert processor
+        assert f": {processor}\n" in text
     assert found == {
         "python": platform.python_version(),
         "torch": torch.__version__.partition("+")[0],

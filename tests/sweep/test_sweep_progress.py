@@ -7,7 +7,7 @@ import re
 import pytest
 
 from circlemnist.sweep.plan import Axis, Plan
-from circlemnist.sweep.progress import SweepProgress
+from circlemnist.sweep.run import SweepProgress
 
 
 class Terminal(io.StringIO):

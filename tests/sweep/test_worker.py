@@ -21,7 +21,6 @@ def answer(folder: Path, **settings: Any) -> Answer:
 
 
 def test_each_cell_names_the_images_that_it_was_trained_on(tmp_path: Path) -> None:
-    """A worker makes an environment once for the cells of the same images, and no others."""
     worker = Worker(Pipe()[0], StopSignals())
     for number, (unseen, seed) in enumerate([("1,2", 0), ("1,2", 5), ("0,3,8", 0), (None, 0)]):
         config = Config(dataset="digits", net="tiny", epochs=1, unseen=unseen, seed=seed)

@@ -1,0 +1,347 @@
+"""The ten losses compared by docs/protocol.md, which was declared before it was run.
+
+    python -m benchmarks family search --data-dir data     # 160 trainings or more; 2 hours
+    python -m benchmarks family confirm --data-dir data    # 110 trainings; 1.5 hours
+    python -m benchmarks family final --data-dir data      # 100 trainings; 1.5 hours
+    python -m benchmarks family picture                    # docs/pictures/trials.png; seconds
+
+Durations are of 2 cores with bfloat16. Each part goes on from the CSV of the one before it, in
+benchmarks/family/; the same command goes on where it was stopped, with the trainings that are not
+in its CSV. A training has one thread, so that its bits do not depend on `--jobs`. The points of a
+search are no grid: so a pool of processes trains them, and not `sweep`.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import qmc
+
+from benchmarks import shared
+from benchmarks.resumed import Row, read_rows, train_missing, workers
+from circlemnist.config import Config
+from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.evaluation.compare import Difference, holm, paired_difference
+from circlemnist.evaluation.evaluate import evaluate
+from circlemnist.evaluation.metrics import COSINE, similarity_of
+from circlemnist.models.embedder import embed
+from circlemnist.plots.style import LIGHT, new_figure
+from circlemnist.runs.run import alone
+from circlemnist.training.build import build_training
+from circlemnist.training.state import Diverged
+
+FOLDER = shared.ROOT / "benchmarks" / "family"
+VALIDATION, GALLERY = 10_000, 10_000  # images
+POINTS = {"bfloat16": 16, "float32": 8}  # of the first box of a loss
+GROWTHS = 2  # of a box, each by a quarter of its points
+FINALISTS = 5
+SEARCH_SEED, CONFIRM_SEEDS, FINAL_SEEDS = 0, (1, 2), tuple(range(10, 20))
+
+Side = tuple[float, float]
+LR, WEIGHT_DECAY = (0.02, 0.5), (1e-4, 1e-2)
+# m on a linear scale, all else on a logarithmic one; in the order of the search
+BOXES: dict[str, dict[str, Side]] = {
+    "circle": {"gamma": (16, 256), "m": (0, 0.5), "lr": LR},
+    "softmax": {"gamma": (1, 64), "lr": (0.02, 1)},
+    "circle-class": {"gamma": (8, 256), "m": (0, 0.5), "lr": LR},
+    "center": {"gamma": (1e-4, 0.3), "lr": (0.01, 0.5)},
+    "cosface": {"gamma": (4, 128), "m": (0, 0.5), "lr": LR},
+    "arcface": {"gamma": (4, 128), "m": (0, 0.8), "lr": LR},
+    "sphereface": {"gamma": (4, 64), "m": (2, 5), "lr": LR},
+    "adacos": {"lr": (0.02, 1)},
+    "contrastive": {"m": (-0.2, 0.6), "lr": (0.05, 2)},
+    "triplet": {"m": (0.02, 0.6), "lr": (0.05, 2)},
+}
+# how far a box may grow; SphereFace with m = 1 is the normalised softmax
+MARGINS: dict[str, Side] = {
+    "circle": (-0.9, 0.9),
+    "circle-class": (-0.9, 0.9),
+    "cosface": (0, 1.9),
+    "arcface": (0, 3),
+    "sphereface": (2, 8),
+    "contrastive": (-0.9, 0.9),
+    "triplet": (0.02, 2),
+}
+
+
+class Point(NamedTuple):
+    """The settings that are searched; None for one that the loss does not have."""
+
+    loss: str
+    gamma: float | None
+    m: float | None
+    lr: float
+    weight_decay: float
+    precision: str
+
+
+class Result(NamedTuple):
+    """A training and its metrics as 0-1, by one similarity; Center Loss has two of them."""
+
+    point: Point
+    seed: int
+    similarity: str
+    map_at_r: float
+    one_nn: float
+    eer: float
+
+
+PRIMARY = "map@r"
+METRICS = (PRIMARY, "1nn", "eer")
+
+
+def as_row(point: Point, seed: int) -> Row:
+    values = {**point._asdict(), "seed": seed}
+    return {name: "" if value is None else str(value) for name, value in values.items()}
+
+
+def parse_row(row: Row) -> tuple[Point, int]:
+    gamma, m = (float(row[name]) if row[name] else None for name in ("gamma", "m"))
+    numbers = float(row["lr"]), float(row["weight_decay"])
+    return Point(row["loss"], gamma, m, *numbers, row["precision"]), int(row["seed"])
+
+
+def read_results(path: Path, loss: str) -> list[Result]:
+    """Read the results of a loss, those of a seed after the other."""
+    results = [
+        Result(*parse_row(row), row["similarity"], *(float(row[name]) for name in METRICS))
+        for row in read_rows(path)
+        if row["loss"] == loss
+    ]
+    return sorted(results, key=lambda result: result.seed)
+
+
+def sobol_points(
+    loss: str, box: dict[str, Side], count: int, precision: str, seed: int
+) -> list[Point]:
+    points = []
+    for shares in qmc.Sobol(len(box), seed=seed).random(count):
+        values: dict[str, float | None] = {"gamma": None, "m": None}
+        for (name, side), share in zip(box.items(), shares, strict=True):
+            values[name] = value_at(loss, name, float(share), side)
+        points.append(Point(loss=loss, precision=precision, **values))  # type: ignore[arg-type]
+    return points
+
+
+def value_at(loss: str, name: str, share: float, side: Side) -> float:
+    """The value at a share, 0-1, of the way through a side of the box, in 3 digits."""
+    low, high = side
+    if name != "m":
+        return float(f"{low * (high / low) ** share:.3g}")
+    if loss == "sphereface":  # whole numbers, both ends among them
+        return float(low + int(share * (high - low + 1)))
+    return round(low + share * (high - low), 3)
+
+
+def beyond(loss: str, name: str, side: Side, upwards: bool) -> Side | None:
+    """Half as much as a side of a box again, beyond one end; None where that end is the last."""
+    low, high = side
+    if name != "m":
+        factor = math.sqrt(high / low)
+        return (high, high * factor) if upwards else (low / factor, low)
+    least, most = MARGINS[loss]
+    step, gap = (2.0, 1.0) if loss == "sphereface" else ((high - low) / 2, 0.0)
+    slab = (high + gap, min(high + step, most)) if upwards else (max(low - step, least), low - gap)
+    return slab if slab[0] + gap <= slab[1] and slab[0] < most and slab[1] > least else None
+
+
+def points_to_search(loss: str, results: Sequence[Result], precision: str) -> list[Point]:
+    """The points of a loss that its results ask for: of its box, and of what that grew by.
+
+    A box grows beyond the lowest or highest value of a setting where the best point has it.
+    """
+    box, count = {**BOXES[loss], "weight_decay": WEIGHT_DECAY}, POINTS[precision]
+    points = sobol_points(loss, box, count, precision, seed=0)
+    for growth in range(1, GROWTHS + 1):
+        own = [result for result in results if result.point in points]
+        if {result.point for result in own} != set(points):
+            break
+        bests = {max(rows, key=lambda r: r.map_at_r).point for rows in by_similarity(own).values()}
+        ends: list[tuple[str, bool]] = []
+        for name in box:
+            values = [getattr(point, name) for point in points]
+            ends += [(name, False)] * any(getattr(b, name) == min(values) for b in bests)
+            ends += [(name, True)] * any(getattr(b, name) == max(values) for b in bests)
+        for name, upwards in ends:
+            slab = beyond(loss, name, box[name], upwards)
+            if slab is not None:
+                grown = {**box, name: slab}
+                points += sobol_points(loss, grown, count // 4, precision, growth)
+                box[name] = (min(slab[0], box[name][0]), max(slab[1], box[name][1]))
+    return list(dict.fromkeys(points))
+
+
+def by_similarity(results: Iterable[Result]) -> dict[str, list[Result]]:
+    parts: dict[str, list[Result]] = {}
+    for result in results:
+        parts.setdefault(result.similarity, []).append(result)
+    return parts
+
+
+def finalists(results: Sequence[Result]) -> list[Point]:
+    """The best points of one loss by MAP@R: by each similarity, five."""
+    chosen: list[Point] = []
+    for rows in by_similarity(results).values():
+        rows.sort(key=lambda result: -result.map_at_r)
+        chosen += [result.point for result in rows[:FINALISTS]]
+    return list(dict.fromkeys(chosen))
+
+
+def winners(results: Sequence[Result]) -> dict[str, Point]:
+    """Of each similarity the point of one loss with the best mean MAP@R; the best of them first."""
+    best = {}
+    for similarity, rows in by_similarity(results).items():
+        values: dict[Point, list[float]] = {}
+        for result in rows:
+            values.setdefault(result.point, []).append(result.map_at_r)
+        means = {point: statistics.mean(own) for point, own in values.items()}
+        winner = max(means, key=lambda point: means[point])
+        best[similarity] = means[winner], winner
+    ranked = sorted(best.items(), key=lambda item: -item[1][0])
+    return {similarity: winner for similarity, (_, winner) in ranked}
+
+
+@cache
+def images(data_dir: Path, validate: bool) -> Dataset:
+    dataset = load_dataset("mnist", data_dir)
+    return dataset.hold_out(VALIDATION) if validate else dataset
+
+
+def run_training(row: Row, data_dir: Path, validate: bool) -> list[Row]:
+    """Train with one thread; return the metrics, those of the worst where the loss diverged."""
+    torch.set_num_threads(1)
+    (point, seed), dataset = parse_row(row), images(data_dir, validate)
+    settings = {name: value for name, value in point._asdict().items() if value is not None}
+    config = Config(dataset="mnist", seed=seed, **settings).resolve("mnist", len(dataset.train))
+    similarities = dict.fromkeys([similarity_of(config), COSINE])
+    state = build_training(config, dataset.train)
+    try:
+        shared.train(state, config, dataset.train, config.epochs)
+    except Diverged:
+        worst = dict(zip(METRICS, ("0", "0", "1"), strict=True))
+        return [row | {"similarity": similarity.name} | worst for similarity in similarities]
+    dataset = dataset.first(GALLERY) if validate else dataset
+    gallery, queries = (
+        embed(state.embedder, split.images) for split in (dataset.train, dataset.test)
+    )
+    results = []
+    for similarity in similarities:
+        if similarity is COSINE:
+            gallery, queries = F.normalize(gallery), F.normalize(queries)
+        metrics, _ = evaluate(state.embedder, dataset, 1, similarity, (gallery, queries))
+        values = {name: f"{metrics[name]:.6f}" for name in METRICS}
+        results.append(row | {"similarity": similarity.name} | values)
+    return results
+
+
+def trainings_of(part: str, loss: str, folder: Path, precision: str) -> list[Row]:
+    """The trainings of a part, by the results of the part before; for `search` by its own."""
+    before = folder / f"{BEFORE[part]}.csv"
+    results = read_results(before, loss)
+    if part == "search":
+        points = points_to_search(loss, results, precision)
+        return [as_row(point, SEARCH_SEED) for point in points]
+    done = {(result.point, result.seed) for result in results}
+    earlier = trainings_of(BEFORE[part], loss, folder, precision)
+    if missing := [row for row in earlier if parse_row(row) not in done]:
+        problem = f"{before} lacks {len(missing)} of {len(earlier)} trainings of {loss}"
+        raise click.UsageError(f"{problem}: run `family {BEFORE[part]}` first")
+    if part == "confirm":
+        points, seeds = finalists(results), CONFIRM_SEEDS
+    else:
+        points, seeds = list(dict.fromkeys(winners(results).values())), FINAL_SEEDS
+    return [as_row(point, seed) for point in points for seed in seeds]
+
+
+def print_final(losses: Sequence[str], folder: Path) -> None:
+    """Print each winner, its metrics, and its differences from the first loss.
+
+    p is of MAP@R alone, corrected for the losses by Holm. The second similarity of Center Loss is
+    described, and not tested.
+    """
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    points: dict[tuple[str, str], Point] = {}
+    for loss in losses:
+        results = read_results(folder / "final.csv", loss)
+        for similarity, point in winners(read_results(folder / "confirm.csv", loss)).items():
+            own = [r for r in results if (r.point, r.similarity) == (point, similarity)]
+            points[loss, similarity] = point
+            columns = zip(*(result[3:] for result in own), strict=True)
+            values[loss, similarity] = dict(zip(METRICS, map(list, columns), strict=True))
+    (first, *others) = points
+    gaps = {
+        key: {n: paired_difference(values[key][n], values[first][n]) for n in METRICS}
+        for key in others
+    }
+    tested = list({loss: (loss, similarity) for loss, similarity in reversed(others)}.values())
+    ps = [gaps[key][PRIMARY].p for key in tested]
+    corrected = dict(zip(tested, holm([1.0 if p is None else p for p in ps]), strict=True))
+    shared.print_head(
+        "loss", "settings", "p", *(f"{n}, %" for n in METRICS for n in (n, "difference"))
+    )
+    for key, point in points.items():
+        settings = [f"{n} {v:g}" for n, v in list(point._asdict().items())[1:-1] if v is not None]
+        cells: list[str] = []
+        for name in METRICS:
+            cells.append(shared.mean_sd([100 * value for value in values[key][name]]))
+            cells.append(in_points(gaps[key][name]) if key in gaps else "")
+        p = f"{corrected[key]:.2g}" if key in corrected else ""
+        shared.print_row(", by ".join(key), ", ".join(settings), p, *cells)
+
+
+def in_points(gap: Difference) -> str:
+    ends = "" if gap.interval is None else " to ".join(f"{100 * end:+.2f}" for end in gap.interval)
+    return f"{100 * gap.mean:+.2f} ({ends})"
+
+
+def draw_trials(folder: Path) -> Path:
+    """Draw 1-NN against MAP@R of all validated trainings; those of Center Loss by cosine."""
+    path = shared.ROOT / "docs" / "pictures" / "trials.png"
+    title = "1-NN against MAP@R on 10,000 validation images, a point a training"
+    with new_figure(title, LIGHT, 9, 6) as figure:
+        axes = figure.subplots()
+        for loss, colour in zip(BOXES, LIGHT.classes, strict=True):
+            files = (folder / f"{part}.csv" for part in ("search", "confirm"))
+            own = [
+                r for file in files for r in read_results(file, loss) if r.similarity == "cosine"
+            ]
+            shares = [(100 * result.map_at_r, 100 * result.one_nn) for result in own]
+            axes.plot(*np.array(shares).reshape(-1, 2).T, ".", color=colour, label=loss)
+        axes.set(xlim=(94, 99.5), ylim=(98.5, 99.8), xlabel="MAP@R, %", ylabel="1-NN, %")
+        axes.legend()
+    figure.savefig(path, dpi=110)
+    return path
+
+
+BEFORE = {"search": "search", "confirm": "search", "final": "confirm"}
+
+
+@click.command()
+@click.argument("part", type=click.Choice([*BEFORE, "picture"]))
+@shared.choice_option("--loss", BOXES)
+@click.option("--precision", type=click.Choice([*POINTS]), default="bfloat16")
+@click.option("--folder", type=Path, default=FOLDER, help="of the CSV files", show_default=False)
+@shared.data_dir_option
+@shared.jobs_option
+def family(part: str, folder: Path, jobs: int, **options: Any) -> None:
+    """The ten losses, chosen and compared alike: a part of the protocol."""
+    if part == "picture":
+        print(draw_trials(folder))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{part}.csv"
+    run = partial(run_training, data_dir=options["data_dir"], validate=part != "final")
+    with alone(folder, "written"), workers(jobs) as pool:
+        for loss in options["loss"]:
+            wanted = partial(trainings_of, part, loss, folder, options["precision"])
+            while train_missing(path, wanted(), run, pool):
+                pass  # a search may have grown its box
+    if part == "final":
+        print_final(options["loss"], folder)
