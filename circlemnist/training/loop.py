@@ -13,7 +13,7 @@ from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
 from circlemnist.losses import gathered_statistics
 from circlemnist.process import Stopped, StopSignals
-from circlemnist.runs.history import Epoch, write_history
+from circlemnist.runs.history import write_history
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
@@ -105,11 +105,7 @@ def train_epoch(
         progress.step(number, cursor.step, cursor.values[cursor.step - 1], state.lr)
         if not done:
             stop.check()
-    # a batch may lack positive or negative pairs: their mean is NaN there
-    mean_sp, mean_sn, violating = cursor.values[:, 1:].nanmean(0).tolist()
-    mean_loss, seconds = cursor.values[:, 0].mean().item(), round(cursor.seconds, 3)
-    state.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, state.lr, seconds))
-    state.cursor = None
+    state.finish_epoch()
     return cursor.values
 
 

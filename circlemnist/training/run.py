@@ -23,7 +23,7 @@ from circlemnist.training.diagnosis import flat_schedule, unreachable_margin
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Mode, Progress
-from circlemnist.training.snapshots import Recorder
+from circlemnist.training.state import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
 from circlemnist.version import __version__
 

@@ -21,7 +21,8 @@ from tests.plots.figures import TITLED, boxes_of, make_run, parts
 def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
     x = np.arange(1, 4)
     rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
-    figure = history_figure(rows, (x, x / 3) if known else None, *TITLED)
+    steps = np.stack([x, x, np.full(3, sp), np.full(3, sn)], 1)
+    figure = history_figure(rows, steps, (x, x / 3) if known else None, *TITLED)
     (line,) = parts(figure, "mean_sp")
     boxes = boxes_of(figure, line.axes.texts)
     assert len(boxes) == 2
@@ -29,7 +30,8 @@ def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> Non
 
 
 def test_one_epoch_has_a_tick_of_its_own() -> None:
-    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, *TITLED)
+    steps = np.array([[1, 0.5, 0.8, 0.1]])
+    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], steps, None, *TITLED)
     (line,) = parts(figure, "lr")
     low, high = line.axes.get_xlim()
     assert [tick for tick in line.axes.get_xticks() if low <= tick <= high] == [1]
