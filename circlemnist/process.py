@@ -24,6 +24,10 @@ PATIENCE = 5.0
 # seconds for rank 0 to print its last line, where it ends well
 COURTESY = 1.0
 
+SILENCE = 0.5  # seconds of work before it is shown
+_shown_works: list[object] = []  # the innermost last
+_shows_work = False
+
 
 def share_cores() -> None:
     """Have threads spin briefly, unless the user's environment says how they wait.
@@ -144,9 +148,57 @@ def unread_is_fine(stream: TextIO) -> Iterator[None]:
             os.close(nowhere)
 
 
+def show_work() -> None:
+    """From here on, show on a terminal what `working` says."""
+    global _shows_work
+    _shows_work = torchrun_ranks().rank == 0
+
+
+@contextmanager
+def working(words: str) -> Iterator[None]:
+    """Within, show on a terminal what is being done and for how long: "t-SNE … 3 s".
+
+    Only after `show_work`, and only what takes a while; of works in one another the innermost.
+    """
+    if not _shows_work or sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    begun, ended, this_work = time.monotonic(), threading.Event(), object()
+
+    def show() -> None:
+        if ended.wait(SILENCE):
+            return
+        _shown_works.append(this_work)
+        while True:
+            if _shown_works[-1] is this_work:
+                _write_over(f"{words} … {time.monotonic() - begun:.0f} s")
+            if ended.wait(1):
+                break
+        _shown_works.remove(this_work)
+        _write_over("")
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _write_over(text: str) -> None:
+    """Replace the last line of the terminal."""
+    with unread_is_fine(sys.stderr):
+        width = (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+        sys.stderr.write(f"\r{text[:width]:{width}}\r{text[:width]}")
+        sys.stderr.flush()
+
+
 def to_stderr(line: str) -> None:
     """Print a line on standard error, whether or not somebody reads it."""
     if sys.stderr is None:  # print would take standard output
         return
+    if _shown_works:
+        _write_over("")
     with unread_is_fine(sys.stderr):
         print(line, file=sys.stderr, flush=True)

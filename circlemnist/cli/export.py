@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from circlemnist.cli.messages import loading
 from circlemnist.cli.options import NearestChoice, PrintablePath, refuse_unused_flags, run_options
 from circlemnist.runs.run import find_run
 
@@ -65,13 +66,15 @@ def export(
     run = find_run(outputs, run_name)
 
     if kind == "projector":
-        from circlemnist.evaluation.evaluate import EvaluatedRun
-        from circlemnist.plots.projector import write_projector
+        with loading():
+            from circlemnist.evaluation.evaluate import EvaluatedRun
+            from circlemnist.plots.projector import write_projector
 
         click.echo(f"projector: {write_projector(EvaluatedRun(run, data_dir, device), out)}")
         return
 
-    from circlemnist.evaluation.export import export_network
+    with loading():
+        from circlemnist.evaluation.export import export_network
 
     path, difference = export_network(run, kind, pixels, out)
     click.echo(f"network: {path}")

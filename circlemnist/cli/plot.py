@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import say, spelled
+from circlemnist.cli.messages import loading, say, spelled
 from circlemnist.cli.options import (
     NearestChoice,
     PrintablePath,
@@ -90,9 +90,10 @@ def plot(
     if "all" in kinds and run is not None:
         chosen = [kind for kind in chosen if can_be_drawn(kind, run)]
 
-    from circlemnist.evaluation.evaluate import EvaluatedRun
-    from circlemnist.plots.draw import draw_pictures
-    from circlemnist.plots.style import THEMES, Style
+    with loading():
+        from circlemnist.evaluation.evaluate import EvaluatedRun
+        from circlemnist.plots.draw import draw_pictures
+        from circlemnist.plots.style import THEMES, Style
 
     trained = None if run is None else EvaluatedRun(run, data_dir, device)
     style = Style(THEMES[theme], projection, split, width, tuple(dict.fromkeys(loss)))

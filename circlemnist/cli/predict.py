@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from circlemnist.cli.messages import say, visible
+from circlemnist.cli.messages import loading, say, visible
 from circlemnist.cli.options import (
     PrintablePath,
     files,
@@ -82,9 +82,10 @@ def predict(
     refuse_unused_flags(ctx)
     if out is not None:
         check_suffix(out, STILL, "draw")
-    from circlemnist.evaluation.predict import Predictor
+    with loading():
+        from circlemnist.evaluation.predict import Predictor
 
-    predictor = Predictor(run, device)
+        predictor = Predictor(run, device)
     point = predictor.point(far)
     shown: list[PredictedDigit] = []
     rows, failed, count = list[dict[str, object]](), False, 0

@@ -1,13 +1,14 @@
 """`circlemnist train`."""
 
 import shlex
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from circlemnist.cli.messages import flag, say
+from circlemnist.cli.messages import flag, loading, say
 from circlemnist.cli.options import (
     OUTPUTS,
     config_option,
@@ -73,9 +74,10 @@ def train(
             click.echo(resolved.to_toml(), nl=False)
         return
 
-    from circlemnist.training.progress import mode_for
-    from circlemnist.training.run import Interrupted
-    from circlemnist.training.run import train as train_run
+    with nullcontext() if quiet else loading():
+        from circlemnist.training.progress import mode_for
+        from circlemnist.training.run import Interrupted
+        from circlemnist.training.run import train as train_run
 
     try:
         run, report = train_run(resolved, outputs, name, run, mode_for(quiet), say, tensorboard)

@@ -10,6 +10,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import load_embedder
 from circlemnist.evaluation.metrics import similarity_of
 from circlemnist.models.export import WholeEmbedder, onnx_model, require_onnx, torch_program
+from circlemnist.process import working
 from circlemnist.runs.files import write_bytes, writing
 from circlemnist.runs.run import Run
 from circlemnist.version import __version__
@@ -17,6 +18,7 @@ from circlemnist.version import __version__
 KINDS = {"onnx": (onnx_model, ".onnx"), "torch": (torch_program, ".pt2")}
 
 
+@working("exporting the network")
 def export_network(
     run: Run, kind: str, pixels: str = "uint8", out: Path | None = None
 ) -> tuple[Path, float]:

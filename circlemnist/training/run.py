@@ -15,7 +15,7 @@ from circlemnist.evaluation.report import Report
 from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
-from circlemnist.process import Stopped, StopSignals
+from circlemnist.process import Stopped, StopSignals, working
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run, create_run, describe_machine, locked
 from circlemnist.training.build import build_training, resolve_run_precision
@@ -76,7 +76,8 @@ def train(
             )
         )
         config = resolve_run_precision(config, run, processes)
-        training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
+        with working("preparing the training"):
+            training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
         run = processes.run_on_rank_zero(
             lambda: run or create_run(outputs, name, training.config, environment(training))
         )
