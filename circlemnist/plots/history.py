@@ -66,7 +66,7 @@ def steps_of(run: Run) -> Array:
     """
     if run.checkpoint_file.exists():
         points = load_checkpoint(run.checkpoint_file).get("points", [])
-        if len(points) and points[0][0] == 0:  # else an older run that was continued
+        if points and points[0][0] == 0:  # else an older run that was continued
             return np.asarray(points)[:, :4]
     return np.array([(r.epoch, r.loss, r.mean_sp, r.mean_sn) for r in run.history()]).reshape(-1, 4)
 

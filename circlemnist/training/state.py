@@ -130,7 +130,7 @@ class TrainState:
             "generator": self.generator.get_state(),
             "step": self.step,
             "history": [asdict(epoch) for epoch in self.history],
-            "points": self.points,
+            "points": self.points.tolist(),
             "cursor": None if self.cursor is None else vars(self.cursor),
         }
 
@@ -144,7 +144,9 @@ class TrainState:
         self.generator.set_state(state["generator"])
         self.step = state["step"]
         self.history = [Epoch(**row) for row in state["history"]]
-        self.points = state.get("points", self.points)  # runs of 0.1.0 lack them
+        self.points = torch.tensor(state.get("points", [])).reshape(
+            -1, 5
+        )  # runs of 0.1.0 have none
         self.cursor = None if state["cursor"] is None else EpochCursor(**state["cursor"])
 
     def finish_epoch(self) -> None:
@@ -170,8 +172,7 @@ class TrainState:
     def _write(self, run: Run) -> None:
         state = self.state_dict()
         for name, tensor in _tensors(state):
-            values = name in ("cursor", "points")  # NaN where a batch had no such pairs
-            if tensor.is_floating_point() and not values and not tensor.isfinite().all():
+            if tensor.is_floating_point() and name != "cursor" and not tensor.isfinite().all():
                 raise Diverged(f"a value of the {name} is not finite")
         if self.recorder is not None:
             # before the checkpoint: `restore` drops the snapshots of later steps
