@@ -25,7 +25,7 @@ PATIENCE = 5.0
 COURTESY = 1.0
 
 SILENCE = 0.5  # seconds of work before it is shown
-_shown_works: list[object] = []  # the innermost last
+_shown_works: list[threading.Event] = []  # the innermost last
 _shows_work = False
 
 
@@ -148,33 +148,35 @@ def unread_is_fine(stream: TextIO) -> Iterator[None]:
             os.close(nowhere)
 
 
-def show_work() -> None:
-    """From here on, show on a terminal what `working` says."""
+@contextmanager
+def loading(shown: bool = True) -> Iterator[None]:
+    """Within, torch is loaded; from here on a terminal shows what `working` says, if `shown`."""
     global _shows_work
-    _shows_work = torchrun_ranks().rank == 0
+    _shows_work = shown and torchrun_ranks().rank == 0
+    with working("loading torch"):
+        yield
 
 
 @contextmanager
 def working(words: str) -> Iterator[None]:
     """Within, show on a terminal what is being done and for how long: "t-SNE … 3 s".
 
-    Only after `show_work`, and only what takes a while; of works in one another the innermost.
+    Only after `loading`, and only what takes a while; of works in one another the innermost.
     """
     if not _shows_work or sys.stderr is None or not sys.stderr.isatty():
         yield
         return
-    begun, ended, this_work = time.monotonic(), threading.Event(), object()
+    begun, ended = time.monotonic(), threading.Event()
 
     def show() -> None:
         if ended.wait(SILENCE):
             return
-        _shown_works.append(this_work)
-        while True:
-            if _shown_works[-1] is this_work:
+        _shown_works.append(ended)
+        while not ended.is_set():
+            if _shown_works[-1] is ended:
                 _write_over(f"{words} … {time.monotonic() - begun:.0f} s")
-            if ended.wait(1):
-                break
-        _shown_works.remove(this_work)
+            ended.wait(1)
+        _shown_works.remove(ended)
         _write_over("")
 
     thread = threading.Thread(target=show, daemon=True)

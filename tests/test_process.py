@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from circlemnist.process import Stopped, StopSignals, show_work, to_stderr, working
+from circlemnist.process import Stopped, StopSignals, loading, to_stderr, working
 from tests.conftest import ROOT, Terminal
 
 WAYS = {
@@ -126,7 +126,8 @@ def test_terminal_shows_the_innermost_work_that_takes_a_while(
     monkeypatch.setattr("circlemnist.process._shows_work", False)
     with working("not asked for"):
         time.sleep(0.1)
-    show_work()
+    with loading():
+        pass
     with working("drawing a picture of embeddings"):
         time.sleep(0.2)
         *_, blank, shown = sent().split("\r")

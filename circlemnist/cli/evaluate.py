@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import loading
 from circlemnist.cli.options import run_options
 from circlemnist.cli.tables import report_table
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import loading
 from circlemnist.cli.options import PrintablePath, projection_option, run_options, theme_option
 from circlemnist.cli.plot import show_in
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 

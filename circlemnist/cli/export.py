@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import loading
 from circlemnist.cli.options import NearestChoice, PrintablePath, refuse_unused_flags, run_options
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 

@@ -16,12 +16,10 @@ from circlemnist.errors import Lost, UserError
 from circlemnist.process import (
     PATIENCE,
     Stopped,
-    show_work,
     to_stderr,
     torchrun_ranks,
     unread_is_fine,
     wait_for_rank_zero,
-    working,
 )
 
 COMMANDS = ("train", "eval", "sweep")
@@ -58,14 +56,6 @@ def visible(text: str) -> str:
 def say(message: str) -> None:
     """Tell the user, on standard error, something that is not a result."""
     to_stderr(spelled(message))
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Within, torch is loaded; from here on a terminal shows what is being done."""
-    show_work()
-    with working("loading torch"):
-        yield
 
 
 class WrongUsage(click.ClickException):

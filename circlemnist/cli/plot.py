@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.messages import loading, say, spelled
+from circlemnist.cli.messages import say, spelled
 from circlemnist.cli.options import (
     NearestChoice,
     PrintablePath,
@@ -19,6 +19,7 @@ from circlemnist.cli.options import (
 )
 from circlemnist.family import FAMILY
 from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, WIDTH
+from circlemnist.process import loading
 from circlemnist.runs.run import Run, find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from circlemnist.cli.messages import loading, say, visible
+from circlemnist.cli.messages import say, visible
 from circlemnist.cli.options import (
     PrintablePath,
     files,
@@ -18,6 +18,7 @@ from circlemnist.cli.options import (
     theme_option,
 )
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
+from circlemnist.process import loading
 from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:

@@ -1,14 +1,13 @@
 """`circlemnist train`."""
 
 import shlex
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from circlemnist.cli.messages import flag, loading, say
+from circlemnist.cli.messages import flag, say
 from circlemnist.cli.options import (
     OUTPUTS,
     config_option,
@@ -21,7 +20,7 @@ from circlemnist.cli.options import (
 )
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import MACHINE_SETTINGS, Config
-from circlemnist.process import COURTESY, torchrun_ranks, wait_for_rank_zero
+from circlemnist.process import COURTESY, loading, torchrun_ranks, wait_for_rank_zero
 from circlemnist.runs.run import Run, find_run
 
 RESUMABLE = (*MACHINE_SETTINGS, "outputs", "resume", "dry_run", "quiet", "tensorboard")
@@ -74,7 +73,7 @@ def train(
             click.echo(resolved.to_toml(), nl=False)
         return
 
-    with nullcontext() if quiet else loading():
+    with loading(shown=not quiet):
         from circlemnist.training.progress import mode_for
         from circlemnist.training.run import Interrupted
         from circlemnist.training.run import train as train_run

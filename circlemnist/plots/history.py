@@ -50,13 +50,37 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
-    """Draw the mean cosines and the loss of every run, those of a group in one panel."""
-    grid = Grid(groups)
+    """Draw the cosines of every run, those of a group in one panel, and its loss on its own scale.
+
+    The cosines have common axes.
+    """
+    grid, theme = Grid(groups), style.theme
     datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].dataset] for group in grid.groups)
-    histories = [[steps_of(report.run) for report in group.runs] for group in grid.groups]
-    captions = [grid.caption(group) for group in grid.groups]
     title = f"{', '.join(datasets)}, training{grid.selection}"
-    return histories_figure(histories, captions, grid, title, style.theme)
+    with new_figure(title, theme, grid.width, 1.3 + grid.rows * (0.85 * grid.side + 0.4)) as figure:
+        size, ratios = (2 * grid.rows, grid.columns), [2, 1] * grid.rows
+        panels = figure.subplots(*size, sharex=True, squeeze=False, height_ratios=ratios)
+        upper, lower = panels[::2].ravel(), panels[1::2].ravel()
+        for place, group in enumerate(grid.groups):
+            cosine, loss = upper[place], lower[place]
+            runs = [steps_of(report.run) for report in group.runs]
+            _draw_panel(cosine, "cosine", runs, theme)
+            _draw_panel(loss, "loss", runs, theme)
+            cosine.set_title(grid.caption(group), fontsize=11)
+            cosine.set_yticks((-1, 0, 1))
+            cosine.tick_params(labelleft=place % grid.columns == 0)
+            loss.tick_params(axis="y", labelsize=9)
+            loss.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+            if place % grid.columns:
+                cosine.set(ylabel="")
+                loss.set(ylabel="")
+        for axes in upper[len(grid.groups) :]:
+            axes.set_axis_off()
+        grid.finish(lower, "epoch")
+        names = (("mean $s_p$", theme.same), ("mean $s_n$", theme.different), ("loss", theme.ink))
+        lines = [Line2D([], [], color=color, linewidth=1.8, label=name) for name, color in names]
+        figure.legend(handles=lines, loc="outside lower center", ncols=3)
+    return figure
 
 
 def steps_of(run: Run) -> Array:
@@ -91,7 +115,6 @@ def history_figure(
         epochs, rates = zip(*((row.epoch, row.lr) for row in rows), strict=True)
         _draw_curve(panels[2], np.array(epochs), np.array(rates), theme.ink, "lr")
         panels[2].set_ylabel("lr")
-        draw_grid(panels[2])
         end, _, sp, sn = steps[-1].tolist()
         # names of neighbouring lines stand apart
         sides = ("center", "center") if abs(sp - sn) > NEAR else ("bottom", "top")
@@ -104,43 +127,9 @@ def history_figure(
         if one_nn:
             _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink, "1nn")
             panels[3].set_ylabel("1-NN, %,\nof a sample")
-            draw_grid(panels[3])
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.align_ylabels()
-    return figure
-
-
-def histories_figure(
-    histories: Sequence[Sequence[Array]],
-    captions: Sequence[str],
-    grid: Grid,
-    title: str,
-    theme: Theme,
-) -> Figure:
-    """Draw the cosines of each run of each group on common axes, and its loss on its own scale."""
-    with new_figure(title, theme, grid.width, 1.3 + grid.rows * (0.85 * grid.side + 0.4)) as figure:
-        size, ratios = (2 * grid.rows, grid.columns), [2, 1] * grid.rows
-        panels = figure.subplots(*size, sharex=True, squeeze=False, height_ratios=ratios)
-        upper, lower = panels[::2].ravel(), panels[1::2].ravel()
-        for place, (runs, caption) in enumerate(zip(histories, captions, strict=True)):
-            cosine, loss = upper[place], lower[place]
-            _draw_panel(cosine, "cosine", runs, theme)
-            _draw_panel(loss, "loss", runs, theme)
-            cosine.set_title(caption, fontsize=11)
-            cosine.set_yticks((-1, 0, 1))
-            cosine.tick_params(labelleft=place % grid.columns == 0)
-            loss.tick_params(axis="y", labelsize=9)
-            loss.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-            if place % grid.columns:
-                cosine.set_ylabel("")
-                loss.set_ylabel("")
-        for axes in upper[len(captions) :]:
-            axes.set_axis_off()
-        grid.finish(lower, "epoch")
-        names = (("mean $s_p$", theme.same), ("mean $s_n$", theme.different), ("loss", theme.ink))
-        lines = [Line2D([], [], color=color, linewidth=1.8, label=name) for name, color in names]
-        figure.legend(handles=lines, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -155,7 +144,6 @@ def _draw_panel(axes: Axes, name: str, runs: Sequence[Array], theme: Theme) -> N
     elif len(losses) and losses.min() > 0 and losses.max() > 20 * losses.min():
         axes.set_yscale("log")
     axes.set_ylabel(name)
-    draw_grid(axes)
 
 
 def _draw_curve(axes: Axes, epochs: Array, values: Array, color: str, name: str) -> None:
@@ -164,3 +152,4 @@ def _draw_curve(axes: Axes, epochs: Array, values: Array, color: str, name: str)
     axes.plot(
         epochs, values, color=color, linewidth=width, marker="o", markersize=size, label=f"_{name}"
     )
+    draw_grid(axes)

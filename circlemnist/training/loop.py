@@ -99,7 +99,9 @@ def train_epoch(
         cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
         done = cursor.step == len(order)
         if done or cursor.step % check_every == 0:
-            _check_finite(cursor.values[: cursor.step, 0])
+            wrong = ~cursor.values[: cursor.step, 0].isfinite()
+            if wrong.any():
+                raise Diverged(f"the loss is not finite at step {int(wrong.nonzero()[0]) + 1}")
         if state.recorder is not None:
             state.recorder.record(state.step, state.embedder)
         progress.step(number, cursor.step, cursor.values[cursor.step - 1], state.lr)
@@ -150,9 +152,3 @@ def first_step(config: Config, split: Split, generator: torch.Generator) -> Epoc
     else:
         order = batches(len(split), config.batch_size, generator)
     return EpochCursor(order, torch.zeros(len(order), 4))
-
-
-def _check_finite(losses: Tensor) -> None:
-    wrong = ~losses.isfinite()
-    if wrong.any():
-        raise Diverged(f"the loss is not finite at step {int(wrong.nonzero()[0]) + 1}")

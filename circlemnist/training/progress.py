@@ -13,7 +13,6 @@ from circlemnist.process import to_stderr, unread_is_fine
 from circlemnist.runs.history import Epoch
 
 REFRESH = 0.2
-WIDTH_OF_WIDGET = 120
 # tqdm.auto chose a widget, which printed lines do not overwrite
 IN_NOTEBOOK = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 Mode = Literal["bar", "lines", "quiet"]
@@ -40,13 +39,9 @@ def new_bar(text: str, total: int, done: int = 0) -> "tqdm[NoReturn]":
 
 
 class Progress:
-    """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
+    """Shows a training of `size` images on standard error (the bar) or output (the lines).
 
-    `say` prints the lines of `note`, which are shown in every mode.
-
-    Args:
-        config: resolved for a data set.
-        size: of the training split.
+    `config` is resolved; `say` prints the lines of `note`, which are shown in every mode.
     """
 
     def __init__(
@@ -84,7 +79,7 @@ class Progress:
         middle = f"{percent}{left}{' left' * bool(left)}  s_p {sp} ↑  s_n {sn} ↓"
         wide = f"{middle}  violating {100 * violating:.0f} %"
         cosines = f" s_p {sp} s_n {sn}"
-        width = bar["ncols"] if isinstance(bar["ncols"], int) else WIDTH_OF_WIDGET
+        width = bar["ncols"] if isinstance(bar["ncols"], int) else 120  # of a widget
         start = f"{epoch}/{self.epochs} "
         for text, shortest_bar in (
             (f"{wide}  loss {loss:.2f}", 10),
