@@ -161,8 +161,8 @@ def threshold_in_words(point: "OperatingPoint", far: float | None, digits: int) 
 def in_words(prediction: "Prediction", predictor: "Predictor", digits: int) -> str:
     """Return what an image is taken for, and how sure."""
     similarity = predictor.similarity
-    alike = f"{similarity.name} {similarity.sign * prediction.similarity:.3f}"
-    verdict = "known" if prediction.known else "unknown"
-    votes = f"votes {prediction.agree}/{prediction.of}"
-    typical = f"typicality {prediction.typicality:.{digits}f}"
-    return f"{prediction.name}  {votes}  {alike}  {typical}  {verdict}"
+    return (
+        f"{prediction.name}  votes {prediction.agree}/{prediction.of}  "
+        f"{similarity.name} {similarity.sign * prediction.similarity:.3f}  "
+        f"typicality {prediction.typicality:.{digits}f}  {'un' * (not prediction.known)}known"
+    )

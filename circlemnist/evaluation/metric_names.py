@@ -18,17 +18,14 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
         return "↓" if self.low else "↑"
 
     @property
     def factor(self) -> int:
-        """The factor of a written value."""
         return 100 if self.share else 1
 
     @property
     def unit(self) -> str:
-        """The unit, after a title."""
         return ", %" if self.share else ""
 
     def number(self, value: float) -> str:
@@ -48,9 +45,7 @@ METRICS = {
     "r-precision": Metric("R-precision", "same class among the R nearest, R images in the class"),
     "map@r": Metric("MAP@R", "mean average precision at R"),
     "roc_auc": Metric("area under the ROC curve", "area under the ROC curve, all test pairs"),
-    "eer": Metric(
-        "equal error rate", "errors at the threshold where both kinds are equal", low=True
-    ),
+    "eer": Metric("equal error rate", "errors at the threshold where both are equal", low=True),
     **{
         f"tar@far={rate}": Metric(
             f"true accepts at {percent} % false accepts",
@@ -62,15 +57,8 @@ METRICS = {
         "precision at cosine 0.75", "same-class pairs among those of cosine > 0.75"
     ),
     "recall@0.75": Metric("recall at cosine 0.75", "same-class pairs that have cosine > 0.75"),
-    "mean_sp": Metric(
-        "mean cosine of same-class pairs", "s_p: mean cosine of same-class pairs", share=False
-    ),
-    "mean_sn": Metric(
-        "mean cosine of different-class pairs",
-        "s_n: mean cosine of different-class pairs",
-        low=True,
-        share=False,
-    ),
+    "mean_sp": Metric("s_p, mean cosine of same-class pairs", share=False),
+    "mean_sn": Metric("s_n, mean cosine of different-class pairs", low=True, share=False),
 }
 # only of runs that leave classes out of training
 OF_UNSEEN = {

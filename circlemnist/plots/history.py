@@ -44,16 +44,12 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
             for embeddings in torch.from_numpy(snapshots.embeddings[:, seen]).float()
         ]
         one_nn = (snapshots.steps / trained.steps_an_epoch, np.array(shares))
-    return history_figure(
-        rows, steps_of(trained.run), one_nn, heading(trained, "training"), style.theme
-    )
+    title, steps = heading(trained, "training"), steps_of(trained.run)
+    return history_figure(rows, steps, one_nn, title, style.theme)
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
-    """Draw the cosines of every run, those of a group in one panel, and its loss on its own scale.
-
-    The cosines have common axes.
-    """
+    """Draw the cosines of every run of a group on common axes, and its loss on its own scale."""
     grid, theme = Grid(groups), style.theme
     datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].dataset] for group in grid.groups)
     title = f"{', '.join(datasets)}, training{grid.selection}"
@@ -71,9 +67,8 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
             cosine.tick_params(labelleft=place % grid.columns == 0)
             loss.tick_params(axis="y", labelsize=9)
             loss.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-            if place % grid.columns:
-                cosine.set(ylabel="")
-                loss.set(ylabel="")
+            for axes in (cosine, loss) if place % grid.columns else ():
+                axes.set_ylabel("")
         for axes in upper[len(grid.groups) :]:
             axes.set_axis_off()
         grid.finish(lower, "epoch")
@@ -116,12 +111,12 @@ def history_figure(
         _draw_curve(panels[2], np.array(epochs), np.array(rates), theme.ink, "lr")
         panels[2].set_ylabel("lr")
         end, _, sp, sn = steps[-1].tolist()
-        # names of neighbouring lines stand apart
-        sides = ("center", "center") if abs(sp - sn) > NEAR else ("bottom", "top")
-        for name, value, color, side in (
-            ("mean $s_p$", sp, theme.same, sides[sp < sn]),
-            ("mean $s_n$", sn, theme.different, sides[sp >= sn]),
+        for name, value, is_upper, color in (
+            ("mean $s_p$", sp, sp >= sn, theme.same),
+            ("mean $s_n$", sn, sp < sn, theme.different),
         ):
+            # names of neighbouring lines stand apart
+            side = "center" if abs(sp - sn) > NEAR else "bottom" if is_upper else "top"
             font = {"color": color, "va": side, "annotation_clip": False}
             write(panels[1], name, (end, value), (8, 0), **font)
         if one_nn:

@@ -41,13 +41,11 @@ class SweepProgress:
         self.show(done)
 
     def note(self, line: str) -> None:
-        """Show a line that the user should know."""
         self.close()
         self._say(line)
         self.show(self._done)
 
     def close(self) -> None:
-        """Remove the bar."""
         if self._bar is not None:
             with unread_is_fine(sys.stderr):
                 self._bar.close()

@@ -1,8 +1,6 @@
 """The training loop: one epoch reads from top to bottom."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -40,7 +38,7 @@ def fit(
     assert config.epochs is not None
     state.processes.run_on_rank_zero(lambda: write_history(run.history_file, state.history))
     reported: set[str] = set()
-    with _advice_on_divergence(state, config, run):
+    try:
         try:
             while len(state.history) < config.epochs:
                 values = train_epoch(state, config, split, progress, stop)
@@ -54,13 +52,6 @@ def fit(
         except Stopped:
             state.save(run)
             raise
-
-
-@contextmanager
-def _advice_on_divergence(state: TrainState, config: Config, run: Run) -> Iterator[None]:
-    """Add to `Diverged` the epoch, the setting to lower, and the checkpoint that is left."""
-    try:
-        yield
     except Diverged as error:
         checkpoint = "it has no checkpoint yet"
         if run.checkpoint_file.exists():

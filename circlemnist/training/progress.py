@@ -81,14 +81,9 @@ class Progress:
         cosines = f" s_p {sp} s_n {sn}"
         width = bar["ncols"] if isinstance(bar["ncols"], int) else 120  # of a widget
         start = f"{epoch}/{self.epochs} "
-        for text, shortest_bar in (
-            (f"{wide}  loss {loss:.2f}", 10),
-            (wide, 10),
-            (middle, 10),
-            (percent + left + cosines, 4),
-            (percent + cosines, 4),
-            (percent, 0),
-        ):
+        texts = (f"{wide}  loss {loss:.2f}", wide, middle, percent + left + cosines)
+        for text in (*texts, percent + cosines, percent):
+            shortest_bar = 10 if "↑" in text else 4
             if len(start) + shortest_bar + len(text) <= width:
                 break
         return f"{start}{{bar}}{text}"

@@ -158,8 +158,8 @@ class TrainState:
         loss, seconds = values[:, 0].mean().item(), round(self.cursor.seconds, 3)
         self.history.append(Epoch(epochs + 1, loss, mean_sp, mean_sn, violating, self.lr, seconds))
         chosen = torch.arange(0, len(values), max(1, round(len(values) / POINTS)))
-        places = epochs + chosen[:, None] / len(values)
-        self.points = torch.cat([self.points, torch.cat([places, values.cpu()[chosen]], 1)])
+        points = torch.cat([epochs + chosen[:, None] / len(values), values.cpu()[chosen]], 1)
+        self.points = torch.cat([self.points, points])
         self.cursor = None
 
     def save(self, run: Run) -> None:

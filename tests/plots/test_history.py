@@ -33,13 +33,13 @@ def test_a_history_begins_at_the_first_step_where_the_checkpoint_has_its_steps(
     tmp_path: Path,
 ) -> None:
     """Of a run of before they were kept that was continued, it has the epochs' means."""
-    trained = make_run(tmp_path / "run")
+    run = make_run(tmp_path / "run").run
     kept = [[0, 9, -0.1, 0.3, 0.5], [0.5, 8, 0.2, 0.1, 0.4], [1, 7, 0.4, 0.0, 0.3]]
     for points, shown in ((kept, [0, 0.5, 1]), (kept[1:], [1, 2, 3, 4, 5, 6, 7])):
-        save_checkpoint(trained.run.checkpoint_file, {"points": points})
-        steps = steps_of(trained.run)
+        save_checkpoint(run.checkpoint_file, {"points": points})
+        steps = steps_of(run)
         assert steps[:, 0].tolist() == shown
-    np.testing.assert_array_equal(steps[:, 1], [row.loss for row in trained.history])
+    np.testing.assert_array_equal(steps[:, 1], [row.loss for row in run.history()])
 
 
 def test_one_epoch_has_a_tick_of_its_own() -> None:

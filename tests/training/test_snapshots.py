@@ -11,7 +11,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
-from circlemnist.models.embedder import build_embedder, embed
+from circlemnist.models.embedder import embed
 from circlemnist.process import Stopped
 from circlemnist.runs.arrays import load_snapshots
 from circlemnist.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -174,22 +174,3 @@ def test_sample_goes_from_the_first_image_to_the_last() -> None:
 
 def test_snapshots_are_denser_at_the_start() -> None:
     assert sorted(recorder(30, 900).due) == [i * i for i in range(31)]
-
-
-def test_snapshots_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
-    embedder = build_embedder(Config(net="tiny", dim=4))
-    before, after = recorder(30, 900), recorder(30, 900)
-    for step in range(12):
-        before.record(step, embedder)
-        with torch.no_grad():
-            next(embedder.parameters()).add_(0.1)
-    path = tmp_path / "snapshots.npz"
-    before.save(path)
-    after.restore(path, 4)
-    assert sorted(after.embeddings) == [0, 1, 4]
-    for step in (0, 1, 4):
-        assert torch.equal(after.embeddings[step], before.embeddings[step])
-    saved = load_snapshots(path)
-    assert saved.steps.tolist() == sorted(before.embeddings) == [0, 1, 4, 9]
-    assert saved.labels.tolist() == before.labels.tolist()
-    assert not np.array_equal(saved.embeddings[0], saved.embeddings[3])
