@@ -182,8 +182,8 @@ class Config:
             value = getattr(self, name)
             if name not in own:
                 if value is not None:
-                    has = f"{' and '.join(own)} alone" if own else "neither gamma nor m"
-                    raise SettingError(name, f"is not of the loss {self.loss}, which has {has}")
+                    only = ", only ".join(["", *(f"`{other}`" for other in own)])
+                    raise SettingError("loss", f"{self.loss} has no `{name}`{only}")
             elif value is None:
                 object.__setattr__(self, name, own[name].default)
         if self.lr is None:

@@ -24,6 +24,10 @@ PATIENCE = 5.0
 # seconds for rank 0 to print its last line, where it ends well
 COURTESY = 1.0
 
+SILENCE = 0.5  # seconds of work before it is shown
+_shown_works: list[threading.Event] = []  # the innermost last
+_shows_work = False
+
 
 def share_cores() -> None:
     """Have threads spin briefly, unless the user's environment says how they wait.
@@ -144,9 +148,59 @@ def unread_is_fine(stream: TextIO) -> Iterator[None]:
             os.close(nowhere)
 
 
+@contextmanager
+def loading(shown: bool = True) -> Iterator[None]:
+    """Within, torch is loaded; from here on a terminal shows what `working` says, if `shown`."""
+    global _shows_work
+    _shows_work = shown and torchrun_ranks().rank == 0
+    with working("loading torch"):
+        yield
+
+
+@contextmanager
+def working(words: str) -> Iterator[None]:
+    """Within, show on a terminal what is being done and for how long: "t-SNE … 3 s".
+
+    Only after `loading`, and only what takes a while; of works in one another the innermost.
+    """
+    if not _shows_work or sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    begun, ended = time.monotonic(), threading.Event()
+
+    def show() -> None:
+        if ended.wait(SILENCE):
+            return
+        _shown_works.append(ended)
+        while not ended.is_set():
+            if _shown_works[-1] is ended:
+                _write_over(f"{words} … {time.monotonic() - begun:.0f} s")
+            ended.wait(1)
+        _shown_works.remove(ended)
+        _write_over("")
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _write_over(text: str) -> None:
+    """Replace the last line of the terminal."""
+    with unread_is_fine(sys.stderr):
+        width = (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+        sys.stderr.write(f"\r{text[:width]:{width}}\r{text[:width]}")
+        sys.stderr.flush()
+
+
 def to_stderr(line: str) -> None:
     """Print a line on standard error, whether or not somebody reads it."""
     if sys.stderr is None:  # print would take standard output
         return
+    if _shown_works:
+        _write_over("")
     with unread_is_fine(sys.stderr):
         print(line, file=sys.stderr, flush=True)

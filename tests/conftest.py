@@ -1,12 +1,15 @@
 """What the tests share: the real MNIST archives, and one small finished run."""
 
 import atexit
+import fcntl
 import os
 import shutil
 import signal
+import struct
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -158,3 +161,31 @@ def watched_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = invoke("train", *args, "--quiet", "--name", "watched", "--outputs", outputs)
     assert result.exit_code == 0, result.output
     return outputs / "watched"
+
+
+Terminal = Callable[[int], Callable[[], str]]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    """Standard error as a pseudo-terminal of a width; what it returns reads what was sent."""
+    main, end = os.openpty()
+    os.set_blocking(main, False)
+    stream = os.fdopen(end, "w", encoding="utf-8")
+
+    def sent() -> str:
+        parts = []
+        with suppress(BlockingIOError):
+            while part := os.read(main, 4096):
+                parts.append(part)
+        return b"".join(parts).decode()
+
+    def open_terminal(width: int) -> Callable[[], str]:
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        monkeypatch.setattr("sys.stderr", stream)
+        return sent
+
+    yield open_terminal
+    monkeypatch.undo()
+    stream.close()
+    os.close(main)

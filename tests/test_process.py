@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from circlemnist.process import Stopped, StopSignals, to_stderr
-from tests.conftest import ROOT
+from circlemnist.process import Stopped, StopSignals, loading, to_stderr, working
+from tests.conftest import ROOT, Terminal
 
 WAYS = {
     "command": (
@@ -115,3 +116,30 @@ def test_nothing_is_printed_where_standard_error_is_closed(
         patch.setattr(sys, "stderr", None)
         to_stderr("a line")
     assert capsys.readouterr().out == ""
+
+
+def test_terminal_shows_the_innermost_work_that_takes_a_while(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = terminal(30)
+    monkeypatch.setattr("circlemnist.process.SILENCE", 0.01)
+    monkeypatch.setattr("circlemnist.process._shows_work", False)
+    with working("not asked for"):
+        time.sleep(0.1)
+    with loading():
+        pass
+    with working("drawing a picture of embeddings"):
+        time.sleep(0.2)
+        *_, blank, shown = sent().split("\r")
+        assert (blank.strip(), shown) == (shown, "drawing a picture of embeddin")
+        with working("t-SNE"):
+            time.sleep(0.2)
+            assert sent().split("\r")[-1] == "t-SNE … 0 s"
+            to_stderr("look out")
+            *_, blank, line, _ = sent().split("\r")
+            assert (blank.strip(), line) == ("", "look out")
+    *_, blank, end = sent().split("\r")
+    assert (blank.strip(), end) == ("", "")
+    with working("as quick as this"):
+        pass
+    assert sent() == ""

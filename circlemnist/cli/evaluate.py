@@ -6,6 +6,7 @@ import click
 
 from circlemnist.cli.options import run_options
 from circlemnist.cli.tables import report_table
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 
@@ -27,7 +28,8 @@ def evaluate(
     """
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.evaluate import EvaluatedRun
+    with loading():
+        from circlemnist.evaluation.evaluate import EvaluatedRun
 
     report = EvaluatedRun(run, data_dir, device).evaluate()
     click.echo(report.to_json() if for_machines else report_table(report))

@@ -6,6 +6,7 @@ import click
 
 from circlemnist.cli.options import PrintablePath, projection_option, run_options, theme_option
 from circlemnist.cli.plot import show_in
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 
@@ -41,9 +42,10 @@ def explore(
     """
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.evaluate import EvaluatedRun
-    from circlemnist.explorer.page import write_page
-    from circlemnist.plots.style import THEMES, Style
+    with loading():
+        from circlemnist.evaluation.evaluate import EvaluatedRun
+        from circlemnist.explorer.page import write_page
+        from circlemnist.plots.style import THEMES, Style
 
     trained = EvaluatedRun(run, data_dir, device)
     path = write_page(trained, Style(THEMES[theme], projection), out)

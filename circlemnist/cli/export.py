@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from circlemnist.cli.options import NearestChoice, PrintablePath, refuse_unused_flags, run_options
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 
@@ -64,12 +65,17 @@ def export(
     refuse_unused_flags(ctx)
     run = find_run(outputs, run_name)
 
-    from circlemnist.evaluation.evaluate import EvaluatedRun
-    from circlemnist.evaluation.export import export_network, write_projector
-
     if kind == "projector":
+        with loading():
+            from circlemnist.evaluation.evaluate import EvaluatedRun
+            from circlemnist.evaluation.export import write_projector
+
         click.echo(f"projector: {write_projector(EvaluatedRun(run, data_dir, device), out)}")
         return
+
+    with loading():
+        from circlemnist.evaluation.export import export_network
+
     path, difference = export_network(run, kind, pixels, out)
     click.echo(f"network: {path}")
     click.echo(f"largest difference from torch: {difference:.1e}")

@@ -19,6 +19,7 @@ from circlemnist.cli.options import (
 )
 from circlemnist.family import FAMILY
 from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, WIDTH
+from circlemnist.process import loading
 from circlemnist.runs.run import Run, find_run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
@@ -91,9 +92,10 @@ def plot(
     if "all" in kinds and run is not None:
         chosen = [kind for kind in chosen if can_be_drawn(kind, run)]
 
-    from circlemnist.evaluation.evaluate import EvaluatedRun
-    from circlemnist.plots.draw import draw_pictures
-    from circlemnist.plots.style import THEMES, Style
+    with loading():
+        from circlemnist.evaluation.evaluate import EvaluatedRun
+        from circlemnist.plots.draw import draw_pictures
+        from circlemnist.plots.style import THEMES, Style
 
     trained = None if run is None else EvaluatedRun(run, data_dir, device)
     style = Style(THEMES[theme], projection, split, width, tuple(dict.fromkeys(loss)))

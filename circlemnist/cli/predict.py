@@ -18,11 +18,15 @@ from circlemnist.cli.options import (
     theme_option,
 )
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
+from circlemnist.process import loading
 from circlemnist.runs.run import Run, find_run, is_run
 
 if TYPE_CHECKING:
     from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
     from circlemnist.evaluation.report import OperatingPoint
+
+
+MANY = 0.1  # of the validation images that a threshold calls unknown
 
 
 @click.command()
@@ -83,12 +87,13 @@ def predict(
     refuse_unused_flags(ctx)
     if out is not None:
         check_suffix(out, STILL, "draw")
-    from circlemnist.evaluation.predict import Predictor
+    with loading():
+        from circlemnist.evaluation.predict import Predictor
 
-    predictor = Predictor(run, device)
+        predictor = Predictor(run, device)
     point = predictor.point(far)
     shown: list[PredictedDigit] = []
-    rows, failed, count = list[dict[str, object]](), False, 0
+    rows, failed, count, digits = list[dict[str, object]](), False, 0, 3
     for picture in predictor.predict_files(files, point.threshold, as_is, one):
         if isinstance(picture, str):
             failed = True
@@ -99,12 +104,16 @@ def predict(
         if for_machines:
             rows += [{"file": digit.name, **asdict(digit.prediction)} for digit in picture]
         else:
-            click.echo(lines_of(picture, predictor))
+            digits = max(digits, *(digits_apart(p.prediction, point) for p in picture))
+            click.echo(lines_of(picture, predictor, digits))
     if for_machines:
         about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     elif count:
-        say(threshold_in_words(point, far))
+        say(threshold_in_words(point, far, digits))
+        if point.false_rejects > MANY:
+            rejected = f"{100 * point.false_rejects:.2g} % of the validation images"
+            say(f"warning: this threshold calls {rejected} unknown; take a larger `far`")
     if out is not None and shown:
         from circlemnist.plots.neighbors import draw_predictions
 
@@ -123,32 +132,38 @@ def run_and_files(outputs: Path, arguments: Sequence[str]) -> tuple[Run, list[Pa
     return find_run(outputs, arguments[0] if first_is_run else None), files
 
 
-def lines_of(picture: Sequence["PredictedDigit"], predictor: "Predictor") -> str:
+def digits_apart(prediction: "Prediction", point: "OperatingPoint") -> int:
+    """Return with how many decimals a typicality differs from the threshold, 3 or more."""
+    pair = (prediction.typicality, point.threshold)
+    return next((n for n in range(3, 9) if len({f"{value:.{n}f}" for value in pair}) > 1), 9)
+
+
+def lines_of(picture: Sequence["PredictedDigit"], predictor: "Predictor", digits: int) -> str:
     """Return a line for a picture of one digit; else one of all its digits, and one for each."""
     name, predictions = visible(picture[0].name), [digit.prediction for digit in picture]
     if len(picture) == 1:
-        return f"{name}: {in_words(predictions[0], predictor)}"
+        return f"{name}: {in_words(predictions[0], predictor, digits)}"
     labels = " ".join(p.name if p.known else "?" for p in predictions)
     lines = [f"{name}: {len(picture)} digits: {labels}"]
     for number, prediction in enumerate(predictions, 1):
-        lines.append(f"{name}, digit {number}: {in_words(prediction, predictor)}")
+        lines.append(f"{name}, digit {number}: {in_words(prediction, predictor, digits)}")
     return "\n".join(lines)
 
 
-def threshold_in_words(point: "OperatingPoint", far: float | None) -> str:
+def threshold_in_words(point: "OperatingPoint", far: float | None, digits: int) -> str:
     """Return the threshold and its errors; `far` is the rate that was asked for."""
     asked = "" if far in (None, point.far) else f", the next rate below {far:g}"
     return (
-        f"known: typicality above {point.threshold:.3f}, for {100 * point.far:g} % false "
+        f"known: typicality above {point.threshold:.{digits}f}, for {100 * point.far:g} % false "
         f"accepts{asked}; {100 * point.false_rejects:.2g} % false rejects"
     )
 
 
-def in_words(prediction: "Prediction", predictor: "Predictor") -> str:
+def in_words(prediction: "Prediction", predictor: "Predictor", digits: int) -> str:
     """Return what an image is taken for, and how sure."""
     similarity = predictor.similarity
-    alike = f"{similarity.name} {similarity.sign * prediction.similarity:.3f}"
-    verdict = "known" if prediction.known else "unknown"
-    agree = f"{prediction.agree}/{prediction.of}"
-    typical = f"typicality {prediction.typicality:.3f}"
-    return f"{prediction.name}  {agree}  {alike}  {typical}  {verdict}"
+    return (
+        f"{prediction.name}  votes {prediction.agree}/{prediction.of}  "
+        f"{similarity.name} {similarity.sign * prediction.similarity:.3f}  "
+        f"typicality {prediction.typicality:.{digits}f}  {'un' * (not prediction.known)}known"
+    )

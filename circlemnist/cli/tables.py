@@ -17,7 +17,7 @@ SHORT_TABLE = (
     *("unseen/recall@1", "unseen/map@r", "unseen/roc_auc", "few-shot/unseen"),
 )
 OF_SWEEP = ("1nn", "map@r", "eer")  # beside the metric that it is about
-LINE_WIDTH, NAME_WIDTH = 100, 30  # letters, of a line, and of a group beside its metrics
+LINE_WIDTH, NAME_WIDTH = 80, 30  # letters, of a line, and of a group beside its metrics
 ALPHA = 0.05
 
 
@@ -25,9 +25,9 @@ def report_table(report: "Report", keys: Sequence[str] = tuple(METRICS)) -> str:
     """Return a table of those metrics of a report that are in `keys`: name, value, meaning."""
     keys = [key for key in keys if key in report.metrics]
     values = [
-        f"{100 * report.metrics[key]:6.2f} %"
+        f"{100 * report.metrics[key]:6.2f} % {METRICS[key].arrow}"
         if METRICS[key].share
-        else f"{report.metrics[key]:8.4f}"
+        else f"{report.metrics[key]:8.4f} {METRICS[key].arrow}"
         for key in keys
     ]
     about = f"{report.dataset}, {report.counted}, by {report.similarity}, run {report.run.name}"
@@ -48,6 +48,10 @@ def sweep_table(result: "SweepResult") -> str:
         return "\n".join([about, *failures])
     best = min if METRICS[plan.metric].low else max
     winner = best(groups, key=lambda group: group.mean(plan.metric))
+    factor, number = METRICS[plan.metric].factor, METRICS[plan.metric].number
+    means = [number(factor * group.mean(plan.metric)) for group in groups]
+    highest = means[groups.index(winner)]  # ties are those that are written alike
+    mark = "best" if means.count(highest) == 1 else "tie for best"
     columns = [
         [name, *(value_in_words(group.settings[name]) for group in groups)]
         for name in differing_settings(groups)
@@ -56,7 +60,7 @@ def sweep_table(result: "SweepResult") -> str:
         [key + METRICS[key].unit, *(group.written(key) for group in groups)]
         for key in dict.fromkeys([plan.metric, *OF_SWEEP])
     ]
-    columns.append(["", *("best" if group is winner else "" for group in groups)])
+    columns.append(["", *(mark if mean == highest else "" for mean in means)])
     return "\n".join([about, *failures, _table(columns, right=True)])
 
 

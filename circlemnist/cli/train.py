@@ -21,7 +21,7 @@ from circlemnist.cli.options import (
 )
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import MACHINE_SETTINGS, Config
-from circlemnist.process import COURTESY, torchrun_ranks, wait_for_rank_zero
+from circlemnist.process import COURTESY, loading, torchrun_ranks, wait_for_rank_zero
 from circlemnist.runs.run import Run, find_run
 
 RESUMABLE = (*MACHINE_SETTINGS, "outputs", "resume", "dry_run", "quiet", "tensorboard")
@@ -74,9 +74,10 @@ def train(
             click.echo(resolved.to_toml(), nl=False)
         return
 
-    from circlemnist.training.progress import mode_for
-    from circlemnist.training.run import Interrupted
-    from circlemnist.training.run import train as train_run
+    with loading(shown=not quiet):
+        from circlemnist.training.progress import mode_for
+        from circlemnist.training.run import Interrupted
+        from circlemnist.training.run import train as train_run
 
     try:
         run, report = train_run(resolved, outputs, name, run, mode_for(quiet), say, tensorboard)
@@ -94,6 +95,9 @@ def train(
     if report is None:  # rank 0 prints it
         return
     click.echo(report_table(report, SHORT_TABLE))
+    click.echo(
+        "(The epochs show s_p and s_n of augmented training batches, the table of all pairs.)"
+    )
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
     is_newest = resume is None and run.folder.parent == OUTPUTS.resolve()

@@ -31,6 +31,7 @@ from circlemnist.evaluation.report import (
 )
 from circlemnist.models.embedder import Embedder, build_embedder, embed
 from circlemnist.models.precision import resolve_device
+from circlemnist.process import working
 from circlemnist.runs.arrays import Snapshots, load_snapshots
 from circlemnist.runs.checkpoint import checksum, restore_from
 from circlemnist.runs.history import Epoch
@@ -190,7 +191,8 @@ class EvaluatedRun:
         embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
         images, labels = (part.numpy() for part in (dataset.train.images, dataset.train.labels))
         compared = Gallery(embedded[0].float().cpu().numpy(), labels, subspaces, images)
-        with ThreadPoolExecutor(1) as writer:  # to compress images is the work of one core
+        # to compress images is the work of one core
+        with working("evaluating"), ThreadPoolExecutor(1) as writer:
             saved = writer.submit(save_gallery, self.run, compared, checkpoint)
             values, arrays = evaluate(embedder, dataset, config.views, similarity, embedded)
         saved.result()
@@ -272,6 +274,7 @@ class EvaluatedRun:
         return embeddings if self.config.loss_info.on_sphere else F.normalize(embeddings)
 
 
+@working("embedding the images")
 def embed_splits(
     embedder: Embedder, dataset: Dataset, config: Config
 ) -> tuple[tuple[Tensor, Tensor], Typical]:

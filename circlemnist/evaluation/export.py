@@ -30,6 +30,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun, load_embedder
 from circlemnist.evaluation.metrics import similarity_of
 from circlemnist.models.embedder import Embedder, mean_of_shifted_views
+from circlemnist.process import working
 from circlemnist.runs.files import atomic_folder, write_bytes, writing
 from circlemnist.runs.run import Run
 
@@ -52,6 +53,7 @@ PROJECTOR_CONFIG = f"""embeddings {{
 """
 
 
+@working("exporting the network")
 def export_network(
     run: Run, kind: str, pixels: str = "uint8", out: Path | None = None
 ) -> tuple[Path, float]:

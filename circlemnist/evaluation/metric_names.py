@@ -17,13 +17,15 @@ class Metric:
         return self.explanation or self.title
 
     @property
+    def arrow(self) -> str:
+        return "↓" if self.low else "↑"
+
+    @property
     def factor(self) -> int:
-        """The factor of a written value."""
         return 100 if self.share else 1
 
     @property
     def unit(self) -> str:
-        """The unit, after a title."""
         return ", %" if self.share else ""
 
     def number(self, value: float) -> str:
@@ -36,22 +38,27 @@ METRICS = {
     "20nn": Metric("20-NN", "20-NN accuracy, test on training gallery"),
     "centroid": Metric("nearest class mean", "nearest class mean of the training split"),
     "recall@1": Metric("recall@1", "the nearest image has the same class"),
-    "recall@2": Metric("recall@2", "one of the nearest 2 has the same class"),
-    "recall@4": Metric("recall@4", "one of the nearest 4 has the same class"),
-    "recall@8": Metric("recall@8", "one of the nearest 8 has the same class"),
-    "r-precision": Metric("R-precision", "images of its class among the R nearest, R their number"),
+    **{
+        f"recall@{k}": Metric(f"recall@{k}", f"one of the nearest {k} has the same class")
+        for k in (2, 4, 8)
+    },
+    "r-precision": Metric("R-precision", "same class among the R nearest, R images in the class"),
     "map@r": Metric("MAP@R", "mean average precision at R"),
     "roc_auc": Metric("area under the ROC curve", "area under the ROC curve, all test pairs"),
-    "eer": Metric("equal error rate", low=True),
-    "tar@far=1e-02": Metric("true accepts at 1 % false accepts"),
-    "tar@far=1e-03": Metric("true accepts at 0.1 % false accepts"),
-    "tar@far=1e-04": Metric("true accepts at 0.01 % false accepts"),
+    "eer": Metric("equal error rate", "errors at the threshold where both are equal", low=True),
+    **{
+        f"tar@far={rate}": Metric(
+            f"true accepts at {percent} % false accepts",
+            f"accepts at the threshold of {percent} % false accepts",
+        )
+        for rate, percent in (("1e-02", "1"), ("1e-03", "0.1"), ("1e-04", "0.01"))
+    },
     "precision@0.75": Metric(
         "precision at cosine 0.75", "same-class pairs among those of cosine > 0.75"
     ),
     "recall@0.75": Metric("recall at cosine 0.75", "same-class pairs that have cosine > 0.75"),
-    "mean_sp": Metric("mean cosine of same-class pairs", share=False),
-    "mean_sn": Metric("mean cosine of different-class pairs", low=True, share=False),
+    "mean_sp": Metric("s_p, mean cosine of same-class pairs", share=False),
+    "mean_sn": Metric("s_n, mean cosine of different-class pairs", low=True, share=False),
 }
 # only of runs that leave classes out of training
 OF_UNSEEN = {

@@ -26,12 +26,14 @@ from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames, project_run
 from circlemnist.plots.style import Array, Style, Theme, heading, snapshot_captions
+from circlemnist.process import working
 from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5
 COLUMNS = 100  # of the sprite that holds all images
 
 
+@working("making the page")
 def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> Path:
     """Write the page to walk through the embedding space of a run; `plots/explorer.html` in it."""
     path = out or trained.run.plots / "explorer.html"

@@ -14,6 +14,7 @@ from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
 from circlemnist.plots.kinds import KINDS, MODULES, VECTOR, check_suffix
 from circlemnist.plots.style import Style
+from circlemnist.process import working
 from circlemnist.runs.files import atomic_write, writing
 
 
@@ -45,10 +46,11 @@ def draw_pictures(
                 raise UserError(f"cannot draw {name} into {out}: ffmpeg is not here; give a .gif")
             check_suffix(out, formats, f"draw {name}")
             paths = [out]
-        picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)
-        for path in paths:
-            save(picture, path, style.width)
-            yield path
+        with working(f"drawing {name}"):
+            picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)
+            for path in paths:
+                save(picture, path, style.width)
+        yield from paths
 
 
 def draw_group_pictures(

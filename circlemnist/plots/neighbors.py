@@ -55,7 +55,10 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     test, train = dataset.test.images.numpy(), dataset.train.images.numpy()
     rows = []
     for query in hardest:
-        row = [Tile(test[query], names[arrays.labels[query]], "query")]
+        words = dict.fromkeys(
+            (names[arrays.labels[query]], names[arrays.neighbor_labels[query, 0]])
+        )
+        row = [Tile(test[query], ("\n→ " if long else " → ").join(words), "query")]
         for place, neighbor in enumerate(arrays.neighbors[query, :NEIGHBORS]):
             name = names[arrays.neighbor_labels[query, place]]
             value = similarity.sign * arrays.neighbor_similarities[query, place]

@@ -14,6 +14,7 @@ from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import COSINE, DISTANCE, nearest_others
 from circlemnist.plots.kinds import PROJECTIONS
 from circlemnist.plots.style import Array
+from circlemnist.process import working
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
@@ -73,6 +74,7 @@ def project_run(
     return points, how
 
 
+@working("projecting the embeddings")
 def project_frames(
     embeddings: Array, method: str, seed: int, native: int = 3, last: Array | None = None
 ) -> tuple[Array, str]:
@@ -106,6 +108,7 @@ def _in_words(method: str, dim: int) -> str:
     return f"{PROJECTIONS[method]} of {dim}-D"
 
 
+@working("t-SNE")
 def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
@@ -140,6 +143,7 @@ def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
     return np.asarray(layout.fit(embeddings, affinities))
 
 
+@working("UMAP")
 def _umap(embeddings: Array, seed: int) -> Array:
     try:
         from umap import UMAP

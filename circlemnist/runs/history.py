@@ -14,9 +14,8 @@ from circlemnist.runs.files import write_text, writing
 class Epoch:
     """One row of the history.
 
-    `loss`, `mean_sp`, `mean_sn` and `violating` (the share of single pairs whose exponent in
-    Eq. 6 is positive) are means over the steps of the epoch, NaN where no batch had
-    such pairs; `lr` is that of its last step, `seconds` its duration.
+    `loss`, `mean_sp`, `mean_sn` and `violating`, the share of violating pairs, are means over the
+    steps of the epoch, NaN where no batch had such pairs; `lr` is that of its last step.
     """
 
     epoch: int
@@ -46,12 +45,11 @@ def read_history(path: Path) -> list[Epoch]:
         return []
     try:
         lines = path.read_text("utf-8").splitlines()
-        return [_epoch(row) for row in csv.DictReader(lines)]
+        rows = list(csv.DictReader(lines))
+        if any(row.keys() != Epoch.__dataclass_fields__.keys() for row in rows):
+            raise ValueError(f"its columns are not {', '.join(Epoch.__dataclass_fields__)}")
+        return [
+            Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in rows
+        ]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {error}; train the run again") from error
-
-
-def _epoch(row: dict[str, str]) -> Epoch:
-    if row.keys() != Epoch.__dataclass_fields__.keys():
-        raise ValueError(f"its columns are not {', '.join(Epoch.__dataclass_fields__)}")
-    return Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})

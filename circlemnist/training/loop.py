@@ -1,8 +1,6 @@
 """The training loop: one epoch reads from top to bottom."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,7 +11,6 @@ from circlemnist.data.batches import balanced_batches, batches
 from circlemnist.data.datasets import Split
 from circlemnist.losses import gathered_statistics
 from circlemnist.process import Stopped, StopSignals
-from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
 from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
@@ -39,7 +36,7 @@ def fit(
     """
     assert config.epochs is not None
     reported: set[str] = set()
-    with _advice_on_divergence(state, config, run):
+    try:
         try:
             while len(state.history) < config.epochs:
                 values = train_epoch(state, config, split, progress, stop)
@@ -53,13 +50,6 @@ def fit(
         except Stopped:
             state.save(run)
             raise
-
-
-@contextmanager
-def _advice_on_divergence(state: TrainState, config: Config, run: Run) -> Iterator[None]:
-    """Add to `Diverged` the epoch, the setting to lower, and the checkpoint that is left."""
-    try:
-        yield
     except Diverged as error:
         checkpoint = "it has no checkpoint yet"
         if run.checkpoint_file.exists():
@@ -98,17 +88,15 @@ def train_epoch(
         cursor.step, cursor.seconds = cursor.step + 1, time.perf_counter() - started
         done = cursor.step == len(order)
         if done or cursor.step % check_every == 0:
-            _check_finite(cursor.values[: cursor.step, 0])
+            wrong = ~cursor.values[: cursor.step, 0].isfinite()
+            if wrong.any():
+                raise Diverged(f"the loss is not finite at step {int(wrong.nonzero()[0]) + 1}")
         if state.recorder is not None:
             state.recorder.record(state.step, state.embedder)
         progress.step(number, cursor.step, cursor.values[cursor.step - 1], state.lr)
         if not done:
             stop.check()
-    # a batch may lack positive or negative pairs: their mean is NaN there
-    mean_sp, mean_sn, violating = cursor.values[:, 1:].nanmean(0).tolist()
-    mean_loss, seconds = cursor.values[:, 0].mean().item(), round(cursor.seconds, 3)
-    state.history.append(Epoch(number, mean_loss, mean_sp, mean_sn, violating, state.lr, seconds))
-    state.cursor = None
+    state.finish_epoch()
     return cursor.values
 
 
@@ -153,9 +141,3 @@ def first_step(config: Config, split: Split, generator: torch.Generator) -> Epoc
     else:
         order = batches(len(split), config.batch_size, generator)
     return EpochCursor(order, torch.zeros(len(order), 4))
-
-
-def _check_finite(losses: Tensor) -> None:
-    wrong = ~losses.isfinite()
-    if wrong.any():
-        raise Diverged(f"the loss is not finite at step {int(wrong.nonzero()[0]) + 1}")

@@ -46,8 +46,6 @@ class Processes:
 
     def share(self, batch: Tensor) -> Tensor:
         """Return the rows of a global batch (B, ...) that this process trains on."""
-        if self.world_size == 1:
-            return batch
         return batch.tensor_split(self.world_size)[self.rank]
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:

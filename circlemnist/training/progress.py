@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Literal, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NoReturn
 
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -30,6 +30,7 @@ def new_bar(text: str, total: int, done: int = 0) -> "tqdm[NoReturn]":
         total=total,
         initial=done,
         bar_format=text,
+        ascii="─━",
         dynamic_ncols=True,
         leave=False,
         mininterval=0,
@@ -38,23 +39,17 @@ def new_bar(text: str, total: int, done: int = 0) -> "tqdm[NoReturn]":
 
 
 class Progress:
-    """Shows the steps and epochs of a training on standard error (the bar) or output (the lines).
+    """Shows a training of `size` images on standard error (the bar) or output (the lines).
 
-    In a notebook the bar is a widget, one for all epochs. `say` prints the lines of `note`, which
-    are shown in every mode.
-
-    Args:
-        config: resolved for a data set.
-        size: of the training split.
+    `config` is resolved; `say` prints the lines of `note`, which are shown in every mode.
     """
 
     def __init__(
         self, mode: Mode, config: Config, size: int, say: Callable[[str], object] = to_stderr
     ) -> None:
         self.mode = mode
-        self.epochs = config.epochs
-        self.batch_size = config.batch_size
-        self.images = size // config.batch_size * config.batch_size
+        self.epochs = config.epochs or 0
+        self.steps = size // config.batch_size
         self.bar: tqdm[NoReturn] | None = None
         self.say = say
         self.shown = 0.0
@@ -65,39 +60,54 @@ class Progress:
         if self.mode != "bar" or now - self.shown < REFRESH:
             return
         self.shown = now
+        done = (epoch - 1) * self.steps + step
         with unread_is_fine(sys.stderr):
-            if self.bar is not None and self.bar.n == self.images:
-                self.bar.reset()
-            loss, mean_sp, mean_sn, _ = values.tolist()
-            rate = 0.0 if self.bar is None else self.bar.format_dict["rate"] or 0.0
-            text = (
-                f"epoch {epoch}/{self.epochs} batch {step}/{self.images // self.batch_size} "
-                f"|{{bar}}| loss {loss:.2f} s_p {mean_sp:.3f} s_n {mean_sn:.3f} lr {lr:.4f} "
-                f"{rate:,.0f} images/s"
-            )
             if self.bar is None:
-                self.bar = new_bar(text, self.images)
-            self.bar.bar_format = text
-            self.bar.update(step * self.batch_size - self.bar.n)
+                self.bar = new_bar("{bar}", self.epochs * self.steps, done)
+            self.bar.n = done
+            self.bar.bar_format = self._text(self.bar.format_dict, epoch, values.tolist())
+            self.bar.refresh()
+
+    def _text(self, bar: Mapping[str, Any], epoch: int, values: list[float]) -> str:
+        """Return what stands around the bar: as much as the terminal is wide enough for."""
+        loss, mean_sp, mean_sn, violating = values
+        sp, sn = (f"{x:.3f}".replace("0.", ".").replace("-", "−") for x in (mean_sp, mean_sn))
+        percent, left = f" {100 * bar['n'] / bar['total']:.0f} %", ""
+        if bar["n"] > bar["initial"]:
+            seconds = bar["elapsed"] / (bar["n"] - bar["initial"]) * (bar["total"] - bar["n"])
+            left = f" {tqdm.format_interval(seconds).removeprefix('0')}"
+        middle = f"{percent}{left}{' left' * bool(left)}  s_p {sp} ↑  s_n {sn} ↓"
+        wide = f"{middle}  violating {100 * violating:.0f} %"
+        cosines = f" s_p {sp} s_n {sn}"
+        width = bar["ncols"] if isinstance(bar["ncols"], int) else 120  # of a widget
+        start = f"{epoch}/{self.epochs} "
+        texts = (f"{wide}  loss {loss:.2f}", wide, middle, percent + left + cosines)
+        for text in (*texts, percent + cosines, percent):
+            shortest_bar = 10 if "↑" in text else 4
+            if len(start) + shortest_bar + len(text) <= width:
+                break
+        return f"{start}{{bar}}{text}"
 
     def epoch(self, row: Epoch) -> None:
-        if not IN_NOTEBOOK:
-            self.close()
-        elif self.bar is not None:
-            self.bar.n = self.images  # a widget that is closed before its end would stay, in red
-            self.bar.refresh()
+        if self.bar is not None:
+            with unread_is_fine(sys.stderr):
+                self.bar.n = row.epoch * self.steps
+                self.bar.refresh()  # a widget that is closed before its end would stay, in red
+                self.bar.clear()
         if self.mode == "quiet":
             return
         with unread_is_fine(sys.stdout):
             print(
-                f"epoch {row.epoch}/{self.epochs}  loss {row.loss:.3f}  "
-                f"s_p {row.mean_sp:.3f}  s_n {row.mean_sn:.3f}  lr {row.lr:.5f}  "
+                f"epoch {row.epoch}/{self.epochs}  loss {row.loss:.3f}  s_p {row.mean_sp:.3f} ↑  "
+                f"s_n {row.mean_sn:.3f} ↓  violating {100 * row.violating:.0f} %  "
                 f"{row.seconds:.1f} s",
                 flush=True,
             )
 
     def note(self, line: str) -> None:
-        self.close()
+        if self.bar is not None:
+            with unread_is_fine(sys.stderr):
+                self.bar.clear()
         self.say(line)
 
     def close(self) -> None:

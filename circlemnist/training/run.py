@@ -16,7 +16,7 @@ from circlemnist.evaluation.report import Report
 from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
-from circlemnist.process import Stopped, StopSignals
+from circlemnist.process import Stopped, StopSignals, working
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run, create_run, describe_machine, locked
 from circlemnist.training.build import build_training, flat_schedule, resolve_run_precision
@@ -24,7 +24,7 @@ from circlemnist.training.diagnosis import unreachable_margin
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.progress import Mode, Progress
-from circlemnist.training.snapshots import Recorder
+from circlemnist.training.state import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
 
 # drawn at the end, with the quickest projection
@@ -77,7 +77,8 @@ def train(
             )
         )
         config = resolve_run_precision(config, run, processes)
-        training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
+        with working("preparing the training"):
+            training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
         run = processes.run_on_rank_zero(
             lambda: run or create_run(outputs, name, training.config, environment(training))
         )

@@ -59,7 +59,6 @@ class Board(Progress):
     ) -> None:
         super().__init__(mode, config, size, say)
         self.folder = run.tensorboard
-        self.steps = size // config.batch_size
         self.pending: list[tuple[int, Tensor, float]] = []
         self.writer: SummaryWriter | None = None
 
@@ -94,7 +93,6 @@ class Board(Progress):
 
     def finish(self, trained: EvaluatedRun, pictures: Sequence[Path]) -> None:
         """Write metrics, settings, pictures (PNG) and projector, and close the files."""
-        assert self.epochs is not None
         last = self.epochs * self.steps
         metrics = trained.report.metrics
         settings = {k: v for k, v in asdict(trained.config).items() if v is not None}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from PIL import Image
 
 import circlemnist
 from circlemnist.cli.main import main
+from circlemnist.cli.predict import digits_apart, in_words, threshold_in_words
 from circlemnist.errors import UserError
-from circlemnist.evaluation.predict import Predictor
+from circlemnist.evaluation.predict import Prediction, Predictor
 from tests.conftest import assert_one_line_error, invoke
 from tests.data.test_pictures import huge_png
 from tests.data.test_prepare import pictured, strokes
@@ -155,6 +157,32 @@ def test_one_bad_file_does_not_stop_the_others(
     for name, error in zip((*names[:4], names[5]), errors, strict=True):
         assert error.startswith(f"Error: {tmp_path / name}: ")
     assert verdict.startswith("known: typicality above ")
+
+
+@pytest.mark.parametrize(
+    ("typicality", "shown"), [(0.9, "0.900 0.976"), (0.97598, "0.97598 0.97604")]
+)
+def test_typicality_is_written_with_as_many_digits_as_tell_it_from_the_threshold(
+    typicality: float, shown: str, run: Predictor
+) -> None:
+    prediction = Prediction(7, "7", 19, 20, 0.9934, typicality, False)
+    point = replace(run.point(), threshold=0.97604, false_rejects=0.5)
+    digits = digits_apart(prediction, point)
+    line = in_words(prediction, run, digits)
+    value, threshold = shown.split()
+    assert line == f"7  votes 19/20  cosine 0.993  typicality {value}  unknown"
+    assert threshold_in_words(point, None, digits).startswith(
+        f"known: typicality above {threshold}"
+    )
+
+
+def test_a_threshold_that_refuses_many_is_warned_of(finished_run: Path, picture: Path) -> None:
+    point = min(circlemnist.load(finished_run).points, key=lambda point: point.far)
+    result = invoke("predict", finished_run, picture, "--far", point.far)
+    (warning,) = (line for line in result.stderr.splitlines() if line.startswith("warning: "))
+    assert f"calls {100 * point.false_rejects:.2g} % of the validation images unknown" in warning
+    assert "--far" in warning
+    assert "warning" not in invoke("predict", finished_run, picture).stderr
 
 
 def test_json_and_picture(

@@ -36,9 +36,9 @@ REFUSED: list[tuple[str, *tuple[str, ...]]] = [
     (f"--dataset mnist --data-dir {'a' * 300}", "name too long; choose another --data-dir"),
     # what the loss does not have
     ("--loss arcfce", "--loss", "did you mean 'arcface'?"),
-    ("--loss triplet --gamma 3", "--gamma", "triplet, which has m alone"),
-    ("--loss softmax --m 0.1", "--m", "softmax, which has gamma alone"),
-    ("--loss adacos --gamma 1", "--gamma", "has neither gamma nor m"),
+    ("--loss triplet --gamma 3", "--loss triplet has no --gamma, only --m"),
+    ("--loss softmax --m 0.1", "--loss softmax has no --m, only --gamma"),
+    ("--loss adacos --gamma 1", "--loss adacos has no --gamma"),
     ("--loss sphereface --m 1.5", "--m", "whole number", "sphereface"),
     ("--loss sphereface --m nan", "--m", "sphereface"),
     ("--loss triplet --batch-size 501", "--batch-size", "≤ 500", "triplet"),

@@ -13,6 +13,11 @@ from click.testing import Result
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from circlemnist.cli.tables import sweep_table
+from circlemnist.evaluation.group import Group
+from circlemnist.sweep.plan import Plan, parse_axis
+from circlemnist.sweep.run import SweepResult
+from circlemnist.sweep.storage import SweepFolder
 from tests.conftest import assert_one_line_error, invoke
 from tests.sweep.sweeping import read_results
 
@@ -47,6 +52,23 @@ def test_table_has_means_over_the_seeds_and_marks_the_best(swept: tuple[Path, Re
         assert f"{means[gamma]:.2f} ± {statistics.stdev(values):.2f}" in row
     (best,) = (line for line in lines if line.endswith("best"))
     assert int(best.split()[0]) == max(means, key=lambda gamma: means[gamma])
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ((0.99, 0.98, 0.97), ["best", "", ""]),
+        ((0.97, 0.99, 0.990001), ["", "tie for best", "tie for best"]),
+    ],
+)
+def test_groups_that_are_written_alike_tie(values: list[float], marks: list[str]) -> None:
+    groups = [
+        Group(f"m {m}", {"m": m}, {0: dict.fromkeys(("1nn", "map@r", "eer"), value)})
+        for m, value in enumerate(values)
+    ]
+    plan = Plan({}, (parse_axis("m=0,0.1,0.2"),), (0,), None, "1nn")
+    lines = sweep_table(SweepResult(SweepFolder(Path()), plan, groups, [])).splitlines()
+    assert [line.split("  ")[-1] if "best" in line else "" for line in lines[2:]] == marks
 
 
 def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Result]) -> None:
@@ -146,7 +168,7 @@ def test_sweep_that_this_one_cannot_go_on_with_is_refused(
             ("--vary", "loss=circle,arcface", "--vary", "pairs=anchor,batch"),
             ("two cells are the same training", "loss arcface, pairs anchor"),
         ),
-        (("--vary", "loss=circle,triplet", "--gamma", 3), ("--gamma is not of the loss triplet",)),
+        (("--vary", "loss=circle,triplet", "--gamma", 3), ("triplet has no --gamma",)),
         (("--vary", "loss=arcface", "--pairs", "batch"), ("--pairs has no effect",)),
         (("--vary", "lr=0.1..0.2"), ("lr is a range", "--trials")),
         (("--vary", "lr=0.2..0.1", "--trials", 2), ("from less to more",)),

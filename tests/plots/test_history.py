@@ -8,7 +8,7 @@ import torch
 
 from circlemnist.cli.plot import can_be_drawn
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.history import history_figure
+from circlemnist.plots.history import history_figure, steps_of
 from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
@@ -21,15 +21,30 @@ from tests.plots.figures import TITLED, boxes_of, make_run, parts
 def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
     x = np.arange(1, 4)
     rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
-    figure = history_figure(rows, (x, x / 3) if known else None, *TITLED)
+    steps = np.stack([x, x, np.full(3, sp), np.full(3, sn)], 1)
+    figure = history_figure(rows, steps, (x, x / 3) if known else None, *TITLED)
     (line,) = parts(figure, "mean_sp")
     boxes = boxes_of(figure, line.axes.texts)
     assert len(boxes) == 2
     assert not boxes[0].overlaps(boxes[1])
 
 
+def test_a_history_begins_at_the_first_step_where_the_checkpoint_has_its_steps(
+    tmp_path: Path,
+) -> None:
+    """Of a run of before they were kept that was continued, it has the epochs' means."""
+    run = make_run(tmp_path / "run").run
+    kept = [[0, 9, -0.1, 0.3, 0.5], [0.5, 8, 0.2, 0.1, 0.4], [1, 7, 0.4, 0.0, 0.3]]
+    for points, shown in ((kept, [0, 0.5, 1]), (kept[1:], [1, 2, 3, 4, 5, 6, 7])):
+        save_checkpoint(run.checkpoint_file, {"points": points})
+        steps = steps_of(run)
+        assert steps[:, 0].tolist() == shown
+    np.testing.assert_array_equal(steps[:, 1], [row.loss for row in run.history()])
+
+
 def test_one_epoch_has_a_tick_of_its_own() -> None:
-    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], None, *TITLED)
+    steps = np.array([[1, 0.5, 0.8, 0.1]])
+    figure = history_figure([Epoch(1, 0.5, 0.8, 0.1, 0.2, 0.01, 3.0)], steps, None, *TITLED)
     (line,) = parts(figure, "lr")
     low, high = line.axes.get_xlim()
     assert [tick for tick in line.axes.get_xticks() if low <= tick <= high] == [1]

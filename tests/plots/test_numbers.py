@@ -126,7 +126,8 @@ def test_neighbors_are_of_the_hardest_with_their_own_images(either: EvaluatedRun
     for row, query in enumerate(hardest):
         shown = [panels[row, column].images[0].get_array() for column in range(8)]
         np.testing.assert_array_equal(shown[0], dataset.test.images[query])
-        assert panels[row, 0].get_xlabel() == str(arrays.labels[query])
+        nearest = "" if like[query, 0] else f" → {arrays.neighbor_labels[query, 0]}"
+        assert panels[row, 0].get_xlabel() == f"{arrays.labels[query]}{nearest}"
         np.testing.assert_array_equal(shown[1:], dataset.train.images[arrays.neighbors[query, :7]])
         for place, cosine in enumerate(arrays.neighbor_similarities[query, :7]):
             axes, label = panels[row, place + 1], arrays.neighbor_labels[query, place]

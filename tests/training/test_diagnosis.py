@@ -12,11 +12,10 @@ from torch import nn
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.family import FAMILY
-from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.training.build import flat_schedule
 from circlemnist.training.diagnosis import diagnose, unreachable_margin
-from tests.conftest import assert_one_line_error, invoke
+from tests.conftest import invoke
 from tests.training.helpers import Watcher, trained
 
 CONFIG = Config(dataset="digits", net="small", augment=False)
@@ -32,15 +31,6 @@ def notes(config: Config, split: Split, folder: Path) -> list[str]:
     return watcher.notes
 
 
-def test_batches_without_pairs(few: Split, tmp_path: Path) -> None:
-    (line,) = notes(replace(TINY, epochs=2, batch_size=4, lr=1e-3), few, tmp_path)
-    count = int(line.split()[0])
-    # four images all of different classes: 0.9 * 0.8 * 0.7, or all of one: 0.1 cubed
-    assert count / 125 == pytest.approx(0.505, abs=0.15)
-    assert "of 125 batches of epoch 1 had no positive or no negative pair" in line
-    assert "raise `batch_size` above 4" in line
-
-
 def test_collapse(split: Split, tmp_path: Path) -> None:
     """No BatchNorm before the normalisation, and a large step: all cosines stay near 1."""
     lines = notes(replace(ARTICLE, lr=0.5, epochs=12, scheduler="none"), split, tmp_path)
@@ -48,13 +38,6 @@ def test_collapse(split: Split, tmp_path: Path) -> None:
     assert "lower `lr`, or take `net` small" in lines[0]
     assert "the loss does not fall" in lines[1]
     assert len(lines) == 2
-
-
-@pytest.mark.slow
-def test_loss_that_does_not_fall(split: Split, tmp_path: Path) -> None:
-    (line,) = notes(replace(CONFIG, lr=1e-9, epochs=9, batch_size=50), split, tmp_path)
-    assert line.startswith("the loss does not fall: ")
-    assert "`lr`" in line
 
 
 def warnings(
@@ -250,16 +233,3 @@ def test_schedule_without_steps_to_rise_is_reported(
     if line is not None:
         assert "over 1 step never" in line
         assert "`epochs`" in line
-
-
-def test_divergence_names_the_settings_and_the_checkpoint(tmp_path: Path) -> None:
-    args = ("--dataset", "digits", "--net", "article", "--scheduler", "none", "--lr", 1e6)
-    result = invoke("train", *args, "--quiet", "--outputs", tmp_path, "--name", "wild")
-    assert_one_line_error(result, "in epoch", "gamma 80, m 0.25, lr 1e+06", "lower --lr")
-    checkpoint = tmp_path / "wild" / "last.pt"
-    if checkpoint.exists():
-        assert f"{checkpoint} is the last good checkpoint" in result.stderr
-        weights = load_checkpoint(checkpoint)["embedder"].values()
-        assert all(tensor.isfinite().all() for tensor in weights)
-    else:
-        assert "it has no checkpoint yet" in result.stderr

@@ -1,5 +1,6 @@
 """Snapshots of the test images while a run trains: when, of what, and without changing the run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
-from circlemnist.models.embedder import build_embedder, embed
+from circlemnist.models.embedder import embed
 from circlemnist.process import Stopped
 from circlemnist.runs.arrays import load_snapshots
+from circlemnist.runs.checkpoint import load_checkpoint, save_checkpoint
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
-from circlemnist.training.snapshots import Recorder
-from circlemnist.training.state import TrainState
+from circlemnist.training.state import Recorder, TrainState
 from tests.conftest import invoke
 from tests.training.helpers import CONFIG, Watcher, bits, trained
 
@@ -74,7 +75,8 @@ def test_resumed_training_has_the_same_snapshots_and_weights(split: Split, tmp_p
     state.restore(Run(parts))
     assert max(recorder.embeddings) == 3
     train(parts, state)
-    train(whole, build()[0])
+    uninterrupted = train(whole, build()[0])
+    assert torch.equal(state.points, uninterrupted.points)
     assert_same_snapshots(parts, whole)
     snapshots = load_snapshots(whole / "snapshots.npz")
     assert snapshots.steps.tolist() == [*range(11)]
@@ -82,6 +84,25 @@ def test_resumed_training_has_the_same_snapshots_and_weights(split: Split, tmp_p
     last = embed(state.embedder, split.images[torch.from_numpy(snapshots.indices)])
     np.testing.assert_array_equal(snapshots.embeddings[-1], last.half().numpy())
     assert bits(state) == bits(trained(CONFIG, split, tmp_path / "without"))
+
+
+@pytest.mark.parametrize(("batch_size", "stride"), [(5, 2), (100, 1)])
+def test_points_are_the_values_of_steps_from_the_first_on(
+    batch_size: int, stride: int, few: Split, tmp_path: Path
+) -> None:
+    """About 50 an epoch, as a bar saw them; a run of before they were kept is continued, too."""
+    config = replace(CONFIG, batch_size=batch_size)
+    watcher = Watcher(config)
+    points = trained(config, few, tmp_path, watcher).points
+    steps = 500 // batch_size
+    chosen = (points[:, 0] * steps).round().int().tolist()
+    assert chosen == list(range(0, 2 * steps, stride))
+    seen = torch.tensor([watcher.steps[step][2] for step in chosen])
+    torch.testing.assert_close(points[:, 1:], seen, rtol=0, atol=0, equal_nan=True)
+    state = load_checkpoint(Run(tmp_path).checkpoint_file)
+    del state["points"]
+    save_checkpoint(Run(tmp_path).checkpoint_file, state)
+    assert not len(trained(config, few, tmp_path).points)
 
 
 def test_file_that_cannot_be_written_is_named(split: Split, tmp_path: Path) -> None:
@@ -153,22 +174,3 @@ def test_sample_goes_from_the_first_image_to_the_last() -> None:
 
 def test_snapshots_are_denser_at_the_start() -> None:
     assert sorted(recorder(30, 900).due) == [i * i for i in range(31)]
-
-
-def test_snapshots_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
-    embedder = build_embedder(Config(net="tiny", dim=4))
-    before, after = recorder(30, 900), recorder(30, 900)
-    for step in range(12):
-        before.record(step, embedder)
-        with torch.no_grad():
-            next(embedder.parameters()).add_(0.1)
-    path = tmp_path / "snapshots.npz"
-    before.save(path)
-    after.restore(path, 4)
-    assert sorted(after.embeddings) == [0, 1, 4]
-    for step in (0, 1, 4):
-        assert torch.equal(after.embeddings[step], before.embeddings[step])
-    saved = load_snapshots(path)
-    assert saved.steps.tolist() == sorted(before.embeddings) == [0, 1, 4, 9]
-    assert saved.labels.tolist() == before.labels.tolist()
-    assert not np.array_equal(saved.embeddings[0], saved.embeddings[3])
