@@ -101,7 +101,7 @@ def one_line() -> Iterator[None]:
         with unread_is_fine(sys.stdout):  # what was not written of the results is given up
             sys.stdout.flush()
         raise click.ClickException(f"cannot write: {error.strerror}; make room") from error
-    except (KeyboardInterrupt, Stopped) as error:
+    except Stopped as stopped:
         if torchrun_ranks().rank == 0:
             click.echo("stopped", err=True)
-        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
+        raise click.exceptions.Exit(stopped.exit_code) from None

@@ -28,6 +28,7 @@ from typing import TypedDict
 import numpy as np
 
 from circlemnist.errors import UserError
+from circlemnist.process import undone_at_end
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
@@ -96,7 +97,10 @@ def _complete(
 
     Two processes that do so at once have a copy each, and end with the same files.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        undone_at_end(lambda: shutil.rmtree(name, ignore_errors=True)),
+    ):
         copy = Path(name) / kind / "raw"
         copy.mkdir(parents=True)
         for path in raw.glob("*-ubyte*"):
@@ -127,7 +131,7 @@ def _complete(
 def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
     """Run the process until it ends, or no file has grown for too long."""
     is_watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, kind, str(folder), str(timeout)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,  # Ctrl-C is answered here
@@ -135,7 +139,8 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
         stdout=subprocess.PIPE,
         stderr=None if is_watched else subprocess.DEVNULL,  # torchvision's bar
         text=True,
-    ) as process:
+    )
+    with process, undone_at_end(process.kill):
         try:
             sizes: dict[Path, int] = {}
             limit = time.monotonic() + START

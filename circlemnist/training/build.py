@@ -108,6 +108,7 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
         optimizer,
         build_scheduler(config.scheduler, optimizer, config.lr, config.steps(len(split))),
         torch.Generator().manual_seed(config.seed),
+        len(split),
         processes=processes,
     )
 
