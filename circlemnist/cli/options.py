@@ -197,14 +197,14 @@ outputs_option = click.option(
 
 projection_option = click.option(
     "--projection",
-    type=click.Choice(list(PROJECTIONS)),
+    type=NearestChoice(list(PROJECTIONS)),
     default="tsne",
     show_default=True,
     help="how more than three dimensions become two",
 )
 
 theme_option = click.option(
-    "--theme", type=click.Choice(THEME_NAMES), default="light", show_default=True, help="colours"
+    "--theme", type=NearestChoice(THEME_NAMES), default="light", show_default=True, help="colours"
 )
 
 
@@ -213,7 +213,7 @@ def kind_option(kinds: Sequence[str], default: str) -> Callable[..., Any]:
     return click.option(
         "--kind",
         "kinds",
-        type=click.Choice(kinds),
+        type=NearestChoice(kinds),
         multiple=True,
         default=[default],
         show_default=True,

@@ -12,6 +12,7 @@ when a name look-up hangs:
 The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -58,8 +59,10 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
-    raw, file = folder / kind / "raw", folder / kind / "arrays.npz"
+    raw = folder / kind / "raw"
     try:
+        raw = _place(kind, folder)
+        file = (raw.parent if raw.name == "raw" else raw) / "arrays.npz"
         if state := _state(raw):
             with suppress(ValueError):
                 arrays = read_npz(file, ("state", *ARRAYS))
@@ -84,6 +87,17 @@ def torchvision_arrays(
         ) from error
 
 
+def _place(kind: str, folder: Path) -> Path:
+    """Return the folder of the files of a data set: where torchvision puts them, or nearby.
+
+    Its own folder may be `folder` or hold that, and may be written in small letters.
+    """
+    around = [*folder.glob("*"), folder.absolute(), folder.absolute().parent]
+    own = [path for path in around if path.name.lower().replace("-", "") == kind.lower()]
+    places = [folder / kind / "raw", *(place for path in own for place in (path / "raw", path))]
+    return next((place for place in places if any(place.glob("*-ubyte*"))), places[0])
+
+
 def _state(raw: Path) -> str:
     """Names, sizes and times of the files of a data set; empty where there are none."""
     stats = [(path.name, path.stat()) for path in sorted(raw.glob("*-ubyte*"))]
@@ -104,7 +118,7 @@ def _complete(
         copy = Path(name) / kind / "raw"
         copy.mkdir(parents=True)
         for path in raw.glob("*-ubyte*"):
-            shutil.copyfile(path, copy / path.name)
+            shutil.copyfile(path, copy / path.name.replace(".idx", "-idx"))
         before = {path.name for path in copy.iterdir()}
         answer = _run(kind, Path(name), timeout, quiet)
         damaged = answer["damaged"]
@@ -142,12 +156,10 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
     )
     with process, undone_at_end(process.kill):
         try:
-            sizes: dict[Path, int] = {}
-            limit = time.monotonic() + START
+            sizes, limit = _sizes(folder), time.monotonic() + START
             while process.poll() is None and time.monotonic() < limit:
                 time.sleep(0.05)
-                now = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-                if now != sizes:
+                if (now := _sizes(folder)) != sizes:
                     sizes, limit = now, time.monotonic() + MIRRORS * timeout
             if process.poll() is None:
                 problem = f"no answer within {MIRRORS * timeout:g} s"
@@ -159,6 +171,10 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
         finally:
             process.kill()
     return Answer(damaged=[], problem=problem, is_local=False)
+
+
+def _sizes(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
 def fetch(kind: str, folder: Path, timeout: float) -> Answer:
@@ -186,22 +202,22 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
 
 
 def _remove_damaged(raw: Path, resources: list[tuple[str, str]]) -> list[str]:
-    """Remove the files that torchvision could not read; return their names."""
+    """Unpack the files, and remove those that torchvision could not read; return their names."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-    from torchvision.datasets.utils import check_integrity
 
     damaged = []
-    for name, md5 in resources:
+    for name, _ in resources:
         packed, unpacked = raw / name, raw / name.removesuffix(".gz")
-        if unpacked.exists():
-            try:
-                read_sn3_pascalvincent_tensor(str(unpacked))
-            except Exception:  # it has no errors of its own for a damaged file
-                damaged.append(unpacked.name)
-                unpacked.unlink()
-        if packed.exists() and not unpacked.exists() and not check_integrity(packed, md5):
-            damaged.append(packed.name)
-            packed.unlink()
+        for file in (unpacked, packed):
+            if file.exists() and not (file == packed and unpacked.exists()):
+                try:
+                    if file == packed:  # by whomever
+                        unpacked.write_bytes(gzip.decompress(packed.read_bytes()))
+                    read_sn3_pascalvincent_tensor(str(unpacked))
+                except Exception:  # it has no errors of its own for a damaged file
+                    damaged.append(file.name)
+                    file.unlink()
+                    unpacked.unlink(missing_ok=True)
     return damaged
 
 

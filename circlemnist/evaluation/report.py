@@ -217,7 +217,7 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
             known=read_points(content),
         )
         if not (
-            "1nn" in report.metrics
+            {"1nn", *["unseen/recall@1"] * bool(report.unseen)} <= report.metrics.keys()
             and report.dataset in CLASS_NAMES
             and report.similarity in SIMILARITIES
         ):

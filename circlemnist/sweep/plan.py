@@ -11,10 +11,10 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
-from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
+from circlemnist.config import CLASSES, MACHINE_SETTINGS, Config, setting_problem, setting_type
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
-from circlemnist.limits import Value, did_you_mean
+from circlemnist.limits import Value, did_you_mean, parse_classes
 
 # last training images, which cells are evaluated on; of digits a fifth
 HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
@@ -85,6 +85,9 @@ def _parse_value(name: str, text: str) -> Value:
         value = SWITCH.get(text.lower(), text) if kind is bool else kind(text)
     if problem := setting_problem(name, value):
         raise SettingError("vary", f"{name} {problem}")
+    if name == "unseen":  # however it is spelled; `Config` refuses what it is not
+        with contextlib.suppress(ValueError):
+            value = "+".join(map(str, parse_classes(text, CLASSES)))
     return value
 
 
@@ -143,6 +146,8 @@ class Plan:
     def identity(self) -> str:
         """SHA-256, hexadecimal, of all that makes it another sweep."""
         settings = {name: v for name, v in self.settings.items() if name not in MACHINE_SETTINGS}
+        if unseen := "unseen" in settings and self.configs[0].unseen:
+            settings["unseen"] = unseen  # however it was spelled
         axes = [[axis.name, axis.to_toml()] for axis in self.axes]
         search = None if self.trials is None else [self.trials, self.metric]
         content = json.dumps([settings, axes, self.seeds, search], sort_keys=True)

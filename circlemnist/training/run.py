@@ -27,9 +27,6 @@ from circlemnist.training.snapshots import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
 from circlemnist.version import __version__
 
-# drawn at the end, with the quickest projection
-FIRST_PICTURES = ("embedding",)
-
 
 class Interrupted(Exception):
     """A signal stopped the training of `run`, whose checkpoint has every step that was done."""
@@ -96,8 +93,10 @@ def train(
 
 
 def _evaluate_and_draw(trained: EvaluatedRun, board: Board | None) -> Report:
+    """Evaluate a run, and draw its embeddings with the quickest projection."""
     report = trained.evaluate()
-    pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
+    out = trained.run.plots / "embedding.png"
+    pictures = list(draw_pictures(trained, ["embedding"], Style(projection="pca"), out))
     if board is not None:
         board.finish(trained, pictures)
     return report

@@ -11,7 +11,6 @@ from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.history import history_figure
 from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch, write_history
-from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import TITLED, boxes_of, make_run, parts
