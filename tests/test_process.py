@@ -1,6 +1,7 @@
 """A process and its system: threads that spin briefly, signals, output that nobody reads."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from circlemnist.errors import Lost, SettingError, Unwritten, UserError
 from circlemnist.process import Stopped, StopSignals, to_stderr
 from tests.conftest import ROOT
 
@@ -146,6 +148,14 @@ def test_other_threads_are_left_alone() -> None:
                 return signal.getsignal(signal.SIGTERM)
 
         assert pool.submit(handler_within).result() == signal.getsignal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "error", [SettingError("m", "is wrong"), Unwritten("no room", "run"), Lost("gone", speaks=True)]
+)
+def test_errors_are_the_same_in_another_process(error: UserError) -> None:
+    there = pickle.loads(pickle.dumps(error))
+    assert (str(there), vars(there)) == (str(error), vars(error))
 
 
 def test_nothing_is_printed_where_standard_error_is_closed(
