@@ -5,11 +5,18 @@ import os
 import sys
 from pathlib import Path
 
-from circlemnist.process import share_cores, torchrun_ranks
+from circlemnist.process import (
+    end_by_signal,
+    handle_signals,
+    ignore_signals,
+    share_cores,
+    torchrun_ranks,
+)
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while its modules still load ends it in one line, too."""
+    """Run the command line; a signal ends it in one line, even while its modules still load."""
+    handle_signals(end_by_signal)
     share_cores()
     if sys.stderr is None:  # closed, or of a program without a console
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
@@ -20,10 +27,8 @@ def main() -> None:
         from circlemnist.cli.main import main as commands
 
         commands(prog_name="circlemnist")
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        raise SystemExit(130) from None
     except SystemExit as ended:
+        ignore_signals()  # all is done
         if torchrun_ranks().world_size == 1:
             raise
         # gloo's threads may abort a process that ends in the usual way

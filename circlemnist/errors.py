@@ -56,8 +56,11 @@ class Lost(UserError):
     """
 
     def __init__(self, message: str, speaks: bool) -> None:
-        super().__init__(message)
+        super().__init__(message, speaks)  # what it is made of again in another process
         self.speaks = speaks
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)

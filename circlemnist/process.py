@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NamedTuple, Self, TextIO
+from typing import Any, NamedTuple, NoReturn, Self, TextIO
 
 # OpenMP's threads spin at the end of every parallel loop until the last has come. While they spin,
 # they keep a core from other processes: beside one busy process a training on two cores took many
@@ -74,12 +74,63 @@ class Stopped(BaseException):
         self.exit_code = 128 + signum
 
 
+_undo: list[Callable[[], object]] = []  # what `end_at_once` calls
+
+
+@contextmanager
+def undone_at_end(undo: Callable[[], object]) -> Iterator[None]:
+    """Let `end_at_once` call `undo` where it ends the process within."""
+    _undo.append(undo)
+    try:
+        yield
+    finally:
+        _undo.remove(undo)
+
+
+def end_at_once(exit_code: int) -> NoReturn:
+    """End the process, whatever its threads do, and leave nothing half-written."""
+    for undo in reversed(_undo):
+        with suppress(Exception):
+            undo()
+    os._exit(exit_code)
+
+
+def end_by_signal(signum: int, frame: FrameType | None = None) -> NoReturn:
+    """Say in a line that the process was stopped, and end it: the handler of every command.
+
+    An exception would be swallowed where C code calls Python, or wait for threads that read.
+    """
+    ignore_signals()
+    if torchrun_ranks().rank == 0:
+        with suppress(OSError):  # not by `sys.stderr`, which may be in the middle of a line
+            os.write(2, b"\nstopped\n" if os.isatty(2) else b"stopped\n")
+    end_at_once(128 + signum)
+
+
+def handle_signals(handler: Any) -> dict[int, Any]:
+    """Set the handler of `SIGNALS`, but of ignored ones (SIGHUP under nohup); return those before.
+
+    Off the main thread, where Python allows no handlers, this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    handled = {signum: b for signum, b in before.items() if b is not signal.SIG_IGN}
+    for signum in handled:
+        signal.signal(signum, handler)
+    return handled
+
+
+def ignore_signals() -> None:
+    """Ignore the signals that `StopSignals` handles: this process is about to end by itself."""
+    handle_signals(signal.SIG_IGN)
+
+
 class StopSignals:
     """Turns the first SIGINT, SIGTERM or SIGHUP into `Stopped`; a second one ends the process.
 
-    `Stopped` is raised at once, or within `between_steps` by the next `check`. A signal that is
-    ignored already (SIGHUP under nohup) stays so. Off the main thread, where Python allows no
-    handlers, this does nothing.
+    `Stopped` is raised at once, or within `between_steps` by the next `check`, at the latest at
+    its end. Where another exception handler has swallowed it, it is raised once more at the end.
 
     Processes that train together stop at the same `check`: `max_over_processes` returns the largest
     of their signals, 0 for none.
@@ -87,51 +138,46 @@ class StopSignals:
 
     def __init__(self, max_over_processes: Callable[[int], int] = lambda signum: signum) -> None:
         self.received: int | None = None
+        self.waits = False  # for the next check
         self._max_over_processes = max_over_processes
-        self._waits = False
         self._handlers_before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for signum in SIGNALS:
-                before = signal.getsignal(signum)
-                if before is not signal.SIG_IGN:
-                    self._handlers_before[signum] = before
-                    signal.signal(signum, self._handle)
+        self._handlers_before = handle_signals(self._handle)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for signum, before in self._handlers_before.items():
             if signal.getsignal(signum) == self._handle:
                 signal.signal(signum, before)
+        if kind is None:
+            self._raise_received()
 
     @contextmanager
     def between_steps(self) -> Iterator[None]:
         """Within, a signal waits for the next `check`."""
-        self._waits = True
+        self.waits = True
         try:
             yield
         finally:
-            self._waits = False
+            self.waits = False
+        self._raise_received()
 
     def check(self) -> None:
         """Raise `Stopped` where a signal has come to one of the processes."""
         if received := self._max_over_processes(self.received or 0):
             raise Stopped(received)
 
+    def _raise_received(self) -> None:
+        if self.received is not None:
+            raise Stopped(self.received)
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            os._exit(128 + signum)
+            end_by_signal(signum)
         self.received = signum
-        if not self._waits:
+        if not self.waits:
             raise Stopped(signum)
-
-
-def ignore_signals() -> None:
-    """Ignore the signals that `StopSignals` handles: this process is about to end by itself."""
-    if threading.current_thread() is threading.main_thread():
-        for signum in SIGNALS:
-            signal.signal(signum, signal.SIG_IGN)
 
 
 @contextmanager

@@ -27,11 +27,14 @@ def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedPro
     )
 
 
-def start(folder: Path, *args: str, **environment: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *args: str, stdin: int | None = None, **environment: str
+) -> subprocess.Popen[str]:
     """Start the program in `folder`."""
     return subprocess.Popen(
         [*PROGRAM, *args],
         cwd=folder,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,15 +1,19 @@
 """A process and its system: threads that spin briefly, signals, output that nobody reads."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from circlemnist.errors import Lost, SettingError, Unwritten, UserError
 from circlemnist.process import Stopped, StopSignals, loading, to_stderr, working
 from tests.conftest import ROOT, Terminal
 
@@ -56,32 +60,71 @@ def test_threads_spin_briefly_unless_the_user_says_otherwise(
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_between_steps_waits_for_the_check(signum: int) -> None:
-    before = signal.getsignal(signum)
-    with StopSignals() as stop:
-        stop.check()
-        with stop.between_steps():
+    before, reached = signal.getsignal(signum), []
+    stop = StopSignals()
+
+    def work() -> None:
+        with stop, stop.between_steps():
+            stop.check()
             os.kill(os.getpid(), signum)
             assert stop.received == signum
-        with pytest.raises(Stopped) as caught:
+            reached.append("check")
             stop.check()
+            reached.append("behind")
+
+    with pytest.raises(Stopped) as caught:
+        work()
     assert caught.value.exit_code == 128 + signum
     assert str(caught.value) == signal.Signals(signum).name
+    assert reached == ["check"]
     assert signal.getsignal(signum) == before
 
 
-def test_signal_at_other_times_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leave(code: int) -> None:
-        raise SystemExit(code)
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_signal_after_the_last_check_or_at_other_times_stops(swallowed: bool) -> None:
+    """Also where code that catches everything was running as it came."""
+    stop, reached = StopSignals(), []
 
-    monkeypatch.setattr(os, "_exit", leave)
-    with StopSignals() as stop:
-        with stop.between_steps():
-            pass
-        with pytest.raises(Stopped, match="SIGTERM"):
-            os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(SystemExit) as second:
-            os.kill(os.getpid(), signal.SIGINT)
-    assert second.value.code == 130
+    def work() -> None:
+        with stop:
+            if swallowed:
+                with suppress(BaseException):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    reached.append("other code")
+                return
+            with stop.between_steps():
+                os.kill(os.getpid(), signal.SIGTERM)
+            reached.append("behind the steps")
+
+    with pytest.raises(Stopped, match="SIGTERM"):
+        work()
+    assert reached == []
+
+
+ENDS = """import os, signal, sys, threading, time
+from pathlib import Path
+from circlemnist.process import StopSignals, end_by_signal, handle_signals
+from circlemnist.runs.files import atomic_folder, atomic_write
+handle_signals(end_by_signal)
+threading.Thread(target=lambda: time.sleep(60)).start()  # which nobody can stop
+with StopSignals() as stop, stop.between_steps(), atomic_write(Path("a.txt")) as file:
+    with atomic_folder(Path("space")) as folder:
+        (folder / "b.txt").touch()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.received == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_process_is_ended_in_a_line_and_leaves_nothing(first: bool, tmp_path: Path) -> None:
+    """By the first signal to a command, or the second one to a training."""
+    code = ENDS.replace("StopSignals() as stop, stop.between_steps(), ", "") if first else ENDS
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert (ended.returncode, ended.stderr) == (130 if first else 143, "stopped\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -106,6 +149,14 @@ def test_other_threads_are_left_alone() -> None:
                 return signal.getsignal(signal.SIGTERM)
 
         assert pool.submit(handler_within).result() == signal.getsignal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "error", [SettingError("m", "is wrong"), Unwritten("no room", "run"), Lost("gone", speaks=True)]
+)
+def test_errors_are_the_same_in_another_process(error: UserError) -> None:
+    there = pickle.loads(pickle.dumps(error))
+    assert (str(there), vars(there)) == (str(error), vars(error))
 
 
 def test_nothing_is_printed_where_standard_error_is_closed(

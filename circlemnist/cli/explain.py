@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import PrintablePath, place_options, runs
+from circlemnist.cli.options import NearestChoice, PrintablePath, place_options, runs
 from circlemnist.cli.plot import show_in
 from circlemnist.explain import LANGUAGES
 from circlemnist.runs.run import find_run
@@ -22,7 +22,7 @@ from circlemnist.runs.run import find_run
 )
 @click.option(
     "--language",
-    type=click.Choice(LANGUAGES),
+    type=NearestChoice(LANGUAGES),
     default="en",
     show_default=True,
     help="language of the page: English or Japanese",

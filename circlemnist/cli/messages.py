@@ -1,6 +1,7 @@
 """What the program says to a person beside its results: errors of one line, in flags' words."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from circlemnist.process import (
 COMMANDS = ("train", "eval", "sweep")
 OTHERS = ("far", "name", "outputs", "projection", "resume", "format", "config", "tensorboard")
 OF_SWEEP = ("vary", "seeds", "trials", "metric", "storage", "jobs")
+NO_MEMORY = re.compile("alloc|out of memory|map segment|start new thread", re.IGNORECASE)
 FLAGS = (*(setting.name for setting in fields(Config)), *OTHERS, *OF_SWEEP)
 
 
@@ -95,13 +97,17 @@ def one_line() -> Iterator[None]:
         else:
             wait_for_rank_zero(PATIENCE)
         raise click.ClickException(visible(spelled(str(error)))) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        # torch has no error of its own for the memory of a CPU, and neither has the loader
+        if not full and not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
         with unread_is_fine(sys.stdout):  # what was not written of the results is given up
             sys.stdout.flush()
-        raise click.ClickException(f"cannot write: {error.strerror}; make room") from error
-    except (KeyboardInterrupt, Stopped) as error:
+        few = "there is not enough memory: end other programs, or compute less at once"
+        message = f"cannot write: {os.strerror(errno.ENOSPC)}; make room" if full else few
+        raise click.ClickException(message) from error
+    except Stopped as stopped:
         if torchrun_ranks().rank == 0:
             click.echo("stopped", err=True)
-        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
+        raise click.exceptions.Exit(stopped.exit_code) from None

@@ -237,14 +237,14 @@ outputs_option = click.option(
 
 projection_option = click.option(
     "--projection",
-    type=click.Choice(list(PROJECTIONS)),
+    type=NearestChoice(list(PROJECTIONS)),
     default="tsne",
     show_default=True,
     help="method that reduces the embedding to two dimensions",
 )
 
 theme_option = click.option(
-    "--theme", type=click.Choice(THEME_NAMES), default="light", show_default=True, help="colours"
+    "--theme", type=NearestChoice(THEME_NAMES), default="light", show_default=True, help="colours"
 )
 
 

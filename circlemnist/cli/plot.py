@@ -44,7 +44,7 @@ Examples:
 @kind_option([*KINDS, "all"], "embedding")
 @click.option(
     "--split",
-    type=click.Choice(SPLITS),
+    type=NearestChoice(SPLITS),
     default="test",
     show_default=True,
     help="images in the scatter plot",

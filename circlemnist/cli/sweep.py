@@ -1,5 +1,6 @@
 """`circlemnist sweep`."""
 
+import re
 import shlex
 import sys
 from functools import partial
@@ -31,6 +32,8 @@ HELD_OUT = {
     "help": "size of the validation set: the last training images; 0: test set  "
     f"[default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
 }
+# the password in the URL of a database
+SECRET = re.compile(r"(://[^/@:]*:|password=)([^@&]|@(?=.*@))*")
 FIRST_SEED = {"help": "first of --seeds"}
 
 
@@ -115,7 +118,8 @@ def sweep(
     try:
         result = run_sweep(plan, outputs, name, storage, jobs, mode_for(quiet), say)
     except SweepInterrupted as interrupted:
-        command = shlex.join(["circlemnist", *sys.argv[1:]])
+        words = [SECRET.sub(r"\1***", word) for word in sys.argv[1:]]
+        command = shlex.join(["circlemnist", *words])
         say(f"{interrupted}; continue with the same command: {command}")
         ctx.exit(interrupted.exit_code)
     click.echo(sweep_table(result))

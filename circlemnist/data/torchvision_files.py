@@ -12,6 +12,7 @@ when a name look-up hangs:
 The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from typing import TypedDict
 import numpy as np
 
 from circlemnist.errors import UserError
+from circlemnist.process import undone_at_end
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
@@ -57,8 +59,10 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
-    raw, file = folder / kind / "raw", folder / kind / "arrays.npz"
+    raw = folder / kind / "raw"
     try:
+        raw = _place(kind, folder)
+        file = (raw.parent if raw.name == "raw" else raw) / "arrays.npz"
         if state := _state(raw):
             with suppress(ValueError):
                 arrays = read_npz(file, ("state", *ARRAYS))
@@ -83,6 +87,17 @@ def torchvision_arrays(
         ) from error
 
 
+def _place(kind: str, folder: Path) -> Path:
+    """Return the folder of the files of a data set: where torchvision puts them, or nearby.
+
+    Its own folder may be `folder` or hold that, and may be written in small letters.
+    """
+    around = [*folder.glob("*"), folder.absolute(), folder.absolute().parent]
+    own = [path for path in around if path.name.lower().replace("-", "") == kind.lower()]
+    places = [folder / kind / "raw", *(place for path in own for place in (path / "raw", path))]
+    return next((place for place in places if any(place.glob("*-ubyte*"))), places[0])
+
+
 def _state(raw: Path) -> str:
     """Names, sizes and times of the files of a data set; empty where there are none."""
     stats = [(path.name, path.stat()) for path in sorted(raw.glob("*-ubyte*"))]
@@ -96,11 +111,14 @@ def _complete(
 
     Two processes that do so at once have a copy each, and end with the same files.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        undone_at_end(lambda: shutil.rmtree(name, ignore_errors=True)),
+    ):
         copy = Path(name) / kind / "raw"
         copy.mkdir(parents=True)
         for path in raw.glob("*-ubyte*"):
-            shutil.copyfile(path, copy / path.name)
+            shutil.copyfile(path, copy / path.name.replace(".idx", "-idx"))
         before = {path.name for path in copy.iterdir()}
         answer = _run(kind, Path(name), timeout, quiet)
         damaged = answer["damaged"]
@@ -127,7 +145,7 @@ def _complete(
 def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
     """Run the process until it ends, or no file has grown for too long."""
     is_watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, kind, str(folder), str(timeout)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,  # Ctrl-C is answered here
@@ -135,14 +153,13 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
         stdout=subprocess.PIPE,
         stderr=None if is_watched else subprocess.DEVNULL,  # torchvision's bar
         text=True,
-    ) as process:
+    )
+    with process, undone_at_end(process.kill):
         try:
-            sizes: dict[Path, int] = {}
-            limit = time.monotonic() + START
+            sizes, limit = _sizes(folder), time.monotonic() + START
             while process.poll() is None and time.monotonic() < limit:
                 time.sleep(0.05)
-                now = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-                if now != sizes:
+                if (now := _sizes(folder)) != sizes:
                     sizes, limit = now, time.monotonic() + MIRRORS * timeout
             if process.poll() is None:
                 problem = f"no answer within {MIRRORS * timeout:g} s"
@@ -154,6 +171,10 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
         finally:
             process.kill()
     return Answer(damaged=[], problem=problem, is_local=False)
+
+
+def _sizes(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
 def fetch(kind: str, folder: Path, timeout: float) -> Answer:
@@ -181,22 +202,22 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
 
 
 def _remove_damaged(raw: Path, resources: list[tuple[str, str]]) -> list[str]:
-    """Remove the files that torchvision could not read; return their names."""
+    """Unpack the files, and remove those that torchvision could not read; return their names."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-    from torchvision.datasets.utils import check_integrity
 
     damaged = []
-    for name, md5 in resources:
+    for name, _ in resources:
         packed, unpacked = raw / name, raw / name.removesuffix(".gz")
-        if unpacked.exists():
-            try:
-                read_sn3_pascalvincent_tensor(str(unpacked))
-            except Exception:  # it has no errors of its own for a damaged file
-                damaged.append(unpacked.name)
-                unpacked.unlink()
-        if packed.exists() and not unpacked.exists() and not check_integrity(packed, md5):
-            damaged.append(packed.name)
-            packed.unlink()
+        for file in (unpacked, packed):
+            if file.exists() and not (file == packed and unpacked.exists()):
+                try:
+                    if file == packed:  # by whomever
+                        unpacked.write_bytes(gzip.decompress(packed.read_bytes()))
+                    read_sn3_pascalvincent_tensor(str(unpacked))
+                except Exception:  # it has no errors of its own for a damaged file
+                    damaged.append(file.name)
+                    file.unlink()
+                    unpacked.unlink(missing_ok=True)
     return damaged
 
 

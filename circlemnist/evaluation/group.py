@@ -115,5 +115,6 @@ def _names(groups: Sequence[dict[str, Value | None]]) -> list[str]:
         if not more and isinstance(first, str):
             words.append(first)  # which says what it is
         else:
-            words.append(in_words({k: v for k, v in own.items() if v is not None}))
+            named = in_words({k: v for k, v in own.items() if v is not None})
+            words.append(named or f"no {' and '.join(own)}")
     return words

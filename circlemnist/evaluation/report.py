@@ -247,8 +247,9 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
             gallery=content.get("gallery"),
             known=read_points(content),
         )
+        required = {"1nn", *["unseen/recall@1"] * bool(report.unseen)}
         known = report.dataset in CLASS_NAMES and report.similarity in SIMILARITIES
-        if not ("1nn" in report.metrics and known):
+        if not (required <= report.metrics.keys() and known):
             raise ValueError("metrics are missing, or of an unknown data set")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(

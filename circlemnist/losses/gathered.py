@@ -212,7 +212,7 @@ def _share_of_anchors(labels: Tensor, all_labels: Tensor, dtype: torch.dtype) ->
     classes, count = all_labels.unique(return_counts=True)
     # of one class alone nobody has negatives: then any share, of a loss that is 0, will do
     has_positives = count > 1
-    mine = has_positives[torch.searchsorted(classes, labels.long())].sum()
+    mine = has_positives[torch.searchsorted(classes, labels.long().contiguous())].sum()
     share: Tensor = mine.to(dtype) / (has_positives * count).sum().clamp_min(1)
     return share
 

@@ -12,7 +12,7 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
-from circlemnist.plots.kinds import KINDS, MODULES, VECTOR, check_suffix
+from circlemnist.plots.kinds import COMPARED, KINDS, MODULES, VECTOR, Kind, check_suffix
 from circlemnist.plots.style import Style
 from circlemnist.process import working
 from circlemnist.runs.files import atomic_write, writing
@@ -33,13 +33,14 @@ def draw_pictures(
             or a picture cannot be written, or not in the format of `out`.
     """
     folder = Path() if trained is None else trained.run.plots
+    drawn = []
     for name in kinds:
         kind = KINDS[name]
         formats = [s for s in kind.formats if s != ".mp4" or FFMpegWriter.isAvailable()]
         if out is None:
             split = [style.split] if "split" in kind.uses and style.split != "test" else []
             losses = style.losses if "loss" in kind.uses else ()
-            stem = _stem(style, name, *losses, *split)
+            stem = _stem(style, kind, name, *losses, *split)
             paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
         else:
             if out.suffix.lower() in set(kind.formats) - set(formats):
@@ -48,9 +49,8 @@ def draw_pictures(
             paths = [out]
         with working(f"drawing {name}"):
             picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)
-            for path in paths:
-                save(picture, path, style.width)
-        yield from paths
+        drawn += [(picture, path) for path in paths]
+    yield from _saved(drawn, style)
 
 
 def draw_group_pictures(
@@ -61,15 +61,25 @@ def draw_group_pictures(
     Raises:
         UserError: a run's file is damaged, or a picture cannot be written.
     """
+    drawn = []
     for name in kinds:
         picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw_groups(groups, style)
-        path = folder / f"{_stem(style, name)}.png"
-        save(picture, path, style.width)
+        drawn.append((picture, folder / f"{_stem(style, COMPARED[name], name)}.png"))
+    yield from _saved(drawn, style)
+
+
+def _saved(drawn: Sequence[tuple[Figure | Movie, Path]], style: Style) -> Iterator[Path]:
+    """Write pictures when all are drawn: where one cannot be, the files are as they were."""
+    for picture, path in drawn:
+        with working(f"writing {path.name}"):
+            save(picture, path, style.width)
         yield path
 
 
-def _stem(style: Style, *words: str) -> str:
-    return "-".join([*words, *([] if style.theme.name == "light" else [style.theme.name])])
+def _stem(style: Style, kind: Kind, *words: str) -> str:
+    projected = "projection" in kind.uses and style.projection != "tsne"
+    choices = [style.projection] * projected + [style.theme.name] * (style.theme.name != "light")
+    return "-".join([*words, *choices])
 
 
 def save(picture: Figure | Movie, path: Path, width: int) -> None:

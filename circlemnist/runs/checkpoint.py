@@ -11,7 +11,7 @@ the version of the format, and the SHA-256 of every byte before those digits.
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ import torch
 
 from circlemnist.errors import Unwritten, UserError
 from circlemnist.runs.files import write_bytes
+from circlemnist.runs.history import Epoch
 
 T = TypeVar("T")
 FORMAT = 4
@@ -85,13 +86,51 @@ def restore_from(path: Path, restore: Callable[[dict[str, Any]], T]) -> T:
     `config.toml`.
     """
     state = load_checkpoint(path)
+    if name := not_finite(state):
+        raise UserError(f"{path} has a value of the {name} that is not finite; train again")
     try:
+        _check_progress(state)
         return restore(state)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} does not fit config.toml beside it: "
             "one of the two was changed, or is of another version; train again"
         ) from error
+
+
+def not_finite(state: dict[str, Any]) -> str | None:
+    """Return the key of the first part of a state that has a tensor with infinities or NaN."""
+    for name, tensor in _tensors(state):
+        # of an epoch that has begun, a batch may have no pairs
+        if tensor.is_floating_point() and name != "cursor" and not tensor.isfinite().all():
+            return name
+    return None
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    # with the key at the top of the state
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _tensors(item, name or str(key))
+
+
+def _check_progress(state: dict[str, Any]) -> None:
+    """Raise ValueError, or what a wrong type leads to, where no training has come so far."""
+    rows, cursor = [Epoch(**row) for row in state["history"]], state["cursor"]
+    if cursor is None:
+        sound = state["step"] % max(len(rows), 1) == 0
+    else:
+        steps, step = len(cursor["order"]), cursor["step"]
+        sound = 0 <= step < steps and state["step"] == steps * len(rows) + step
+        sound &= cursor["order"].dtype == torch.int64 and cursor["order"].ndim == 2
+        sound &= cursor["values"].shape == (steps, 4) and cursor["seconds"] >= 0
+    numbers = [number for row in rows for number in vars(row).values()]
+    if not sound or not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("its epochs and steps do not fit together")
+    if state["scheduler"]["last_epoch"] != state["step"]:
+        raise ValueError("the scheduler is at another step")
 
 
 def checksum(path: Path) -> str | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from circlemnist.errors import UserError
+from circlemnist.process import undone_at_end
 
 UNFINISHED = ".unfinished-"
 NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system without it
@@ -23,17 +24,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
     removed where the block raises, so that an exception or a full disk leaves `path` as it was; a
     crash leaves it for `remove_unfinished`. Raises OSError where the file cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        flush_file(temporary)
-        temporary.chmod(0o666 & ~umask())
-        temporary.replace(path)
-        flush_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with undone_at_end(lambda: _remove_own(path.parent)):
+        handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            flush_file(temporary)
+            temporary.chmod(0o666 & ~umask())
+            temporary.replace(path)
+            flush_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -61,12 +63,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def hidden_folder(parent: Path) -> Iterator[Path]:
     """Give a new folder in `parent` to fill and rename; it is removed where it is still there."""
-    folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
-    try:
-        folder.chmod(0o777 & ~umask())
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with undone_at_end(lambda: _remove_own(parent)):
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
+        try:
+            folder.chmod(0o777 & ~umask())
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -103,10 +106,19 @@ def remove_unfinished(folder: Path, below: bool = True, age: float = 0.0) -> Non
         with suppress(OSError):  # gone meanwhile, another user's, or open elsewhere on Windows
             if _is_being_written(path) or time.time() - path.stat().st_mtime <= age > 0:
                 continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
+            _remove(path)
+
+
+def _remove_own(folder: Path) -> None:
+    for path in folder.glob(f"{_prefix()}*"):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _prefix() -> str:

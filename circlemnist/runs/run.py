@@ -72,6 +72,10 @@ class Run:
             UserError: the file is not there or is damaged.
         """
         settings = read_settings(self.config_file)
+        if settings.get("dataset", "auto") == "auto":
+            raise UserError(
+                f"{self.config_file} does not name the data set of the run: train again"
+            )
         try:
             return Config(**settings)
         except SettingError as error:

@@ -84,6 +84,8 @@ def _parse_value(name: str, text: str) -> Value:
         value = SWITCH.get(text.lower(), text) if kind is bool else kind(text)
     if problem := setting_problem(name, value):
         raise SettingError("vary", f"{name} {problem}")
+    if name == "unseen":  # however it is spelled; `Config` refuses what it is not
+        value = "+".join(sorted(word.strip() for word in text.replace("+", ",").split(",")))
     return value
 
 
@@ -137,6 +139,8 @@ class Plan:
     def identity(self) -> str:
         """SHA-256, hexadecimal, of all that makes it another sweep."""
         settings = {name: v for name, v in self.settings.items() if name not in MACHINE_SETTINGS}
+        if unseen := "unseen" in settings and self.configs[0].unseen:
+            settings["unseen"] = unseen  # however it was spelled
         axes = [[axis.name, axis.to_toml()] for axis in self.axes]
         search = None if self.trials is None else [self.trials, self.metric]
         content = json.dumps([settings, axes, self.seeds, search], sort_keys=True)

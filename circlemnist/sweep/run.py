@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
@@ -134,7 +135,10 @@ def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
         plan = replace(plan, settings={**plan.settings, "dataset": name})
     for config in plan.configs:
         dataset = load(config.dataset, config.data_dir).used_by(config)
-        if config.batch_size > (left := len(dataset.train)):
+        left = len(dataset.train)
+        if config.batch_size > left:  # perhaps it has extra classes, which take their time
+            left = len(with_extra_classes(dataset.train, config))
+        if config.batch_size > left:
             raise SettingError("batch_size", f"must be ≤ {left}, the training images")
     return plan
 

@@ -18,7 +18,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
-from circlemnist.process import SIGNALS, Stopped, StopSignals
+from circlemnist.process import SIGNALS, Stopped, StopSignals, end_at_once, ignore_signals
 from circlemnist.runs.run import Run, create_run, locked
 from circlemnist.sweep.study import Claim
 from circlemnist.training.build import resolve_run_precision
@@ -119,8 +119,7 @@ def work(connection: Connection, threads: int) -> None:
     Ctrl-C reaches the whole group of processes: only the sweep itself answers it, and closes the
     connection. It closes too where the sweep is killed. The worker saves its last step and ends.
     """
-    for signum in SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
+    ignore_signals()
     torch.set_num_threads(threads)
     stop = StopSignals()
     cells: queue.Queue[tuple[Config, Path] | None] = queue.Queue()
@@ -130,6 +129,8 @@ def work(connection: Connection, threads: int) -> None:
             while True:
                 cells.put(connection.recv())
         stop.received = signal.SIGTERM
+        if not stop.waits:  # what it does now has no steps to save
+            end_at_once(0)
         cells.put(None)
 
     threading.Thread(target=listen, daemon=True).start()

@@ -109,6 +109,7 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
         build_scheduler(config.scheduler, optimizer, config.lr, total_steps),
         torch.Generator().manual_seed(config.seed),
         total_steps,
+        len(split),
         processes=processes,
     )
 

@@ -27,9 +27,6 @@ from circlemnist.training.progress import Mode, Progress
 from circlemnist.training.state import Recorder
 from circlemnist.training.tensorboard import Board, require_tensorboard
 
-# drawn at the end, with the quickest projection
-FIRST_PICTURES = ("embedding",)
-
 
 class Interrupted(Exception):
     """A signal stopped the training of `run`, whose checkpoint has every step that was done."""
@@ -98,8 +95,10 @@ def train(
 
 
 def _evaluate_and_draw(trained: EvaluatedRun, board: Board | None) -> Report:
+    """Evaluate a run, and draw its embeddings with the quickest projection."""
     report = trained.evaluate()
-    pictures = list(draw_pictures(trained, FIRST_PICTURES, Style(projection="pca")))
+    out = trained.run.plots / "embedding.png"
+    pictures = list(draw_pictures(trained, ["embedding"], Style(projection="pca"), out))
     if board is not None:
         board.finish(trained, pictures)
     return report

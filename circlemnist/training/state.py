@@ -15,7 +15,7 @@ from circlemnist.data.datasets import Split
 from circlemnist.errors import UserError
 from circlemnist.models.embedder import Embedder, Forward, embed
 from circlemnist.runs.arrays import load_snapshots
-from circlemnist.runs.checkpoint import restore_from, save_checkpoint
+from circlemnist.runs.checkpoint import not_finite, restore_from, save_checkpoint
 from circlemnist.runs.files import atomic_write, writing
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
@@ -103,6 +103,7 @@ class TrainState:
         points: (N, 5) float32, of some steps of each finished epoch: the epochs before the step,
             and its loss, mean s_p, mean s_n and violating.
         cursor: of the epoch that has begun, if one has.
+        images: number of training images.
         recorder: of snapshots, where they are wanted; they have a file of their own.
     """
 
@@ -113,6 +114,7 @@ class TrainState:
     scheduler: LRScheduler
     generator: torch.Generator
     total_steps: int
+    images: int
     step: int = 0
     lr: float = 0.0
     history: list[Epoch] = field(default_factory=list)
@@ -143,6 +145,11 @@ class TrainState:
         for name in ("optimizer", "scheduler"):
             if _settings(state[name]) != _settings(getattr(self, name).state_dict()):
                 raise ValueError(f"the {name} is of other settings")
+        shapes = [parameter.shape for parameter in self.parameters()]
+        for number, of_parameter in state["optimizer"]["state"].items():
+            momentum = of_parameter["momentum_buffer"]
+            if momentum is not None and momentum.shape != shapes[number]:
+                raise ValueError("the momentum is of another network")
         for name in ("embedder", "objective", "optimizer", "scheduler"):
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
@@ -152,6 +159,9 @@ class TrainState:
             -1, 5
         )  # runs of 0.1.0 have none
         self.cursor = None if state["cursor"] is None else EpochCursor(**state["cursor"])
+        order = torch.zeros(1) if self.cursor is None else self.cursor.order
+        if not 0 <= order.min() <= order.max() < self.images:
+            raise ValueError("the batches have other images")
 
     def finish_epoch(self) -> None:
         """Add the row of an epoch whose steps are done to the history, and some of its steps."""
@@ -175,9 +185,8 @@ class TrainState:
 
     def _write(self, run: Run) -> None:
         state = self.state_dict()
-        for name, tensor in _tensors(state):
-            if tensor.is_floating_point() and name != "cursor" and not tensor.isfinite().all():
-                raise Diverged(f"a value of the {name} is not finite")
+        if name := not_finite(state):
+            raise Diverged(f"a value of the {name} is not finite")
         if self.recorder is not None:
             # before the checkpoint: `restore` drops the snapshots of later steps
             with writing(run.snapshots_file):
@@ -200,13 +209,11 @@ class TrainState:
 def _settings(state: dict[str, Any]) -> list[dict[str, Any]]:
     # of a schedule, or of the parameter groups of an optimizer
     groups = state.get("param_groups", [state])
-    return [{k: v for k, v in group.items() if k not in CHANGED_BY_STEPS} for group in groups]
+    return [
+        {name: _kind(value) if name in CHANGED_BY_STEPS else value for name, value in group.items()}
+        for group in groups
+    ]
 
 
-def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    # with the key at the top of the state
-    if isinstance(value, Tensor):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _tensors(item, name or str(key))
+def _kind(value: Any) -> Any:
+    return [type(item) for item in value] if isinstance(value, list) else type(value)

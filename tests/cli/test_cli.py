@@ -157,13 +157,14 @@ def test_plot_evaluates_the_newest_run_and_tells_where_the_picture_is(
 ) -> None:
     run = shutil.copytree(finished_run, tmp_path / "outputs" / "copy")
     (run / "embeddings.npz").unlink()
-    (run / "plots" / "embedding.png").unlink()
+    before = (run / "plots" / "embedding.png").read_bytes()
     result = invoke("plot", *DRAW)
     assert result.exit_code == 0, result.output
-    picture = run / "plots" / "embedding.png"
+    picture = run / "plots" / "embedding-pca.png"  # beside that of another projection
     assert result.stdout.strip() == f"picture: {picture}"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert (run / "embeddings.npz").exists()
+    assert (run / "plots" / "embedding.png").read_bytes() == before
 
 
 def test_plot_names_what_it_shows_and_where_no_window_can_show_it(
@@ -216,6 +217,46 @@ def test_no_run_yet_says_what_to_do(command: str, tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir()
     assert_one_line_error(invoke(command), "no runs in outputs", "circlemnist train")
     assert_one_line_error(invoke(command, "mine"), "no run 'mine'")
+
+
+@pytest.mark.parametrize("command", ["eval", "plot --kind history", "train --resume", "export"])
+def test_settings_without_a_data_set_are_no_run(
+    command: str, finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    (run / "config.toml").write_text("")
+    assert_one_line_error(invoke(*command.split(), run), "config.toml", "data set", "train again")
+
+
+def test_no_picture_is_drawn_where_another_cannot_be(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "copy")
+    (run / "history.csv").unlink()
+    kinds = ("--kind", "confusion", "--kind", "history")
+    assert_one_line_error(invoke("plot", run, *kinds), "no epoch")
+    assert [path.name for path in (run / "plots").iterdir()] == ["embedding.png"]
+
+
+def test_measures_of_unseen_classes_are_missed(unseen_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(unseen_run, tmp_path / "copy")
+    report = json.loads((run / "eval.json").read_text())
+    del report["metrics"]["unseen/recall@1"]
+    (run / "eval.json").write_text(json.dumps(report))
+    assert_one_line_error(invoke("plot", run), "eval.json", "circlemnist eval")
+
+
+@pytest.mark.parametrize("problem", ["[enforce fail] can't allocate memory", "std::bad_alloc"])
+def test_lack_of_memory_is_one_line(
+    problem: str, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise RuntimeError(problem)
+
+    monkeypatch.setattr("circlemnist.evaluation.evaluate.load_dataset", load)
+    assert_one_line_error(invoke("eval", finished_run), "not enough memory")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "circlemnist.evaluation.evaluate", None)
+    result = invoke("eval", finished_run)  # another error is not hidden
+    assert isinstance(result.exception, ModuleNotFoundError)
 
 
 @pytest.mark.parametrize(

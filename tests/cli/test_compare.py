@@ -12,6 +12,7 @@ from click.testing import Result
 from matplotlib.image import imread
 
 from circlemnist.cli.compare import folder_name
+from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED
 from circlemnist.runs.run import find_run
@@ -159,10 +160,20 @@ def test_a_run_that_is_not_finished_is_compared_and_named(outputs: Path) -> None
     assert columns_of(result.stdout)["run"] == {"1": "circle-0", "2": "half"}
 
 
-def test_a_run_without_a_report_is_evaluated(outputs: Path) -> None:
+def test_a_run_without_a_report_is_evaluated(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+
+    def load(name: str, folder: Path) -> Dataset:
+        folders.append(folder)
+        return load_dataset(name, folder)
+
+    monkeypatch.setattr("circlemnist.evaluation.evaluate.load_dataset", load)
     before = metrics_of(outputs / "arc-0")
     (outputs / "arc-0" / "eval.json").unlink()
-    groups = in_json(outputs, "circle-0", "arc-0")["groups"]
+    groups = in_json(outputs, "circle-0", "arc-0", "--data-dir", "there")["groups"]
+    assert folders == [Path("there")]
     assert groups[1]["runs"][0]["metrics"] == pytest.approx(before)
     assert (outputs / "arc-0" / "eval.json").exists()
 
@@ -228,7 +239,8 @@ def test_pictures_are_in_a_folder_that_is_no_run(outputs: Path) -> None:
     result = invoke("compare", *args, "--projection", "pca", "--width", 400, "--json")
     assert result.exit_code == 0, result.output
     folder = outputs / "comparisons" / "circle-0_arc-0"
-    expected = [str(folder / f"{kind}.png") for kind in COMPARED]
+    names = [f"{kind}-pca" if "projection" in COMPARED[kind].uses else kind for kind in COMPARED]
+    expected = [str(folder / f"{name}.png") for name in names]
     assert json.loads(result.stdout)["pictures"] == expected
     for path in expected:
         assert imread(path).shape[1] == 400

@@ -3,12 +3,14 @@
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from circlemnist.cli.options import flag
 from circlemnist.config import Config
@@ -119,9 +121,10 @@ def test_any_bytes_as_a_config_file(content: bytes) -> None:
     check("train", "--dry-run", "--config", "settings.toml")
 
 
-@pytest.mark.parametrize(
-    "file", ["config.toml", "history.csv", "eval.json", "embeddings.npz", "last.pt"]
-)
+FILES = ("config.toml", "history.csv", "eval.json", "embeddings.npz", "gallery.npz", "last.pt")
+
+
+@pytest.mark.parametrize("file", FILES)
 @settings(max_examples=10, suppress_health_check=OWN_FOLDER)
 @given(data=st.data())
 def test_any_damage_to_a_file_of_a_run(file: str, data: st.DataObject, finished_run: Path) -> None:
@@ -135,3 +138,54 @@ def test_any_damage_to_a_file_of_a_run(file: str, data: st.DataObject, finished_
     (run / file).write_bytes(content)
     check("plot", run, "--projection", "pca", "--width", 200)
     check("train", "--resume", run, "--dry-run")
+
+
+# what each command reads of a run
+COMMANDS = {
+    "train --resume": ("config.toml", "last.pt"),
+    "eval": ("config.toml", "last.pt"),
+    "plot --projection pca --width 200 --kind all": ("config.toml", *FILES[2:4]),
+    "explore": ("config.toml", *FILES[2:4]),
+    "explain": ("config.toml", *FILES[2:4]),
+    "predict": ("config.toml", "eval.json", "gallery.npz", "last.pt"),
+    "export --format torch": ("config.toml", "last.pt"),
+    "export --format projector": ("config.toml", *FILES[2:4]),
+    "compare --kind none": ("config.toml", *FILES[2:4]),
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def damaged(content: bytes, random: Random) -> bytes:
+    """Nothing, a part, other bytes, or a file that is cut off."""
+    place = random.randrange(len(content))
+    return random.choice(
+        [b"", content[:place], content[place:], b"{}", b"[]", random.randbytes(len(content))]
+    )
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(2, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.soak)]
+)
+def test_damaged_runs_are_named_by_every_command(count: int, finished_run: Path) -> None:
+    """In a line; what was whole stays as it was."""
+    random, picture = Random(count), Path("digit.png")
+    Image.new("L", (28, 28)).save(picture)
+    for number in range(count):
+        file = FILES[number % len(FILES)]
+        run = Path(f"damaged{number}")
+        shutil.copytree(finished_run, run)
+        (run / file).write_bytes(damaged((run / file).read_bytes(), random))
+        before = contents(run)
+        for command, files in COMMANDS.items():
+            if file in files:
+                more = {"predict": picture, "compare": finished_run}.get(command.split()[0])
+                args = (*command.split(), run, *([more] if more else []))
+                with time_limit(CASE_SECONDS):
+                    result = invoke(*args)
+                assert_one_line_error(result)
+                assert contents(run) == before, (command, file)
+        shutil.rmtree(run)

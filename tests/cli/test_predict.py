@@ -24,6 +24,7 @@ from circlemnist.cli.main import main
 from circlemnist.cli.predict import digits_apart, in_words, threshold_in_words
 from circlemnist.errors import UserError
 from circlemnist.evaluation.predict import Prediction, Predictor
+from circlemnist.models.embedder import embed
 from tests.conftest import assert_one_line_error, invoke
 from tests.data.test_pictures import huge_png
 from tests.data.test_prepare import pictured, strokes
@@ -260,6 +261,30 @@ def test_what_is_no_image_is_named_in_one_line(run: Predictor, given: object) ->
         with pytest.raises(UserError, match="an image is a path") as error:
             call(given)  # type: ignore[operator]
         assert "\n" not in str(error.value)
+
+
+def test_standard_input_that_is_closed_is_named(
+    run: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        assert list(run.predict_files([Path("-")], 0.5)) == ["-: standard input is closed"]
+
+
+def test_test_time_augmentation_is_that_of_the_run(finished_run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    text = (copy / "config.toml").read_text()
+    assert "views = 1" in text
+    (copy / "config.toml").write_text(text.replace("views = 1", "views = 5"))
+    run, images = circlemnist.load(copy), torch.rand(3, 28, 28)
+    pixels = run.pixels(images)
+    expected = embed(run.embedder, pixels, 5)
+    torch.testing.assert_close(run.embed(images), expected)
+    nearest = (expected @ torch.from_numpy(run.gallery.embeddings).T).max(1).values
+    found = [digit.similarity for digit in run.predict(images)]
+    assert found == pytest.approx(nearest.tolist(), abs=1e-5)
+    plain = [digit.similarity for digit in circlemnist.load(finished_run).predict(images)]
+    assert found != pytest.approx(plain, abs=1e-3)
 
 
 def test_standard_input_and_flags(finished_run: Path, picture: Path, tmp_path: Path) -> None:

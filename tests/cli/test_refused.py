@@ -97,7 +97,24 @@ def test_setting_that_changes_nothing_is_taken_from_a_file(beside: str) -> None:
     assert (again.exit_code, again.stdout) == (0, Path("all.toml").read_text())
 
 
-@pytest.mark.parametrize("args", ["--lr 1", "--loss triplet", "--unseen 1", "--name other"])
+@pytest.mark.parametrize(
+    "args", ["--lr 1", "--epochs 9", "--loss triplet", "--unseen 1", "--name other"]
+)
 def test_resume_takes_no_other_settings(args: str, finished_run: Path) -> None:
     result = invoke("train", "--resume", finished_run, *args.split())
-    assert_one_line_error(result, f"{args.split()[0]} cannot be given with --resume")
+    mend = f"train anew, --config {finished_run / 'config.toml'}" if "epochs" in args else ""
+    assert_one_line_error(result, f"{args.split()[0]} cannot be given with --resume", mend)
+
+
+@pytest.mark.parametrize(
+    ("args", "near"),
+    [
+        ("plot --kind cirle", "circle"),
+        ("plot --projection umapp", "umap"),
+        ("plot --split tets", "test"),
+        ("compare a b --kind embeding", "embedding"),
+        ("compare a b --theme drak", "dark"),
+    ],
+)
+def test_nearest_choice_is_named(args: str, near: str) -> None:
+    assert_one_line_error(invoke(*args.split()), f"did you mean {near!r}?")

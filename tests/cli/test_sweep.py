@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shlex
 import shutil
 import statistics
 import tomllib
@@ -16,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from circlemnist.cli.tables import sweep_table
 from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import Plan, parse_axis
-from circlemnist.sweep.run import SweepResult
+from circlemnist.sweep.run import SweepInterrupted, SweepResult
 from circlemnist.sweep.storage import SweepFolder
 from tests.conftest import assert_one_line_error, invoke
 from tests.sweep.sweeping import read_results
@@ -176,6 +177,7 @@ def test_sweep_that_this_one_cannot_go_on_with_is_refused(
         (("--trials", 2), ("--trials needs something to --vary",)),
         (("--vary", "holdout=50,100"), ("--holdout must be 0, or from 100 to 1337, not 50",)),
         (("--vary", "batch_size=1151"), ("--batch-size must be ≤ 1150",)),
+        (("--turned", "mirrored", "--batch-size", 9201), ("--batch-size must be ≤ 9200",)),
         (("--metric", "2nn"), ("--metric", "did you mean '20nn'?")),
         (("--metric", "unseen/map@r"), ("--metric unseen/map@r is of --unseen classes",)),
         (("--vary", "unseen=3,7"), ("--unseen must name two classes", "3 alone")),
@@ -192,6 +194,27 @@ def test_nonsense_is_refused_before_anything_is_made(
     result = invoke("sweep", *dataset, *args, "--outputs", tmp_path / "outputs")
     assert_one_line_error(result, *words)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_continues_a_sweep_shows_no_password(
+    swept: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(plan: Plan, *_: object) -> None:
+        raise SweepInterrupted(SweepResult(SweepFolder(swept[0]), plan, [], []), 143)
+
+    monkeypatch.setattr("circlemnist.sweep.run.run_sweep", stop)
+    for url, shown in (
+        ("postgresql://me:secret@there/db", "postgresql://me:***@there/db"),
+        ("postgresql://me:sec@ret@there", "postgresql://me:***@there"),
+        ("postgresql://there/db?password=secret&x=1", "postgresql://there/db?password=***&x=1"),
+        ("postgresql://me@there/db", "postgresql://me@there/db"),
+    ):
+        args = ["sweep", "--vary", "m=0,0.1", "--storage", url]
+        monkeypatch.setattr("sys.argv", ["circlemnist", *args])
+        result = invoke(*args)
+        assert result.exit_code == 143
+        _, _, command = result.stderr.partition("; continue with the same command: ")
+        assert shlex.split(command) == ["circlemnist", *args[:-1], shown]
 
 
 def test_storage_without_its_driver_says_what_to_install(

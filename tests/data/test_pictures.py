@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from circlemnist.data import pictures
-from circlemnist.data.pictures import MOST_PIXELS, grey_of, picture_files, read_digits, read_picture
+from circlemnist.data.pictures import (
+    MOST_PIXELS,
+    as_pixels,
+    grey_of,
+    picture_files,
+    read_digits,
+    read_picture,
+)
 from circlemnist.errors import UserError
 from tests.data.test_prepare import difference, pictured, strokes
 
@@ -85,8 +92,10 @@ def test_large_picture_is_made_smaller_first() -> None:
 def test_as_it_is_keeps_every_pixel() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     np.testing.assert_array_equal(prepared(Image.fromarray(pixels), as_is=True), pixels)
-    sixteen = saved(Image.fromarray(pixels.astype(np.uint16) * 257), "PNG")
+    finer = np.maximum(pixels * 257.0 - 100, 0)  # 0.4 of a grey below: rounded, not cut off
+    sixteen = saved(Image.fromarray(finer.astype(np.uint16)), "PNG")
     np.testing.assert_array_equal(prepared(sixteen, as_is=True), pixels)
+    np.testing.assert_array_equal(as_pixels(np.maximum(pixels - 0.4, 0) / 255)[0], pixels)
     with pytest.raises(UserError, match="160 × 160"):
         prepared(PLAIN, as_is=True)
 

@@ -187,6 +187,29 @@ def test_folder_of_unpacked_files_alone_works_and_one_that_is_for_reading_alone(
     assert len(files(raw)) == 4
 
 
+@pytest.mark.usefixtures("no_network")
+def test_files_are_found_in_other_places_under_other_names_and_packed_anew(
+    mnist_dir: Path, mnist_archives: Path
+) -> None:
+    """As other sites name them: train-images.idx3-ubyte, in a folder mnist."""
+    own = mnist_dir / "mnist"
+    (mnist_dir / "MNIST" / "raw").rename(own)
+    (mnist_dir / "MNIST").rmdir()
+    for path in own.iterdir():
+        packed = gzip.compress(gzip.decompress(path.read_bytes()), 1)
+        path.write_bytes(packed)
+        path.rename(own / path.name.replace("-idx", ".idx"))
+    for folder in (own, mnist_dir):  # the second time from arrays
+        dataset, said = load(folder, "auto", timeout=60)
+        assert (dataset.name, said) == ("mnist", [])
+        assert is_mnist(dataset, mnist_archives)
+    (own / "raw").mkdir()
+    for path in own.glob("*-ubyte*"):
+        path.rename(own / "raw" / path.name)
+    assert is_mnist(load(own / "raw")[0], mnist_archives)
+    assert [path.name for path in mnist_dir.iterdir()] == ["mnist"]
+
+
 def test_damaged_files_are_named_and_fetched_again(
     serve: Serve, mnist_dir: Path, mnist_archives: Path
 ) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from circlemnist.config import Config
+from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.projection import native_dimensions, project
 from circlemnist.runs.run import Run
@@ -44,6 +46,14 @@ def test_evaluation_says_by_what(star: Path) -> None:
     accepted = cosines > 0.75
     share = (same & accepted).sum() / accepted.sum()
     assert report["metrics"]["precision@0.75"] == pytest.approx(share, abs=1e-4)
+
+
+def test_predict_prints_a_distance(star: Path, tmp_path: Path) -> None:
+    Image.fromarray(load_dataset("digits", Path()).test.images[0].numpy()).save(tmp_path / "a.png")
+    line = invoke("predict", star, tmp_path / "a.png", "--as-is").stdout
+    with np.load(star / "embeddings.npz") as arrays:
+        distance = -arrays["neighbor_similarities"][0, 0]
+    assert f"  distance {distance:.3f}  " in line
 
 
 def test_pictures_are_by_distance_and_show_the_centres(star: Path) -> None:

@@ -22,11 +22,14 @@ def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
     dark = ("--projection", "pca", "--theme", "dark")
     result = invoke("plot", watched_run, "--kind", "all", *dark)
     assert result.exit_code == 0, result.output
-    result = invoke("plot", watched_run, "--split", "train", "--kind", "embedding", *dark)
-    assert result.output.endswith("embedding-train-dark.png\n")
+    split = ("--split", "train", "--kind", "confusion", "--kind", "embedding")
+    result = invoke("plot", watched_run, *split, "--projection", "pca", "--theme", "dark")
+    assert result.output.endswith("embedding-train-pca-dark.png\n")
     written = {path.name for path in (watched_run / "plots").iterdir()}
-    pictures = {*(f"{kind}-dark.png" for kind in STILLS), "embedding-train-dark.png"}
-    assert {*pictures, "animation-dark.gif"} <= written
+    pictures = {f"{kind}-dark.png" for kind in STILLS if kind != "embedding"}
+    assert pictures | {f"embedding{split}-pca-dark.png" for split in ("", "-train")} <= written
+    assert "animation-pca-dark.gif" in written
+    assert "embedding.png" in written  # at the end of the training
 
 
 @pytest.mark.slow
@@ -94,7 +97,7 @@ def test_film_is_offered_where_ffmpeg_is(
         ("--kind circle --out a.gif", "a.gif: the name must end in .png, .svg, .pdf"),
         ("--kind circle --out picture", "picture: the name must end in .png, .svg, .pdf"),
         ("--kind circle --out a.PNG.txt", "a.PNG.txt: the name must end in .png, .svg, .pdf"),
-        ("--kind cirle", "'cirle' is not one of"),
+        ("--kind cirle", "'cirle'; did you mean 'circle'?"),
         ("--width 20", "200<=x<=10000"),
         # even where the value is the default one
         ("--split both --kind circle", "with --kind circle (see circlemnist plot --help)"),
@@ -124,9 +127,10 @@ def test_animation_without_snapshots_is_one_line(tmp_path: Path) -> None:
 def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(tmp_path: Path) -> None:
     """Each named by its kind, and by what is not the default."""
     run = make_run(tmp_path / "run").run
+    names = [f"{kind}-pca" if kind == "embedding" else kind for kind in STILLS]
     for theme, suffix in (("light", ".png"), ("dark", "-dark.png")):
         wishes = ("--projection", "pca", "--theme", theme, "--width", 300)
         result = invoke("plot", run.folder, "--kind", "all", *wishes)
-        paths = [run.plots / f"{kind}{suffix}" for kind in STILLS]
+        paths = [run.plots / f"{name}{suffix}" for name in names]
         assert (result.exit_code, result.output) == (0, "".join(f"picture: {p}\n" for p in paths))
         assert {Image.open(path).width for path in paths} == {300}

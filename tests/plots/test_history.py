@@ -67,8 +67,10 @@ def test_a_run_without_an_epoch_has_no_history(tmp_path: Path) -> None:
 def test_an_epoch_has_as_many_steps_wherever_it_was_stopped(
     epochs: int, step: int, cursor: int | None, tmp_path: Path
 ) -> None:
-    begun = None if cursor is None else {"order": torch.zeros(14, 25).long(), "step": cursor}
-    state = {"step": step, "history": [{}] * epochs, "cursor": begun}
+    order, values = torch.zeros(14, 25).long(), torch.zeros(14, 4)
+    begun = {"order": order, "values": values, "step": cursor, "seconds": 1.0} if cursor else None
+    rows = [dict.fromkeys(Epoch.__dataclass_fields__, 1)] * epochs
+    state = {"step": step, "history": rows, "cursor": begun, "scheduler": {"last_epoch": step}}
     save_checkpoint(Run(tmp_path).checkpoint_file, state)
     assert EvaluatedRun(Run(tmp_path)).steps_an_epoch == 14
 

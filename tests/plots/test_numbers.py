@@ -231,11 +231,12 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     seen = seen_in(either, snapshots.labels)
     last, _ = project(embeddings[-1], "pca", 0)
     shown, captions = {}, []
-    for frame in (0, 15, movie.frames - 1):
+    for frame in (0, 7, 8, 15, movie.frames - 1):
         movie.show(frame)
         shown[frame] = places_of(movie.figure, snapshots.labels, seen)
         captions.append(words(movie.figure) & {"before training", "epoch 0.44", "epoch 7.00"})
-    assert captions == [{"before training"}, {"epoch 0.44"}, {"epoch 7.00"}]
+    # half of the way from the first snapshot to the second is between two frames
+    assert captions == [*[{"before training"}] * 2, *[{"epoch 0.44"}] * 2, {"epoch 7.00"}]
     np.testing.assert_allclose(shown[59], last, atol=1e-5)
     # 15 of 59 ways through 4 intervals is a little after the first of them
     share = 15 * 4 / 59 - 1

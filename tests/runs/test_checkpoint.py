@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import shutil
 import struct
 import zipfile
 from pathlib import Path
 from pickle import PicklingError
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +17,10 @@ from circlemnist.errors import UserError
 from circlemnist.runs.checkpoint import (
     checksum,
     load_checkpoint,
-    restore_from,
     save_checkpoint,
     sealed,
 )
+from tests.conftest import assert_one_line_error, invoke
 from tests.payload import Payload
 
 
@@ -124,14 +126,68 @@ def test_failed_write_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_state_is_restored_or_does_not_fit(tmp_path: Path) -> None:
-    path = tmp_path / "last.pt"
-    save_checkpoint(path, {"epoch": 1})
-    restored: list[object] = []
-    restore_from(path, restored.append)
-    assert restored == [{"epoch": 1}]
-    with pytest.raises(UserError, match=r"last\.pt does not fit config\.toml beside it"):
-        restore_from(path, lambda state: state["optimizer"])
+WRONG: dict[str, dict[str, object]] = {  # by the path of a value in a state, what it is set to
+    "does not fit config.toml": {
+        "step": "two",
+        "history": 3,
+        "history/0/loss": "low",
+        "optimizer": [1],
+        "optimizer/state/0/momentum_buffer": torch.zeros(2),
+        "optimizer/param_groups/0/lr": "fast",
+        "scheduler": 4,
+        "scheduler/last_epoch": 3,
+        "scheduler/_last_lr": ["fast"],
+        "generator": torch.zeros(3),
+        "embedder": "weights",
+        "objective": None,
+        "cursor": "words",
+        "cursor/step": 5,
+        "cursor/order": torch.full((5, 250), 1437),
+        "cursor/order/0": torch.tensor(-1),
+        "cursor/values": [0.0] * 5,
+        "cursor/seconds": "long",
+    },
+    "not finite": {"embedder/mean": torch.tensor(torch.nan)},
+}
+
+
+@pytest.fixture
+def begun(finished_run: Path, tmp_path: Path) -> Path:
+    """The folder of a run in its last epoch."""
+    run = tmp_path / "begun"
+    shutil.copytree(finished_run, run)
+    state = load_checkpoint(run / "last.pt")
+    del state["history"][2:]
+    state["step"] = state["scheduler"]["last_epoch"] = 12
+    order, values = torch.arange(1250).view(5, 250), torch.zeros(5, 4)
+    state["cursor"] = {"order": order, "values": values, "step": 2, "seconds": 1.0}
+    save_checkpoint(run / "last.pt", state)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [(place, value, words) for words, values in WRONG.items() for place, value in values.items()],
+    ids=str,
+)
+def test_sealed_checkpoint_of_wrong_contents_is_refused(
+    place: str, value: object, words: str, begun: Path
+) -> None:
+    state = load_checkpoint(begun / "last.pt")
+    *path, last = (int(key) if key.isdecimal() else key for key in place.split("/"))
+    part: Any = state
+    for key in path:
+        part = part[key]
+    part[last] = value
+    save_checkpoint(begun / "last.pt", state)
+    (begun / "eval.json").unlink()
+    assert_one_line_error(invoke("train", "--resume", begun), str(begun / "last.pt"), words)
+    assert not (begun / "eval.json").exists()
+
+
+def test_sound_checkpoint_goes_on(begun: Path) -> None:
+    assert invoke("train", "--resume", begun, "--quiet").exit_code == 0
+    assert load_checkpoint(begun / "last.pt")["step"] == 15
 
 
 def test_checksum_is_that_of_the_whole_file(tmp_path: Path) -> None:

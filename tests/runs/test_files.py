@@ -128,6 +128,18 @@ def test_a_folder_that_cannot_be_flushed_is_written(
     assert path.read_text() == "x"
 
 
+def test_what_another_users_process_writes_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)
+    (there := tmp_path / f"{UNFINISHED}1-a.png").touch()
+    remove_unfinished(tmp_path)
+    assert there.exists()
+
+
 def test_what_a_killed_process_left_is_removed_where_that_can_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,14 @@
 
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from circlemnist.errors import UserError
+from circlemnist.runs.run import alone
 from tests.process import ONE_THREAD, run, start
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "2", "--quiet")
@@ -21,6 +24,23 @@ def test_two_that_start_together_get_folders_of_their_own(tmp_path: Path) -> Non
     runs = list((tmp_path / "outputs").iterdir())
     assert len(runs) == 3
     assert all((folder / "eval.json").exists() for folder in runs)
+
+
+def test_lock_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with alone(tmp_path, "trained"):
+            is_held.set()
+            time.sleep(0.3)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    with pytest.raises(UserError, match="by another process"), alone(tmp_path, "trained"):
+        pass
+    with alone(tmp_path, "trained", patience=30):
+        holder.join()
 
 
 @pytest.mark.slow

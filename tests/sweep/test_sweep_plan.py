@@ -166,6 +166,14 @@ def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
     assert plan_of("--vary", "gamma=16,32", *elsewhere).identity == plan.identity
 
 
+def test_sweep_is_known_however_its_classes_are_spelled() -> None:
+    for spellings in (
+        [("--vary", "m=0", "--unseen", text) for text in ("0,4", "4,0", "0, 4", "4+0")],
+        [("--vary", f"unseen={text},1+2") for text in ("0+4", "4+0", "4 + 0")],
+    ):
+        assert len({plan_of(*args).identity for args in spellings}) == 1
+
+
 def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path) -> None:
     plan = plan_of("--vary", "m=0,0.25")
     made = make_sweep(tmp_path, None, plan, JOURNAL)

@@ -3,18 +3,24 @@
 import hashlib
 import os
 import random
+import re
 import shlex
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from circlemnist.family import FAMILY
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.run import Run
+from tests.data.test_prepare import pictured, strokes
 from tests.process import ONE_THREAD, PROGRAM, fingerprint, run, start, wait_for
 
 TRAIN = ("train", "--dataset", "digits", "--epochs", "12", "--batch-size", "100", "--quiet")
@@ -159,3 +165,72 @@ def test_killed_runs_are_resumed_bit_for_bit(loss: str, count: int, tmp_path: Pa
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(kill_and_resume, folders, [command] * count, seconds))
     assert results == [content(whole / "outputs" / "run")] * count
+
+
+EVERY_COMMAND = [
+    "train --dataset digits --epochs 4 --snapshots --quiet",
+    "train --resume begun --quiet",
+    "eval watched",
+    "plot watched --kind all --width 300",
+    "explore watched",
+    "explain watched",
+    "compare watched begun --width 300",
+    "predict watched digit.png --one",
+    "predict watched pipe",
+    "predict watched -",
+    "export watched",
+    "export watched --format torch",
+    "export watched --format projector",
+    "sweep --dataset digits --net tiny --epochs 2 --vary m=0,0.1 --name grid --quiet --jobs 2",
+]
+
+
+def wait_for_handlers(process: subprocess.Popen[str]) -> None:
+    """Wait until a process answers signals, or has ended."""
+    status = Path(f"/proc/{process.pid}/status")
+    mask = 1 << (signal.SIGTERM - 1)
+    while process.poll() is None:
+        caught = re.search(r"SigCgt:\s*(\w+)", status.read_text())
+        if caught and int(caught[1], 16) & mask:
+            return
+        time.sleep(0.001)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks /proc for handlers")
+@pytest.mark.parametrize(
+    ("count", "most"),  # seconds for a command to end, beside other tests or alone
+    [pytest.param(1, 15.0, marks=pytest.mark.slow), pytest.param(50, 2.0, marks=pytest.mark.soak)],
+)
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+def test_command_stopped_at_any_moment_ends_in_a_line(
+    command: str, count: int, most: float, finished_run: Path, watched_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(watched_run, tmp_path / "outputs" / "watched")
+    Image.fromarray(pictured(strokes()).astype(np.uint8)).save(tmp_path / "digit.png")
+    os.mkfifo(tmp_path / "pipe")
+    moments, duration = random.Random(command), 3.0
+    for number in range(count + 1):
+        shutil.rmtree(tmp_path / "outputs" / "begun", ignore_errors=True)
+        shutil.rmtree(tmp_path / "outputs" / "grid", ignore_errors=True)
+        shutil.copytree(finished_run, tmp_path / "outputs" / "begun")
+        waits = command.endswith(("-", "pipe"))
+        with start(tmp_path, *command.split(), stdin=subprocess.PIPE, **ONE_THREAD) as process:
+            wait_for_handlers(process)
+            begun = time.monotonic()
+            if number == 0 and not waits:  # to its end
+                process.wait()
+                duration = time.monotonic() - begun
+                assert process.returncode == 0
+                continue
+            time.sleep(moments.uniform(0, duration))
+            signum = moments.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+            begun = time.monotonic()
+            process.send_signal(signum)
+            process.wait()
+            seconds = time.monotonic() - begun
+            error = process.stderr.read() if process.stderr else ""
+        assert not list(tmp_path.rglob(".unfinished-*"))
+        if process.returncode != 0 or waits:
+            assert (process.returncode, error.count("\n")) == (128 + signum, 1), error
+            assert error.startswith("stopped")
+            assert seconds < most

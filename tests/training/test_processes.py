@@ -99,6 +99,7 @@ def _work(rank: int, world: int) -> Ends:
         except UserError as error:
             result["errors"].append(str(error))
     result["rank zero"] = here.run_on_rank_zero(lambda: here.rank)
+    result["largest"] = here.maximum(rank + 5)  # as of two signals
     result["own"] = here.run_on_all(lambda: here.rank)
     return result
 
@@ -133,7 +134,7 @@ def test_signal_to_one_process_stops_all_at_the_same_step_and_one_process_contin
 def test_an_error_of_one_process_is_raised_in_all(two: tuple[Path, list[Ends]]) -> None:
     for rank, ends in enumerate(two[1]):
         assert ends["errors"] == [f"`lr` is wrong in process {failing}" for failing in (0, 1)]
-        assert (ends["rank zero"], ends["own"]) == (0, rank)
+        assert (ends["rank zero"], ends["own"], ends["largest"]) == (0, rank, 6)
 
 
 @pytest.fixture
