@@ -126,10 +126,10 @@ class Training:
         self.config = replace(config.resolve(dataset.name, len(self.split)), data_dir=data_dir)
         self.processes = processes
         self.state = build_training(self.config, self.split, processes)
+        flat = flat_schedule(self.config, self.state.total_steps)
         if config.snapshots and processes.rank == 0:
             test = self.dataset.test.to(self.device)
             self.state.recorder = Recorder(test, self.state.total_steps)
-        flat = flat_schedule(self.config, self.state.total_steps)
         unreachable = unreachable_margin(self.config, len(self.state.objective.classes))
         for warning in filter(None, (unreachable, flat)):
             say(warning)
