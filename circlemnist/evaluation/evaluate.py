@@ -59,7 +59,7 @@ def evaluate(
     gallery, queries = embedded or (
         embed(embedder, split.images.to(device), views) for split in (dataset.train, dataset.test)
     )
-    if device.type == "mps":  # which has no float64
+    if device.type == "mps":  # it has no float64
         gallery, queries = gallery.cpu(), queries.cpu()
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
     similarities, neighbors = metrics.nearest(queries, gallery, NEIGHBORS, similarity)
