@@ -60,7 +60,7 @@ def evaluate(
     gallery, queries = embedded or (
         embed(embedder, split.images.to(device), views) for split in (dataset.train, dataset.test)
     )
-    if device.type == "mps":  # which has no float64
+    if device.type == "mps":  # it has no float64
         gallery, queries = gallery.cpu(), queries.cpu()
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
     similarities, neighbors = metrics.nearest(queries, gallery, NEIGHBORS, similarity)
@@ -258,14 +258,10 @@ class EvaluatedRun:
     @property
     def test_points(self) -> tuple[Tensor, Tensor]:
         """Embeddings (N, D) float32 and labels (N,) int64 of the test images of seen classes."""
-        return self._points(self.report.seen)
+        return self.points(self.report.seen)
 
-    @property
-    def unseen_points(self) -> tuple[Tensor, Tensor]:
-        """The same of the classes that were left out of training."""
-        return self._points(~self.report.seen)
-
-    def _points(self, chosen: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    def points(self, chosen: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+        """Return embeddings and labels of the test images for which `chosen` (N,) is true."""
         arrays = self.report.arrays
         return torch.from_numpy(arrays.embeddings[chosen]), torch.from_numpy(arrays.labels[chosen])
 

@@ -10,7 +10,7 @@ from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
 
-SWITCH = 0.67  # of the deepest shade, with which ink and paper contrast alike in both themes
+SWITCH = 0.67  # share of the deepest shade where text turns from ink to paper
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:

@@ -65,8 +65,8 @@ def find_mistakes(trained: EvaluatedRun) -> Mistakes:
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     """Draw the same images in each group's first run, in the colours of their classes.
 
-    Projections are turned to lie as the first one does. Those made alike share their scale, but for
-    embeddings that are not on the sphere, which have any size.
+    Projections are turned to match the first one. Those of one method share their scale, except
+    where embeddings are off the sphere and so have any size.
     """
     grid, panels, images, hows = Grid(groups), [], [], []
     first: Points | None = None
@@ -93,7 +93,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
 
 
 def turn_like(points: Points, first: Points | None) -> Points:
-    """Return points turned and mirrored to lie as others of the same images, in the middle about 0.
+    """Return points turned and mirrored to match others of the same images, centred about 0.
 
     Distances stay as they are. Beside other images, or none, points are not turned.
     """
@@ -128,9 +128,9 @@ def embedding_figure(
                 cells = (layout[row, left], layout[row, left + 1])
                 draw_sphere([figure.add_subplot(c, projection="3d") for c in cells], panel, theme)
         planes.pop("", None)
-        for alike in planes.values():
-            farthest = float(np.abs([(axes.get_xlim(), axes.get_ylim()) for axes in alike]).max())
-            for axes in alike:
+        for group in planes.values():
+            farthest = float(np.abs([(axes.get_xlim(), axes.get_ylim()) for axes in group]).max())
+            for axes in group:
                 axes.set(xlim=(-farthest, farthest), ylim=(-farthest, farthest))
         marks = _draw_marks(figure.axes[0], panels[0], theme)
         widest = max((panel.points for panel in panels), key=lambda points: len(points.names))

@@ -64,9 +64,8 @@ def pulls(name: str, sn: Array, sp: Array, **values: float) -> Array:
 def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> Figure:
     """Draw the magnitudes of the gradients by s_n and by s_p of each loss.
 
-    Three points A, B and C with equal s_n - s_p show the difference: triplet loss and AM-Softmax
-    pull at them alike, and at both similarities alike; Circle Loss pulls more at the one that is
-    worse.
+    Three points A, B and C with equal s_n - s_p show the difference. Triplet loss and AM-Softmax
+    pull equally at all of them and at both similarities. Circle Loss pulls harder at the worse one.
 
     Args:
         gradients: by the name of a loss, (2, S, S) over the square from 0 to 1, rows by s_p.

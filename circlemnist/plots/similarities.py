@@ -24,11 +24,12 @@ LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw how similar all pairs of the test split are, those of unseen classes by themselves."""
-    splits = [trained.test_points] + [trained.unseen_points] * bool(trained.report.unseen)
-    pairs_of_splits = [pair_similarities(*points, trained.similarity) for points in splits]
-    count = sum(len(pairs.sp) + len(pairs.sn) for pairs in pairs_of_splits)
-    title = heading(trained, f"{count:,} pairs of {trained.report.split_name} images")
-    rows = [(pairs, roc_curve(pairs)) for pairs in pairs_of_splits]
+    report, rows = trained.report, []
+    for chosen in (report.seen, ~report.seen) if report.unseen else (report.seen,):
+        pairs = pair_similarities(*trained.points(chosen), trained.similarity)
+        rows.append((pairs, roc_curve(pairs)))
+    count = sum(len(pairs.sp) + len(pairs.sn) for pairs, _ in rows)
+    title = heading(trained, f"{count:,} pairs of {report.split_name} images")
     return similarities_figure(rows, title, style.theme, trained.similarity)
 
 

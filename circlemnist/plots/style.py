@@ -42,7 +42,7 @@ class Theme:
 
     @property
     def box(self) -> dict[str, Any]:
-        """What a text is legible on, over other things."""
+        """The box of a text, legible over other things."""
         return {"facecolor": self.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
 
 

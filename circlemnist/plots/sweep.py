@@ -69,11 +69,11 @@ def draw_sweep(groups: Sequence[Group], key: str, style: Style, about: str = "")
         np.array([metric.factor * (group.deviation(key) or 0.0) for group in groups]),
     )
     columns = list(values.settings.values())
-    numbers = all(_is_number(value) for column in columns for value in column)
+    words = any(isinstance(value, bool | str | None) for column in columns for value in column)
     draw, means = dots, "mean and standard deviation"
-    if numbers and len(columns) == 1:
+    if not words and len(columns) == 1:
         draw = line
-    elif numbers and len(columns) == 2:
+    elif not words and len(columns) == 2:
         combinations = len(set(columns[0])) * len(set(columns[1]))
         draw, means = heat_map if len(groups) >= FULL * combinations else plane, "mean"
     best, seeds = values.best, max(len(group.seeds) for group in groups)
@@ -198,10 +198,6 @@ def dots(values: Values, title: str, theme: Theme) -> Figure:
     return figure
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _colors(values: Values, theme: Theme) -> dict[str, Any]:
     """The better, the deeper; faint grey where nothing was evaluated.
 
@@ -222,12 +218,10 @@ def _draw_color_bar(figure: Figure, axes: Axes, image: Any, values: Values) -> N
     """Draw the scale, pointed at the end beyond which values lie."""
     means, norm = values.means, image.norm
     extend = "min" if means.min() < norm.vmin else "max" if means.max() > norm.vmax else "neither"
-    bar = figure.colorbar(image, ax=axes, extend=extend, pad=0.02)
-    bar.set_label(values.label)
+    figure.colorbar(image, ax=axes, extend=extend, pad=0.02, label=values.label)
 
 
-def _is_geometric(values: Array) -> bool:
-    """Tell whether numbers are spaced by factors rather than by differences."""
+def _is_geometric(values: Array) -> bool:  # spaced by factors rather than by differences
     ordered = np.unique(values)
     if len(ordered) < 3 or ordered[0] <= 0:
         return False
