@@ -95,7 +95,7 @@ def train(
         return
     click.echo(report_table(report, SHORT_TABLE))
     if not quiet:
-        click.echo("(Epochs show s_p and s_n of augmented batches, the table those of all test pairs.)")
+        click.echo("(Epochs: s_p and s_n of augmented batches. Table: those of all test pairs.)")
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
     is_newest = resume is None and run.folder.parent == OUTPUTS.resolve()
