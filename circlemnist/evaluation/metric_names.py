@@ -47,12 +47,10 @@ METRICS = {
     "roc_auc": Metric("area under the ROC curve", "area under the ROC curve, all test pairs"),
     "eer": Metric("equal error rate", "errors at the threshold where both are equal", low=True),
     **{
-        f"tar@far={rate}": Metric(f"true accepts at {percent} % false accepts")
-        for rate, percent in (("1e-02", "1"), ("1e-03", "0.1"), ("1e-04", "0.01"))
+        f"tar@far={rate:.0e}": Metric(f"true accepts at {100 * rate:g} % false accepts")
+        for rate in (1e-2, 1e-3, 1e-4)
     },
-    "precision@0.75": Metric(
-        "precision at cosine 0.75", "same-class share of pairs of cosine > 0.75"
-    ),
+    "precision@0.75": Metric("precision at cosine 0.75", "same-class share above cosine 0.75"),
     "recall@0.75": Metric("recall at cosine 0.75", "same-class pairs that have cosine > 0.75"),
     "mean_sp": Metric("s_p, mean cosine of same-class pairs", share=False),
     "mean_sn": Metric("s_n, mean cosine of different-class pairs", low=True, share=False),
@@ -71,9 +69,6 @@ OF_UNSEEN = {
         "unseen told from seen, area under the ROC curve",
         "ROC area: is its class in the gallery?",
     ),
-    "rejection/fpr@tpr=0.95": Metric(
-        "unseen that pass where 95 % of the seen do",
-        low=True,
-    ),
+    "rejection/fpr@tpr=0.95": Metric("unseen that pass where 95 % of the seen do", low=True),
 }
 METRICS |= OF_UNSEEN
