@@ -48,10 +48,9 @@ def sweep_table(result: "SweepResult") -> str:
         return "\n".join([about, *failures])
     best = min if METRICS[plan.metric].low else max
     winner = best(groups, key=lambda group: group.mean(plan.metric))
-    factor, number = METRICS[plan.metric].factor, METRICS[plan.metric].number
-    means = [number(factor * group.mean(plan.metric)) for group in groups]
-    highest = means[groups.index(winner)]  # ties are those that are written alike
-    mark = "best" if means.count(highest) == 1 else "tie for best"
+    means = [group.written(plan.metric).partition(" ")[0] for group in groups]
+    best_mean = means[groups.index(winner)]
+    mark = "best" if means.count(best_mean) == 1 else "tie for best"
     columns = [
         [name, *(value_in_words(group.settings[name]) for group in groups)]
         for name in differing_settings(groups)
@@ -60,7 +59,7 @@ def sweep_table(result: "SweepResult") -> str:
         [key + METRICS[key].unit, *(group.written(key) for group in groups)]
         for key in dict.fromkeys([plan.metric, *OF_SWEEP])
     ]
-    columns.append(["", *(mark if mean == highest else "" for mean in means)])
+    columns.append(["", *(mark if mean == best_mean else "" for mean in means)])
     return "\n".join([about, *failures, _table(columns, right=True)])
 
 

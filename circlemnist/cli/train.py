@@ -95,9 +95,8 @@ def train(
     if report is None:  # rank 0 prints it
         return
     click.echo(report_table(report, SHORT_TABLE))
-    click.echo(
-        "(The epochs show s_p and s_n of augmented training batches, the table of all pairs.)"
-    )
+    if not quiet:
+        click.echo("(Epochs: s_p and s_n of augmented batches. Table: those of all test pairs.)")
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
     is_newest = resume is None and run.folder.parent == OUTPUTS.resolve()

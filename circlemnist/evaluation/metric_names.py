@@ -42,20 +42,15 @@ METRICS = {
         f"recall@{k}": Metric(f"recall@{k}", f"one of the nearest {k} has the same class")
         for k in (2, 4, 8)
     },
-    "r-precision": Metric("R-precision", "same class among the R nearest, R images in the class"),
+    "r-precision": Metric("R-precision", "same class among the R nearest, R its size"),
     "map@r": Metric("MAP@R", "mean average precision at R"),
     "roc_auc": Metric("area under the ROC curve", "area under the ROC curve, all test pairs"),
     "eer": Metric("equal error rate", "errors at the threshold where both are equal", low=True),
     **{
-        f"tar@far={rate}": Metric(
-            f"true accepts at {percent} % false accepts",
-            f"accepts at the threshold of {percent} % false accepts",
-        )
-        for rate, percent in (("1e-02", "1"), ("1e-03", "0.1"), ("1e-04", "0.01"))
+        f"tar@far={rate:.0e}": Metric(f"true accepts at {100 * rate:g} % false accepts")
+        for rate in (1e-2, 1e-3, 1e-4)
     },
-    "precision@0.75": Metric(
-        "precision at cosine 0.75", "same-class pairs among those of cosine > 0.75"
-    ),
+    "precision@0.75": Metric("precision at cosine 0.75", "same-class share above cosine 0.75"),
     "recall@0.75": Metric("recall at cosine 0.75", "same-class pairs that have cosine > 0.75"),
     "mean_sp": Metric("s_p, mean cosine of same-class pairs", share=False),
     "mean_sn": Metric("s_n, mean cosine of different-class pairs", low=True, share=False),
@@ -63,9 +58,7 @@ METRICS = {
 # only of runs that leave classes out of training
 OF_UNSEEN = {
     f"unseen/{name}": replace(
-        metric,
-        title=f"{metric.title}, unseen classes",
-        explanation=f"{metric.meaning}, of unseen classes",
+        metric, title=f"{metric.title}, unseen classes", explanation=metric.meaning
     )
     for name, metric in tuple(METRICS.items())[3:]  # those within one set
 } | {
@@ -74,11 +67,8 @@ OF_UNSEEN = {
     "few-shot/unseen": Metric("1-NN, 20 images a class, unseen classes", "those of unseen classes"),
     "rejection/roc_auc": Metric(
         "unseen told from seen, area under the ROC curve",
-        "area under the ROC curve: is its class in the gallery?",
+        "ROC area: is its class in the gallery?",
     ),
-    "rejection/fpr@tpr=0.95": Metric(
-        "unseen that pass where 95 % of the seen do",
-        low=True,
-    ),
+    "rejection/fpr@tpr=0.95": Metric("unseen that pass where 95 % of the seen do", low=True),
 }
 METRICS |= OF_UNSEEN

@@ -212,8 +212,8 @@ class SweepProgress:
         if self._mode != "bar":
             return
         best = min if METRICS[self._plan.metric].low else max
-        value = f"best {self._written(best(self._values))}" if self._values else ""
-        text = f"cell {done}/{self._plan.cells} |{{bar}}| {value} {{elapsed}}<{{remaining}}"
+        value = f"  best {self._written(best(self._values))}" if self._values else ""
+        text = f"{done}/{self._plan.cells} {{bar}} {{remaining}} left{value}"
         with unread_is_fine(sys.stderr):
             if self._bar is None:
                 self._bar = new_bar(text, self._plan.cells, done)

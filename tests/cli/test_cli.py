@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -16,8 +17,10 @@ from click.testing import CliRunner
 from circlemnist import __version__
 from circlemnist.cli.main import main
 from circlemnist.cli.messages import spelled
+from circlemnist.cli.tables import _metric_tables, report_table
 from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
+from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
 from circlemnist.plots.kinds import KINDS
 from circlemnist.runs.run import Run, create_run
@@ -136,6 +139,19 @@ def test_auto_says_which_images_it_uses() -> None:
     assert "digits instead" in result.stderr
     assert "digits, 360 test images" in result.stdout
     assert 'dataset = "digits"' in Path("outputs/mine/config.toml").read_text()
+
+
+def test_tables_fit_a_terminal_of_80_columns() -> None:
+    """Of a run with unseen classes, and of groups with long names."""
+    report = SimpleNamespace(
+        metrics=dict.fromkeys(METRICS, 1), dataset="mnist", similarity="cosine"
+    )
+    report.counted, report.run = "10,000 test images", Run(Path("a"))
+    seeds = {seed: dict.fromkeys(METRICS, 1.0) for seed in (0, 1)}
+    groups = [Group("n" * 40, {"name": m}, seeds, [report]) for m in range(3)]
+    text = "\n".join([report_table(report), *_metric_tables(groups)])
+    assert all(key in text for key in METRICS)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_eval_prints_every_measure_and_keeps_them(finished_run: Path) -> None:
