@@ -74,13 +74,14 @@ _undo: list[Callable[[], object]] = []  # what `end_at_once` calls
 
 
 @contextmanager
-def undone_at_end(undo: Callable[[], object]) -> Iterator[None]:
-    """Let `end_at_once` call `undo` where it ends the process within."""
+def undone(undo: Callable[[], object]) -> Iterator[None]:
+    """Call `undo` at the end of the block, or where `end_at_once` ends the process within."""
     _undo.append(undo)
     try:
         yield
     finally:
         _undo.remove(undo)
+        undo()
 
 
 def end_at_once(exit_code: int) -> NoReturn:

@@ -36,7 +36,7 @@ from circlemnist.evaluation.report import (
     load_report,
     point_at,
 )
-from circlemnist.models.embedder import Embedder, embed
+from circlemnist.models.embedder import embed
 from circlemnist.runs.run import Run, find_run
 
 DIGITS = ("mnist", "digits")  # whose pictures may have several
@@ -140,7 +140,6 @@ class Predictor:
             )
         self.dataset, self.metrics, self.points = report.dataset, report.metrics, report.known
         self.as_is = self.dataset in AS_IS
-        self.embedder: Embedder
         self.embedder, checkpoint = load_embedder(run, self.config, device)
         check_unchanged(report, checkpoint)
 
