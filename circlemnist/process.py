@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, NoReturn, Self, TextIO
 SPINS = "1000"  # of GNU's OpenMP, which spins 300,000 times by default
 CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
-# those that this system has
 SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 # seconds for a launcher to end all processes when rank 0 has; then the others speak for themselves

@@ -111,11 +111,10 @@ class Predictor:
       0-255 or float in 0-1: taken as it is.
 
     Args:
-        run: its folder.
         device: "auto", "cpu", "cuda" or "mps".
 
     Attributes:
-        run: the folder.
+        run: its folder.
         config: the settings that it was trained with.
         dataset: name of the data set that it was trained on.
         metrics: of the run by name, shares as 0-1.
