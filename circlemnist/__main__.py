@@ -29,12 +29,13 @@ def main() -> None:
         commands(prog_name="circlemnist")
     except SystemExit as ended:
         ignore_signals()  # all is done
-        if torchrun_ranks().world_size == 1:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if code < 128 and torchrun_ranks().world_size == 1:
             raise
-        # gloo's threads may abort a process that ends in the usual way
+        # one that was stopped ends soon; gloo's threads may abort one that ends in the usual way
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        os._exit(code)
 
 
 if __name__ == "__main__":

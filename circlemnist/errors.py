@@ -17,12 +17,7 @@ class UserError(Exception):
 
 
 class SettingError(UserError, ValueError):
-    """A setting has a wrong value.
-
-    Args:
-        name: the setting, spelled as the field of `Config`.
-        problem: what is wrong with it and what is allowed.
-    """
+    """A setting, a field of `Config`, has a wrong value; `problem` says what is allowed."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(name, problem)
@@ -33,12 +28,7 @@ class SettingError(UserError, ValueError):
 
 
 class Unwritten(UserError):
-    """A checkpoint could not be written; the older one is as it was.
-
-    Args:
-        reason: what could not be written, and why.
-        run: folder of the run, which goes on from there.
-    """
+    """A checkpoint of the folder `run` could not be written; the older one is as it was."""
 
     def __init__(self, reason: str, run: str) -> None:
         super().__init__(reason, run)
@@ -51,8 +41,7 @@ class Unwritten(UserError):
 class Lost(UserError):
     """Another process of those that train together has ended, or cannot be reached.
 
-    Attributes:
-        speaks: whether this process is the one of those left that says so.
+    `speaks`: this process is the one of those left that says so.
     """
 
     def __init__(self, message: str, speaks: bool) -> None:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, NoReturn, Self, TextIO
 SPINS = "1000"  # of GNU's OpenMP, which spins 300,000 times by default
 CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
-# those that this system has
 SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 # seconds for a launcher to end all processes when rank 0 has; then the others speak for themselves
@@ -78,13 +77,14 @@ _undo: list[Callable[[], object]] = []  # what `end_at_once` calls
 
 
 @contextmanager
-def undone_at_end(undo: Callable[[], object]) -> Iterator[None]:
-    """Let `end_at_once` call `undo` where it ends the process within."""
+def undone(undo: Callable[[], object]) -> Iterator[None]:
+    """Call `undo` at the end of the block, or where `end_at_once` ends the process within."""
     _undo.append(undo)
     try:
         yield
     finally:
         _undo.remove(undo)
+        undo()
 
 
 def end_at_once(exit_code: int) -> NoReturn:

@@ -29,7 +29,7 @@ from typing import TypedDict
 import numpy as np
 
 from circlemnist.errors import UserError
-from circlemnist.process import undone_at_end
+from circlemnist.process import undone
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
@@ -111,10 +111,8 @@ def _complete(
 
     Two processes that do so at once have a copy each, and end with the same files.
     """
-    with (
-        tempfile.TemporaryDirectory() as name,
-        undone_at_end(lambda: shutil.rmtree(name, ignore_errors=True)),
-    ):
+    name = tempfile.mkdtemp()
+    with undone(lambda: shutil.rmtree(name, ignore_errors=True)):
         copy = Path(name) / kind / "raw"
         copy.mkdir(parents=True)
         for path in raw.glob("*-ubyte*"):
@@ -154,7 +152,7 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
         stderr=None if is_watched else subprocess.DEVNULL,  # torchvision's bar
         text=True,
     )
-    with process, undone_at_end(process.kill):
+    with process, undone(process.kill):
         try:
             sizes, limit = _sizes(folder), time.monotonic() + START
             while process.poll() is None and time.monotonic() < limit:
@@ -168,8 +166,6 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
                 return answer
         except ValueError:
             problem = f"torchvision ended with exit code {process.returncode}"
-        finally:
-            process.kill()
     return Answer(damaged=[], problem=problem, is_local=False)
 
 

@@ -37,7 +37,7 @@ from circlemnist.evaluation.report import (
     load_report,
     point_at,
 )
-from circlemnist.models.embedder import Embedder, embed
+from circlemnist.models.embedder import embed
 from circlemnist.runs.run import Run, find_run
 
 DIGITS = ("mnist", "digits")  # whose pictures may have several
@@ -112,11 +112,10 @@ class Predictor:
       0-255 or float in 0-1: taken as it is.
 
     Args:
-        run: its folder.
         device: "auto", "cpu", "cuda" or "mps".
 
     Attributes:
-        run: the folder.
+        run: its folder.
         config: the settings that it was trained with.
         dataset: name of the data set that it was trained on.
         metrics: of the run by name, shares as 0-1.
@@ -141,7 +140,6 @@ class Predictor:
             )
         self.dataset, self.metrics, self.points = report.dataset, report.metrics, report.known
         self.as_is = self.dataset in AS_IS
-        self.embedder: Embedder
         self.embedder, checkpoint = load_embedder(run, self.config, device)
         check_unchanged(report, checkpoint)
 

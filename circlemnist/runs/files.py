@@ -2,15 +2,15 @@
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from circlemnist.errors import UserError
-from circlemnist.process import undone_at_end
+from circlemnist.process import undone
 
 UNFINISHED = ".unfinished-"
 NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system without it
@@ -24,18 +24,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     removed where the block raises, so that an exception or a full disk leaves `path` as it was; a
     crash leaves it for `remove_unfinished`. Raises OSError where the file cannot be written.
     """
-    with undone_at_end(lambda: _remove_own(path.parent)):
-        handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            flush_file(temporary)
-            temporary.chmod(0o666 & ~umask())
-            temporary.replace(path)
-            flush_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    temporary = path.with_name(_new_name() + path.suffix)
+    with undone(lambda: _remove(temporary)):
+        temporary.touch(exist_ok=False)
+        yield temporary
+        flush_file(temporary)
+        temporary.replace(path)
+        flush_folder(path.parent)
 
 
 @contextmanager
@@ -63,13 +58,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def hidden_folder(parent: Path) -> Iterator[Path]:
     """Give a new folder in `parent` to fill and rename; it is removed where it is still there."""
-    with undone_at_end(lambda: _remove_own(parent)):
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
-        try:
-            folder.chmod(0o777 & ~umask())
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    folder = parent / _new_name()
+    with undone(lambda: _remove(folder)):
+        folder.mkdir()
+        yield folder
 
 
 @contextmanager
@@ -109,11 +101,6 @@ def remove_unfinished(folder: Path, below: bool = True, age: float = 0.0) -> Non
             _remove(path)
 
 
-def _remove_own(folder: Path) -> None:
-    for path in folder.glob(f"{_prefix()}*"):
-        _remove(path)
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -121,9 +108,9 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _prefix() -> str:
-    """Return how the name of what this process is writing begins."""
-    return f"{UNFINISHED}{os.getpid()}-"
+def _new_name() -> str:
+    """Return a name for what this process is writing."""
+    return f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _is_being_written(path: Path) -> bool:
@@ -160,10 +147,3 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def umask() -> int:
-    """Return the permission bits that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -28,15 +28,14 @@ LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pytorch-
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
+@dataclass(frozen=True)
 class FileIn:
     """The path of a file in the `folder` of a run or a sweep."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def __get__(self, owner: Any, _type: type) -> Path:
-        path: Path = owner.folder / self.name
-        return path
+        return Path(owner.folder / self.name)
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,7 @@ class Run:
         return self.folder / f"projection-{of}.npz"
 
     def config(self) -> Config:
-        """Read the settings of the run.
-
-        Raises:
-            UserError: the file is not there or is damaged.
-        """
+        """Read the settings; raises UserError where the file is not there, or is damaged."""
         settings = read_settings(self.config_file)
         if settings.get("dataset", "auto") == "auto":
             raise UserError(
@@ -82,11 +77,7 @@ class Run:
             raise UserError(f"{self.config_file}: {error}") from error
 
     def history(self) -> list[Epoch]:
-        """Read the history; empty where no epoch has ended.
-
-        Raises:
-            UserError: the file cannot be read, or is no history.
-        """
+        """Read the history, empty where no epoch has ended; raises UserError where damaged."""
         return read_history(self.history_file)
 
 

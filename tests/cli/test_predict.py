@@ -17,14 +17,18 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 import circlemnist
 from circlemnist.cli.main import main
 from circlemnist.cli.predict import digits_apart, in_words, threshold_in_words
 from circlemnist.errors import UserError
-from circlemnist.evaluation.predict import Prediction, Predictor
+from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
 from circlemnist.models.embedder import embed
+from circlemnist.plots.prediction import draw_box
+from circlemnist.plots.style import LIGHT
 from tests.conftest import assert_one_line_error, invoke
 from tests.data.test_pictures import huge_png
 from tests.data.test_prepare import pictured, strokes
@@ -200,6 +204,21 @@ def test_json_and_picture(
     assert one["known"] == (one["typicality"] > report["threshold"])
     with Image.open(out) as drawn:
         assert drawn.width > 400
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_box_is_about_the_ink_and_in_dashes_where_it_is_unknown(known: bool) -> None:
+    prediction = Prediction(3, "3", 20, 20, 0.9, 0.5, known, box=(0.25, 0.5, 0.75, 1))
+    empty = torch.empty(0)
+    shown = Image.new("RGB", (40, 20)), np.zeros((28, 28), np.uint8), empty, empty, empty
+    axes = Figure().add_subplot()
+    draw_box(axes, PredictedDigit("a.png", *shown, prediction), LIGHT, 1.6)
+    (box,) = axes.patches
+    # a pixel is a square about its place
+    assert box.get_bbox().bounds == (9.5, 9.5, 20, 10)
+    color = LIGHT.same if known else LIGHT.different
+    assert (to_hex(box.get_edgecolor()), box.get_linestyle()) == (color, "-" if known else "--")
+    assert not box.get_fill()
 
 
 def test_pictures_are_drawn_in_their_colours_the_first_of_many(

@@ -75,6 +75,9 @@ def test_the_histories_hold_every_epoch_of_every_seed(three: list[Group]) -> Non
     assert len({axes.get_ylim() for axes in panels.values()}) == 1
     assert len({axes.get_xlim() for axes in (*panels.values(), *lower)}) == 1
     assert len({axes.get_ylim() for axes in lower}) == 3  # a loss has its own scale
+    FigureCanvasAgg(figure).draw()
+    bottom = min(axes.get_tightbbox().y0 for axes in lower)
+    assert figure.legends[0].get_window_extent().y1 <= bottom
 
 
 def test_the_embeddings_are_those_of_the_first_seed_turned_to_lie_alike(three: list[Group]) -> None:
