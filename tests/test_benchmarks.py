@@ -260,6 +260,23 @@ def test_final_table_corrects_for_the_losses(
     assert float(adacos[2]) == pytest.approx(adacos_p, rel=0.05)
 
 
+@pytest.mark.parametrize("name", [*FAMILY, nested.RECIPE])
+def test_candidates_are_settings_and_the_best_mean_of_both_halves_is_chosen(name: str) -> None:
+    candidates = nested.candidates(name)
+    assert len({tuple(settings.items()) for settings in candidates}) == 8
+    for settings in candidates:
+        Config(**settings)
+    scores = [(0.9, 0.1), (0.6, 0.5), *[(0.5, 0.5)] * 6]  # 1 has the best mean
+    rows = [
+        nested.key("0+4+5+8", name, number, half=half, seed=0) | {nested.SCORE: str(score)}
+        for number, halves in enumerate(scores)
+        for half, score in enumerate(halves)
+    ]
+    assert nested.chosen("0+4+5+8", name, rows) == 1
+    with pytest.raises(click.UsageError, match="is not searched"):
+        nested.chosen("0+4+5+8", name, rows[1:])
+
+
 def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     """On digits: Center Loss by both similarities; other digits than those that are trained."""
     digits = load_dataset("digits", Path("unused"))

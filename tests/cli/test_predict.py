@@ -27,7 +27,7 @@ from circlemnist.cli.predict import digits_apart, in_words, threshold_in_words
 from circlemnist.errors import UserError
 from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
 from circlemnist.models.embedder import embed
-from circlemnist.plots.prediction import draw_box
+from circlemnist.plots.neighbors import draw_box
 from circlemnist.plots.style import LIGHT
 from tests.conftest import assert_one_line_error, invoke
 from tests.data.test_pictures import huge_png

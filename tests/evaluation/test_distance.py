@@ -72,7 +72,7 @@ def test_pictures_are_by_distance_and_show_the_centres(star: Path) -> None:
     distances = [float(text.split("  ")[1]) for text in near if "  " in text]
     assert len(distances) > 10
     assert min(distances) >= 0
-    assert any("outside the line" in text for text in words(drawn("circle", trained)))
+    assert any("no boundary" in text for text in words(drawn("circle", trained)))
 
 
 def test_three_dimensions_off_the_sphere_are_projected() -> None:
