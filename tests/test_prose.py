@@ -6,6 +6,7 @@ A small checker of our own: pip cannot install Vale, and proselint checks genera
 are a length and a list of terms.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -98,6 +99,16 @@ def test_help_uses_the_terms_of_the_field_in_lines_of_a_terminal(name: str | Non
     assert [line for line in text.splitlines() if len(line) > WIDEST] == []
     for term, right in TERMS.items():
         assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
+
+
+def test_messages_use_the_terms_of_the_field() -> None:
+    for file in ROOT.glob("circlemnist/**/*.py"):
+        tree = ast.walk(ast.parse(file.read_text("utf-8")))
+        texts = [node.value for node in tree if isinstance(node, ast.Constant)]
+        messages = [t for t in texts if isinstance(t, str) and " " in t and "\n" not in t]
+        for term, right in TERMS.items():
+            used = [t for t in messages if re.search(rf"\b{term}\b", t, re.IGNORECASE)]
+            assert used in ([], ["held-out training"]), f"{file}: {used}: say {right}"
 
 
 def test_help_lists_commands_in_the_order_of_work_and_settings_by_group() -> None:
