@@ -1,7 +1,7 @@
 """Pictures and pages: those of docs/ drawn again, our t-SNE, the pad of the explorer.
 
-    circlemnist train --holdout 10000 --name holdout
-    python -m benchmarks projection outputs/holdout    # two minutes
+    circlemnist train --holdout 10000 --name held-out
+    python -m benchmarks projection outputs/held-out    # two minutes
     python -m benchmarks pad RUN/plots/explorer.html    # a page of `explore`; a minute
     python -m benchmarks loss-pictures                  # docs/pictures/loss-*.png; seconds
     python -m benchmarks notebook                       # docs/quickstart.ipynb; two minutes

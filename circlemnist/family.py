@@ -59,7 +59,7 @@ def _m(default: float, **limits: Any) -> Hyperparameter:
 CIRCLE, CIRCLE_M = "circle", 0.25
 CIRCLES = (CIRCLE, "circle-class")
 # gamma, m and lr: of Circle Loss those of the recipes, of the others the best of
-# 20 trials on validation images (benchmarks/tuning.py)
+# 20 trials on held-out training images (benchmarks/tuning.py)
 FAMILY = {
     CIRCLE: LossInfo("Circle Loss", _gamma(80.0), _m(CIRCLE_M, above=-1, below=1), 0.08, False),
     "circle-class": LossInfo(

@@ -18,7 +18,7 @@ FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "co
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe: its name, purpose, accuracy and training time, in words."""
+    """A recipe by name, what it is for, what it reaches and how long it takes, in words."""
 
     name: str
     purpose: str

@@ -7,7 +7,7 @@ from circlemnist.recipes import recipes as all_recipes
 
 @click.command()
 def recipes() -> None:
-    """List the recipes, with purpose, accuracy and time.
+    """List the recipes: name, what it is for, and what to expect.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The metrics of a run, and their files: `eval.json` and `embeddings.npz`."""
+"""What `eval` measures of a run, and its files: `eval.json` and `embeddings.npz`."""
 
 import json
 from collections.abc import Mapping, Sequence
