@@ -6,13 +6,16 @@ A small checker of our own: pip cannot install Vale, and proselint checks genera
 are a length and a list of terms.
 """
 
+import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from circlemnist.cli.main import main
+from circlemnist.config import Config
 from tests.conftest import ROOT, invoke
 
 LONGEST, MEDIAN, PERCENTILE_95 = 30, 16, 28  # words of a sentence
@@ -100,6 +103,17 @@ def test_help_uses_the_terms_of_the_field_in_lines_of_a_terminal(name: str | Non
         assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
 
 
+def test_messages_use_the_terms_of_the_field() -> None:
+    for file in ROOT.glob("circlemnist/**/*.py"):
+        nodes = [*ast.walk(ast.parse(file.read_text("utf-8")))]
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        values = [n.value for n in nodes if isinstance(n, ast.Constant) and id(n) not in docstrings]
+        messages = [value for value in values if isinstance(value, str) and " " in value]
+        for term, right in TERMS.items():
+            used = [t for t in messages if re.search(rf"\b{term}\b", t, re.IGNORECASE)]
+            assert used in ([], ["held-out training"]), f"{file}: {used}: say {right}"
+
+
 def test_help_lists_commands_in_the_order_of_work_and_settings_by_group() -> None:
     commands = re.findall(
         r"^  (\w+) +(.*)$", invoke("--help").output.partition("Commands:")[2], re.M
@@ -111,14 +125,8 @@ def test_help_lists_commands_in_the_order_of_work_and_settings_by_group() -> Non
     listed = [re.findall(r"^  --([\w-]+)", group, re.M) for group in groups]
     titles = ["Data", "Loss", "Network", "Optimiser", "Augmentation", "Evaluation"]
     assert [group.partition(":")[0] for group in groups] == titles
-    assert [names[0] for names in listed] == [
-        "dataset",
-        "loss",
-        "dim",
-        "epochs",
-        "augment",
-        "holdout",
-    ]
+    settings = {setting.name.replace("_", "-") for setting in fields(Config)}
+    assert settings - set().union(*listed) == {"seed", "device", "precision", "snapshots"}
     assert {"--config", "--seed", "--quiet", "--help"} <= set(re.findall(r"--\w+", output))
 
 

@@ -83,7 +83,7 @@ class Dataset:
         images, labels = self.train.images, self.train.labels
         validation = Split(images[-count:], labels[-count:])
         train = Split(images[:-count], labels[:-count])
-        return Dataset(self.name, train, validation, "held-out training")
+        return Dataset(self.name, train, validation, "validation")
 
     def first(self, count: int | None) -> "Dataset":
         """Return a data set with the first `count` training images; all of them where None."""

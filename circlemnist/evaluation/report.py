@@ -20,6 +20,7 @@ from circlemnist.runs.run import Run
 
 Array = NDArray[Any]
 MOST_REJECTED = 0.03  # of the known images, where no rate is asked for
+OLD_NAME = "held-out training"  # of the validation images in files of earlier versions
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Report:
     run: Run
     config: Config
     dataset: str
-    split_name: str  # the images that were evaluated: "test", or "held-out training"
+    split_name: str  # the images that were evaluated: "test", or "validation"
     similarity: str  # of embeddings, a key of `SIMILARITIES`
     unseen: tuple[int, ...]  # classes that were left out of training, ascending
     checkpoint: str | None  # SHA-256 of the one that was evaluated, hexadecimal
@@ -238,7 +239,7 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
             run,
             config,
             dataset=content["dataset"],
-            split_name=str(content["images"]),
+            split_name=str(content["images"]).replace(OLD_NAME, "validation"),
             similarity=content["similarity"],
             unseen=tuple(int(label) for label in content.get("unseen", ())),
             checkpoint=content["checkpoint"],

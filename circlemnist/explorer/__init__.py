@@ -1,1 +1,1 @@
-"""The embedding space to walk through in a browser: one HTML file that needs no network."""
+"""The embedding space to walk through in a browser: one offline HTML file."""

@@ -19,7 +19,7 @@ from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
 NEIGHBORS = 30  # of UMAP
-# Fewer than openTSNE's 30, 250 and 500: as many of the 10 nearest of held-out images stay near.
+# Fewer than openTSNE's 30, 250 and 500: as many of the 10 nearest of validation images stay near.
 PERPLEXITY, EXAGGERATED_ITERATIONS, ITERATIONS = 15, 75, 150
 FRAME_ITERATIONS = 100
 LARGE = 5_000  # points from which on a grid repels them faster than a tree does

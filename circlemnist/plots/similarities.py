@@ -61,8 +61,8 @@ def _draw_histograms(
     edges, threshold = np.linspace(low, high, BINS + 1), similarity.sign * threshold
     smallest = 1.0
     for s, name, color in (
-        (pairs.sn, "between classes", theme.different),
-        (pairs.sp, "within a class", theme.same),
+        (pairs.sn, "different-class pairs", theme.different),
+        (pairs.sp, "same-class pairs", theme.same),
     ):
         shares = np.histogram((similarity.sign * s).clip(low, high), edges)[0] / len(s)
         smallest = min(smallest, shares[shares > 0].min(initial=1))

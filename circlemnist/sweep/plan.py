@@ -153,7 +153,7 @@ class Plan:
         if min(config.holdout for config in self.configs) == 0:
             return f"{dataset}the TEST images: what is best here was chosen on them"
         counts = sorted({f"{config.holdout:,}" for config in self.configs})
-        return f"{dataset}{' or '.join(counts)} held-out training images"
+        return f"{dataset}{' or '.join(counts)} validation images"
 
     def check(self) -> None:
         """Raise UserError where a cell's settings do not fit, or two cells are the same.

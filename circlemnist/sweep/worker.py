@@ -26,8 +26,8 @@ from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
 from circlemnist.training.state import Diverged
 
-# training images that held-out ones are compared with: with all 55,000 the evaluation would take
-# several times as long, and choose no better; test images are compared with all, as everywhere
+# training images that validation images are compared with: with all 55,000 an evaluation would
+# take several times as long, and choose no better; test images are compared with all, as everywhere
 GALLERY = 10_000
 # seconds for a worker of a sweep that was killed to notice it, and to save its last step
 PATIENCE = 60.0

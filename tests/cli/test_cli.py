@@ -211,11 +211,11 @@ def test_eval_that_cannot_keep_its_gallery_says_so_and_keeps_no_measures(
 
 def test_held_out_images_are_measured_and_named(tmp_path: Path) -> None:
     trained = invoke("train", *TINY, "--holdout", 200, "--name", "held")
-    assert "digits, 200 held-out training images" in trained.stdout
-    assert json.loads(Path("outputs/held/eval.json").read_text())["images"] == "held-out training"
+    assert "digits, 200 validation images" in trained.stdout
+    assert json.loads(Path("outputs/held/eval.json").read_text())["images"] == "validation"
     out = tmp_path / "a.svg"
     assert invoke("plot", "held", "--projection", "pca", "--out", out).exit_code == 0
-    assert "200 held-out training images" in out.read_text("utf-8")
+    assert "200 validation images" in out.read_text("utf-8")
 
 
 def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: Path) -> None:

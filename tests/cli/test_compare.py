@@ -181,10 +181,10 @@ def test_a_run_without_a_report_is_evaluated(
 def test_different_images_are_in_the_table_and_not_tested(outputs: Path) -> None:
     changed(outputs / "arc-0", "held", "holdout = 0", "holdout = 360")
     path = outputs / "held" / "eval.json"
-    path.write_text(path.read_text().replace('"test"', '"held-out training"'))
+    path.write_text(path.read_text().replace('"test"', '"validation"'))
     text = compared(outputs, "circle-0", "held").stdout
     against = "against 1,437 training images"
-    held = f"digits, 360 held-out training images, {against}: metrics on different"
+    held = f"digits, 360 validation images, {against}: metrics on different"
     assert f"360 test images, {against}; {held}" in text
     assert "no test of 2: they were evaluated on different images" in text
     assert columns_of(text)["holdout"] == {"1": "0", "2": "360"}

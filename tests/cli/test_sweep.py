@@ -43,7 +43,7 @@ def metrics_of(cell: Path) -> dict[str, float]:
 def test_table_has_means_over_the_seeds_and_marks_the_best(swept: tuple[Path, Result]) -> None:
     folder, result = swept
     lines = result.stdout.splitlines()
-    assert "4 cells of 4, evaluated on digits, 287 held-out training images" in lines
+    assert "4 cells of 4, evaluated on digits, 287 validation images" in lines
     means = {}
     for gamma in (16, 80):
         cells = [folder / "cells" / f"gamma{gamma}_seed{seed}" for seed in (0, 1)]
@@ -98,7 +98,7 @@ def test_cell_is_a_run_like_any_other(swept: tuple[Path, Result], tmp_path: Path
     shutil.copytree(cell, tmp_path / "copy")
     measured = json.loads(invoke("eval", tmp_path / "copy", "--json").stdout)
     assert measured["metrics"] == metrics_of(cell)
-    assert measured["images"] == "held-out training"
+    assert measured["images"] == "validation"
 
 
 def test_same_command_trains_nothing_again(swept: tuple[Path, Result]) -> None:

@@ -47,7 +47,7 @@ def test_validation_images_are_the_last_of_the_training_split(digits: Dataset) -
     held = Dataset("digits", labelled(300), labelled(100)).hold_out(120)
     assert places(held.train) == [*range(180)]
     assert places(held.test) == [*range(180, 300)]
-    assert (held.name, held.split_name) == ("digits", "held-out training")
+    assert (held.name, held.split_name) == ("digits", "validation")
     assert digits.split_name == "test"
     assert digits.hold_out(0) is digits
     for count in (100, 1337):
@@ -73,7 +73,7 @@ def test_classes_left_out_keep_their_labels_and_leave_training_alone() -> None:
     assert left.split_name == "test"
     assert whole.leave_out(()) is whole
     held = whole.hold_out(100).leave_out((5,))
-    assert held.split_name == "held-out training"
+    assert held.split_name == "validation"
     assert places(held.test) == [*range(500, 600)]
     assert 5 not in held.train.labels
 

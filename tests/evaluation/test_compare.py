@@ -178,7 +178,7 @@ OTHER_LABELS = replace(report(np.ones(40, bool)).arrays, labels=np.zeros(40, int
     ("change", "word"),
     [
         ({"dataset": "mnist"}, "mnist, 40 test images"),
-        ({"split_name": "held-out training"}, "40 held-out training images"),
+        ({"split_name": "validation"}, "40 validation images"),
         ({"per_image": report(np.ones(50, bool)).per_image}, "50 test images"),
         ({"per_image": OTHER_LABELS}, "different images"),
         ({"gallery": 20}, "against 60 training images, and digits, 40 test images, against 20"),

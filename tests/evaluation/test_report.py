@@ -48,7 +48,7 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
     )
     run, config, metrics = Run(tmp_path), Config(dataset="digits"), {"1nn": 1.0, "eer": 0.25}
     run.config_file.write_text(config.to_toml())
-    facts = ("digits", "held-out training", "distance", (3, 7), None)
+    facts = ("digits", "validation", "distance", (3, 7), None)
     saved = Report(run, config, *facts, metrics, arrays, gallery=50)
     save_report(saved)
     loaded = load_report(run)
@@ -61,7 +61,7 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
     content = {
         "run": run.name,
         "dataset": "digits",
-        "images": "held-out training",
+        "images": "validation",
         "similarity": "distance",
         "unseen": [3, 7],
         "checkpoint": None,
@@ -69,6 +69,8 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
         "metrics": metrics,
     }
     assert run.metrics_file.read_text() == json.dumps(content, indent=2) + "\n"
+    run.metrics_file.write_text(json.dumps({**content, "images": "held-out training"}))
+    assert load_report(run, per_image=False) == replace(loaded, per_image=None)  # of old versions
 
 
 def test_run_is_evaluated_with_its_views(run: Run) -> None:

@@ -150,8 +150,8 @@ def test_similarities_are_those_of_the_pairs(either: EvaluatedRun) -> None:
         assert panels[row, 1].get_title() == f"area under the curve {area:.2f} %"
         histograms = {patch.get_label(): patch for patch in panels[row, 0].patches}
         for name, of_kind, color in (
-            ("within a class", alike, LIGHT.same),
-            ("between classes", ~alike, LIGHT.different),
+            ("same-class pairs", alike, LIGHT.same),
+            ("different-class pairs", ~alike, LIGHT.different),
         ):
             counts, _ = np.histogram(s[of_kind], np.linspace(-1, 1, 101))
             values = histograms[name].get_data().values

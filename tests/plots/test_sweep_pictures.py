@@ -232,8 +232,10 @@ def test_a_search_is_drawn_to_scale() -> None:
 
 
 def test_titles_name_the_images_and_write_cosines_with_four_digits() -> None:
-    figure = draw_sweep(groups_of(gamma=GAMMAS), "1nn", Style(), "digits, 200 held-out images")
-    assert any(text.startswith("digits, 200 held-out images: 1-NN, %\n") for text in words(figure))
+    figure = draw_sweep(groups_of(gamma=GAMMAS), "1nn", Style(), "digits, 200 validation images")
+    assert any(
+        text.startswith("digits, 200 validation images: 1-NN, %\n") for text in words(figure)
+    )
     groups = [Group("", {"m": m}, {0: {"mean_sn": s}}) for m, s in ((0.1, 0.05), (0.2, -0.1))]
     titles = words(draw_sweep(groups, "mean_sn", Style()))
     assert any("best -0.1000 at m 0.2" in text for text in titles)

@@ -88,7 +88,7 @@ def test_cells_are_evaluated_on_held_out_images_unless_the_test_images_are_asked
         file.write_text(f"holdout = {in_file}\n")
         plan = plan_of("--vary", "m=0", "--dataset", dataset, "--config", file, *flags)
         assert plan.config({"m": 0.0}, 0).holdout == expected
-        words = f"{expected:,} held-out" if expected else "TEST images"
+        words = f"{expected:,} validation" if expected else "TEST images"
         assert plan.images.startswith(f"{dataset}, ")
         assert words in plan.images
     assert "TEST" in plan_of("--vary", "holdout=0,300").images
