@@ -246,14 +246,14 @@ def test_runs_of_different_machines_are_named(tmp_path: Path) -> None:
     machines = ({"processor": "Xeon", "threads": 1}, {"processor": "EPYC", "threads": 1})
     for run, machine in zip(runs, [*machines, machines[0], {}], strict=True):
         run.folder.mkdir()
-        run.config_file.write_text(Config(precision="float32").to_toml())
+        run.config_file.write_text(Config(dataset="digits", precision="float32").to_toml())
         run.environment_file.write_text(json.dumps(machine))
     words = "which may explain a small difference"
     assert differing_machines(runs) == [
         f"the runs differ in processor, {words}: Xeon (a and 1 more); EPYC (b)"
     ]
     runs[3].environment_file.write_text("{")
-    runs[3].config_file.write_text(Config(precision="bfloat16").to_toml())
+    runs[3].config_file.write_text(Config(dataset="digits", precision="bfloat16").to_toml())
     assert differing_machines(runs[2:]) == [
         f"the runs differ in precision, {words}: float32 (c); bfloat16 (d)"
     ]
