@@ -57,7 +57,8 @@ def train(
     if unknown := [setting for setting in settings if setting not in known]:
         hint = did_you_mean(unknown[0], known)
         raise TypeError(f"train() has no setting {unknown[0]!r}{hint}")
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
+    # absolute, as a path has a separator that a data set by name lacks
+    settings = {k: str(v.absolute()) if isinstance(v, Path) else v for k, v in settings.items()}
     if torchrun_ranks().world_size > 1:
         raise UserError("train is the work of one process: start it without torchrun")
     folder = Path(outputs)

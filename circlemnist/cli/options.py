@@ -74,12 +74,20 @@ class SettingsFile(PrintablePath):
 
 
 class NearestChoice(click.Choice[str]):
-    """A choice that names the nearest one where another word is given."""
+    """A choice that names the nearest one where another word is given, or a path with `or_path`."""
+
+    def __init__(self, choices: Sequence[str], or_path: bool = False) -> None:
+        super().__init__(choices)
+        self.limits = Limits(choices=tuple(choices), or_path=or_path)
 
     def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
-        if problem := Limits(choices=tuple(self.choices)).problem(str(value)):
+        if problem := self.limits.problem(str(value)):
             self.fail(problem, param, ctx)
-        return super().convert(value, param, ctx)
+        return value if value not in self.choices else super().convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        metavar = super().get_metavar(param, ctx)
+        return f"{metavar[:-1]}|FOLDER]" if metavar and self.limits.or_path else metavar
 
 
 def folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
@@ -150,7 +158,7 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
     if kind is bool:
         spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
     elif limits.choices:
-        kind = NearestChoice(limits.choices)
+        kind = NearestChoice(limits.choices, limits.or_path)
     attributes = {
         "type": kind,
         "default": setting.default,

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     "--as-is/--prepare",
     default=None,
     help="images are 28 x 28 already, light on dark; or are made so, as those of MNIST were  "
-    "[default: as-is with runs on Fashion-MNIST and KMNIST, else prepare]",
+    "[default: as-is with runs on Fashion-MNIST and KMNIST, as its pictures were with runs on a "
+    "folder, else prepare]",
 )
 @click.option("--one", is_flag=True, help="each picture has only one digit")
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")

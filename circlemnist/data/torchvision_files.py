@@ -9,7 +9,8 @@ when a name look-up hangs:
 
     python -m circlemnist.data.torchvision_files MNIST FOLDER SECONDS
 
-The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`.
+The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`. One of
+EMNIST's splits is named with it: "EMNIST letters".
 """
 
 import json
@@ -22,10 +23,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from circlemnist.errors import UserError
 from circlemnist.runs.arrays import read_npz
@@ -57,9 +61,10 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
-    raw, file = folder / kind / "raw", folder / kind / "arrays.npz"
+    raw, pattern = _raw_files(kind, folder)
+    file = folder / kind.split()[0] / f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
     try:
-        if state := _state(raw):
+        if state := _state(raw, pattern):
             with suppress(ValueError):
                 arrays = read_npz(file, ("state", *ARRAYS))
                 if str(arrays.pop("state")) == state:
@@ -74,7 +79,8 @@ def torchvision_arrays(
         arrays = _complete(kind, raw, timeout, quiet, say)
         # a folder of data may be read-only
         with suppress(OSError), atomic_write(file) as temporary:
-            np.savez(temporary, **arrays, state=np.array(_state(raw)))  # type: ignore[arg-type]
+            state = _state(raw, pattern)
+            np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
         return arrays
     except OSError as error:
         path = error.filename or folder
@@ -83,9 +89,18 @@ def torchvision_arrays(
         ) from error
 
 
-def _state(raw: Path) -> str:
+def _raw_files(kind: str, root: Path) -> tuple[Path, str]:
+    """Return the folder of the files that torchvision reads, and the pattern of their names."""
+    name, *split = kind.split()
+    if name == "USPS":
+        return root / name, "usps*.bz2"
+    patterns = {"EMNIST": f"emnist-{''.join(split)}-*-ubyte", "QMNIST": "qmnist-*"}
+    return root / name / "raw", patterns.get(name, "*-ubyte*")
+
+
+def _state(raw: Path, pattern: str) -> str:
     """Names, sizes and times of the files of a data set; empty where there are none."""
-    stats = [(path.name, path.stat()) for path in sorted(raw.glob("*-ubyte*"))]
+    stats = [(path.name, path.stat()) for path in sorted(raw.glob(pattern))]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
@@ -97,9 +112,9 @@ def _complete(
     Two processes that do so at once have a copy each, and end with the same files.
     """
     with tempfile.TemporaryDirectory() as name:
-        copy = Path(name) / kind / "raw"
+        copy, pattern = _raw_files(kind, Path(name))
         copy.mkdir(parents=True)
-        for path in raw.glob("*-ubyte*"):
+        for path in raw.glob(pattern):
             shutil.copyfile(path, copy / path.name)
         before = {path.name for path in copy.iterdir()}
         answer = _run(kind, Path(name), timeout, quiet)
@@ -113,8 +128,9 @@ def _complete(
                 f"cannot download {kind} ({problem}); put its files into {raw}, name another "
                 "`data_dir`, or train on `dataset` digits"
             )
-        new = [path for path in copy.iterdir() if path.name in damaged or path.name not in before]
-        if damaged or any(path.suffix == ".gz" for path in new):
+        files = copy.glob(pattern)
+        new = [path for path in files if path.name in damaged or path.name not in before]
+        if damaged or not before or any(path.suffix == ".gz" for path in new):
             raw.mkdir(parents=True, exist_ok=True)
             for path in new:
                 with atomic_write(raw / path.name) as temporary:
@@ -162,16 +178,23 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
 
     (folder / "started").touch()  # from now on the servers' time runs
     socket.setdefaulttimeout(timeout)
+    raw, pattern = _raw_files(kind, folder)
+    kind, *split_name = kind.split()
     source = getattr(datasets, kind)
-    damaged = _remove_damaged(folder / kind / "raw", source.resources)
+    damaged = _remove_damaged(raw, pattern, source)
+    root = raw if kind == "USPS" else folder
+    options = {"split": split_name[0]} if split_name else {}
     problem, is_local = None, False
     try:
         arrays = {}
         for name in ("train", "test"):
-            split = source(folder, train=name == "train", download=True)
-            arrays[f"{name}_images"] = split.data.numpy().astype(np.uint8)
-            arrays[f"{name}_labels"] = split.targets.numpy().astype(np.uint8)
-        np.savez(folder / "arrays.npz", **arrays)
+            split = source(root, train=name == "train", download=True, **options)
+            few = 10_000 if (kind, name) == ("QMNIST", "test") else None  # those of MNIST
+            data, targets = np.asarray(split.data[:few]), np.asarray(split.targets[:few])
+            images, labels = _as_mnist(kind, data, targets)
+            arrays[f"{name}_images"] = images.astype(np.uint8)
+            arrays[f"{name}_labels"] = labels.astype(np.uint8)
+        np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
     except TimeoutError:
         problem = f"silent for {timeout:g} s"
     except Exception as error:  # whatever a server and a disk can do
@@ -180,23 +203,41 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
     return Answer(damaged=damaged, problem=problem, is_local=is_local)
 
 
-def _remove_damaged(raw: Path, resources: list[tuple[str, str]]) -> list[str]:
+def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return images upright, of 28 × 28, and labels from 0, of a data set whose own differ."""
+    if kind == "EMNIST":
+        images, labels = images.swapaxes(1, 2), labels - labels.min()
+    elif kind == "QMNIST":  # a row of facts each
+        labels = labels[:, 0]
+    elif kind == "USPS":
+        small = torch.from_numpy(images)[:, None].float()
+        images = F.interpolate(small, size=(28, 28), mode="bilinear")[:, 0].round().numpy()
+    return images, labels
+
+
+def _remove_damaged(raw: Path, pattern: str, source: Any) -> list[str]:
     """Remove the files that torchvision could not read; return their names."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
     from torchvision.datasets.utils import check_integrity
 
+    resources = getattr(source, "resources", [])
+    if isinstance(resources, dict):  # QMNIST's, by split
+        resources = chain(*resources.values())
+    checksums = {url.rsplit("/", 1)[-1]: md5 for url, md5 in resources}
+    checksums |= {name: md5 for _, name, md5 in getattr(source, "split_list", {}).values()}
     damaged = []
-    for name, md5 in resources:
-        packed, unpacked = raw / name, raw / name.removesuffix(".gz")
-        if unpacked.exists():
+    for path in sorted(raw.glob(pattern)):  # a file ahead of the packed one
+        if path.name in checksums:
+            if path.with_suffix("").exists() or check_integrity(path, checksums[path.name]):
+                continue
+        else:
             try:
-                read_sn3_pascalvincent_tensor(str(unpacked))
+                read_sn3_pascalvincent_tensor(str(path))
+                continue
             except Exception:  # it has no errors of its own for a damaged file
-                damaged.append(unpacked.name)
-                unpacked.unlink()
-        if packed.exists() and not unpacked.exists() and not check_integrity(packed, md5):
-            damaged.append(packed.name)
-            packed.unlink()
+                pass
+        damaged.append(path.name)
+        path.unlink()
     return damaged
 
 

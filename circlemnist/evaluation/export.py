@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from circlemnist.config import MACHINE_SETTINGS, Config
-from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import load_embedder
 from circlemnist.evaluation.metrics import similarity_of
@@ -50,13 +49,12 @@ def facts(name: str, config: Config, checkpoint: str | None, pixels: str) -> dic
     settings = {k: v for k, v in asdict(config).items() if k not in MACHINE_SETTINGS}
     length = "of length 1" if config.loss_info.on_sphere else "of any length"
     most = 255 if pixels == "uint8" else 1
-    classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)  # auto is of digits
     return {
         "circlemnist": __version__,
         "run": name,
         "checkpoint": checkpoint or "",
         "dataset": config.dataset,
-        "classes": json.dumps(classes),
+        "classes": json.dumps(config.class_names),
         "settings": json.dumps(settings),
         "images": f"(N, 28, 28) {pixels}, 0 the background and {most} full ink",
         "embeddings": f"(N, {config.dim}) float32, {length}",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.config import CLASSES, SIDE
+from circlemnist.config import SIDE
 from circlemnist.errors import UserError
 from circlemnist.runs.arrays import read_npz, write_npz
 from circlemnist.runs.checkpoint import checksum
@@ -24,7 +24,7 @@ class Gallery:
     subspaces: NDArray[Any]  # (C, K, F) float16, of `class_subspaces`
     images: NDArray[Any] | None = None  # (G, 28, 28) uint8; None where they were not read
 
-    def check(self) -> None:
+    def check(self, classes: int) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
         size = len(self.labels)
         whole = (
@@ -34,10 +34,10 @@ class Gallery:
             and self.labels.shape == (len(self.embeddings),)
             and size > 0
             and np.isfinite(self.embeddings).all()
-            and 0 <= self.labels.min() <= self.labels.max() < CLASSES
+            and 0 <= self.labels.min() <= self.labels.max() < classes
             and self.subspaces.dtype == np.float16
             and self.subspaces.ndim == 3
-            and len(self.subspaces) == CLASSES
+            and len(self.subspaces) == classes
             and np.isfinite(self.subspaces).all()
         )
         images = self.images
@@ -78,7 +78,7 @@ def load_gallery(run: Run, images: bool = False) -> Gallery:
         arrays = read_npz(run.gallery_file, ["checkpoint", *names])
         measured = str(arrays.pop("checkpoint"))
         gallery = Gallery(**arrays)
-        gallery.check()
+        gallery.check(len(run.config().class_names))
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{run.gallery_file} is damaged or of an older version: {mend} again"

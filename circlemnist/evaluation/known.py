@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from circlemnist.config import CLASSES
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import halves
 from circlemnist.evaluation.report import OperatingPoint
@@ -26,6 +25,7 @@ from circlemnist.models.embedder import BLOCK, Embedder, embed
 
 DIMENSIONS = 64  # of a subspace, at most
 SHARE = 8  # one dimension for as many features, at most
+MOST_ROWS = 6400  # of all subspaces together
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 VALIDATION, MOST = 6, 5000  # one of so many training images, and no more than that
 HARDER = 1.5
@@ -58,24 +58,27 @@ def embed_with_features(
     return torch.cat(embeddings), torch.cat(features)
 
 
-def class_subspaces(features: Tensor, labels: Tensor) -> NDArray[np.float16]:
+def class_subspaces(features: Tensor, labels: Tensor, classes: int) -> NDArray[np.float16]:
     """Return the directions in which most of the features of each class lie.
 
     Args:
         features: (N, F) float, unit rows.
         labels: (N,) int64; -1 of those to leave out.
+        classes: how many there are.
 
     Returns:
         (C, K, F) float16, orthonormal rows; 0 where a class has no images, or fewer than K.
     """
     width = features.shape[1]
-    count = max(1, min(DIMENSIONS, width // SHARE))
-    bases = torch.zeros(CLASSES, count, width)
+    count = max(1, min(DIMENSIONS, width // SHARE, MOST_ROWS // classes))
+    bases = torch.zeros(classes, count, width)
     for label in labels[labels >= 0].unique().tolist():
         rows = features[labels == label].float().cpu().nan_to_num()  # of a network that diverged
         known = min(count, len(rows))
-        # of more rows than columns, in less time than their singular vectors
-        bases[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
+        if len(rows) < width:
+            bases[label, :known] = torch.linalg.svd(rows, full_matrices=False).Vh[:known]
+        else:  # in less time than the singular vectors
+            bases[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
     return bases.numpy().astype(np.float16)
 
 
@@ -98,9 +101,11 @@ def up_to_last_convolution(embedder: Embedder) -> nn.Sequential:
     return nn.Sequential(*layers[:end])
 
 
-def validation(count: int) -> Tensor:
-    """Return which of `count` training images (count,) bool thresholds are taken on."""
-    return torch.arange(count) % max(VALIDATION, -(-count // MOST)) == 0
+def validation(labels: Tensor) -> Tensor:
+    """Return which training images (N,) bool thresholds are taken on: of no class all of them."""
+    count = len(labels)
+    chosen = torch.arange(count) % max(VALIDATION, -(-count // MOST)) == 0
+    return chosen & torch.isin(labels.cpu(), labels.cpu()[~chosen])
 
 
 def mixed_halves(images: Split) -> Tensor:
@@ -126,6 +131,8 @@ def operating_points(known: Tensor, unknown: Tensor) -> tuple[OperatingPoint, ..
         accepted = float((unknown > bound).double().mean()) ** HARDER
         rejected = float((known <= bound).double().mean())
         points.append(OperatingPoint(rate, bound, accepted, rejected))
+    if not points:  # too few images to tell known from unknown: all are known
+        points.append(OperatingPoint(RATES[-1], 0.0, 1.0, 0.0))
     return tuple(points)
 
 

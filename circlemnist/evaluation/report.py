@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.config import CLASSES, Config
-from circlemnist.data.datasets import CLASS_NAMES
+from circlemnist.catalog import CATALOG, is_folder
+from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metrics import SIMILARITIES
 from circlemnist.runs.arrays import read_npz
@@ -48,7 +49,7 @@ class Arrays:
     neighbor_labels: Array  # (N, K) int64; the first is the 1-NN prediction
     neighbor_similarities: Array  # (N, K) float32, descending
 
-    def check(self) -> None:
+    def check(self, classes: int) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
         n, k = self.neighbors.shape
         expected = {
@@ -64,7 +65,7 @@ class Arrays:
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
             if kind == "f" and not np.isfinite(array).all():
                 raise ValueError(f"{name} is not finite")
-            if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
+            if "labels" in name and not 0 <= array.min() <= array.max() < classes:
                 raise ValueError(f"{name} are not classes")
 
 
@@ -128,7 +129,7 @@ class Report:
     def evaluated_on(self) -> str:
         """Images and gallery, in words."""
         gallery = "" if self.gallery is None else f", against {self.gallery:,} training images"
-        return ", ".join(self.images) + gallery
+        return f"{Path(self.dataset).name}, {self.counted}{gallery}"
 
     def same_images(self, other: "Report") -> bool:
         """Tell whether both are of the same images, against as many training images."""
@@ -218,14 +219,14 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
         )
         if not (
             "1nn" in report.metrics
-            and report.dataset in CLASS_NAMES
+            and (report.dataset in CATALOG or is_folder(report.dataset))
             and report.similarity in SIMILARITIES
         ):
             raise ValueError("metrics are missing, or of an unknown data set")
         if per_image:
             names = [part.name for part in fields(Arrays)]
             arrays = Arrays(**read_npz(run.embeddings_file, names))
-            arrays.check()
+            arrays.check(len(config.class_names))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{run.folder / ' or '.join(file.name for file in files)} is damaged: "

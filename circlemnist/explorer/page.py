@@ -15,7 +15,6 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.pair_plane import boundary_of
@@ -50,7 +49,7 @@ def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
     arrays = report.arrays
     names = [
         f"{name}, unseen" if label in report.unseen else name
-        for label, name in enumerate(CLASS_NAMES[report.dataset])
+        for label, name in enumerate(config.class_names)
     ]
     pad = pad_of(trained)  # before what takes long: the run may train on meanwhile
     embeddings = torch.from_numpy(arrays.embeddings)

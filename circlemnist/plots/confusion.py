@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
 
@@ -16,7 +15,7 @@ SWITCH = 0.67  # of the deepest shade, with which ink and paper contrast alike i
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw what the nearest training image takes each test image for."""
     report = trained.report
-    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
+    arrays, names = report.arrays, report.config.class_names
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (arrays.labels[report.seen], arrays.neighbor_labels[report.seen, 0]), 1)
     title = heading(trained, f"1-NN of {report.counted}")

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.linalg import orthogonal_procrustes
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
@@ -39,7 +38,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     together = np.concatenate(embeddings)
     positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
-        Points(part, part_labels, CLASS_NAMES[report.dataset], report.unseen)
+        Points(part, part_labels, report.config.class_names, report.unseen)
         for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
     centers = trained.centers if together.shape[1] == 2 else None
@@ -72,7 +71,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     first: Points | None = None
     for group in grid.groups:
         report = EvaluatedRun(group.runs[0].run).report
-        arrays, config, names = report.arrays, report.config, CLASS_NAMES[report.dataset]
+        arrays, config, names = report.arrays, report.config, report.config.class_names
         chosen, native = sample(len(arrays.labels)), native_dimensions(config)
         positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
         points, scale = Points(positions, arrays.labels[chosen], names, report.unseen), ""

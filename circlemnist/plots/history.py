@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from circlemnist.data.datasets import DISPLAY_NAMES
+from circlemnist.catalog import title_of
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
@@ -49,7 +49,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     """Draw the mean cosines and the loss of every run, those of a group in one panel."""
     grid = Grid(groups)
-    datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].dataset] for group in grid.groups)
+    datasets = dict.fromkeys(title_of(group.runs[0].dataset) for group in grid.groups)
     histories = [[report.run.history() for report in group.runs] for group in grid.groups]
     captions = [grid.caption(group) for group in grid.groups]
     title = f"{', '.join(datasets)}, training{grid.selection}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
 
@@ -25,7 +24,7 @@ class Tile:
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw a row for each of the hardest test images: it, and its nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
-    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
+    arrays, names = report.arrays, report.config.class_names
     same = arrays.neighbor_labels == arrays.labels[:, None]
     # images of unseen classes come last: the gallery has none of their classes
     order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], ~report.seen))

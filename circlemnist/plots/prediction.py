@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from circlemnist.data.datasets import CLASS_NAMES, DISPLAY_NAMES
+from circlemnist.catalog import title_of
 from circlemnist.evaluation.predict import PredictedDigit, Predictor
 from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save
@@ -33,11 +33,11 @@ def draw_predictions(
     """
     name = predictor.run.name.replace("$", r"\$")  # which would begin a formula
     title = (
-        f"{DISPLAY_NAMES[predictor.dataset]}, run {name}\n"
+        f"{title_of(predictor.dataset)}, run {name}\n"
         f"known above a typicality of {point.threshold:.2f}: {100 * point.false_accepts:.2g} % "
         f"false accepts, {100 * point.false_rejects:.2g} % false rejects"
     )
-    class_names, sign = CLASS_NAMES[predictor.dataset], predictor.similarity.sign
+    class_names, sign = predictor.config.class_names, predictor.similarity.sign
     rows = []
     for digit in digits:
         prediction = digit.prediction

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 
 from circlemnist.config import SIDE
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.style import Array
 from circlemnist.runs.files import atomic_folder, writing
@@ -34,7 +33,7 @@ def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
         UserError: the run, the data or the device is not usable, or the folder cannot be written.
     """
     report = trained.report
-    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
+    arrays, names = report.arrays, report.config.class_names
     images = trained.dataset.test.images.numpy()
     pairs = zip(arrays.labels, arrays.neighbor_labels[:, 0], strict=True)
     rows = [f"{names[label]}\t{names[nearest]}\n" for label, nearest in pairs]

@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from circlemnist.data.datasets import DISPLAY_NAMES
+from circlemnist.catalog import title_of
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.kinds import WIDTH
@@ -142,7 +142,7 @@ def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
     if report.unseen:
         accuracy += f", unseen recall@1 {100 * report.metrics['unseen/recall@1']:.2f} %"
     return (
-        f"{DISPLAY_NAMES[report.dataset]}, {shown}\n"
+        f"{title_of(report.dataset)}, {shown}\n"
         f"{how}{config.loss_and_values}, {duration(trained)}, {accuracy}"
     )
 
@@ -195,7 +195,7 @@ class Grid:
         for dataset, counted in images:
             count = int(counted.split()[0].replace(",", ""))
             some = f"{SAMPLE:,} of {counted}" if count > SAMPLE else counted
-            parts.append(f"{DISPLAY_NAMES[dataset]}, {some}")
+            parts.append(f"{title_of(dataset)}, {some}")
         shown = "; ".join(dict.fromkeys(parts))
         if len(shown) >= LONGEST_HEADING:  # two data sets fill a line
             shown = "images of its own each"

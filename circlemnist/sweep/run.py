@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group, in_words
@@ -121,16 +122,18 @@ def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, which serves all cells, as the device does."""
 
     @cache
-    def load(name: str, data_dir: str) -> Dataset:
-        return load_dataset(name, Path(data_dir), quiet=quiet, say=say)
+    def load(data: Config) -> Dataset:
+        return load_dataset(data.dataset, Path(data.data_dir), quiet=quiet, say=say, config=data)
 
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
-    if plan.configs[0].dataset == "auto":
-        plan = plan.on(load("auto", plan.configs[0].data_dir).name)
+    if "dataset" not in plan.grid[0]:
+        loaded = load(plan.configs[0].data)
+        plan = plan.on(loaded.name, loaded.classes, len(loaded.train))
     for config in plan.configs:
-        dataset = load(config.dataset, config.data_dir).used_by(config)
-        if config.batch_size > (left := len(dataset.train)):
+        loaded = load(config.data)
+        dataset = loaded.used_by(config.on(loaded.name, loaded.classes))
+        if (config.batch_size or 0) > (left := len(dataset.train)):
             raise SettingError("batch_size", f"must be ≤ {left}, the training images")
     return plan
 

@@ -172,7 +172,7 @@ class Worker:
             config = replace(config, precision=begun.config().precision)
         training = Training(
             resolve_run_precision(config, begun),
-            self._dataset(config.dataset, config.data_dir),
+            self._dataset(config.data),
             self._note,
         )
         if begun is None:
@@ -186,13 +186,14 @@ class Worker:
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))
 
-    def _load(self, name: str, data_dir: str) -> Dataset:
-        return load_dataset(name, Path(data_dir), quiet=True, say=self._note)
+    def _load(self, data: Config) -> Dataset:
+        folder = Path(data.data_dir)
+        return load_dataset(data.dataset, folder, quiet=True, say=self._note, config=data)
 
     def _environment(self, training: Training) -> dict[str, Any]:
         """The environment, made once for cells of the same images: a checksum takes its time."""
         config = training.config
-        images = (config.dataset, config.data_dir, config.holdout, config.unseen)
+        images = (config.data, config.holdout, config.unseen)
         key = (*images, str(training.device))
         if key not in self._environments:
             self._environments[key] = environment(training)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import Config
 from circlemnist.data.extra_classes import trained_classes
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
@@ -38,9 +38,9 @@ def unreachable_margin(config: Config) -> str | None:
     if config.m is None or config.loss not in CIRCLES:
         return None
     classes = len(trained_classes(config))
-    if classes > CLASSES:
-        return None
     cosine = closest_cosine(classes, config.dim)
+    if cosine is None or classes > len(config.class_names):
+        return None
     limit, formula = math.sqrt(2) * config.m, "√2·m"
     if config.m < 0:
         limit, formula = -config.m, "-m"
@@ -75,11 +75,11 @@ def flat_schedule(config: Config, size: int) -> str | None:
     )
 
 
-def closest_cosine(classes: int, dim: int) -> float:
-    """Return the largest cosine among 2 to 10 directions that are as far apart as possible.
+def closest_cosine(classes: int, dim: int) -> float | None:
+    """Return the largest cosine among two or more directions that are as far apart as possible.
 
     A simplex where there is room for one, an orthoplex for up to twice the dimensions, a regular
-    polygon in the plane, and else `SPHERICAL_CODES`.
+    polygon in the plane, and else `SPHERICAL_CODES`; None where these have none.
     """
     if dim >= classes - 1:
         return -1 / (classes - 1)
@@ -89,7 +89,8 @@ def closest_cosine(classes: int, dim: int) -> float:
         return 1.0
     if dim == 2:
         return math.cos(2 * math.pi / classes)
-    return math.cos(math.radians(SPHERICAL_CODES[classes, dim]))
+    angle = SPHERICAL_CODES.get((classes, dim))
+    return None if angle is None else math.cos(math.radians(angle))
 
 
 def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[tuple[str, str]]:
