@@ -7,19 +7,35 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
+from circlemnist.plots.style import (
+    Array,
+    Style,
+    Theme,
+    draw_frame,
+    drawn,
+    heading,
+    new_figure,
+    shades,
+)
 
+MOST = 40  # classes: of more those with the most mistakes
+FONT = 12  # points, of counts; smaller among more than ten classes
 SWITCH = 0.67  # of the deepest shade, with which ink and paper contrast alike in both themes
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw what the nearest training image takes each test image for."""
     report = trained.report
-    arrays, names = report.arrays, report.config.class_names
+    arrays, names = report.arrays, [drawn(name) for name in report.config.class_names]
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (arrays.labels[report.seen], arrays.neighbor_labels[report.seen, 0]), 1)
-    title = heading(trained, f"1-NN of {report.counted}")
-    return confusion_figure(counts, names, title, style.theme)
+    shown = f"1-NN of {report.counted}"
+    if len(names) > MOST:
+        mistakes = counts * (1 - np.eye(len(counts), dtype=int))
+        worst = np.sort(np.argsort(-mistakes.sum(0) - mistakes.sum(1), kind="stable")[:MOST])
+        shown += f", the {MOST} of {len(names):,} classes with the most mistakes"
+        counts, names = counts[np.ix_(worst, worst)], [names[label] for label in worst]
+    return confusion_figure(counts, names, heading(trained, shown), style.theme)
 
 
 def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: Theme) -> Figure:
@@ -28,20 +44,23 @@ def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: The
     most = max(int(mistakes.max()), 1)
     totals = counts.sum(1)
     centred: dict[str, Any] = {"ha": "center", "va": "center"}
-    with new_figure(title, theme, 8, 7.4) as figure:
+    size = min(10 / len(names), 1.0) ** 0.7  # of letters; the figure grows for the rest
+    side = 8 * size * max(len(names) / 10, 1.0)
+    with new_figure(title, theme, side, side - 0.6) as figure:
         axes = figure.add_subplot()
         axes.imshow(mistakes, cmap=shades(theme.paper, theme.different), vmin=0, vmax=most)
         for (row, column), count in np.ndenumerate(counts):
             if row == column and totals[row]:
-                text = f"{count:,}\n{100 * count / totals[row]:.1f} %"
-                axes.text(column, row, text, fontsize=10, color=theme.same, **centred)
+                share = 100 * count / totals[row]
+                text = f"{count:,}\n{share:.1f} %" if size == 1 else f"{share:.0f}"
+                axes.text(column, row, text, fontsize=10 * size, color=theme.same, **centred)
             elif count:
                 color = theme.ink if count < SWITCH * most else theme.paper
-                axes.text(column, row, f"{count:,}", fontsize=12, color=color, **centred)
+                axes.text(column, row, f"{count:,}", fontsize=FONT * size, color=color, **centred)
         slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(len(names)), names, **(slant if max(map(len, names)) > 3 else {}))
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="class of the nearest training image", ylabel="class")
-        axes.tick_params(length=0)
+        axes.tick_params(length=0, labelsize=FONT * size**0.5)
         draw_frame(axes, theme.faint, 0.8)
     return figure

@@ -7,7 +7,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.style import Array, Style, Theme, draw_frame, heading, new_figure, shades
+from circlemnist.plots.style import (
+    Array,
+    Style,
+    Theme,
+    draw_frame,
+    drawn,
+    heading,
+    new_figure,
+    shades,
+)
 
 QUERIES, NEIGHBORS = 8, 7
 
@@ -24,7 +33,7 @@ class Tile:
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw a row for each of the hardest test images: it, and its nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
-    arrays, names = report.arrays, report.config.class_names
+    arrays, names = report.arrays, [drawn(name) for name in report.config.class_names]
     same = arrays.neighbor_labels == arrays.labels[:, None]
     # images of unseen classes come last: the gallery has none of their classes
     order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], ~report.seen))

@@ -25,6 +25,7 @@ COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3}  # by the numbe
 SIDES = {1: 7.0, 2: 5.0, 3: 4.2, 4: 3.6, 5: 3.2}  # inches of a panel, by the columns
 LETTERS_PER_INCH = 9  # of a caption
 SAMPLE = 2_000  # images, of as many points and pairs as a small panel shows
+LONGEST_NAME = 24  # letters of a class
 LONGEST_HEADING = 75  # letters that fit above two panels
 
 
@@ -44,6 +45,10 @@ class Theme:
     def box(self) -> dict[str, Any]:
         """What a text is legible on, over other things."""
         return {"facecolor": self.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
+
+    def color(self, label: int) -> str:
+        """Return the colour of a class; of more than ten, every tenth has the same."""
+        return self.classes[label % len(self.classes)]
 
 
 # Paul Tol's "muted" scheme and black; his "light" scheme, a violet and white
@@ -142,9 +147,15 @@ def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
     if report.unseen:
         accuracy += f", unseen recall@1 {100 * report.metrics['unseen/recall@1']:.2f} %"
     return (
-        f"{title_of(report.dataset)}, {shown}\n"
+        f"{drawn(title_of(report.dataset))}, {shown}\n"
         f"{how}{config.loss_and_values}, {duration(trained)}, {accuracy}"
     )
+
+
+def drawn(name: str) -> str:
+    """Return the name of a class or a folder as it is drawn: not too long, and no formula."""
+    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def duration(trained: EvaluatedRun) -> str:
@@ -195,7 +206,7 @@ class Grid:
         for dataset, counted in images:
             count = int(counted.split()[0].replace(",", ""))
             some = f"{SAMPLE:,} of {counted}" if count > SAMPLE else counted
-            parts.append(f"{title_of(dataset)}, {some}")
+            parts.append(f"{drawn(title_of(dataset))}, {some}")
         shown = "; ".join(dict.fromkeys(parts))
         if len(shown) >= LONGEST_HEADING:  # two data sets fill a line
             shown = "images of its own each"
