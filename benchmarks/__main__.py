@@ -6,7 +6,18 @@ python -m benchmarks loss --help
 
 import click
 
-from benchmarks import loss, mutants, pictures, predict, processes, rivals, sweeps, training, tuning
+from benchmarks import (
+    letters,
+    loss,
+    mutants,
+    pictures,
+    predict,
+    processes,
+    rivals,
+    sweeps,
+    training,
+    tuning,
+)
 
 
 @click.group(context_settings={"show_default": True, "terminal_width": 100})
@@ -14,7 +25,7 @@ def main() -> None:
     """Repeat a figure of README or docs/; nothing else should compute meanwhile."""
 
 
-modules = (loss, training, processes, sweeps, tuning, rivals, predict, pictures, mutants)
+modules = (loss, training, processes, sweeps, tuning, rivals, predict, letters, pictures, mutants)
 for value in [value for module in modules for value in vars(module).values()]:
     if isinstance(value, click.Command):
         main.add_command(value)
