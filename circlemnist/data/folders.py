@@ -118,8 +118,15 @@ def _entries(folder: Path) -> tuple[list[str], list["os.DirEntry[str]"]]:
     """Return the names of the subfolders, and the other entries, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
         shown = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    subfolders = [entry.name for entry in shown if entry.is_dir()]
-    return subfolders, [entry for entry in shown if not entry.is_dir()]
+    subfolders, others = [], []
+    for entry in shown:
+        # asked only where it must be: a link in a circle is an error, but as a picture unreadable
+        is_link_to_picture = entry.is_symlink() and named_as_picture(entry.name)
+        if not is_link_to_picture and entry.is_dir():
+            subfolders.append(entry.name)
+        else:
+            others.append(entry)
+    return subfolders, others
 
 
 def _classes(folder: Path, names: list[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
