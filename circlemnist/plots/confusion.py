@@ -53,10 +53,12 @@ def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: The
             if row == column and totals[row]:
                 share = 100 * count / totals[row]
                 text = f"{count:,}\n{share:.1f} %" if size == 1 else f"{share:.0f}"
-                axes.text(column, row, text, fontsize=10 * size, color=theme.same, **centred)
+                axes.text(column, row, text, fontsize=10 * size**0.5, color=theme.same, **centred)
             elif count:
                 color = theme.ink if count < SWITCH * most else theme.paper
-                axes.text(column, row, f"{count:,}", fontsize=FONT * size, color=color, **centred)
+                axes.text(
+                    column, row, f"{count:,}", fontsize=FONT * size**0.5, color=color, **centred
+                )
         slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(len(names)), names, **(slant if max(map(len, names)) > 3 else {}))
         axes.set_yticks(range(len(names)), names)
