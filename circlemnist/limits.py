@@ -28,8 +28,8 @@ class Limits:
             is_path = self.or_path and is_folder(value)
             if self.choices and value not in self.choices and not is_path:
                 hint = did_you_mean(value, self.choices)
-                hint = hint or (f": a folder is ./{value}" if self.or_path and value else "")
-                return f"must be one of {', '.join(self.choices)}, not {value!r}{hint}"
+                path = f"; a folder is ./{value}" if self.or_path and value else ""
+                return f"must be one of {', '.join(self.choices)}, not {value!r}{path}{hint}"
             if not value:
                 return "must not be empty"
             return None if value.isprintable() else f"must be text that prints, not {value!r}"

@@ -28,7 +28,7 @@ from circlemnist.plots.style import Array, Theme
 TOOLS = "pan,wheel_zoom,box_zoom,lasso_select,box_select,reset"
 DOTS: dict[str, Any] = {"size": 5, "alpha": 0.75, "nonselection_alpha": 0.08, "line_color": None}
 # by tens of classes, beside the colours
-MARKERS = ("circle", "square", "diamond", "plus", "x", "star", "hex", "triangle")
+MARKERS = ("circle", "square", "triangle", "star", "inverted_triangle", "plus", "hex", "diamond")
 LEGEND_ROWS = 18
 RINGS: dict[str, Any] = {"size": 10, "fill_color": None, "nonselection_line_alpha": 0.1}
 
