@@ -304,7 +304,7 @@ class Config:
         """Return the default size of a batch: half of a small folder, of P classes alike."""
         most = min(BATCH_SIZE, self.loss_info.largest_batch or BATCH_SIZE)
         p = self.classes_per_batch or 1
-        return max(min(most, size // 2) // p, 2) * p
+        return max(min(most, max(size // 2, min(size, 16))) // p, 2) * p
 
     def steps(self, images: int) -> int:
         """Return the steps of all epochs over `images` training images, once resolved."""

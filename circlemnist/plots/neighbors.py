@@ -19,6 +19,7 @@ from circlemnist.plots.style import (
 )
 
 QUERIES, NEIGHBORS = 8, 7
+LONGEST = 12  # letters of a name below an image
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Tile:
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw a row for each of the hardest test images: it, and its nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
-    arrays, names = report.arrays, [drawn(name) for name in report.config.class_names]
+    arrays, names = report.arrays, [drawn(name, LONGEST) for name in report.config.class_names]
     same = arrays.neighbor_labels == arrays.labels[:, None]
     # images of unseen classes come last: the gallery has none of their classes
     order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], ~report.seen))

@@ -152,9 +152,9 @@ def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
     )
 
 
-def drawn(name: str) -> str:
+def drawn(name: str, longest: int = LONGEST_NAME) -> str:
     """Return the name of a class or a folder as it is drawn: not too long, and no formula."""
-    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    short = name if len(name) <= longest else f"{name[: longest - 1]}…"
     return short.replace("$", r"\$")
 
 

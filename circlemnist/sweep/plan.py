@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 
 from circlemnist.catalog import CATALOG, is_folder
 from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
@@ -158,7 +159,7 @@ class Plan:
     @property
     def images(self) -> str:
         """Which images its cells are evaluated on, in words."""
-        dataset = "" if "dataset" in self.grid[0] else f"{self.configs[0].dataset}, "
+        dataset = "" if "dataset" in self.grid[0] else f"{Path(self.configs[0].dataset).name}, "
         if min(config.holdout for config in self.configs) == 0:
             return f"{dataset}the TEST images: what is best here was chosen on them"
         counts = sorted({f"{config.holdout:,}" for config in self.configs})

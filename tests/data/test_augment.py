@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from circlemnist.data import augment
-from circlemnist.data.augment import random_affine
+from circlemnist.data.batches import random_affine
 
 
 def blob(batch: int) -> torch.Tensor:
