@@ -1,8 +1,7 @@
 """The data sets that have a name: their titles, classes and defaults. A path names a folder."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 
@@ -11,60 +10,39 @@ TEN_DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set before it is loaded.
+    """What is known of a data set before it is loaded."""
 
-    Attributes:
-        title: its name in pictures.
-        classes: the names of its classes, by label.
-        kind: its class in `torchvision.datasets`; empty where it is not from there.
-        options: what that class is called with.
-        epochs: default length of a training.
-        holdout: last training images, which a sweep evaluates on.
-        is_digits: it has digits, of which a picture may have several.
-        is_placed: an image is placed by its ink, as MNIST's makers did.
-        side: pixels a side of its images before they were resized to 28.
-    """
-
-    title: str
-    classes: tuple[str, ...] = TEN_DIGITS
-    kind: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-    epochs: int = 6
-    holdout: int = 5000
-    is_digits: bool = False
-    is_placed: bool = True
-    side: int = 28
+    title: str  # in pictures
+    kind: str = ""  # class in `torchvision.datasets`, and its split; empty if it is not from there
+    classes: tuple[str, ...] = TEN_DIGITS  # names, by label
+    epochs: int = 6  # default length of a training
+    holdout: int = 5000  # validation images of a sweep
+    is_digits: bool = False  # a picture may have several
+    is_placed: bool = True  # an image lies by its ink, as MNIST's makers placed it
+    side: int = 28  # pixels a side of its images before they were resized
 
 
 CATALOG = {
-    "mnist": DatasetInfo("MNIST", kind="MNIST", is_digits=True),
+    "mnist": DatasetInfo("MNIST", "MNIST", is_digits=True),
     "fashion-mnist": DatasetInfo(
-        "Fashion-MNIST",
+        *("Fashion-MNIST", "FashionMNIST"),
         (
             *("T-shirt", "trouser", "pullover", "dress", "coat"),
             *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
         ),
-        kind="FashionMNIST",
         is_placed=False,
     ),
     "kmnist": DatasetInfo(
-        "KMNIST",
+        *("KMNIST", "KMNIST"),
         ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        kind="KMNIST",
         is_placed=False,
     ),
-    "emnist-letters": DatasetInfo(
-        "EMNIST letters", tuple(ascii_lowercase), kind="EMNIST", options={"split": "letters"}
-    ),
+    "emnist-letters": DatasetInfo("EMNIST letters", "EMNIST letters", tuple(ascii_lowercase)),
     "emnist-balanced": DatasetInfo(
-        "EMNIST balanced",
-        (*TEN_DIGITS, *ascii_uppercase, *"abdefghnqrt"),
-        kind="EMNIST",
-        options={"split": "balanced"},
+        *("EMNIST balanced", "EMNIST balanced"), (*TEN_DIGITS, *ascii_uppercase, *"abdefghnqrt")
     ),
-    # the 10,000 test images: all 60,000 have 1.8 billion pairs
-    "qmnist": DatasetInfo("QMNIST", kind="QMNIST", options={"what": "test10k"}, is_digits=True),
-    "usps": DatasetInfo("USPS", kind="USPS", epochs=40, holdout=1000, is_digits=True, side=16),
+    "qmnist": DatasetInfo("QMNIST", "QMNIST", is_digits=True),
+    "usps": DatasetInfo("USPS", "USPS", epochs=40, holdout=1000, is_digits=True, side=16),
     "digits": DatasetInfo("scikit-learn digits", epochs=100, holdout=287, is_digits=True, side=8),
 }
 

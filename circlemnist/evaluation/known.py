@@ -44,8 +44,8 @@ def embed_with_features(
     Returns:
         Embeddings (N, D) float32; and features (N, F) float32, unit rows, ahead of the ReLU.
     """
-    embeddings, features = [], []
-    outputs: list[Tensor] = []
+    embeddings, outputs = list[Tensor](), list[Tensor]()
+    features, end = torch.empty(0), 0
 
     def keep(_layer: object, _given: object, output: Tensor) -> None:
         outputs.append(F.normalize(output.flatten(1)))  # the ReLU after it works in place
@@ -53,9 +53,12 @@ def embed_with_features(
     with up_to_last_convolution(embedder)[-1].register_forward_hook(keep):
         for block in images.split(BLOCK):
             embeddings.append(embed(embedder, block, views))
-            features.append(outputs[0])
+            start, end, part = end, end + len(block), outputs[0]
+            if start == 0:  # hundreds of megabytes, which no list holds beside them
+                features = part.new_empty(len(images), part.shape[1])
+            features[start:end] = part
             outputs.clear()
-    return torch.cat(embeddings), torch.cat(features)
+    return torch.cat(embeddings), features
 
 
 def class_subspaces(features: Tensor, labels: Tensor, classes: int) -> NDArray[np.float16]:
