@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import tomli_w
 
-from circlemnist.catalog import CATALOG, class_names_of, is_folder, title_of
+from circlemnist.catalog import CATALOG, class_names_of, is_folder
 from circlemnist.errors import SettingError, UserError
 from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, LOSS_SETTINGS, LossInfo
 from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
@@ -233,11 +233,6 @@ class Config:
     def class_names(self) -> tuple[str, ...]:
         """The names of all classes by label; none of a folder that has not been read."""
         return class_names_of(self.dataset, self.classes)
-
-    @property
-    def title(self) -> str:
-        """The title of the data set, or the name of its folder."""
-        return title_of(self.dataset)
 
     @property
     def unseen_classes(self) -> tuple[int, ...]:

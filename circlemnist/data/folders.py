@@ -12,7 +12,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,88 +91,79 @@ def _listed(root: Path, wanted: Sequence[str] | None) -> tuple[list[Picture], tu
     """List the pictures of the `wanted` classes, or of all, by folder and name; and the classes."""
     Image.init()
     try:
-        folders, _ = _entries(root)
-        if not {*folders} >= {*PARTS}:
-            classes = _classes(root, folders, wanted)
-            of_class = [(name, 2 * FEWEST) for name in classes]
-        else:
-            if len(folders) > len(PARTS):
-                other = next(name for name in folders if name not in PARTS)
-                raise UserError(f"{root / other} is beside train/ and test/: move it elsewhere")
-            classes, of_test = (
-                _classes(root / part, _entries(root / part)[0], wanted) for part in PARTS
-            )
-            for name in sorted({*classes} ^ {*of_test}):
-                part = "test" if name in classes else "train"
-                raise UserError(f"{root / part} lacks the class {name}, which the other part has")
-            of_class = [(f"{part}/{name}", FEWEST) for part in PARTS for name in classes]
-        return [p for folder, least in of_class for p in _pictures(root, folder, least)], classes
+        folders = [entry.name for entry in _entries(root) if entry.is_dir()]
+        parts = PARTS if {*folders} >= {*PARTS} else ("",)
+        if len(parts) < len(folders) and parts == PARTS:
+            other = next(name for name in folders if name not in PARTS)
+            raise UserError(f"{root / other} is beside train/ and test/: move it elsewhere")
+        classes, *of_test = (_classes(root / part, wanted) for part in parts)
+        for name in sorted({*classes}.symmetric_difference(*of_test)) if of_test else ():
+            part = "test" if name in classes else "train"
+            raise UserError(f"{root / part} lacks the class {name}, which the other part has")
+        folders = [os.path.join(part, name) for part in parts for name in classes]  # noqa: PTH118
+        pictures = [picture for folder in folders for picture in _pictures(root, folder)]
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or root}: {error.strerror}; `dataset` names a folder "
             "with a class in each subfolder"
         ) from error
+    return pictures, classes
 
 
-def _entries(folder: Path) -> tuple[list[str], list["os.DirEntry[str]"]]:
-    """Return the names of the subfolders, and the other entries, sorted, without hidden ones."""
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Return what is in a folder and not hidden, sorted by name."""
     with os.scandir(folder) as entries:
-        shown = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    subfolders, others = [], []
-    for entry in shown:
-        # asked only where it must be: a link in a circle is an error, but as a picture unreadable
-        is_link_to_picture = entry.is_symlink() and named_as_picture(entry.name)
-        if not is_link_to_picture and entry.is_dir():
-            subfolders.append(entry.name)
-        else:
-            others.append(entry)
-    return subfolders, others
+        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _classes(folder: Path, names: list[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
+def _classes(folder: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of the classes in a folder, checked."""
+    names = [entry.name for entry in _entries(folder) if entry.is_dir()]
     if missing := [name for name in wanted or () if name not in names]:
         raise UserError(f"{folder} has no class {missing[0]!r}, which `classes` names")
     names = [name for name in names if wanted is None or name in wanted]
     if not 2 <= len(names) <= MOST_CLASSES:
         raise UserError(
-            f"{folder} has {len(names) or 'no'} subfolder{'s' * (len(names) != 1)} to train on: "
-            f"from 2 to {MOST_CLASSES:,} classes have one each"
+            f"{folder} has {len(names)} subfolders to train on: there must be from 2 to "
+            f"{MOST_CLASSES:,} classes, one in each"
         )
+    by_letters: dict[str, str] = {}
     for name in names:
         if not name.isprintable() or "," in name:
             raise UserError(f"{folder} has a class {name!r}: no name may have commas or line ends")
-    plain = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
-    for one, other in pairwise(sorted(names, key=plain.__getitem__)):
-        if plain[one] == plain[other]:
-            raise UserError(f"{folder / one} and {other} differ by case alone: rename one of them")
+        twin = by_letters.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if twin != name:
+            raise UserError(f"{folder / twin} and {name} differ by case alone: rename one of them")
     return tuple(names)
 
 
-def _pictures(root: Path, folder: str, least: int) -> list[Picture]:
-    subfolders, files = _entries(root / folder)
-    if subfolders:
-        raise UserError(
-            f"{root / folder / subfolders[0]} is a folder in a class: pictures lie right in the "
-            "folder of their class"
-        )
+def _pictures(root: Path, folder: str) -> list[Picture]:
     pictures = []
-    for file in files:
-        if named_as_picture(file.name):
-            size, time = -1, 0
-            with suppress(OSError):
-                facts = file.stat()
-                if stat.S_ISREG(facts.st_mode):
-                    size, time = facts.st_size, facts.st_mtime_ns
-            pictures.append(Picture(folder, file.name, size, time))
-    _check_count(root / folder, len(pictures), least)
+    for entry in _entries(root / folder):
+        is_picture = named_as_picture(entry.name)
+        # not asked of a link that may lead in a circle: as a picture it is unreadable
+        if not (is_picture and entry.is_symlink()) and entry.is_dir():
+            raise UserError(
+                f"{root / folder / entry.name} is a folder in a class: pictures lie right in the "
+                "folder of their class"
+            )
+        size, time = -1, 0
+        with suppress(OSError):
+            facts = entry.stat()
+            if stat.S_ISREG(facts.st_mode):
+                size, time = facts.st_size, facts.st_mtime_ns
+        if is_picture:
+            pictures.append(Picture(folder, entry.name, size, time))
+    _check_count(root, folder, len(pictures))
     return pictures
 
 
-def _check_count(folder: Path, count: int, least: int) -> None:
+def _check_count(root: Path, folder: str, count: int) -> None:
+    least = FEWEST if os.sep in folder else 2 * FEWEST  # in a part, or for both
     if count < least:
-        number = f"{count or 'no'} picture{'s' * (count != 1)}"
-        raise UserError(f"{folder} has {number} that can be read, and a class needs {least}")
+        raise UserError(
+            f"{root / folder} has {count or 'no'} pictures that can be read: a class needs {least}"
+        )
 
 
 def _read(
@@ -211,16 +202,17 @@ def _read(
     is_test, labels = np.zeros(len(pictures), bool), np.zeros(len(pictures), np.int64)
     start = 0
     for folder, of_class in groupby(pictures, key=lambda picture: picture.folder):
-        part, _, name = folder.rpartition("/")
+        part, name = os.path.split(folder)
         end = start + sum(1 for _ in of_class)
         places = start + np.flatnonzero(is_read[start:end])
         start = end
-        _check_count(root / folder, len(places), FEWEST if part else 2 * FEWEST)
+        _check_count(root, folder, len(places))
         labels[places] = classes.index(name)
-        count = max(round(TEST_SHARE * len(places)), FEWEST)
-        # by its name, so that a class keeps its test pictures whatever other classes there are
-        drawn = places[_shuffled(len(places), zlib.crc32(name.encode()))[:count]]
-        is_test[places if part == "test" else drawn if not part else places[:0]] = True
+        if not part:  # drawn by the name, so that other classes change nothing
+            count = max(round(TEST_SHARE * len(places)), FEWEST)
+            is_test[places[_shuffled(len(places), zlib.crc32(name.encode()))[:count]]] = True
+        elif part == "test":
+            is_test[places] = True
     arrays: dict[str, NDArray[Any]] = {"skipped": np.array(int((~is_read).sum()))}
     for split, chosen in zip(PARTS, (~is_test & is_read, is_test), strict=True):
         places = np.flatnonzero(chosen)
@@ -247,7 +239,6 @@ def _order(names: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def _shuffled(count: int, seed: int) -> NDArray[np.int64]:
-    order: NDArray[np.int64] = torch.randperm(
-        count, generator=torch.Generator().manual_seed(seed)
-    ).numpy()
+    generator = torch.Generator().manual_seed(seed)
+    order: NDArray[np.int64] = torch.randperm(count, generator=generator).numpy()
     return order

@@ -26,6 +26,7 @@ from circlemnist.models.embedder import BLOCK, Embedder, embed
 DIMENSIONS = 64  # of a subspace, at most
 SHARE = 8  # one dimension for as many features, at most
 MOST_ROWS = 6400  # of all subspaces together
+MOST_WHOLE = 60_000
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 VALIDATION, MOST = 6, 5000  # one of so many training images, and no more than that
 HARDER = 1.5
@@ -42,7 +43,8 @@ def embed_with_features(
         views: of each image, as for `embed`; the features are of the image itself.
 
     Returns:
-        Embeddings (N, D) float32; and features (N, F) float32, unit rows, ahead of the ReLU.
+        Embeddings (N, D) float32; and features (N, F) float32, of more than `MOST_WHOLE` images
+        float16, unit rows, ahead of the ReLU.
     """
     embeddings, outputs = list[Tensor](), list[Tensor]()
     features, end = torch.empty(0), 0
@@ -55,7 +57,8 @@ def embed_with_features(
             embeddings.append(embed(embedder, block, views))
             start, end, part = end, end + len(block), outputs[0]
             if start == 0:  # hundreds of megabytes, which no list holds beside them
-                features = part.new_empty(len(images), part.shape[1])
+                dtype = torch.float16 if len(images) > MOST_WHOLE else part.dtype
+                features = part.new_empty(len(images), part.shape[1], dtype=dtype)
             features[start:end] = part
             outputs.clear()
     return torch.cat(embeddings), features

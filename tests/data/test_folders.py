@@ -163,8 +163,8 @@ def parts(root: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[Path], object], dict[str, int], str]] = {
     "missing": (lambda root: root.rmdir(), {}, "cannot read .*: No such file.* `dataset` names"),
-    "empty": (lambda root: None, {}, "has no subfolders to train on"),
-    "one class": (lambda root: None, {"cat": 4}, "has 1 subfolder to train on"),
+    "empty": (lambda root: None, {}, "has 0 subfolders to train on"),
+    "one class": (lambda root: None, {"cat": 4}, "has 1 subfolders to train on"),
     "three pictures": (lambda root: None, {"cat": 3, "dog": 4}, "cat has 3 pictures that .* 4"),
     "empty class": (lambda root: None, {"cat": 0, "dog": 4}, "cat has no pictures"),
     "nested": (nested, ANIMALS, "cat/wild is a folder in a class"),
