@@ -12,7 +12,7 @@ from circlemnist.plots.style import (
     Style,
     Theme,
     draw_frame,
-    drawn,
+    drawn_names,
     heading,
     new_figure,
     shades,
@@ -26,7 +26,7 @@ SWITCH = 0.67  # of the deepest shade, with which ink and paper contrast alike i
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw what the nearest training image takes each test image for."""
     report = trained.report
-    arrays, names = report.arrays, [drawn(name) for name in report.config.class_names]
+    arrays, names = report.arrays, drawn_names(report.config)
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (arrays.labels[report.seen], arrays.neighbor_labels[report.seen, 0]), 1)
     shown = f"1-NN of {report.counted}"

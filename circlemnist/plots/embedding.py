@@ -16,7 +16,7 @@ from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
 from circlemnist.plots.points import DOT, Mistakes, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Grid, Style, Theme, drawn, heading, new_figure, sample
+from circlemnist.plots.style import Grid, Style, Theme, drawn_names, heading, new_figure, sample
 
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
@@ -38,9 +38,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     together = np.concatenate(embeddings)
     positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
-        Points(
-            part, part_labels, [drawn(name) for name in report.config.class_names], report.unseen
-        )
+        Points(part, part_labels, drawn_names(report.config), report.unseen)
         for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
     centers = trained.centers if together.shape[1] == 2 else None
@@ -73,11 +71,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     first: Points | None = None
     for group in grid.groups:
         report = EvaluatedRun(group.runs[0].run).report
-        arrays, config, names = (
-            report.arrays,
-            report.config,
-            [drawn(name) for name in report.config.class_names],
-        )
+        arrays, config, names = report.arrays, report.config, drawn_names(report.config)
         chosen, native = sample(len(arrays.labels)), native_dimensions(config)
         positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
         points, scale = Points(positions, arrays.labels[chosen], names, report.unseen), ""

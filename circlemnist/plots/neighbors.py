@@ -12,7 +12,7 @@ from circlemnist.plots.style import (
     Style,
     Theme,
     draw_frame,
-    drawn,
+    drawn_names,
     heading,
     new_figure,
     shades,
@@ -34,7 +34,7 @@ class Tile:
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw a row for each of the hardest test images: it, and its nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
-    arrays, names = report.arrays, [drawn(name, LONGEST) for name in report.config.class_names]
+    arrays, names = report.arrays, drawn_names(report.config, LONGEST)
     same = arrays.neighbor_labels == arrays.labels[:, None]
     # images of unseen classes come last: the gallery has none of their classes
     order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], ~report.seen))

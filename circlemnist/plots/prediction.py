@@ -14,7 +14,7 @@ from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import WIDTH
 from circlemnist.plots.neighbors import LONGEST, Tile, tiles_figure
-from circlemnist.plots.style import THEMES, Theme, drawn
+from circlemnist.plots.style import THEMES, Theme, drawn, drawn_names
 
 NEIGHBORS = 6
 
@@ -37,10 +37,7 @@ def draw_predictions(
         f"known above a typicality of {point.threshold:.2f}: {100 * point.false_accepts:.2g} % "
         f"false accepts, {100 * point.false_rejects:.2g} % false rejects"
     )
-    class_names, sign = (
-        [drawn(n, LONGEST) for n in predictor.config.class_names],
-        predictor.similarity.sign,
-    )
+    class_names, sign = (drawn_names(predictor.config, LONGEST), predictor.similarity.sign)
     rows = []
     for digit in digits:
         prediction = digit.prediction

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from circlemnist.catalog import title_of
+from circlemnist.config import Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.kinds import WIDTH
@@ -156,6 +157,11 @@ def drawn(name: str, longest: int = LONGEST_NAME) -> str:
     """Return the name of a class or a folder as it is drawn: not too long, and no formula."""
     short = name if len(name) <= longest else f"{name[: longest - 1]}…"
     return short.replace("$", r"\$")
+
+
+def drawn_names(config: Config, longest: int = LONGEST_NAME) -> list[str]:
+    """Return the names of the classes of a run, as they are drawn."""
+    return [drawn(name, longest) for name in config.class_names]
 
 
 def duration(trained: EvaluatedRun) -> str:
