@@ -8,6 +8,7 @@ import click
 
 from benchmarks import (
     family,
+    letters,
     loss,
     mutants,
     nested,
@@ -25,7 +26,10 @@ def main() -> None:
     """Repeat a figure of README or docs/; nothing else should compute meanwhile."""
 
 
-modules = (loss, training, processes, sweeps, family, nested, rivals, predict, pictures, mutants)
+modules = (
+    *(loss, training, processes, sweeps, family, nested, rivals, predict),
+    *(letters, pictures, mutants),
+)
 for value in [value for module in modules for value in vars(module).values()]:
     if isinstance(value, click.Command):
         main.add_command(value)

@@ -21,7 +21,7 @@ from benchmarks import shared
 from benchmarks.family import BOXES, FOLDER, VALIDATION, WEIGHT_DECAY, sobol_points
 from benchmarks.resumed import Row, read_rows, train_missing, workers
 from benchmarks.sweeps import SPLITS, recipe_file
-from circlemnist.config import CLASSES, Config, read_settings
+from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.evaluation.evaluate import evaluate, metrics_within
@@ -61,7 +61,7 @@ def search(row: Row, data_dir: Path) -> list[Row]:
 
     The images are training images of seen digits alone: those of the split are not looked at.
     """
-    seen = [label for label in range(CLASSES) if str(label) not in row["split"].split("+")]
+    seen = [label for label in range(10) if str(label) not in row["split"].split("+")]
     inner = seen[int(row["half"]) :: 2]
     dataset = images(data_dir).hold_out(VALIDATION)
     train = dataset.train.where(torch.isin(dataset.train.labels, torch.tensor(inner)))
@@ -81,7 +81,7 @@ def final(row: Row, data_dir: Path) -> list[Row]:
     """Train on the seen digits of a split; return the metrics of the test images, 0-1."""
     unseen = [int(label) for label in row["split"].split("+")]
     dataset = images(data_dir).leave_out(unseen)
-    state = trained(row, dataset, [label for label in range(CLASSES) if label not in unseen])
+    state = trained(row, dataset, [label for label in range(10) if label not in unseen])
     if state is None:
         return [row | dict.fromkeys(COLUMNS, "0")]
     embedder, config = state
@@ -93,7 +93,7 @@ def trained(row: Row, dataset: Dataset, classes: Sequence[int]) -> Any:
     """The embedder of a training on these classes and its settings; None where it diverged."""
     torch.set_num_threads(1)
     settings = candidates(row["name"])[int(row["candidate"])]
-    unseen = ",".join(str(label) for label in range(CLASSES) if label not in classes)
+    unseen = ",".join(str(label) for label in range(10) if label not in classes)
     config = Config(**settings | {"dataset": "mnist", "unseen": unseen, "seed": int(row["seed"])})
     split = with_extra_classes(dataset.train, config)
     config = config.resolve("mnist", len(split))

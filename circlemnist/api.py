@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from circlemnist.config import MACHINE_SETTINGS, Config, read_settings, settings_to_drop
-from circlemnist.errors import SettingError, UserError, did_you_mean
+from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.predict import Predictor
+from circlemnist.limits import did_you_mean
 from circlemnist.process import Stopped, to_stderr, torchrun_ranks
 from circlemnist.recipes import settings_file
 from circlemnist.runs.run import find_run
@@ -56,7 +57,8 @@ def train(
     if unknown := [setting for setting in settings if setting not in known]:
         hint = did_you_mean(unknown[0], known)
         raise TypeError(f"train() has no setting {unknown[0]!r}{hint}")
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
+    # absolute, as a path has a separator that a data set by name lacks
+    settings = {k: str(v.absolute()) if isinstance(v, Path) else v for k, v in settings.items()}
     if torchrun_ranks().world_size > 1:
         raise UserError("train is the work of one process: start it without torchrun")
     folder = Path(outputs)

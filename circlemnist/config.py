@@ -4,8 +4,9 @@ The command line builds its flags from this table, so a setting is declared once
 its type and default here in `Config`, its help and its limits beside them.
 """
 
+import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
@@ -13,11 +14,16 @@ from typing import Any, get_args
 
 import tomli_w
 
-from circlemnist.errors import Limits, SettingError, UserError, Value, did_you_mean
+from circlemnist.catalog import CATALOG, class_names_of, is_folder
+from circlemnist.errors import SettingError, UserError
 from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, LOSS_SETTINGS, LossInfo
+from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
 
-CLASSES, SIDE = 10, 28  # of every data set: classes, and pixels a side of an image
-DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "digits")
+SIDE = 28  # pixels of an image, of every data set
+DATASETS = ("auto", *CATALOG)
+BATCH_SIZE = 250
+# of a folder of pictures: steps that its training has at least, and epochs
+FEWEST_STEPS, EPOCHS_OF_FOLDER = 600, (6, 300)
 NETS = ("tiny", "small", "medium", "large", "article")
 # settings that say where a run is trained, and change nothing of what it learns
 MACHINE_SETTINGS = ("data_dir", "device")
@@ -25,7 +31,6 @@ MACHINE_SETTINGS = ("data_dir", "device")
 TURNS = {"none": 1, "quarters": 4, "mirrored": 8}
 MOST_INVENTED = 10_000  # 300 MB of images
 CIRCLE_LOSS = FAMILY[CIRCLE]
-EPOCHS = {"mnist": 6, "fashion-mnist": 6, "kmnist": 6, "digits": 100}
 # a setting that has an effect only beside some values of another one: that one, and its test
 NEEDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pairs": ("loss", lambda loss: loss == CIRCLE),
@@ -33,6 +38,7 @@ NEEDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "last_norm": ("net", lambda net: net != "article"),
     "elastic": ("augment", bool),
     "plain_share": ("augment", bool),
+    **dict.fromkeys(("classes", "prepare", "skip_unreadable"), ("dataset", is_folder)),
 }
 
 
@@ -50,8 +56,19 @@ class Config:
     """The settings of a run, immutable and always valid: a wrong one raises SettingError."""
 
     dataset: str = _setting(
-        "auto", "images to learn; auto takes MNIST, or digits offline", choices=DATASETS
+        "auto",
+        "images to learn: auto takes MNIST, or digits offline; a path such as ./letters is a "
+        "folder with a class in each subfolder",
+        choices=DATASETS,
+        or_path=True,
     )
+    classes: str | None = _setting(
+        None, "classes of a folder to take, such as cat,dog  [default: all]"
+    )
+    prepare: bool = _setting(
+        False, "make the pictures of a folder as those of MNIST were made, in place of a fit"
+    )
+    skip_unreadable: bool = _setting(False, "leave out pictures of a folder that cannot be read")
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
     loss: str = _setting(CIRCLE, "loss function", choices=tuple(FAMILY))
     gamma: float | None = _setting_by_loss(
@@ -95,14 +112,20 @@ class Config:
     )
     epochs: int | None = _setting(
         None,
-        f"passes over the training images [default: {EPOCHS['mnist']}; digits: {EPOCHS['digits']}]",
+        f"passes over the training images [default: {CATALOG['mnist'].epochs}; digits: "
+        f"{CATALOG['digits'].epochs}; a folder: by its size]",
         least=1,
         most=1_000_000,
     )
     images: int | None = _setting(
         None, "length of the training in images, instead of `epochs`", least=1, most=10**10
     )
-    batch_size: int = _setting(250, "images a step", least=2, most=1_000_000)
+    batch_size: int = _setting(
+        None,
+        f"images a step  [default: {BATCH_SIZE}; of a small folder fewer]",
+        least=2,
+        most=1_000_000,
+    )
     lr: float = _setting_by_loss("peak learning rate of SGD", CIRCLE_LOSS.lr, above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
     weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
@@ -147,25 +170,14 @@ class Config:
                 with_loss = f", with the loss {self.loss}" if name in own else ""
                 raise SettingError(name, problem + with_loss)
         self._fill_in_loss_defaults()
+        if self.batch_size is None and not is_folder(self.dataset):
+            object.__setattr__(self, "batch_size", BATCH_SIZE)
         self._sort_unseen()
         if self.images is not None and self.epochs is not None:
             raise SettingError("images", "cannot be given with `epochs`: both set the length")
-        p = self.classes_per_batch
-        if p == 1:
-            raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
-        of_turns = TURNS[self.turned] * CLASSES
-        most_classes = of_turns + self.halves * of_turns * (of_turns - 1) + self.invented
-        if p > most_classes:
-            raise SettingError(
-                "classes_per_batch", f"must be ≤ {most_classes}, the classes there are, not {p}"
-            )
-        if p and (self.batch_size % p or self.batch_size == p):
-            raise SettingError(
-                "classes_per_batch",
-                f"must divide the batch size, {self.batch_size}, into 2 images of each or more",
-            )
+        self._check_batches()
         most = self.loss_info.largest_batch
-        if most is not None and self.batch_size > most:
+        if most is not None and (self.batch_size or 0) > most:
             raise SettingError(
                 "batch_size",
                 f"must be ≤ {most} with the loss {self.loss}, whose memory grows with its cube",
@@ -174,6 +186,22 @@ class Config:
             for name in ("hidden_layers", "fold"):
                 if getattr(self, name):
                     raise SettingError(name, "must be 0 with the article's network")
+
+    def _check_batches(self) -> None:
+        p = self.classes_per_batch
+        if p == 1:
+            raise SettingError("classes_per_batch", "must be 0, or 2 or more, to have negatives")
+        of_turns = TURNS[self.turned] * len(self.class_names)
+        most_classes = of_turns + self.halves * of_turns * (of_turns - 1) + self.invented
+        if self.class_names and p > most_classes:
+            raise SettingError(
+                "classes_per_batch", f"must be ≤ {most_classes}, the classes there are, not {p}"
+            )
+        if p and self.batch_size and (self.batch_size % p or self.batch_size == p):
+            raise SettingError(
+                "classes_per_batch",
+                f"must divide the batch size, {self.batch_size}, into 2 images of each or more",
+            )
 
     def _fill_in_loss_defaults(self) -> None:
         """Refuse a gamma or m that the loss does not have."""
@@ -190,33 +218,27 @@ class Config:
             object.__setattr__(self, "lr", self.loss_info.lr)
 
     def _sort_unseen(self) -> None:
-        """Write the classes of "5,0,4" or "5+0+4" in ascending order; refuse what names no task."""
-        if self.unseen is None:
-            return
-        words = [word.strip() for word in self.unseen.replace("+", ",").split(",")]
-        known = set(map(str, range(CLASSES)))
-        unknown = [word for word in words if word not in known]
-        repeated = [word for word in words if words.count(word) > 1]
-        problem = None
-        if unknown:
-            problem = f"must be classes from 0 to {CLASSES - 1} such as 0,4, and has {unknown[0]!r}"
-        elif repeated:
-            problem = f"names the class {repeated[0]} twice"
-        elif len(words) < 2:
-            problem = f"must name two classes or more, to tell apart, and names {words[0]} alone"
-        elif len(words) > CLASSES - 2:
-            problem = f"must leave two classes or more, and leaves {CLASSES - len(words)}"
-        if problem:
-            raise SettingError("unseen", problem)
-        object.__setattr__(self, "unseen", ",".join(sorted(words)))
+        if names := self.class_names if self.unseen is not None else ():
+            try:
+                classes = parse_classes(str(self.unseen), names, not is_folder(self.dataset))
+            except ValueError as error:
+                raise SettingError("unseen", str(error)) from None
+            object.__setattr__(self, "unseen", ",".join(names[label] for label in classes))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of all classes by label; none of a folder that has not been read."""
+        return class_names_of(self.dataset, self.classes)
 
     @property
     def unseen_classes(self) -> tuple[int, ...]:
-        return () if self.unseen is None else tuple(map(int, self.unseen.split(",")))
+        names = self.class_names
+        return tuple(map(names.index, self.unseen.split(","))) if self.unseen and names else ()
 
     @property
     def seen_classes(self) -> tuple[int, ...]:
-        return tuple(label for label in range(CLASSES) if label not in self.unseen_classes)
+        unseen = self.unseen_classes
+        return tuple(label for label in range(len(self.class_names)) if label not in unseen)
 
     @property
     def loss_info(self) -> LossInfo:
@@ -244,13 +266,36 @@ class Config:
             return None
         return f"has no effect with `{other}` {'off' if value is False else value}"
 
+    def on(self, dataset: str, class_names: Sequence[str]) -> "Config":
+        """Return these settings for the data set that was loaded: its name, and its classes."""
+        classes = ",".join(class_names) if is_folder(dataset) else None
+        return replace(self, dataset=dataset, classes=classes)
+
+    @property
+    def data(self) -> "Config":
+        """The settings of the data set alone, by which it is loaded."""
+        names = ("dataset", "data_dir", "classes", "prepare", "skip_unreadable")
+        return Config(**{name: getattr(self, name) for name in names})
+
     def resolve(self, dataset: str, size: int) -> "Config":
         """Return these settings for a data set of `size` training images: its name, and epochs."""
-        epochs = self.epochs or EPOCHS[dataset]
+        batch_size = self.batch_size or self._batch_of_folder(size)
+        steps = max(size // batch_size, 1)
+        least, most = EPOCHS_OF_FOLDER
+        epochs = self.epochs or min(max(math.ceil(FEWEST_STEPS / steps), least), most)
+        if self.epochs is None and dataset in CATALOG:
+            epochs = CATALOG[dataset].epochs
         if self.images is not None:
-            in_an_epoch = size // self.batch_size * self.batch_size
+            in_an_epoch = size // batch_size * batch_size
             epochs = max(round(self.images / max(in_an_epoch, 1)), 1)
-        return replace(self, dataset=dataset, epochs=epochs, images=None)
+        length = {"batch_size": batch_size, "epochs": epochs, "images": None}
+        return replace(self, dataset=dataset, **length)  # type: ignore[arg-type]
+
+    def _batch_of_folder(self, size: int) -> int:
+        """Return the default size of a batch: half of a small folder, of P classes alike."""
+        most = min(BATCH_SIZE, self.loss_info.largest_batch or BATCH_SIZE)
+        p = self.classes_per_batch or 1
+        return max(min(most, max(size // 2, min(size, 16))) // p, 2) * p
 
     def to_toml(self) -> str:
         """Return the settings as TOML, without those that are left to the data set."""

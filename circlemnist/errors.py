@@ -1,11 +1,4 @@
-"""Errors whose message is meant for the user, and the limits of what a user may set."""
-
-import difflib
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-Value = str | int | float | bool
+"""Errors whose message is meant for the user."""
 
 
 class UserError(Exception):
@@ -50,38 +43,3 @@ class Lost(UserError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a setting may be: one of `choices`, or a number between bounds, perhaps whole."""
-
-    choices: tuple[str, ...] = ()
-    above: float = -math.inf
-    below: float = math.inf
-    least: float = -math.inf
-    most: float = math.inf
-    whole: bool = False
-
-    def problem(self, value: Value) -> str | None:
-        """Say what is wrong with `value`, or None where nothing is."""
-        if isinstance(value, str):
-            if self.choices and value not in self.choices:
-                hint = did_you_mean(value, self.choices)
-                return f"must be one of {', '.join(self.choices)}, not {value!r}{hint}"
-            if not value:
-                return "must not be empty"
-            return None if value.isprintable() else f"must be text that prints, not {value!r}"
-        if self.whole and value % 1:
-            return f"must be a whole number, not {value}"
-        if self.above < value < self.below and self.least <= value <= self.most:
-            return None
-        bounds = {">": self.above, "≥": self.least, "<": self.below, "≤": self.most}
-        allowed = [f"{sign} {bound}" for sign, bound in bounds.items() if math.isfinite(bound)]
-        return f"must be {' and '.join(allowed)}, not {value}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: the nearest known one, or nothing."""
-    near = difflib.get_close_matches(word.lower(), known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -7,7 +7,7 @@ smaller; `gamma` is the scale and `m` the margin of whichever it is.
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from circlemnist.errors import Limits
+from circlemnist.limits import Limits
 
 
 class Hyperparameter(NamedTuple):

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from circlemnist.errors import UserError, did_you_mean
+from circlemnist.errors import UserError
+from circlemnist.limits import did_you_mean
 
 EXPECTED = "Expected: "
 # in a wheel the recipes lie in the package, in a checkout beside it

@@ -84,6 +84,11 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         picture = Image.fromarray(digits[0].astype(np.uint8))
         picture.resize((64, 64)).save(tmp_path / name)
     (tmp_path / "mine.toml").write_text("m = 0.1\n")
+    for place, letter in enumerate("abchnpvx"):
+        (tmp_path / "letters" / letter).mkdir(parents=True)
+        for number in range(8):
+            noise = np.random.default_rng(8 * place + number).integers(0, 256, (28, 28), np.uint8)
+            Image.fromarray(noise).save(tmp_path / "letters" / letter / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -188,7 +193,8 @@ def run(command: str) -> None:
 def tiny(words: list[str]) -> tuple[str, ...]:
     """The flags of a training of an epoch of a tiny network, less those that a sweep varies."""
     varied = {word.partition("=")[0] for flag, word in pairwise(words) if flag == "--vary"}
-    kept = {flag: value for flag, value in TINY.items() if flag not in varied}
+    own = {"dataset"} if any(word.startswith("./") for word in words) else set[str]()
+    kept = {flag: value for flag, value in TINY.items() if flag not in varied | own}
     return (*(word for flag, value in kept.items() for word in (f"--{flag}", value)), "--quiet")
 
 

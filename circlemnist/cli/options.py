@@ -13,8 +13,8 @@ from click.shell_completion import CompletionItem
 from circlemnist.cli.messages import flag, say, spelled
 from circlemnist.config import NEEDS as SETTING_NEEDS
 from circlemnist.config import Config, read_settings, setting_type, settings_to_drop
-from circlemnist.errors import Limits, Value
 from circlemnist.family import LOSS_SETTINGS
+from circlemnist.limits import Limits, Value
 from circlemnist.plots.kinds import COMPARED, KINDS, PROJECTIONS, THEME_NAMES, VECTOR, Kind
 from circlemnist.recipes import recipe_files, settings_file
 from circlemnist.runs.run import names_in
@@ -109,16 +109,23 @@ class SettingsFile(PrintablePath):
 
 
 class NearestChoice(click.Choice[str]):
-    """A choice that names the nearest one where another word is given; the help may list many."""
+    """A choice that names the nearest one where another word is given, or a path with `or_path`.
+
+    The help lists many choices in the text of the option.
+    """
+
+    def __init__(self, choices: Sequence[str], or_path: bool = False) -> None:
+        super().__init__(choices)
+        self.limits = Limits(choices=tuple(choices), or_path=or_path)
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        if problem := self.limits.problem(str(value)):
+            self.fail(problem, param, ctx)
+        return value if value not in self.choices else super().convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         shown = super().get_metavar(param, ctx)
         return shown if shown is None or len(shown) <= WIDEST_CHOICE else param.opts[0][2:].upper()
-
-    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
-        if problem := Limits(choices=tuple(self.choices)).problem(str(value)):
-            self.fail(problem, param, ctx)
-        return super().convert(value, param, ctx)
 
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -189,7 +196,7 @@ def setting_option(name: str, **changes: Any) -> Callable[..., Any]:
     if kind is bool:
         spelling, kind = f"{spelling}/--no-{spelling[2:]}", None
     elif limits.choices:
-        kind = NearestChoice(limits.choices)
+        kind = NearestChoice(limits.choices, limits.or_path)
         if len("|".join(limits.choices)) > WIDEST_CHOICE:
             help_text += f": {', '.join(limits.choices)}"
     attributes = {

@@ -43,7 +43,8 @@ MANY = 0.1  # of the validation images that a threshold calls unknown
     "--as-is/--prepare",
     default=None,
     help="take pictures as they are (28 x 28, light on dark), or prepare them like MNIST  "
-    "[default: as-is with runs on Fashion-MNIST and KMNIST, else prepare]",
+    "[default: as-is with runs on Fashion-MNIST and KMNIST; with a folder as its pictures were; "
+    "else prepare]",
 )
 @click.option("--one", is_flag=True, help="read only one digit in each picture")
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")

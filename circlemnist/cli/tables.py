@@ -1,6 +1,7 @@
 """Reports, comparisons and sweeps as people read them: aligned tables, and sentences."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circlemnist.cli.messages import spelled
@@ -30,7 +31,8 @@ def report_table(report: "Report", keys: Sequence[str] = tuple(METRICS)) -> str:
         else f"{report.metrics[key]:8.4f} {METRICS[key].arrow}"
         for key in keys
     ]
-    about = f"{report.dataset}, {report.counted}, by {report.similarity}, run {report.run.name}"
+    dataset = Path(report.dataset).name
+    about = f"{dataset}, {report.counted}, by {report.similarity}, run {report.run.name}"
     return f"{about}\n{_table([keys, values, [METRICS[key].meaning for key in keys]])}"
 
 

@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: MNIST and its kin by torchvision, digits by scikit-learn."""
+"""Data sets as tensors in memory: by torchvision, scikit-learn's digits, or folders of pictures."""
 
 import hashlib
 import sys
@@ -6,31 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.config import CLASSES, SIDE, Config
+from circlemnist.catalog import CATALOG, TEN_DIGITS, is_folder
+from circlemnist.config import SIDE, Config
 from circlemnist.data.torchvision_files import DownloadError, torchvision_arrays
 from circlemnist.errors import SettingError
 
-DISPLAY_NAMES = {
-    "mnist": "MNIST",
-    "fashion-mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "digits": "scikit-learn digits",
-}
-TEN_DIGITS = tuple("0123456789")
-CLASS_NAMES = {
-    "mnist": TEN_DIGITS,
-    "digits": TEN_DIGITS,
-    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    "fashion-mnist": (
-        *("T-shirt", "trouser", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    ),
-}
-TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 DIGITS_TEST = 360  # the last ones, mostly by other writers than the rest
 SHOTS = 20  # images of a class in a few-shot index
 FEWEST = 100  # images of a split: it has pairs of both kinds, and 20 neighbours in a gallery
@@ -38,7 +23,7 @@ FEWEST = 100  # images of a split: it has pairs of both kinds, and 20 neighbours
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, 28, 28) uint8, 0 the background and 255 full ink, and labels (N,) int64, 0-9."""
+    """Images (N, 28, 28) uint8, 0 the background and 255 full ink, and labels (N,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -52,9 +37,6 @@ class Split:
     def where(self, chosen: Tensor) -> "Split":
         return Split(self.images[chosen], self.labels[chosen])
 
-    def counts(self) -> list[int]:
-        return torch.bincount(self.labels, minlength=CLASSES).tolist()
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -62,6 +44,8 @@ class Dataset:
 
     `hold_out` makes the last training images `test`, and names them in `split_name`. `leave_out`
     moves the training images of some classes to `unseen`; `test` has all classes.
+
+    The name is a key of `CATALOG`, or the path of a folder; `classes` are the names of the classes.
     """
 
     name: str
@@ -69,6 +53,7 @@ class Dataset:
     test: Split
     split_name: str = "test"
     unseen: Split | None = None
+    classes: tuple[str, ...] = TEN_DIGITS
 
     def hold_out(self, count: int) -> "Dataset":
         """Return a data set that is evaluated on the last `count` training images; itself where 0.
@@ -83,7 +68,7 @@ class Dataset:
         images, labels = self.train.images, self.train.labels
         validation = Split(images[-count:], labels[-count:])
         train = Split(images[:-count], labels[:-count])
-        return Dataset(self.name, train, validation, "validation")
+        return replace(self, train=train, test=validation, split_name="validation")
 
     def first(self, count: int | None) -> "Dataset":
         """Return a data set with the first `count` training images; all of them where None."""
@@ -92,15 +77,18 @@ class Dataset:
     def leave_out(self, classes: Sequence[int]) -> "Dataset":
         """Return a data set that does not train on `classes`; itself where there are none.
 
-        SettingError where a class has fewer than `SHOTS` training or 2 test images.
+        SettingError where a class has fewer than `SHOTS` training or 2 test images; those of a
+        folder may have 2 training images.
         """
         if not classes:
             return self
-        for split, least in ((self.train, SHOTS), (self.test, 2)):
-            label, count = min(enumerate(split.counts()), key=lambda pair: pair[1])
+        shots = 2 if is_folder(self.name) else SHOTS
+        for split, least in ((self.train, shots), (self.test, 2)):
+            counts = torch.bincount(split.labels, minlength=len(self.classes)).tolist()
+            count, name = min(zip(counts, self.classes, strict=True))
             if count < least:
                 raise SettingError(
-                    "unseen", f"wants {least} images or more of each class, and {label} has {count}"
+                    "unseen", f"wants {least} images or more of each class, and {name} has {count}"
                 )
         left_out = torch.isin(self.train.labels, torch.tensor(classes))
         return replace(self, train=self.train.where(~left_out), unseen=self.train.where(left_out))
@@ -125,25 +113,35 @@ def load_dataset(
     timeout: float = 15.0,
     quiet: bool = False,
     say: Callable[[str], object] = lambda line: print(line, file=sys.stderr),
+    config: Config | None = None,
 ) -> Dataset:
     """Load a data set into memory, downloading what `folder` lacks.
 
     Args:
-        name: mnist, fashion-mnist, kmnist, digits, or auto: MNIST where it is in `folder` or can
-            be downloaded quickly, else digits.
-        folder: holds `MNIST/raw` and the like, the layout of `torchvision.datasets`.
+        name: a key of `CATALOG`, or auto: MNIST where it is in `folder` or can be downloaded
+            quickly, else digits; or the path of a folder of pictures.
+        folder: holds `MNIST/raw` and the like, the layout of `torchvision.datasets`, and the images
+            made of folders of pictures.
         timeout: seconds of silence after which a server is given up; `auto` waits a third of it.
-        say: takes a line where `auto` falls back to digits, or where a file was damaged.
+        say: takes a line where `auto` falls back to digits, where a file was damaged, or where
+            pictures are left out.
+        config: says how the pictures of a folder are taken; None for the defaults.
 
     Raises:
         DownloadError: a file is missing and cannot be downloaded.
-        UserError: `folder` cannot be read or written.
+        UserError: `folder` or a picture cannot be read, or `folder` not be written.
     """
     if name == "digits":
         return _load_digits()
-    kind, wait = TORCHVISION.get(name, "MNIST"), timeout / 3 if name == "auto" else timeout
+    if is_folder(name):
+        from circlemnist.data.folders import folder_arrays  # which loads Pillow and SciPy
+
+        path, classes, arrays = folder_arrays(name, folder, config or Config(), quiet, say)
+        return Dataset(path, *_splits(arrays), classes=classes)
+    wait = timeout / 3 if name == "auto" else timeout
     try:
-        arrays = torchvision_arrays(kind, folder, wait, quiet, say)
+        info = CATALOG["mnist" if name == "auto" else name]
+        arrays = torchvision_arrays(info.kind, folder, wait, quiet, say)
     except DownloadError:
         if name != "auto":
             raise
@@ -152,12 +150,17 @@ def load_dataset(
             "using scikit-learn's 1,797 handwritten digits instead."
         )
         return _load_digits()
+    return Dataset("mnist" if name == "auto" else name, *_splits(arrays), classes=info.classes)
+
+
+def _splits(arrays: dict[str, np.ndarray]) -> tuple[Split, Split]:
+    """Return the training and the test split in the arrays of both."""
     tensors = {part: torch.from_numpy(array) for part, array in arrays.items()}
     train, test = (
         Split(tensors[f"{split}_images"], tensors[f"{split}_labels"].long())
         for split in ("train", "test")
     )
-    return Dataset("mnist" if name == "auto" else name, train, test)
+    return train, test
 
 
 def _load_digits() -> Dataset:

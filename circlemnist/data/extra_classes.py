@@ -13,14 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from circlemnist.config import CLASSES, SIDE, TURNS, Config
+from circlemnist.catalog import CATALOG
+from circlemnist.config import SIDE, TURNS, Config
 from circlemnist.data.datasets import Split
 
-# first labels of each kind; those of turned images are class + 10·turn
-OF_HALVES = CLASSES * max(TURNS.values())
-OF_INVENTED = OF_HALVES + OF_HALVES**2
-
-DIGITS = ("mnist", "digits")
 # digits that look alike in several turns: for each turn, the first turn that it looks like
 ALIKE = {
     0: (0, 0, 0, 0, 0, 0, 0, 0),
@@ -45,9 +41,9 @@ def with_extra_classes(split: Split, config: Config) -> Split:
     """
     parts = [turned(split, config)]
     if config.halves:
-        parts.append(halves(parts[0], OF_HALVES, config.seed))
+        parts.append(halves(parts[0], _of_halves(config), config.seed))
     if config.invented:
-        parts.append(invented(config.invented, OF_INVENTED, config.seed))
+        parts.append(invented(config.invented, _of_invented(config), config.seed))
     if len(parts) == 1:
         return parts[0]
     return Split(
@@ -55,18 +51,28 @@ def with_extra_classes(split: Split, config: Config) -> Split:
     )
 
 
+def _of_halves(config: Config) -> int:
+    """Return the first label of halves; the label of class c of C in a turn is c + C·turn."""
+    return len(config.class_names) * max(TURNS.values())
+
+
+def _of_invented(config: Config) -> int:
+    return _of_halves(config) * (1 + _of_halves(config))
+
+
 def trained_classes(config: Config) -> tuple[int, ...]:
     """Return all labels that are trained on, ascending: of seen and of extra classes."""
     classes = set(_turned_labels(config)[:, list(config.seen_classes)].flatten().tolist())
     if config.halves:
-        classes |= {OF_HALVES + OF_HALVES * a + b for a in classes for b in classes if a != b}
-    classes |= set(range(OF_INVENTED, OF_INVENTED + config.invented))
+        first = _of_halves(config)
+        classes |= {first + first * a + b for a in classes for b in classes if a != b}
+    classes |= set(range(_of_invented(config), _of_invented(config) + config.invented))
     return tuple(sorted(classes))
 
 
 def objective_name(name: str, classes: Sequence[int]) -> str:
     """Return the name of a loss and its classes, as the state of an `Objective` keeps them."""
-    ten = tuple(classes) == tuple(range(CLASSES))
+    ten = tuple(classes) == tuple(range(10))  # MNIST's, by which the state has always been named
     return name if ten else f"{name} of {','.join(map(str, classes))}"
 
 
@@ -79,7 +85,7 @@ def check_objective(state: object, wanted: str) -> None:
 def turned(split: Split, config: Config) -> Split:
     """Return the images in 4 or 8 turns, turn after turn; the split itself where there are none.
 
-    The label of class c in turn t is c + 10·t, or that of an earlier turn that looks alike.
+    The label of class c of C in turn t is c + C·t, or that of an earlier turn that looks alike.
     """
     turns = TURNS[config.turned]
     if turns == 1:
@@ -90,18 +96,19 @@ def turned(split: Split, config: Config) -> Split:
 
 
 def _turned_labels(config: Config) -> Tensor:
-    """The label of each class in each turn, (turns, 10) int64."""
-    turns = torch.arange(TURNS[config.turned])[:, None].repeat(1, CLASSES)
-    if config.dataset in DIGITS:
+    """The label of each class in each turn, (turns, C) int64."""
+    classes = len(config.class_names)
+    turns = torch.arange(TURNS[config.turned])[:, None].repeat(1, classes)
+    if config.dataset in CATALOG and CATALOG[config.dataset].is_digits:
         for label, alike in ALIKE.items():
             turns[:, label] = torch.tensor(alike[: len(turns)])
-    return torch.arange(CLASSES) + CLASSES * turns
+    return torch.arange(classes) + classes * turns
 
 
 def halves(split: Split, first_label: int, seed: int) -> Split:
     """Return the upper half of each image above a random lower half of another class.
 
-    The label of class a above class b is `first_label` + `OF_HALVES`·a + b.
+    The label of class a above class b is `first_label`·(1 + a) + b.
     """
     generator = torch.Generator().manual_seed(seed)
     labels = split.labels.cpu()
@@ -111,7 +118,7 @@ def halves(split: Split, first_label: int, seed: int) -> Split:
         lower[upper] = others[torch.randint(len(others), (len(upper),), generator=generator)]
     images = split.images.clone()
     images[:, SIDE // 2 :] = split.images[lower, SIDE // 2 :]
-    return Split(images, first_label + OF_HALVES * split.labels + split.labels[lower])
+    return Split(images, first_label * (1 + split.labels) + split.labels[lower])
 
 
 def invented(count: int, first_label: int, seed: int) -> Split:

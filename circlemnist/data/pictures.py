@@ -5,11 +5,11 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from circlemnist.config import SIDE
-from circlemnist.data.prepare import Digit, digits
+from circlemnist.data.prepare import Digit, digits, resized
 from circlemnist.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -35,6 +35,11 @@ TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it small
 REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "ICO", "ICNS")
 
 Read = tuple[Image.Image, list[Digit]]
+# how a picture becomes an image: its ink placed as MNIST's was; the whole picture fitted into the
+# image; or taken as it is, of 28 × 28 already, light on dark
+Manner = Literal["placed", "fitted", "as is"]
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
@@ -58,9 +63,13 @@ def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
 
 
 def _is_picture(file: Path) -> bool:
-    kind = Image.EXTENSION.get(file.suffix.lower())
-    hidden = file.name.startswith(".")
-    return kind in Image.OPEN and kind not in REFUSED and not hidden and file.is_file()
+    return named_as_picture(file.name) and file.is_file()
+
+
+def named_as_picture(name: str) -> bool:
+    """Tell whether Pillow may read a file of that name, which is not hidden; after `Image.init`."""
+    kind = Image.EXTENSION.get(os.path.splitext(name)[1].lower())  # noqa: PTH122 - of 100,000 names
+    return kind in Image.OPEN and kind not in REFUSED and not name.startswith(".")
 
 
 def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Image:
@@ -197,12 +206,11 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return shown
 
 
-def read_digits(picture: Image.Image, as_is: bool = False, one: bool = False) -> list[Digit]:
+def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = False) -> list[Digit]:
     """Find the digits of a picture, each as the network takes it, in reading order.
 
     Args:
-        as_is: it is one of 28 × 28 already, light on dark as the images of the data sets are; else
-            each digit is prepared as those of MNIST were.
+        manner: how they are made; a picture that is not "placed" is one.
         one: there is only one.
 
     Returns:
@@ -212,11 +220,12 @@ def read_digits(picture: Image.Image, as_is: bool = False, one: bool = False) ->
         UserError: it has too many pixels, nothing is on it, or it is not 28 × 28.
     """
     check_size(picture)
-    if as_is:
-        if picture.size != (SIDE, SIDE):
+    if manner != "placed":
+        if manner == "as is" and picture.size != (SIDE, SIDE):
             wide, high = picture.size
             raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
-        pixels = np.round(grey_of(picture)).astype(np.uint8)
+        grey = fitted(picture) if manner == "fitted" else grey_of(picture)
+        pixels = np.round(grey).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise UserError("there is nothing on it: it is blank")
         return [Digit((0, 0, 1, 1), pixels)]
@@ -226,6 +235,23 @@ def read_digits(picture: Image.Image, as_is: bool = False, one: bool = False) ->
         Digit(tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)), image)
         for box, image in digits(grey, one)
     ]
+
+
+def fitted(picture: Image.Image) -> NDArray[np.float32]:
+    """Fit a picture into an image (28, 28) of 0-255, in the midst; one with a light rim inverted.
+
+    What the picture leaves free has the median of its rim.
+    """
+    grey = grey_of(smaller(picture))
+    shape = [max(1, round(SIDE * side / max(grey.shape))) for side in grey.shape]
+    grey = resized(grey, shape)
+    rim = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    if rim > 127.5:
+        grey, rim = 255 - grey, 255 - rim
+    top, left = ((SIDE - side) // 2 for side in shape)
+    image = np.full((SIDE, SIDE), rim, np.float32)
+    image[top : top + shape[0], left : left + shape[1]] = grey
+    return image
 
 
 def smaller(picture: Image.Image) -> Image.Image:
@@ -241,11 +267,9 @@ def smaller(picture: Image.Image) -> Image.Image:
 
 
 def read_all(
-    sources: Sequence[Path | UserError], as_is: bool, one: bool = False
+    sources: Sequence[Path | UserError], manner: Manner, one: bool = False
 ) -> Generator[Read | str, None, None]:
     """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
-
-    Up to `AHEAD` of them are read while those before them are used.
 
     Returns:
         Of each the picture as it is shown, and its digits.
@@ -261,17 +285,26 @@ def read_all(
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 small = smaller(picture)
-                return thumbnail(small), read_digits(picture if as_is else small, as_is, one)
+                picture = picture if manner == "as is" else small
+                return thumbnail(small), read_digits(picture, manner, one)
         except UserError as error:
             return str(error)
 
-    cores, waiting = ThreadPoolExecutor(os.cpu_count()), deque[Future[Read | str]]()
+    return on_all_cores(read, sources)
+
+
+def on_all_cores(work: Callable[[S], T], sources: Iterable[S]) -> Generator[T, None, None]:
+    """Give what `work` makes of each source, in their order; `AHEAD` are begun before one is used.
+
+    What Pillow warns of is not shown.
+    """
+    cores, waiting = ThreadPoolExecutor(os.cpu_count()), deque[Future[T]]()
     # products of small matrices in each of the threads, whose own threads would wait for each other
     with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         warnings.simplefilter("ignore")  # Pillow warns of what is odd in a file that it reads
         try:
             for source in sources:
-                waiting.append(cores.submit(read, source))
+                waiting.append(cores.submit(work, source))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -289,20 +322,20 @@ def named(name: object) -> Iterator[None]:
         raise UserError(f"{name}: {error}") from error
 
 
-def digits_of(image: object, as_is: bool, one: bool) -> list[Digit]:
+def digits_of(image: object, manner: Manner, one: bool) -> list[Digit]:
     """Return the digits of a Pillow image, or of a file, as `read_digits` does.
 
     Raises:
         UserError: it is neither, cannot be read, or nothing is on it.
     """
     if isinstance(image, Image.Image):
-        return read_digits(upright(image), as_is, one)
+        return read_digits(upright(image), manner, one)
     if not isinstance(image, str | Path):
         kind = type(image).__name__
         raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
     picture = read_picture(Path(image))
     with named(image):
-        return read_digits(picture, as_is, one)
+        return read_digits(picture, manner, one)
 
 
 def as_pixels(given: Tensor | NDArray[Any]) -> Tensor:

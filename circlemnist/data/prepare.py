@@ -140,7 +140,7 @@ def background(picture: Array) -> tuple[Array, bool]:
     second degree through what is paper by that.
     """
     scale = min(1.0, COARSE / max(picture.shape))
-    coarse = _resized(picture, [max(1, round(scale * side)) for side in picture.shape])
+    coarse = resized(picture, [max(1, round(scale * side)) for side in picture.shape])
     light = _paper_vote(coarse) < 0
     coarse = -coarse if light else coarse
     uneven = np.zeros_like(coarse)
@@ -152,7 +152,7 @@ def background(picture: Array) -> tuple[Array, bool]:
     paper = _closed(coarse - uneven)
     size = _widest(coarse)
     paper = ndimage.gaussian_filter(paper, size / 8, mode="nearest") + uneven
-    return _resized(-paper if light else paper, picture.shape), light
+    return resized(-paper if light else paper, picture.shape), light
 
 
 def placed(ink: Array) -> NDArray[np.uint8]:
@@ -164,7 +164,7 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     """
     box = _cut_to_ink(ink)
     height, width = (max(1, round(BOX * side / max(box.shape))) for side in box.shape)
-    small = _resized(box, (height, width))
+    small = resized(box, (height, width))
     small = np.clip(small / np.percentile(small[small > 0], STRONG), 0, 1)
     total = small.sum()
     y = float(small.sum(1) @ np.arange(height)) / total
@@ -176,12 +176,12 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     return image
 
 
-def coarse(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image of `placed` as scikit-learn's digits are: filled, by 8 × 8 pixels."""
+def coarse(image: NDArray[np.uint8], pixels: int = 8) -> NDArray[np.uint8]:
+    """Return an image of `placed` as scikit-learn's digits are: filled, by 8 × 8 `pixels`."""
     box = _cut_to_ink(image).astype(np.float32)
     high, wide = ((max(box.shape) - side) / 2 for side in box.shape)
     square = np.pad(box, [(int(high), int(high + 0.5)), (int(wide), int(wide + 0.5))])
-    small = _resized(_resized(square, (8, 8)), (SIDE, SIDE))
+    small = resized(resized(square, (pixels, pixels)), (SIDE, SIDE))
     return np.round(small).clip(0, 255).astype(np.uint8)
 
 
@@ -252,10 +252,13 @@ def _terms(height: int, width: int) -> Array:
     return np.stack(terms).reshape(6, -1).astype(np.float32)
 
 
-def _resized(picture: Array, shape: Sequence[int]) -> Array:
+def resized(picture: Array, shape: Sequence[int]) -> Array:
+    """Return a picture (H, W) float32 in another shape, anti-aliased; itself in its own."""
     (height, width), (rows, columns) = picture.shape, shape
-    resized: Array = resizing(height, rows) @ picture @ resizing(width, columns).T
-    return resized
+    if (height, width) == (rows, columns):
+        return picture
+    small: Array = resizing(height, rows) @ picture @ resizing(width, columns).T
+    return small
 
 
 def _otsu(values: Array) -> float:

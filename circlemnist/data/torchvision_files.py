@@ -9,7 +9,8 @@ when a name look-up hangs:
 
     python -m circlemnist.data.torchvision_files MNIST FOLDER SECONDS
 
-The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`.
+The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`. One of
+EMNIST's splits is named with it: "EMNIST letters".
 """
 
 import gzip
@@ -24,9 +25,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from circlemnist.errors import UserError
 from circlemnist.process import undone
@@ -59,11 +62,12 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
-    raw = folder / kind / "raw"
+    raw, pattern = _raw_files(kind, folder)
     try:
-        raw = _place(kind, folder)
-        file = (raw.parent if raw.name == "raw" else raw) / "arrays.npz"
-        if state := _state(raw):
+        raw = _place(raw, pattern, folder)
+        own = raw.parent if raw.name == "raw" else raw
+        file = own / f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
+        if state := _state(raw, pattern):
             with suppress(ValueError):
                 arrays = read_npz(file, ("state", *ARRAYS))
                 if str(arrays.pop("state")) == state:
@@ -78,7 +82,8 @@ def torchvision_arrays(
         arrays = _complete(kind, raw, timeout, quiet, say)
         # a folder of data may be read-only
         with suppress(OSError), atomic_write(file) as temporary:
-            np.savez(temporary, **arrays, state=np.array(_state(raw)))  # type: ignore[arg-type]
+            state = _state(raw, pattern)
+            np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
         return arrays
     except OSError as error:
         path = error.filename or folder
@@ -87,20 +92,30 @@ def torchvision_arrays(
         ) from error
 
 
-def _place(kind: str, folder: Path) -> Path:
+def _raw_files(kind: str, root: Path) -> tuple[Path, str]:
+    """Return the folder of the files that torchvision reads, and the pattern of their names."""
+    name, *split = kind.split()
+    if name == "USPS":
+        return root / name, "usps*.bz2"
+    patterns = {"EMNIST": f"emnist-{''.join(split)}-*-ubyte", "QMNIST": "qmnist-*"}
+    return root / name / "raw", patterns.get(name, "*-ubyte*")
+
+
+def _place(raw: Path, pattern: str, folder: Path) -> Path:
     """Return the folder of the files of a data set: where torchvision puts them, or nearby.
 
     Its own folder may be `folder` or hold that, and may be written in small letters.
     """
+    kind = raw.relative_to(folder).parts[0].lower()
     around = [*folder.glob("*"), folder.absolute(), folder.absolute().parent]
-    own = [path for path in around if path.name.lower().replace("-", "") == kind.lower()]
-    places = [folder / kind / "raw", *(place for path in own for place in (path / "raw", path))]
-    return next((place for place in places if any(place.glob("*-ubyte*"))), places[0])
+    own = [path for path in around if path.name.lower().replace("-", "") == kind]
+    places = [raw, *(place for path in own for place in (path / "raw", path))]
+    return next((place for place in places if any(place.glob(pattern))), raw)
 
 
-def _state(raw: Path) -> str:
+def _state(raw: Path, pattern: str) -> str:
     """Names, sizes and times of the files of a data set; empty where there are none."""
-    stats = [(path.name, path.stat()) for path in sorted(raw.glob("*-ubyte*"))]
+    stats = [(path.name, path.stat()) for path in sorted(raw.glob(pattern))]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
@@ -113,9 +128,9 @@ def _complete(
     """
     name = tempfile.mkdtemp()
     with undone(lambda: shutil.rmtree(name, ignore_errors=True)):
-        copy = Path(name) / kind / "raw"
+        copy, pattern = _raw_files(kind, Path(name))
         copy.mkdir(parents=True)
-        for path in raw.glob("*-ubyte*"):
+        for path in raw.glob(pattern):
             shutil.copyfile(path, copy / path.name.replace(".idx", "-idx"))
         before = {path.name for path in copy.iterdir()}
         answer = _run(kind, Path(name), timeout, quiet)
@@ -129,8 +144,9 @@ def _complete(
                 f"cannot download {kind} ({problem}); put its files into {raw}, name another "
                 "`data_dir`, or train on `dataset` digits"
             )
-        new = [path for path in copy.iterdir() if path.name in damaged or path.name not in before]
-        if damaged or any(path.suffix == ".gz" for path in new):
+        files = copy.glob(pattern)
+        new = [path for path in files if path.name in damaged or path.name not in before]
+        if damaged or not before or any(path.suffix == ".gz" for path in new):
             raw.mkdir(parents=True, exist_ok=True)
             for path in new:
                 with atomic_write(raw / path.name) as temporary:
@@ -179,16 +195,23 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
 
     (folder / "started").touch()  # from now on the servers' time runs
     socket.setdefaulttimeout(timeout)
+    raw, pattern = _raw_files(kind, folder)
+    kind, *split_name = kind.split()
     source = getattr(datasets, kind)
-    damaged = _remove_damaged(folder / kind / "raw", source.resources)
+    damaged = _remove_damaged(raw, pattern, source)
+    root = raw if kind == "USPS" else folder
+    options = {"split": split_name[0]} if split_name else {}
     problem, is_local = None, False
     try:
         arrays = {}
         for name in ("train", "test"):
-            split = source(folder, train=name == "train", download=True)
-            arrays[f"{name}_images"] = split.data.numpy().astype(np.uint8)
-            arrays[f"{name}_labels"] = split.targets.numpy().astype(np.uint8)
-        np.savez(folder / "arrays.npz", **arrays)
+            split = source(root, train=name == "train", download=True, **options)
+            few = 10_000 if (kind, name) == ("QMNIST", "test") else None  # those of MNIST
+            data, targets = np.asarray(split.data[:few]), np.asarray(split.targets[:few])
+            images, labels = _as_mnist(kind, data, targets)
+            arrays[f"{name}_images"] = images.astype(np.uint8)
+            arrays[f"{name}_labels"] = labels.astype(np.uint8)
+        np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
     except TimeoutError:
         problem = f"silent for {timeout:g} s"
     except Exception as error:  # whatever a server and a disk can do
@@ -197,23 +220,42 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
     return Answer(damaged=damaged, problem=problem, is_local=is_local)
 
 
-def _remove_damaged(raw: Path, resources: list[tuple[str, str]]) -> list[str]:
+def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return images upright, of 28 × 28, and labels from 0, of a data set whose own differ."""
+    if kind == "EMNIST":
+        images, labels = images.swapaxes(1, 2), labels - labels.min()
+    elif kind == "QMNIST":  # a row of facts each
+        labels = labels[:, 0]
+    elif kind == "USPS":
+        small = torch.from_numpy(images)[:, None].float()
+        images = F.interpolate(small, size=(28, 28), mode="bilinear")[:, 0].round().numpy()
+    return images, labels
+
+
+def _remove_damaged(raw: Path, pattern: str, source: Any) -> list[str]:
     """Unpack the files, and remove those that torchvision could not read; return their names."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+    from torchvision.datasets.utils import check_integrity
 
+    # USPS, whose files stay packed
+    checksums = {name: md5 for _, name, md5 in getattr(source, "split_list", {}).values()}
     damaged = []
-    for name, _ in resources:
-        packed, unpacked = raw / name, raw / name.removesuffix(".gz")
-        for file in (unpacked, packed):
-            if file.exists() and not (file == packed and unpacked.exists()):
-                try:
-                    if file == packed:  # by whomever
-                        unpacked.write_bytes(gzip.decompress(packed.read_bytes()))
-                    read_sn3_pascalvincent_tensor(str(unpacked))
-                except Exception:  # it has no errors of its own for a damaged file
-                    damaged.append(file.name)
-                    file.unlink()
-                    unpacked.unlink(missing_ok=True)
+    for path in sorted(raw.glob(pattern)):  # a file ahead of the packed one
+        unpacked = path.with_suffix("") if path.suffix == ".gz" else path
+        if unpacked != path and unpacked.exists():
+            continue
+        try:
+            if path.name in checksums:
+                if not check_integrity(path, checksums[path.name]):
+                    raise ValueError
+                continue
+            if unpacked != path:  # by whomever
+                unpacked.write_bytes(gzip.decompress(path.read_bytes()))
+            read_sn3_pascalvincent_tensor(str(unpacked))
+        except Exception:  # torchvision has no errors of its own for a damaged file
+            damaged.append(path.name)
+            path.unlink()
+            unpacked.unlink(missing_ok=True)
     return damaged
 
 

@@ -1,5 +1,6 @@
 """Evaluate a run: embed the splits of its data set, compute the metrics, keep the report."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -12,8 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circlemnist.catalog import CATALOG
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.data.datasets import SHOTS, Dataset, load_dataset
 from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import UserError
 from circlemnist.evaluation import known, metrics
@@ -63,7 +65,8 @@ def evaluate(
     if device.type == "mps":  # it has no float64
         gallery, queries = gallery.cpu(), queries.cpu()
     train, test = dataset.train.to(gallery.device), dataset.test.to(queries.device)
-    similarities, neighbors = metrics.nearest(queries, gallery, NEIGHBORS, similarity)
+    count = min(NEIGHBORS, len(gallery))
+    similarities, neighbors = metrics.nearest(queries, gallery, count, similarity)
     neighbor_labels = train.labels[neighbors]
     arrays = Arrays(
         queries.cpu().numpy(),
@@ -80,14 +83,15 @@ def evaluate(
         within = metrics_within(queries[unseen], labels[unseen], similarity)
         unseen_metrics = {f"unseen/{name}": value for name, value in within.items()}
         pool_labels = torch.cat([train.labels, others.labels])
-        # embed only the images of unseen classes that are in an index
-        chosen = metrics.few_shot_indices(pool_labels).unique() - len(train)
-        chosen = chosen[chosen >= 0]
-        pool = torch.cat([gallery, gallery.new_zeros(len(others), gallery.shape[1])])
-        images = others.images[chosen].to(device)
-        pool[len(train) + chosen] = embed(embedder, images, views).to(pool.device)
-        index = pool, pool_labels
-        unseen_metrics |= metrics.few_shot((queries, labels), index, unseen, similarity)
+        if int(pool_labels.unique(return_counts=True)[1].min()) >= SHOTS:
+            # embed only the images of unseen classes that are in an index
+            chosen = metrics.few_shot_indices(pool_labels).unique() - len(train)
+            chosen = chosen[chosen >= 0]
+            pool = torch.cat([gallery, gallery.new_zeros(len(others), gallery.shape[1])])
+            images = others.images[chosen].to(device)
+            pool[len(train) + chosen] = embed(embedder, images, views).to(pool.device)
+            index = pool, pool_labels
+            unseen_metrics |= metrics.few_shot((queries, labels), index, unseen, similarity)
         unseen_metrics |= metrics.rejection(similarities[:, 0], unseen)
     queries, labels, neighbor_labels = queries[~unseen], labels[~unseen], neighbor_labels[~unseen]
     values = {
@@ -157,8 +161,13 @@ class EvaluatedRun:
 
     @cached_property
     def dataset(self) -> Dataset:
-        folder = Path(self._data_dir or self.config.data_dir)
-        return self._dataset or load_dataset(self.config.dataset, folder).used_by(self.config)
+        config = self.config
+        folder = Path(self._data_dir or config.data_dir)
+        if self._dataset is not None:
+            return self._dataset
+        dataset = load_dataset(config.dataset, folder, config=config).used_by(config)
+        check_pictures(self.run, dataset)
+        return dataset
 
     @property
     def test_images(self) -> Tensor:
@@ -270,6 +279,19 @@ class EvaluatedRun:
         return embeddings if self.config.loss_info.on_sphere else F.normalize(embeddings)
 
 
+def check_pictures(run: Run, dataset: Dataset) -> None:
+    """Raise UserError where a run was trained on other pictures of a folder than are there now."""
+    if dataset.name in CATALOG or not run.environment_file.exists():
+        return
+    with suppress(ValueError):  # written by hand
+        environment = json.loads(run.environment_file.read_text("utf-8"))
+        if environment.get("dataset_sha256") not in (None, dataset.checksum()):
+            raise UserError(
+                f"the pictures in {dataset.name} have changed since {run.name} was trained: "
+                "`train` a new run"
+            )
+
+
 @working("embedding the images")
 def embed_splits(
     embedder: Embedder, dataset: Dataset, config: Config
@@ -282,8 +304,9 @@ def embed_splits(
 
     train = dataset.train
     gallery, features = embedded(train.images)
-    validation = known.validation(len(train))
-    subspaces = known.class_subspaces(features, train.labels.masked_fill(validation, -1))
+    validation = known.validation(train.labels)
+    fitted_to = train.labels.masked_fill(validation, -1)
+    subspaces = known.class_subspaces(features, fitted_to, len(config.class_names))
     typicality = known.typicality(features[validation], subspaces).max(1).values
     del features  # hundreds of megabytes
     mixed = known.mixed_halves(train.where(validation))

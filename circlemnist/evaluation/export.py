@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from circlemnist import __version__
 from circlemnist.config import MACHINE_SETTINGS, SIDE, Config
-from circlemnist.data.datasets import CLASS_NAMES, TEN_DIGITS
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun, load_embedder
 from circlemnist.evaluation.metrics import similarity_of
@@ -222,13 +221,12 @@ def facts(name: str, config: Config, checkpoint: str | None, pixels: str) -> dic
     settings = {k: v for k, v in asdict(config).items() if k not in MACHINE_SETTINGS}
     length = "of length 1" if config.loss_info.on_sphere else "of any length"
     most = 255 if pixels == "uint8" else 1
-    classes = CLASS_NAMES.get(config.dataset, TEN_DIGITS)  # auto is of digits
     return {
         "circlemnist": __version__,
         "run": name,
         "checkpoint": checkpoint or "",
         "dataset": config.dataset,
-        "classes": json.dumps(classes),
+        "classes": json.dumps(config.class_names),
         "settings": json.dumps(settings),
         "images": f"(N, 28, 28) {pixels}, 0 the background and {most} full ink",
         "embeddings": f"(N, {config.dim}) float32, {length}",
@@ -246,7 +244,7 @@ def write_projector(trained: EvaluatedRun, out: Path | None = None) -> Path:
         UserError: the run, the data or the device is not usable, or the folder cannot be written.
     """
     report = trained.report
-    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
+    arrays, names = report.arrays, report.config.class_names
     images = trained.dataset.test.images.numpy()
     pairs = zip(arrays.labels, arrays.neighbor_labels[:, 0], strict=True)
     rows = [f"{names[label]}\t{names[nearest]}\n" for label, nearest in pairs]

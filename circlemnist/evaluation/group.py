@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.config import MACHINE_SETTINGS, Config
-from circlemnist.errors import Value
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.evaluation.report import Report
+from circlemnist.limits import Value
 
 NO_SETTINGS_OF_A_GROUP = ("seed", *MACHINE_SETTINGS)
 SHORTEST_NAMES = 3  # settings that a name has at most, if so few distinguish all groups

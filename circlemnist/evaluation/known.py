@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from circlemnist.config import CLASSES
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import halves
 from circlemnist.evaluation.report import OperatingPoint
@@ -25,6 +24,8 @@ from circlemnist.models.embedder import BLOCK, Embedder, embed
 
 DIMENSIONS = 64  # of a subspace, at most
 SHARE = 8  # one dimension for as many features, at most
+MOST_ROWS = 6400  # of all subspaces together
+MOST_WHOLE = 60_000
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 VALIDATION, MOST = 6, 5000  # one of so many training images, and no more than that
 HARDER = 1.5
@@ -41,10 +42,11 @@ def embed_with_features(
         views: of each image, as for `embed`; the features are of the image itself.
 
     Returns:
-        Embeddings (N, D) float32; and features (N, F) float32, unit rows, ahead of the ReLU.
+        Embeddings (N, D) float32; and features (N, F) float32, of more than `MOST_WHOLE` images
+        float16, unit rows, ahead of the ReLU.
     """
-    embeddings, features = [], []
-    outputs: list[Tensor] = []
+    embeddings, outputs = list[Tensor](), list[Tensor]()
+    features, end = torch.empty(0), 0
 
     def keep(_layer: object, _inputs: object, output: Tensor) -> None:
         outputs.append(F.normalize(output.flatten(1)))  # the ReLU after it works in place
@@ -52,29 +54,36 @@ def embed_with_features(
     with up_to_last_convolution(embedder)[-1].register_forward_hook(keep):
         for block in images.split(BLOCK):
             embeddings.append(embed(embedder, block, views))
-            features.append(outputs[0])
+            start, end, part = end, end + len(block), outputs[0]
+            if start == 0:  # hundreds of megabytes, which no list holds beside them
+                dtype = torch.float16 if len(images) > MOST_WHOLE else part.dtype
+                features = part.new_empty(len(images), part.shape[1], dtype=dtype)
+            features[start:end] = part
             outputs.clear()
-    return torch.cat(embeddings), torch.cat(features)
+    return torch.cat(embeddings), features
 
 
-def class_subspaces(features: Tensor, labels: Tensor) -> NDArray[np.float16]:
+def class_subspaces(features: Tensor, labels: Tensor, classes: int) -> NDArray[np.float16]:
     """Return the directions in which most of the features of each class lie.
 
     Args:
         features: (N, F) float, unit rows.
         labels: (N,) int64; -1 of those to leave out.
+        classes: how many there are.
 
     Returns:
         (C, K, F) float16, orthonormal rows; 0 where a class has no images, or fewer than K.
     """
     width = features.shape[1]
-    count = max(1, min(DIMENSIONS, width // SHARE))
-    bases = torch.zeros(CLASSES, count, width)
+    count = max(1, min(DIMENSIONS, width // SHARE, MOST_ROWS // classes))
+    bases = torch.zeros(classes, count, width)
     for label in labels[labels >= 0].unique().tolist():
         rows = features[labels == label].float().cpu().nan_to_num()  # of a network that diverged
         known = min(count, len(rows))
-        # faster than singular vectors, as there are more rows than columns
-        bases[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
+        if len(rows) < width:
+            bases[label, :known] = torch.linalg.svd(rows, full_matrices=False).Vh[:known]
+        else:  # in less time than the singular vectors
+            bases[label, :known] = torch.linalg.eigh(rows.T @ rows).eigenvectors.T.flip(0)[:known]
     return bases.numpy().astype(np.float16)
 
 
@@ -94,9 +103,11 @@ def up_to_last_convolution(embedder: Embedder) -> nn.Sequential:
     return nn.Sequential(*layers[: next(place for place in relus if place > last)])
 
 
-def validation(count: int) -> Tensor:
-    """Return which of `count` training images (count,) bool thresholds are taken on."""
-    return torch.arange(count) % max(VALIDATION, -(-count // MOST)) == 0
+def validation(labels: Tensor) -> Tensor:
+    """Return which training images (N,) bool thresholds are taken on: of no class all of them."""
+    count = len(labels)
+    chosen = torch.arange(count) % max(VALIDATION, -(-count // MOST)) == 0
+    return chosen & torch.isin(labels.cpu(), labels.cpu()[~chosen])
 
 
 def mixed_halves(images: Split) -> Tensor:
@@ -122,6 +133,8 @@ def operating_points(known: Tensor, unknown: Tensor) -> tuple[OperatingPoint, ..
         accepted = float((unknown > bound).double().mean()) ** HARDER
         rejected = float((known <= bound).double().mean())
         points.append(OperatingPoint(rate, bound, accepted, rejected))
+    if not points:  # too few images to tell known from unknown: all are known
+        points.append(OperatingPoint(RATES[-1], 0.0, 1.0, 0.0))
     return tuple(points)
 
 

@@ -27,6 +27,7 @@ ARTICLE_THRESHOLD = np.float32(0.75)
 ROC_POINTS = 300
 DRAWS = 20  # indices of few-shot accuracy
 KNOWN_ACCEPTED = 0.95  # of seen classes, at the threshold of rejection
+MOST_PAIRED = 10_000
 GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 
 Similarities = NDArray[np.float32]
@@ -164,7 +165,11 @@ def retrieval(
 def pair_similarities(
     embeddings: Tensor, labels: Tensor, similarity: Similarity = COSINE
 ) -> PairSimilarities:
-    """Return the similarities of all N(N − 1)/2 pairs of embeddings (N, D), sorted."""
+    """Return the similarities of all N(N − 1)/2 pairs of embeddings (N, D), sorted.
+
+    Of more than `MOST_PAIRED` embeddings the first ones have pairs: these are 200 MB.
+    """
+    embeddings, labels = embeddings[:MOST_PAIRED], labels[:MOST_PAIRED]
     counts = torch.bincount(labels).tolist()
     positives = sum(count * (count - 1) // 2 for count in counts)
     pairs = len(labels) * (len(labels) - 1) // 2

@@ -21,9 +21,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from circlemnist.config import CLASSES, SIDE
-from circlemnist.data.datasets import CLASS_NAMES
-from circlemnist.data.pictures import as_pixels, digits_of, picture_files, read_all
+from circlemnist.catalog import CATALOG, DatasetInfo
+from circlemnist.config import SIDE
+from circlemnist.data.pictures import Manner, as_pixels, digits_of, picture_files, read_all
 from circlemnist.data.prepare import Digit, coarse
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
@@ -40,8 +40,6 @@ from circlemnist.evaluation.report import (
 from circlemnist.models.embedder import embed
 from circlemnist.runs.run import Run, find_run
 
-DIGITS = ("mnist", "digits")  # whose pictures may have several
-AS_IS = ("fashion-mnist", "kmnist")  # their makers did not place an image by its ink as MNIST's did
 FILES_AT_ONCE = 100
 
 OneImage = str | Path | Image.Image | Tensor | NDArray[Any]
@@ -67,7 +65,7 @@ class Prediction:
     """What one image is taken for.
 
     Attributes:
-        label: 0-9, the class that most of the nearest have; of a tie the smallest.
+        label: index of the class that most of the nearest have; of a tie the smallest.
         name: of the class.
         agree: how many of the `of` nearest have it.
         of: how many nearest were asked, 20 where the gallery has as many.
@@ -107,7 +105,8 @@ class Predictor:
     Images are given as one or several of:
 
     - a path, or a Pillow image: prepared as those of MNIST were, or taken as it is, 28 × 28, where
-      `as_is` says so (None: with runs on Fashion-MNIST and KMNIST);
+      `as_is` says so (None: with runs on Fashion-MNIST and KMNIST; with runs on a folder, they are
+      made as its pictures were);
     - a tensor or an array (28, 28), (N, 28, 28) or (N, 1, 28, 28), 0 the background, uint8 in
       0-255 or float in 0-1: taken as it is.
 
@@ -139,7 +138,8 @@ class Predictor:
                 f"`eval {run.folder}` writes it"
             )
         self.dataset, self.metrics, self.points = report.dataset, report.metrics, report.known
-        self.as_is = self.dataset in AS_IS
+        self._info = CATALOG.get(self.dataset, DatasetInfo(self.dataset))
+        self.as_is = not self._info.is_placed
         self.embedder, checkpoint = load_embedder(run, self.config, device)
         check_unchanged(report, checkpoint)
 
@@ -211,22 +211,26 @@ class Predictor:
         """
         if isinstance(picture, Tensor | np.ndarray):
             return self.predict([picture], far)
-        as_is, one = self._manner(as_is, one)
-        digits = self._fitted(digits_of(picture, as_is, one), as_is)
+        manner, one = self._manner(as_is, one)
+        digits = self._coarse(digits_of(picture, manner, one), manner)
         pixels = torch.from_numpy(np.stack([digit.image for digit in digits]))
         return self.verdicts(
             *self.compared(pixels), self.point(far).threshold, [d.box for d in digits]
         )
 
-    def _fitted(self, digits: list[Digit], as_is: bool) -> list[Digit]:
-        """Return digits as coarse as the images of the data set, where they were prepared."""
-        if as_is or self.dataset != "digits":
+    def _coarse(self, digits: list[Digit], manner: Manner) -> list[Digit]:
+        """Return digits as coarse as the images of the data set, where they were placed."""
+        side = self._info.side
+        if manner != "placed" or side == SIDE:
             return digits
-        return [digit._replace(image=coarse(digit.image)) for digit in digits]
+        return [digit._replace(image=coarse(digit.image, side)) for digit in digits]
 
-    def _manner(self, as_is: bool | None, one: bool) -> tuple[bool, bool]:
-        """Return whether pictures are taken as they are, and whether each has one digit."""
-        return self.as_is if as_is is None else as_is, one or self.dataset not in DIGITS
+    def _manner(self, as_is: bool | None, one: bool = True) -> tuple[Manner, bool]:
+        """Return how pictures become images, and whether each has one digit."""
+        if as_is is None and self.dataset not in CATALOG:
+            return "placed" if self.config.prepare else "fitted", True
+        as_is = self.as_is if as_is is None else as_is
+        return "as is" if as_is else "placed", one or not self._info.is_digits
 
     def predict_files(
         self,
@@ -241,8 +245,8 @@ class Predictor:
             The digits of each, or one line of what is wrong with it.
         """
         files = list(picture_files(paths))
-        as_is, one = self._manner(as_is, one)
-        pictures = read_all(files, as_is, one)
+        manner, one = self._manner(as_is, one)
+        pictures = read_all(files, manner, one)
         with (
             closing(pictures),
             tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar,
@@ -254,7 +258,7 @@ class Predictor:
                     (str(file), picture[0], digit)
                     for file, picture in zip(part, read, strict=True)
                     if not isinstance(picture, str)
-                    for digit in self._fitted(picture[1], as_is)
+                    for digit in self._coarse(picture[1], manner)
                 ]
                 predicted = iter(self._predict_digits(digits, threshold))
                 bar.clear()  # what is made of these is printed where it stands
@@ -302,8 +306,8 @@ class Predictor:
         boxes: Sequence[tuple[float, ...] | None] | None = None,
     ) -> list[Prediction]:
         """Return what the nearest say of each image, and by its typicality if it is known."""
-        votes = F.one_hot(near.labels, CLASSES).sum(1)  # (N, C)
-        names, asked = CLASS_NAMES[self.dataset], near.labels.shape[1]
+        names, asked = self.config.class_names, near.labels.shape[1]
+        votes = F.one_hot(near.labels, len(names)).sum(1)  # (N, C)
         rows = zip(
             votes.argmax(1).tolist(),
             votes.max(1).values.tolist(),
@@ -323,18 +327,18 @@ class Predictor:
             return as_pixels(images)
         if isinstance(images, str | bytes) or not isinstance(images, Sequence):
             images = [images]
-        as_is = self.as_is if as_is is None else as_is
         rows = [self._pixels_of(image, as_is) for image in images]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, SIDE, SIDE).byte()
 
-    def _pixels_of(self, image: OneImage, as_is: bool) -> NDArray[np.uint8]:
+    def _pixels_of(self, image: OneImage, as_is: bool | None) -> NDArray[np.uint8]:
         if isinstance(image, Tensor | np.ndarray):
             rows = as_pixels(image)
             if len(rows) != 1:
                 raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
             pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
             return pixels
-        return self._fitted(digits_of(image, as_is, one=True), as_is)[0].image
+        manner, _ = self._manner(as_is)
+        return self._coarse(digits_of(image, manner, one=True), manner)[0].image
 
 
 def load(run: str | Path, device: str = "auto") -> Predictor:

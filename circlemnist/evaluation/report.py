@@ -4,13 +4,14 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circlemnist.config import CLASSES, SIDE, Config
-from circlemnist.data.datasets import CLASS_NAMES
+from circlemnist.catalog import CATALOG, is_folder
+from circlemnist.config import SIDE, Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metrics import SIMILARITIES
 from circlemnist.runs.arrays import read_npz, write_npz
@@ -50,7 +51,7 @@ class Arrays:
     neighbor_labels: Array  # (N, K) int64; the first is the 1-NN prediction
     neighbor_similarities: Array  # (N, K) float32, descending
 
-    def check(self) -> None:
+    def check(self, classes: int) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
         n, k = self.neighbors.shape
         shapes = {
@@ -60,7 +61,7 @@ class Arrays:
             "neighbor_labels": ("i", (n, k)),
             "neighbor_similarities": ("f", (n, k)),
         }
-        _check(vars(self), shapes)
+        _check(vars(self), shapes, classes)
 
 
 @dataclass(frozen=True)
@@ -72,28 +73,29 @@ class Gallery:
     subspaces: Array  # (C, K, F) float16, of `class_subspaces`
     images: Array | None = None  # (G, 28, 28) uint8; None where they were not read
 
-    def check(self) -> None:
+    def check(self, classes: int) -> None:
         """Raise ValueError where shapes, types or labels are not as promised."""
         size = len(self.labels)
         shapes: dict[str, tuple[str, tuple[int, ...]]] = {
             "embeddings": ("f4", (size, self.embeddings.shape[-1])),
             "labels": ("i8", (size,)),
-            "subspaces": ("f2", (CLASSES, *self.subspaces.shape[-2:])),
+            "subspaces": ("f2", (classes, *self.subspaces.shape[-2:])),
         }
-        _check(
-            vars(self),
-            shapes if self.images is None else shapes | {"images": ("u1", (size, SIDE, SIDE))},
-        )
+        if self.images is not None:
+            shapes["images"] = ("u1", (size, SIDE, SIDE))
+        _check(vars(self), shapes, classes)
 
 
-def _check(arrays: Mapping[str, Array], shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+def _check(
+    arrays: Mapping[str, Array], shapes: Mapping[str, tuple[str, tuple[int, ...]]], classes: int
+) -> None:
     for name, (kind, shape) in shapes.items():
         array = arrays[name]
         if not array.dtype.str[1:].startswith(kind) or array.shape != shape or array.size == 0:
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} is not finite")
-        if "labels" in name and not 0 <= array.min() <= array.max() < CLASSES:
+        if "labels" in name and not 0 <= array.min() <= array.max() < classes:
             raise ValueError(f"{name} are not classes")
 
 
@@ -155,7 +157,7 @@ class Report:
     def evaluated_on(self) -> str:
         """Images and gallery, in words."""
         gallery = "" if self.gallery is None else f", against {self.gallery:,} training images"
-        return ", ".join(self.images) + gallery
+        return f"{Path(self.dataset).name}, {self.counted}{gallery}"
 
     def same_images(self, other: "Report") -> bool:
         """Tell whether both are of the same images, against as many training images."""
@@ -234,7 +236,7 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
         arrays = None
         if per_image:
             arrays = Arrays(**read_npz(run.embeddings_file, [part.name for part in fields(Arrays)]))
-            arrays.check()
+            arrays.check(len(config.class_names))
         report = Report(
             run,
             config,
@@ -249,8 +251,8 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
             known=read_points(content),
         )
         required = {"1nn", *["unseen/recall@1"] * bool(report.unseen)}
-        known = report.dataset in CLASS_NAMES and report.similarity in SIMILARITIES
-        if not (required <= report.metrics.keys() and known):
+        known = report.dataset in CATALOG or is_folder(report.dataset)
+        if not (required <= report.metrics.keys() and known and report.similarity in SIMILARITIES):
             raise ValueError("metrics are missing, or of an unknown data set")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
@@ -294,7 +296,7 @@ def load_gallery(run: Run, images: bool = False) -> Gallery:
         arrays = read_npz(run.gallery_file, ["checkpoint", *names])
         checkpoint = str(arrays.pop("checkpoint"))
         gallery = Gallery(**arrays)
-        gallery.check()
+        gallery.check(len(run.config().class_names))
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{run.gallery_file} is damaged or of an older version: {mend} again"

@@ -22,11 +22,14 @@ from bokeh.models.widgets import Div, Slider, TextInput, Toggle
 from bokeh.plotting import figure
 
 from circlemnist.explorer.pad import Pad
-from circlemnist.plots.points import Points
+from circlemnist.plots.points import MOST_NAMES, TEN, Points
 from circlemnist.plots.style import Array, Theme
 
 TOOLS = "pan,wheel_zoom,box_zoom,lasso_select,box_select,reset"
 DOTS: dict[str, Any] = {"size": 5, "alpha": 0.75, "nonselection_alpha": 0.08, "line_color": None}
+# by tens of classes, beside the colours
+MARKERS = ("circle", "square", "triangle", "star", "inverted_triangle", "plus", "hex", "diamond")
+LEGEND_ROWS = 18
 RINGS: dict[str, Any] = {"size": 10, "fill_color": None, "nonselection_line_alpha": 0.1}
 
 
@@ -95,7 +98,8 @@ def draw_plots(space: Space, theme: Theme) -> tuple[list[UIElement], CustomJS]:
     if frames is not None:
         time, time_models = _movie(scatter, frames, theme)
         roots, models = [*roots, time], models | time_models
-    _add_legend(scatter, points.names, dots, theme)
+    if len(points.names) <= MOST_NAMES:  # of more, the search box finds a class
+        _add_legend(scatter, points.names, dots, theme)
     if isinstance(space.pad, Pad):
         models |= {"plot": scatter, "points": source}
     return roots, CustomJS(args=models, code=f"explorer.start({{{', '.join(models)}}})")
@@ -131,8 +135,10 @@ def _draw_images(
     """Draw a dot for each image, by class, and a ring about a mistake; a pointer shows a card."""
     x, y = map(field, columns)
     dots = [
-        plot.scatter(x, y, source=source, view=CDSView(filter=chosen), color=color, **DOTS)
-        for chosen, color in zip(filters, theme.classes, strict=False)
+        plot.scatter(
+            x, y, source=source, view=CDSView(filter=chosen), **_mark(label, theme), **DOTS
+        )
+        for label, chosen in enumerate(filters)
     ]
     ringed = CDSView(filter=wrong)
     rings = plot.scatter(x, y, source=source, view=ringed, line_color=theme.ink, **RINGS)
@@ -142,6 +148,10 @@ def _draw_images(
     plot.js_on_event("tap", CustomJS(args={"plot": plot, "source": source}, code=tapped))
     plot.js_on_event("mouseleave", CustomJS(code="explorer.point()"))
     return dots, rings
+
+
+def _mark(label: int, theme: Theme) -> dict[str, str]:
+    return {"color": theme.color(label), "marker": MARKERS[label // TEN % len(MARKERS)]}
 
 
 def _controls(example: str, theme: Theme) -> tuple[UIElement, dict[str, Any]]:
@@ -189,8 +199,8 @@ def _add_legend(
 ) -> None:
     # keys of a point that is nowhere: dots that are all filtered out have no key
     keys = [
-        plot.scatter([np.nan], [np.nan], color=color, **DOTS)
-        for _, color in zip(names, theme.classes, strict=False)
+        plot.scatter([np.nan], [np.nan], **_mark(label, theme), **DOTS)
+        for label in range(len(names))
     ]
     rows = zip(names, classes, keys, strict=True)
     legend = Legend(
@@ -204,6 +214,7 @@ def _add_legend(
         label_text_font_size="14px",
         glyph_width=22,
         glyph_height=22,
+        ncols=-(-len(names) // LEGEND_ROWS),
     )
     plot.add_layout(legend, "right")
 

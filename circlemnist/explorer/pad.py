@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from circlemnist.config import CLASSES
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.report import point_at
@@ -104,7 +103,7 @@ def pad_of(trained: EvaluatedRun) -> Pad | str:
         similarity=trained.similarity.name,
         subspaces=subspaces,
         threshold=point_at(points).threshold,
-        known=np.isin(np.arange(CLASSES), arrays.labels[seen]),
+        known=np.isin(np.arange(len(trained.config.class_names)), arrays.labels[seen]),
         exact=dim <= native_dimensions(trained.config),
     )
 

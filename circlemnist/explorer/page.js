@@ -31,7 +31,8 @@ window.explorer = (() => {
     const wrong = facts.labels[index] !== facts.predicted[index];
     const taken = wrong ? `, taken for ${facts.names[facts.predicted[index]]}` : "";
     element.querySelector("p").textContent = `${name(index)}${taken} · image ${index}`;
-    const near = facts.neighbors.slice(5 * index, 5 * index + 5);
+    const count = facts.neighbors.length / facts.labels.length;
+    const near = facts.neighbors.slice(count * index, count * (index + 1));
     near.forEach((other, place) => draw(small.getContext("2d"), other, 42 * place, 0, 42));
     const captions = near.map((other) => {
       const caption = document.createElement("span");

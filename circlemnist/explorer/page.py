@@ -15,7 +15,6 @@ from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.export import sheet
 from circlemnist.evaluation.metrics import nearest_others
@@ -39,7 +38,11 @@ def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> 
     path = out or trained.run.plots / "explorer.html"
     check_suffix(path, [".html"], "write the page")
     space, how = space_of(trained, style)
-    title = heading(trained, trained.report.all_images, f"{how}, ").replace("\n", ", ")
+    title = (
+        heading(trained, trained.report.all_images, f"{how}, ")
+        .replace("\n", ", ")
+        .replace(r"\$", "$")
+    )
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, explorer_html(space, title, style.theme))
@@ -52,8 +55,9 @@ def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
     arrays = report.arrays
     names = [
         f"{name}, unseen" if label in report.unseen else name
-        for label, name in enumerate(CLASS_NAMES[report.dataset])
+        for label, name in enumerate(config.class_names)
     ]
+    near = min(NEIGHBORS, len(arrays.labels) - 1)
     pad = pad_of(trained)  # before what takes long: the run may train on meanwhile
     embeddings = torch.from_numpy(arrays.embeddings)
     positions, how = project_run(trained, arrays.embeddings, style.projection)
@@ -73,7 +77,7 @@ def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
         predicted=np.where(report.seen, arrays.neighbor_labels[:, 0], arrays.labels),
         images=trained.test_images.numpy(),
         directions=trained.directions(embeddings).numpy(),
-        neighbors=nearest_others(embeddings, NEIGHBORS, trained.similarity)[1].numpy(),
+        neighbors=nearest_others(embeddings, near, trained.similarity)[1].numpy(),
         boundary=boundary_of(config).lines(),
         frames=frames,
         pad=pad,

@@ -10,11 +10,17 @@ from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
-from circlemnist.plots.style import Style, Theme, heading, new_figure, snapshot_captions
+from circlemnist.plots.style import (
+    Style,
+    Theme,
+    drawn_names,
+    heading,
+    new_figure,
+    snapshot_captions,
+)
 
 FRAMES = 60
 FRAMES_PER_SECOND = 12
@@ -62,7 +68,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
     if positions.shape[2] > 2:
         how += ", seen from one side"
     counted = f"{len(snapshots.labels):,} {report.split_name} images"
-    points = Points(positions, snapshots.labels, CLASS_NAMES[report.dataset], report.unseen)
+    points = Points(positions, snapshots.labels, drawn_names(report.config), report.unseen)
     title = heading(trained, counted, f"{how}, ")
     return animation_movie(points, snapshot_captions(trained), title, style.theme)
 

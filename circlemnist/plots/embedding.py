@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.linalg import orthogonal_procrustes
 
-from circlemnist.data.datasets import CLASS_NAMES
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.models.embedder import embed
 from circlemnist.plots.points import DOT, Mistakes, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Grid, Style, Theme, heading, new_figure, sample
+from circlemnist.plots.style import Grid, Style, Theme, drawn_names, heading, new_figure, sample
 
 WORST = 6  # mistakes whose image is shown beside their point
 TRAIN_POINTS = 10_000  # of the training split
@@ -39,7 +38,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     together = np.concatenate(embeddings)
     positions, how = project_run(trained, together, style.projection, style.split)
     points, *behind = [
-        Points(part, part_labels, CLASS_NAMES[report.dataset], report.unseen)
+        Points(part, part_labels, drawn_names(report.config), report.unseen)
         for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
     ]
     centers = trained.centers if together.shape[1] == 2 else None
@@ -72,7 +71,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     first: Points | None = None
     for group in grid.groups:
         report = EvaluatedRun(group.runs[0].run).report
-        arrays, config, names = report.arrays, report.config, CLASS_NAMES[report.dataset]
+        arrays, config, names = report.arrays, report.config, drawn_names(report.config)
         chosen, native = sample(len(arrays.labels)), native_dimensions(config)
         positions, how = project(arrays.embeddings[chosen], style.projection, config.seed, native)
         points, scale = Points(positions, arrays.labels[chosen], names, report.unseen), ""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.losses import AdaCosLoss, CenterLoss, CircleLoss, build_loss
 from circlemnist.plots.kinds import FIG_2
@@ -38,7 +38,7 @@ def pulls(name: str, sn: Array, sp: Array, **values: float) -> Array:
     """
     loss = build_loss(
         name,
-        num_classes=CLASSES if name == "adacos" else 2,  # which takes its scale from their number
+        num_classes=10 if name == "adacos" else 2,  # which takes its scale from their number
         embedding_dim=2,
         normalize=False,
         reduction="sum",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from circlemnist.data.datasets import DISPLAY_NAMES
+from circlemnist.catalog import title_of
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
@@ -51,7 +51,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     """Draw the cosines of every run of a group on common axes, and its loss on its own scale."""
     grid, theme = Grid(groups), style.theme
-    datasets = dict.fromkeys(DISPLAY_NAMES[group.runs[0].dataset] for group in grid.groups)
+    datasets = dict.fromkeys(title_of(group.runs[0].dataset) for group in grid.groups)
     title = f"{', '.join(datasets)}, training{grid.selection}"
     with new_figure(title, theme, grid.width, 1.3 + grid.rows * (0.85 * grid.side + 0.4)) as figure:
         size, ratios = (2 * grid.rows, grid.columns), [2, 1] * grid.rows

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from circlemnist.data.datasets import CLASS_NAMES, DISPLAY_NAMES
+from circlemnist.catalog import title_of
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.predict import PredictedDigit, Predictor
 from circlemnist.evaluation.report import OperatingPoint
@@ -23,6 +23,8 @@ from circlemnist.plots.style import (
     Style,
     Theme,
     draw_frame,
+    drawn,
+    drawn_names,
     heading,
     new_figure,
     shades,
@@ -30,6 +32,7 @@ from circlemnist.plots.style import (
 
 QUERIES, NEIGHBORS = 8, 7
 PREDICTED_NEIGHBORS = 6
+LONGEST = 12  # letters of a name below an image
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Tile:
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the hardest test images, a row each, with their nearest training images."""
     report, dataset, similarity = trained.report, trained.dataset, trained.similarity
-    arrays, names = report.arrays, CLASS_NAMES[report.dataset]
+    arrays, names = report.arrays, drawn_names(report.config, LONGEST)
     same = arrays.neighbor_labels == arrays.labels[:, None]
     # images of unseen classes come last: the gallery has none of their classes
     order = np.lexsort((same.mean(1), same[:, :NEIGHBORS].sum(1), same[:, 0], ~report.seen))
@@ -111,11 +114,11 @@ def draw_predictions(
     """
     name = predictor.run.name.replace("$", r"\$")  # which would begin a formula
     title = (
-        f"{DISPLAY_NAMES[predictor.dataset]}, run {name}\n"
+        f"{drawn(title_of(predictor.dataset))}, run {name}\n"
         f"known above a typicality of {point.threshold:.2f}: {100 * point.false_accepts:.2g} % "
         f"false accepts, {100 * point.false_rejects:.2g} % false rejects"
     )
-    class_names, sign = CLASS_NAMES[predictor.dataset], predictor.similarity.sign
+    class_names, sign = drawn_names(predictor.config, LONGEST), predictor.similarity.sign
     rows = []
     for digit in digits:
         prediction = digit.prediction

@@ -20,6 +20,9 @@ DOT = 9  # of a legend, in points
 ELEVATION, AZIMUTH = 20.0, -60.0  # degrees, of the eye
 REACH = 1.1  # of an axis beside the sphere, whose halves may be empty
 THUMBNAIL = 1.3  # points a pixel of a digit
+TEN = 10  # classes have a marker, each in a colour of its own
+SEEN, UNSEEN = ("o", "s", "D", "P", "X", "*", "h", "d"), ("^", "v", "<", ">")
+ROWS, MOST_NAMES = 24, 40  # of a legend
 DIRECTIONS = 16  # about a mistake, in which its image may be
 RISE = 0.02  # of the width, from the place of a name to its middle
 
@@ -30,7 +33,7 @@ class Points:
 
     positions: Array  # (N, 2) or (N, 3) float; (T, N, 2) or (T, N, 3) where they move
     labels: Array  # (N,) int, index into `names`
-    names: Sequence[str]  # of the classes, at most ten
+    names: Sequence[str]  # of the classes
     unseen: Sequence[int] = ()  # labels of classes not trained on, drawn as triangles
 
     def where(self, chosen: Array) -> "Points":
@@ -39,10 +42,12 @@ class Points:
 
     def by_marker(self) -> Iterator[tuple[str, "Points"]]:
         """Give the points of seen and of unseen classes, those there are, with their marker."""
-        unseen = np.isin(self.labels, self.unseen)
-        for marker, chosen in (("o", ~unseen), ("^", unseen)):
-            if chosen.any():
-                yield marker, self.where(chosen)
+        unseen, tens = np.isin(self.labels, self.unseen), self.labels // TEN
+        for markers, part in ((SEEN, ~unseen), (UNSEEN, unseen)):
+            for place, marker in enumerate(markers):
+                chosen = part & (tens % len(markers) == place)
+                if chosen.any():
+                    yield marker, self.where(chosen)
 
     @property
     def size(self) -> float:
@@ -51,7 +56,7 @@ class Points:
 
     def colors(self, theme: Theme) -> Array:
         """Return the colour of each point (N,), as text."""
-        colors: Array = np.asarray(theme.classes)[self.labels]
+        colors: Array = np.asarray(theme.classes)[self.labels % TEN]
         return colors
 
     def scatter(
@@ -66,13 +71,22 @@ class Points:
         return clouds
 
     def write_legend(self, figure: Figure, theme: Theme, more: Sequence[Line2D] = ()) -> None:
-        """Put a dot and a name for each class, and `more` like these, to the right of a figure."""
-        dots = []
-        for label, (name, color) in enumerate(zip(self.names, theme.classes, strict=False)):
-            marker, name = ("^", f"{name}, unseen") if label in self.unseen else ("o", name)
-            dot: dict[str, Any] = {"linestyle": "", "markersize": DOT, "marker": marker}
-            dots.append(Line2D([], [], color=color, label=name, **dot))
-        figure.legend(handles=[*dots, *more], loc="outside right center", handletextpad=0.1)
+        """Put a dot and a name for each class, and `more` like these, to the right of a figure.
+
+        Of more classes than fit only the number is written.
+        """
+        dots, dot = list[Line2D](), dict[str, Any](linestyle="", markersize=DOT)
+        for label, name in enumerate(self.names):
+            is_unseen = label in self.unseen
+            markers, name = (UNSEEN, f"{name}, unseen") if is_unseen else (SEEN, name)
+            dot |= {"color": theme.color(label), "marker": markers[label // TEN % len(markers)]}
+            # a name that begins with _ would be left out
+            dots.append(Line2D([], [], label=f" {name}" if name[0] == "_" else name, **dot))
+        if len(dots) > MOST_NAMES:
+            dots = [Line2D([], [], linestyle="", label=f"{len(dots):,} classes")]
+        handles = [*dots, *more]
+        columns = -(-len(handles) // ROWS)
+        figure.legend(handles=handles, loc="outside right center", handletextpad=0.1, ncols=columns)
 
 
 @dataclass(frozen=True)
@@ -122,7 +136,9 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
         distances = sorted(float(np.linalg.norm(other - place)) for other in places)
         if min(distances[1:], default=width) > 0.05 * width:  # it hides no other name
             rim = [patheffects.withStroke(linewidth=3, foreground=theme.paper)]
-            font: dict[str, Any] = {"fontsize": 14, "fontweight": "bold", "path_effects": rim}
+            points_high = 14 if len(classes) <= MOST_NAMES else 9
+            font: dict[str, Any] = {"fontsize": points_high, "fontweight": "bold"}
+            font["path_effects"] = rim
             write(axes, points.names[label], place, (0, 4), ha="center", **font)
     if mistakes is not None:
         _draw_rings(axes, positions[mistakes.indices], theme)

@@ -13,7 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from circlemnist.data.datasets import DISPLAY_NAMES
+from circlemnist.catalog import title_of
+from circlemnist.config import Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.kinds import WIDTH
@@ -25,6 +26,7 @@ COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3}  # by the numbe
 SIDES = {1: 7.0, 2: 5.0, 3: 4.2, 4: 3.6, 5: 3.2}  # inches of a panel, by the columns
 LETTERS_PER_INCH = 9  # of a caption
 SAMPLE = 2_000  # images, of as many points and pairs as a small panel shows
+LONGEST_NAME = 24  # letters of a class
 LONGEST_HEADING = 75  # letters that fit above two panels
 
 
@@ -44,6 +46,10 @@ class Theme:
     def box(self) -> dict[str, Any]:
         """The box of a text, legible over other things."""
         return {"facecolor": self.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
+
+    def color(self, label: int) -> str:
+        """Return the colour of a class; of more than ten, every tenth has the same."""
+        return self.classes[label % len(self.classes)]
 
 
 # Paul Tol's "muted" scheme and black; his "light" scheme, a violet and white
@@ -142,9 +148,20 @@ def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
     if report.unseen:
         accuracy += f", unseen recall@1 {100 * report.metrics['unseen/recall@1']:.2f} %"
     return (
-        f"{DISPLAY_NAMES[report.dataset]}, {shown}\n"
+        f"{drawn(title_of(report.dataset))}, {shown}\n"
         f"{how}{config.loss_and_values}, {duration(trained)}, {accuracy}"
     )
+
+
+def drawn(name: str, longest: int = LONGEST_NAME) -> str:
+    """Return the name of a class or a folder as it is drawn: not too long, and no formula."""
+    short = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def drawn_names(config: Config, longest: int = LONGEST_NAME) -> list[str]:
+    """Return the names of the classes of a run, as they are drawn."""
+    return [drawn(name, longest) for name in config.class_names]
 
 
 def duration(trained: EvaluatedRun) -> str:
@@ -195,7 +212,7 @@ class Grid:
         for dataset, counted in images:
             count = int(counted.split()[0].replace(",", ""))
             some = f"{SAMPLE:,} of {counted}" if count > SAMPLE else counted
-            parts.append(f"{DISPLAY_NAMES[dataset]}, {some}")
+            parts.append(f"{drawn(title_of(dataset))}, {some}")
         shown = "; ".join(dict.fromkeys(parts))
         if len(shown) >= LONGEST_HEADING:  # two data sets fill a line
             shown = "images of its own each"

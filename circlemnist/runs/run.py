@@ -90,7 +90,9 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         environment: written as `environment.json`.
     """
     values = "".join(f"_{name}{value:g}" for name, value in config.hyperparameters.items())
-    unseen = f"_unseen{''.join(map(str, config.unseen_classes))}" if config.unseen else ""
+    names = (config.unseen or "").split(",")
+    joined = ("" if max(map(len, names)) == 1 else "-").join(names)
+    unseen = f"_unseen{joined[:60]}" if config.unseen else ""
 
     def fill(hidden: Path) -> None:
         run = Run(hidden)

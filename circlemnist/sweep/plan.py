@@ -8,15 +8,19 @@ import hashlib
 import itertools
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 
+from circlemnist.catalog import CATALOG, is_folder
 from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
-from circlemnist.errors import SettingError, UserError, Value, did_you_mean
+from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
+from circlemnist.limits import Value, did_you_mean
 
 # last training images, which cells are evaluated on; of digits a fifth
-HOLDOUT = {"mnist": 5000, "fashion-mnist": 5000, "kmnist": 5000, "digits": 287}
+HOLDOUT = {name: info.holdout for name, info in CATALOG.items()}
 LONGEST_NAME = 80  # letters of the name of a cell's folder
 SWITCH = {"true": True, "on": True, "false": False, "off": False}
 RANGE = re.compile(r"(.+?)\.\.(.+?)(:log)?")
@@ -102,13 +106,22 @@ class Plan:
     def config(self, varied: Varied, seed: int) -> Config:
         """Return the settings of a cell, or raise SettingError where they do not fit together."""
         settings = {**self.settings, **varied, "seed": seed}
-        settings.setdefault("holdout", HOLDOUT.get(str(settings.get("dataset")), HOLDOUT["mnist"]))
+        dataset = str(settings.get("dataset"))
+        fallback = 100 if is_folder(dataset) else HOLDOUT["mnist"]  # until the folder is read
+        settings.setdefault("holdout", HOLDOUT.get(dataset, fallback))
         return Config(**settings)  # type: ignore[arg-type]
 
     @cached_property
     def configs(self) -> list[Config]:
         """The settings of all combinations in `grid`, with the first seed."""
         return [self.config(varied, self.seeds[0]) for varied in self.grid]
+
+    def on(self, dataset: str, classes: Sequence[str], size: int) -> "Plan":
+        """Return the plan for what was loaded: by `auto`, or from a folder, of which a fifth."""
+        settings: dict[str, Value] = {**self.settings, "dataset": dataset}
+        if is_folder(dataset):
+            settings = {"holdout": size // 5, **settings, "classes": ",".join(classes)}
+        return replace(self, settings=settings)
 
     @cached_property
     def grid(self) -> list[Varied]:
@@ -149,7 +162,7 @@ class Plan:
     @property
     def images(self) -> str:
         """Which images its cells are evaluated on, in words."""
-        dataset = "" if "dataset" in self.grid[0] else f"{self.configs[0].dataset}, "
+        dataset = "" if "dataset" in self.grid[0] else f"{Path(self.configs[0].dataset).name}, "
         if min(config.holdout for config in self.configs) == 0:
             return f"{dataset}the TEST images: what is best here was chosen on them"
         counts = sorted({f"{config.holdout:,}" for config in self.configs})

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +12,7 @@ from typing import NoReturn
 import torch
 from tqdm.auto import tqdm
 
+from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import SettingError, UserError
@@ -125,20 +126,21 @@ def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, which serves all cells, as the device does."""
 
     @cache
-    def load(name: str, data_dir: str) -> Dataset:
-        return load_dataset(name, Path(data_dir), quiet=quiet, say=say)
+    def load(data: Config) -> Dataset:
+        return load_dataset(data.dataset, Path(data.data_dir), quiet=quiet, say=say, config=data)
 
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
-    if plan.configs[0].dataset == "auto":
-        name = load("auto", plan.configs[0].data_dir).name
-        plan = replace(plan, settings={**plan.settings, "dataset": name})
+    if "dataset" not in plan.grid[0]:
+        loaded = load(plan.configs[0].data)
+        plan = plan.on(loaded.name, loaded.classes, len(loaded.train))
     for config in plan.configs:
-        dataset = load(config.dataset, config.data_dir).used_by(config)
+        loaded = load(config.data)
+        dataset = loaded.used_by(config.on(loaded.name, loaded.classes))
         left = len(dataset.train)
-        if config.batch_size > left:  # perhaps it has extra classes, which take their time
+        if (config.batch_size or 0) > left:  # perhaps it has extra classes, which take their time
             left = len(with_extra_classes(dataset.train, config))
-        if config.batch_size > left:
+        if (config.batch_size or 0) > left:
             raise SettingError("batch_size", f"must be ≤ {left}, the training images")
     return plan
 

@@ -18,9 +18,10 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from circlemnist.config import setting_type
-from circlemnist.errors import UserError, Value
+from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan, Varied
 from circlemnist.sweep.storage import HEARTBEAT, IDENTITY, Database, Journal
 

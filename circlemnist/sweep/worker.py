@@ -168,7 +168,7 @@ class Worker:
             config = replace(config, precision=begun.config().precision)
         training = Training(
             resolve_run_precision(config, begun),
-            self._dataset(config.dataset, config.data_dir),
+            self._dataset(config.data),
             self._note,
         )
         if begun is None:
@@ -182,5 +182,6 @@ class Worker:
     def _note(self, line: str) -> None:
         self._connection.send(Answer("note", {}, line))
 
-    def _load(self, name: str, data_dir: str) -> Dataset:
-        return load_dataset(name, Path(data_dir), quiet=True, say=self._note)
+    def _load(self, data: Config) -> Dataset:
+        folder = Path(data.data_dir)
+        return load_dataset(data.dataset, folder, quiet=True, say=self._note, config=data)

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
 )
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import SettingError, UserError
@@ -156,24 +156,22 @@ class Objective(nn.Module):
         classes: the labels that are trained on, ascending.
     """
 
-    class_index: Tensor
+    sorted_classes: Tensor
 
     def __init__(
         self,
         name: str,
         loss: nn.Module,
         shaping: nn.Module | None = None,
-        classes: Sequence[int] = range(CLASSES),
+        classes: Sequence[int] = range(10),
     ) -> None:
         super().__init__()
         self.name, self.loss, self.shaping, self.classes = name, loss, shaping, classes
-        class_index = torch.full((max(classes) + 1,), -1)
-        class_index[list(classes)] = torch.arange(len(classes))
-        self.register_buffer("class_index", class_index, persistent=False)
+        self.register_buffer("sorted_classes", torch.tensor(classes), persistent=False)
 
     def forward(self, stages: list[Tensor], labels: Tensor) -> Tensor:
         """Return () for the stages of an embedder and labels (B,) int64, of all processes."""
-        labels = self.class_index[labels]
+        labels = torch.searchsorted(self.sorted_classes, labels.contiguous())
         value = gathered_loss(self.loss, stages[-1], labels)
         if self.shaping is not None:
             value = value + gathered_loss(self.shaping, stages[0], labels)
@@ -213,7 +211,7 @@ def build_objective(config: Config, split: Split) -> Objective:
     return Objective(config.loss, loss, shaping, classes)
 
 
-def class_similarities(split: Split, classes: Sequence[int] = range(CLASSES)) -> Tensor:
+def class_similarities(split: Split, classes: Sequence[int]) -> Tensor:
     """Return the cosines (C, C) between the mean images of C classes, centred on their mean."""
     pixels = split.images.flatten(1).float().cpu()
     by_class = [pixels[(split.labels == label).cpu()].mean(0) for label in classes]

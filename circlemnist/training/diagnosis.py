@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from circlemnist.config import CLASSES, Config
+from circlemnist.config import Config
 from circlemnist.family import CIRCLES
 from circlemnist.runs.history import Epoch
 
@@ -24,15 +24,19 @@ WARM_UP_STEPS = 200
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
-def unreachable_margin(config: Config, classes: int = CLASSES) -> str | None:
-    """Warn where so many classes cannot meet Circle Loss's margin in the embedding's dimensions.
+def unreachable_margin(config: Config, classes: int | None = None) -> str | None:
+    """Warn where so many classes, by default all, cannot meet Circle Loss's margin in `dim`.
 
     On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m. For
     m < 0, where alpha_n is 0 up to s_n = -m, that is what is asked for.
     """
-    if config.m is None or config.loss not in CIRCLES or classes > CLASSES:
+    if config.m is None or config.loss not in CIRCLES:
         return None
+    named = len(config.class_names)
+    classes = classes or named
     cosine = closest_cosine(classes, config.dim)
+    if cosine is None or classes > named:
+        return None
     limit, formula = math.sqrt(2) * config.m, "√2·m"
     if config.m < 0:
         limit, formula = -config.m, "-m"
@@ -46,11 +50,11 @@ def unreachable_margin(config: Config, classes: int = CLASSES) -> str | None:
     )
 
 
-def closest_cosine(classes: int, dim: int) -> float:
-    """Return the largest cosine among 2 to 10 directions that are as far apart as possible.
+def closest_cosine(classes: int, dim: int) -> float | None:
+    """Return the largest cosine among two or more directions that are as far apart as possible.
 
     A simplex where there is room for one, an orthoplex for up to twice the dimensions, a regular
-    polygon in the plane, and else `SPHERICAL_CODES`.
+    polygon in the plane, and else `SPHERICAL_CODES`; None where these have none.
     """
     if dim >= classes - 1:
         return -1 / (classes - 1)
@@ -60,7 +64,8 @@ def closest_cosine(classes: int, dim: int) -> float:
         return 1.0
     if dim == 2:
         return math.cos(2 * math.pi / classes)
-    return math.cos(math.radians(SPHERICAL_CODES[classes, dim]))
+    angle = SPHERICAL_CODES.get((classes, dim))
+    return None if angle is None else math.cos(math.radians(angle))
 
 
 def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from circlemnist.config import Config
-from circlemnist.data.augment import random_affine
-from circlemnist.data.batches import balanced_batches, batches
+from circlemnist.data.batches import balanced_batches, batches, random_affine
 from circlemnist.data.datasets import Split
 from circlemnist.losses import gathered_statistics
 from circlemnist.process import Stopped, StopSignals

@@ -11,7 +11,7 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import Lost
-from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.evaluate import EvaluatedRun, check_pictures
 from circlemnist.evaluation.report import Report
 from circlemnist.models.precision import resolve_device
 from circlemnist.plots.draw import draw_pictures
@@ -70,12 +70,14 @@ def train(
             mode, say, tensorboard = "quiet", lambda line: None, False
         dataset = processes.run_on_rank_zero(
             lambda: load_dataset(
-                config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say
+                config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say, config=config
             )
         )
         config = resolve_run_precision(config, run, processes)
         with working("preparing the training"):
             training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
+        if run is not None:
+            check_pictures(run, training.dataset)
         run = processes.run_on_rank_zero(
             lambda: run or create_run(outputs, name, training.config, environment(training))
         )
@@ -121,6 +123,7 @@ class Training:
         self.device = resolve_device(config.device)
         # absolute, for commands in other folders; Path.resolve may raise for a link to itself
         data_dir = os.path.realpath(config.data_dir)
+        config = config.on(dataset.name, dataset.classes)
         self.dataset = dataset.used_by(config)
         self.split = with_extra_classes(self.dataset.train, config).to(self.device)
         self.config = replace(config.resolve(dataset.name, len(self.split)), data_dir=data_dir)

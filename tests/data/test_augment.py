@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from circlemnist.data import augment
-from circlemnist.data.augment import random_affine
+from circlemnist.data import batches
+from circlemnist.data.batches import random_affine
 
 
 def blob(batch: int) -> torch.Tensor:
@@ -61,14 +61,14 @@ def test_images_are_those_of_the_library_s_grids() -> None:
     images, generator = torch.rand(6, 1, 28, 28), torch.Generator().manual_seed(0)
     moved = random_affine(images, torch.Generator().manual_seed(0), elastic=0.5)
     rotation, scale, shear, *shift = torch.rand(5, 6, generator=generator) * 2 - 1
-    angle, zoom = torch.deg2rad(rotation * augment.ROTATION), 1 + scale * augment.SCALE
+    angle, zoom = torch.deg2rad(rotation * batches.ROTATION), 1 + scale * batches.SCALE
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(6, 2, 2)
     slant = torch.eye(2).repeat(6, 1, 1)
-    slant[:, 0, 1] = shear * augment.SHEAR
+    slant[:, 0, 1] = shear * batches.SHEAR
     pixel = 2 / 28
-    offset = torch.stack(shift, 1)[:, :, None] * augment.SHIFT * pixel
+    offset = torch.stack(shift, 1)[:, :, None] * batches.SHIFT * pixel
     theta = torch.cat([turn @ slant / zoom[:, None, None], offset], 2)
     grid = F.affine_grid(theta, [6, 1, 28, 28], align_corners=False)
-    knots = torch.randn(6, 2, augment.KNOTS, augment.KNOTS, generator=generator) * 0.5 * pixel
+    knots = torch.randn(6, 2, batches.KNOTS, batches.KNOTS, generator=generator) * 0.5 * pixel
     grid += F.interpolate(knots, (28, 28), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
     torch.testing.assert_close(moved, F.grid_sample(images, grid, align_corners=False))

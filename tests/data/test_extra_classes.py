@@ -67,7 +67,7 @@ def test_halves_are_of_two_classes_and_labelled_by_both(images: Split) -> None:
         assert torch.equal(image[:14], images.images[upper, :14])
         assert torch.equal(image[14:], images.images[lower, 14:])
         assert upper % 10 != lower % 10
-        assert label == 100 + 80 * (upper % 10) + lower % 10
+        assert label == 100 + 100 * (upper % 10) + lower % 10
     assert len(set(lower_halves)) > 100  # of many images, and
     assert len(set(found.labels.tolist())) > 70  # of most of the 90 pairs
 

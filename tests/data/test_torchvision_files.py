@@ -1,6 +1,8 @@
 """MNIST by torchvision: downloaded from a real server on the loopback, read, damaged."""
 
+import bz2
 import gzip
+import hashlib
 import http.server
 import os
 import shutil
@@ -223,7 +225,7 @@ def test_damaged_files_are_named_and_fetched_again(
     for file, content in whole.items():
         file.write_bytes(content[:1000])
     dataset, said = load(mnist_dir)
-    assert said == [f"{file} was damaged: it is replaced" for file in whole]
+    assert said == [f"{file} was damaged: it is replaced" for file in sorted(whole)]
     assert is_mnist(dataset, mnist_archives)
     for file, content in whole.items():
         assert file.read_bytes() == content
@@ -303,8 +305,60 @@ def test_kin_of_mnist_are_read_from_their_own_folders(name: str, tmp_path: Path)
     digits = load_dataset("digits", tmp_path)
     tensors = [part for split in (digits.train, digits.test) for part in vars(split).values()]
     for (file, _), tensor in zip(source.resources, tensors, strict=True):
-        head = b"\0\0\x08" + bytes([tensor.dim()]) + struct.pack(f">{tensor.dim()}I", *tensor.shape)
-        (raw / file.removesuffix(".gz")).write_bytes(head + tensor.byte().numpy().tobytes())
+        write_idx(raw / file.removesuffix(".gz"), tensor.byte().numpy())
     dataset = load(tmp_path, name)[0]
     assert dataset.checksum() == digits.checksum()
     assert dataset.name == name
+
+
+def write_idx(file: Path, array: np.ndarray) -> None:
+    kind = {"uint8": 8, ">i4": 12}[array.dtype.str if array.itemsize > 1 else str(array.dtype)]
+    head = bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    file.write_bytes(head + array.tobytes())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
+def test_images_of_emnist_are_set_upright_and_facts_of_qmnist_left_out(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (52, 28, 28), np.uint8)
+    facts = np.stack([np.arange(52) % 10] * 8, 1).astype(">i4")
+    for folder, name, labels in (
+        ("EMNIST", "emnist-letters-{}-{}-idx{}-ubyte", (np.arange(52) % 26 + 1).astype(np.uint8)),
+        ("QMNIST", "qmnist-{}-{}-idx{}-ubyte", facts),
+    ):
+        raw = tmp_path / folder / "raw"
+        raw.mkdir(parents=True)
+        for part in ("train", "test"):
+            write_idx(raw / name.format(part, "images", 3), images)
+            file = name.format(part, "labels", labels.ndim)
+            write_idx(raw / (file if folder == "EMNIST" else file.replace("ubyte", "int")), labels)
+    letters, digits = load(tmp_path, "emnist-letters")[0], load(tmp_path, "qmnist")[0]
+    assert letters.classes == tuple("abcdefghijklmnopqrstuvwxyz")
+    assert letters.train.labels.tolist() == [*range(26), *range(26)]
+    assert np.array_equal(letters.test.images, images.transpose(0, 2, 1))
+    assert digits.test.labels.tolist() == facts[:, 0].tolist()
+    assert np.array_equal(digits.train.images, images)
+
+
+@pytest.mark.slow
+def test_usps_is_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: torchvision knows the checksums of the real files."""
+    ink = np.linspace(-1, 1, 256)
+    lines = [
+        " ".join([f"{label}", *(f"{place}:{value}" for place, value in enumerate(ink, 1))])
+        for label in range(1, 11)
+    ]
+    files = {name: [f"http://none/{name}", name, ""] for name in ("usps.bz2", "usps.t.bz2")}
+    (tmp_path / "USPS").mkdir()
+    for file in files.values():
+        content = bz2.compress("\n".join(lines).encode())
+        (tmp_path / "USPS" / file[1]).write_bytes(content)
+        file[2] = hashlib.md5(content).hexdigest()
+    split_list = dict(zip(("train", "test"), files.values(), strict=True))
+    monkeypatch.setattr(datasets.USPS, "split_list", split_list)
+    answer = torchvision_files.fetch("USPS", tmp_path, 1.0)
+    assert answer == {"damaged": [], "problem": None, "is_local": False}
+    arrays = np.load(tmp_path / "arrays.npz")
+    assert arrays["test_labels"].tolist() == list(range(10))
+    assert arrays["train_images"].shape == (10, 28, 28)
+    assert (arrays["train_images"][0, 0, 0], arrays["train_images"][9, 27, 27]) == (0, 255)

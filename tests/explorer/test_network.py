@@ -64,7 +64,7 @@ def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Pa
     images = images.to(torch.uint8)
     images[0] = 0
     embeddings, features = embed_with_features(embedder, images)
-    bases = class_subspaces(features[:15] + 0.01, torch.arange(15) % 8)  # none of two classes
+    bases = class_subspaces(features[:15] + 0.01, torch.arange(15) % 8, 10)  # none of two classes
     plain = plain_network(embedder)
     found = run_in(
         page,

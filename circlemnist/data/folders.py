@@ -1,0 +1,244 @@
+"""A folder of pictures as a data set: a subfolder a class, perhaps below `train/` and `test/`.
+
+The layout is that of torchvision's `ImageFolder`. The images made of the pictures are stored in the
+folder of the data sets, with the names, sizes and times of the pictures; they are made again when
+one of these has changed.
+"""
+
+import hashlib
+import os
+import stat
+import unicodedata
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from circlemnist.config import SIDE, Config
+from circlemnist.data.pictures import (
+    Manner,
+    named,
+    named_as_picture,
+    on_all_cores,
+    read_digits,
+    read_picture,
+)
+from circlemnist.data.torchvision_files import ARRAYS
+from circlemnist.errors import UserError
+from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.files import atomic_write
+
+MOST_CLASSES = 1000
+FEWEST = 2  # pictures of a class in either split
+TEST_SHARE = 0.2
+PARTS = ("train", "test")
+SHUFFLED = 0.02  # numbered pictures change their class at the rate of shuffled ones, or near it
+
+
+class Picture(NamedTuple):
+    """A picture of a folder, and by what it is known again."""
+
+    folder: str  # that it is in, below the data set
+    name: str
+    size: int  # -1 of what is no file
+    time: int
+
+
+def folder_arrays(
+    name: str, data_dir: Path, config: Config, quiet: bool, say: Callable[[str], object]
+) -> tuple[str, tuple[str, ...], dict[str, NDArray[Any]]]:
+    """Return the path of a folder, its classes, and the arrays of both splits.
+
+    Raises:
+        UserError: the folder is no data set, or a picture cannot be read.
+    """
+    root = Path(os.path.realpath(name))
+    wanted = config.classes.split(",") if config.classes else None
+    pictures, classes = _listed(root, wanted)
+    how = f"{root} {config.prepare} {config.skip_unreadable} {classes}"
+    file = data_dir / f"{root.name}-{_digest(how)[:12]}.npz"
+    state = _digest(repr(pictures))
+    try:
+        arrays = read_npz(file, ("state", "skipped", *ARRAYS))
+    except ValueError:  # not there, or damaged
+        arrays = {}
+    if not arrays or str(arrays["state"]) != state:
+        arrays = _read(root, pictures, classes, config, quiet)
+        if _listed(root, wanted)[0] != pictures:
+            raise UserError(f"{root} changed while it was read: try again")
+        with suppress(OSError):  # a folder of data may be read-only
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with atomic_write(file) as temporary:
+                np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
+    if skipped := int(arrays["skipped"]):
+        say(f"{skipped:,} of {len(pictures):,} pictures cannot be read, and are left out")
+    return str(root), classes, {name: arrays[name] for name in ARRAYS}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _listed(root: Path, wanted: Sequence[str] | None) -> tuple[list[Picture], tuple[str, ...]]:
+    """List the pictures of the `wanted` classes, or of all, by folder and name; and the classes."""
+    Image.init()
+    try:
+        folders = [entry.name for entry in _entries(root) if entry.is_dir()]
+        parts = PARTS if {*folders} >= {*PARTS} else ("",)
+        if len(parts) < len(folders) and parts == PARTS:
+            other = next(name for name in folders if name not in PARTS)
+            raise UserError(f"{root / other} is beside train/ and test/: move it elsewhere")
+        classes, *of_test = (_classes(root / part, wanted) for part in parts)
+        for name in sorted({*classes}.symmetric_difference(*of_test)) if of_test else ():
+            part = "test" if name in classes else "train"
+            raise UserError(f"{root / part} lacks the class {name}, which the other part has")
+        folders = [os.path.join(part, name) for part in parts for name in classes]  # noqa: PTH118
+        pictures = [picture for folder in folders for picture in _pictures(root, folder)]
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename or root}: {error.strerror}; `dataset` names a folder "
+            "with a class in each subfolder"
+        ) from error
+    return pictures, classes
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Return what is in a folder and not hidden, sorted by name."""
+    with os.scandir(folder) as entries:
+        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+
+
+def _classes(folder: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the classes in a folder, checked."""
+    names = [entry.name for entry in _entries(folder) if entry.is_dir()]
+    if missing := [name for name in wanted or () if name not in names]:
+        raise UserError(f"{folder} has no class {missing[0]!r}, which `classes` names")
+    names = [name for name in names if wanted is None or name in wanted]
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise UserError(
+            f"{folder} has {len(names)} subfolders to train on: there must be from 2 to "
+            f"{MOST_CLASSES:,} classes, one in each"
+        )
+    by_letters: dict[str, str] = {}
+    for name in names:
+        if not name.isprintable() or "," in name:
+            raise UserError(f"{folder} has a class {name!r}: no name may have commas or line ends")
+        twin = by_letters.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if twin != name:
+            raise UserError(f"{folder / twin} and {name} differ by case alone: rename one of them")
+    return tuple(names)
+
+
+def _pictures(root: Path, folder: str) -> list[Picture]:
+    pictures = []
+    for entry in _entries(root / folder):
+        is_picture = named_as_picture(entry.name)
+        # not asked of a link that may lead in a circle: as a picture it is unreadable
+        if not (is_picture and entry.is_symlink()) and entry.is_dir():
+            raise UserError(
+                f"{root / folder / entry.name} is a folder in a class: pictures lie right in the "
+                "folder of their class"
+            )
+        size, time = -1, 0
+        with suppress(OSError):
+            facts = entry.stat()
+            if stat.S_ISREG(facts.st_mode):
+                size, time = facts.st_size, facts.st_mtime_ns
+        if is_picture:
+            pictures.append(Picture(folder, entry.name, size, time))
+    _check_count(root, folder, len(pictures))
+    return pictures
+
+
+def _check_count(root: Path, folder: str, count: int) -> None:
+    least = FEWEST if os.sep in folder else 2 * FEWEST  # in a part, or for both
+    if count < least:
+        raise UserError(
+            f"{root / folder} has {count or 'no'} pictures that can be read: a class needs {least}"
+        )
+
+
+def _read(
+    root: Path, pictures: list[Picture], classes: tuple[str, ...], config: Config, quiet: bool
+) -> dict[str, NDArray[Any]]:
+    """Make the images of all pictures, and part them into both splits; count those left out."""
+    manner: Manner = "placed" if config.prepare else "fitted"
+
+    def image_of(picture: Picture) -> NDArray[np.uint8] | str:
+        path = root / picture.folder / picture.name
+        try:
+            if picture.size < 0 and path.exists():  # a pipe would never end
+                raise UserError(f"{path}: is no file")
+            decoded = read_picture(path)
+            with named(path):
+                return read_digits(decoded, manner, one=True)[0].image
+        except UserError as error:
+            return str(error)
+
+    images = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
+    is_read = np.ones(len(pictures), bool)
+    made = on_all_cores(image_of, pictures)
+    hidden = True if quiet else None  # None: where no terminal is
+    with (
+        closing(made),
+        tqdm(total=len(pictures), unit=" pictures", leave=False, disable=hidden) as bar,
+    ):
+        for place, image in enumerate(made):
+            bar.update()
+            if not isinstance(image, str):
+                images[place] = image
+            elif config.skip_unreadable:
+                is_read[place] = False
+            else:
+                raise UserError(f"{image}; `skip_unreadable` leaves such pictures out")
+    is_test, labels = np.zeros(len(pictures), bool), np.zeros(len(pictures), np.int64)
+    start = 0
+    for folder, of_class in groupby(pictures, key=lambda picture: picture.folder):
+        part, name = os.path.split(folder)
+        end = start + sum(1 for _ in of_class)
+        places = start + np.flatnonzero(is_read[start:end])
+        start = end
+        _check_count(root, folder, len(places))
+        labels[places] = classes.index(name)
+        if not part:  # drawn by the name, so that other classes change nothing
+            count = max(round(TEST_SHARE * len(places)), FEWEST)
+            is_test[places[_shuffled(len(places), zlib.crc32(name.encode()))[:count]]] = True
+        elif part == "test":
+            is_test[places] = True
+    arrays: dict[str, NDArray[Any]] = {"skipped": np.array(int((~is_read).sum()))}
+    for split, chosen in zip(PARTS, (~is_test & is_read, is_test), strict=True):
+        places = np.flatnonzero(chosen)
+        names = [os.path.splitext(pictures[place].name)[0] for place in places]  # noqa: PTH122
+        places = places[_order(names, labels[places])]
+        arrays[f"{split}_images"], arrays[f"{split}_labels"] = images[places], labels[places]
+    return arrays
+
+
+def _order(names: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order of a split: shuffled, or as the pictures are numbered where that is alike.
+
+    MNIST written out has its own order: no number twice, the classes mixed. Others are shuffled, so
+    that the last ones, or every sixth, are of all classes.
+    """
+    if all(name.isascii() and name.isdigit() for name in names):
+        numbers = [int(name) for name in names]
+        order = np.argsort(numbers, kind="stable")
+        shares = np.bincount(labels) / len(labels)
+        changes = float((np.diff(labels[order]) != 0).mean())
+        if len({*numbers}) == len(names) and abs(changes - 1 + float(shares @ shares)) < SHUFFLED:
+            return order
+    return _shuffled(len(names), seed=0)
+
+
+def _shuffled(count: int, seed: int) -> NDArray[np.int64]:
+    generator = torch.Generator().manual_seed(seed)
+    order: NDArray[np.int64] = torch.randperm(count, generator=generator).numpy()
+    return order
