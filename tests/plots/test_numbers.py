@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density, pair_places, share_beyond
 from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation
@@ -266,14 +266,16 @@ def test_page_is_given_what_was_measured(
         arrays = replace(arrays, embeddings=arrays.embeddings * lengths)
         trained.config = Config(dataset="digits", loss="center", dim=8)
         trained.report = replace(trained.report, per_image=arrays)
-    space, how = space_of(trained, PCA)
+    space, how = space_of(trained, "pca")
     assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
     nearest = np.take_along_axis(s, space.neighbors.astype(int), 1)
     np.testing.assert_allclose(nearest, -np.sort(-s, 1)[:, :5], rtol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(space.directions, axis=1), 1, rtol=1e-5)
+    directions = x / np.linalg.norm(x, axis=1, keepdims=True)
+    places = pair_places(directions, arrays.labels)
+    np.testing.assert_allclose(space.pairs, places, atol=1e-5)
     # an unseen class, which no training image has, is no mistake
     predicted = np.where(trained.report.seen, arrays.neighbor_labels[:, 0], arrays.labels)
     np.testing.assert_array_equal(space.predicted, predicted)
@@ -283,14 +285,14 @@ def test_page_is_given_what_was_measured(
     np.testing.assert_array_equal(space.images, trained.dataset.test.images)
     assert space.frames is not None
     np.testing.assert_array_equal(space.frames.points.labels, trained.snapshots.labels)
-    np.testing.assert_array_equal(space.boundary[0], boundary_of(trained.config).lines()[0])
+    assert space.boundary == boundary_of(trained.config)
     assert space.frames.captions[-1] == "epoch 7.00"
 
 
 @pytest.mark.slow
 def test_movie_of_the_page_ends_where_its_images_are(trained: EvaluatedRun) -> None:
     trained.embedder = build_embedder(trained.config)
-    space, _ = space_of(trained, Style(projection="tsne"))
+    space, _ = space_of(trained, "tsne")
     assert space.frames is not None
     there = space.points.positions[trained.snapshots.indices]
     np.testing.assert_array_equal(space.frames.points.positions[-1], there)
