@@ -110,9 +110,25 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
 
 def share_beyond(density: NDArray[Any], boundary: Boundary) -> float:
     """Return the share of a density beyond a decision boundary, by bin centres."""
-    bins = len(density)
-    centres = (np.arange(bins) + 0.5) * (2 / bins) - 1
-    return float(density[boundary.excess(centres, centres[:, None]) > 0].sum())
+    return float(beyond(density, boundary).sum())
+
+
+def beyond(density: NDArray[Any], boundary: Boundary) -> NDArray[Any]:
+    """Return a density with 0 in place of what is within the decision boundary."""
+    centres = _centres(density)
+    return density * (boundary.excess(centres, centres[:, None]) > 0)
+
+
+def middle(density: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean s_n and s_p of a density, which need not sum to 1; 0 where it is empty."""
+    total = max(float(density.sum()), 1e-12)
+    sn, sp = (float(density.sum(axis) @ _centres(density)) / total for axis in (0, 1))
+    return sn, sp
+
+
+def _centres(density: NDArray[Any]) -> Array:
+    centres: Array = (np.arange(len(density)) + 0.5) * (2 / len(density)) - 1
+    return centres
 
 
 @dataclass(frozen=True)
@@ -127,8 +143,7 @@ class PairMeans:
 def pair_means(embeddings: Tensor, labels: Tensor, boundary: Boundary) -> PairMeans:
     """Return the means of unit rows (N, D) with labels (N,); 0 without pairs of both kinds."""
     density = pair_density(embeddings, labels)
-    centres = (np.arange(len(density)) + 0.5) * (2 / len(density)) - 1
-    sp, sn = (float(density.sum(axis) @ centres) for axis in (1, 0))
+    sn, sp = middle(density)
     return PairMeans(share_beyond(density, boundary), sp, sn)
 
 

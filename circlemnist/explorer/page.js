@@ -6,7 +6,7 @@ window.explorer = (() => {
   const sprite = element("sprite"), all = Int32Array.from(labels.keys()), still = Int32Array.from(facts.moving);
   const hidden = new Set(), shown = new Uint8Array(count).fill(1);
   let step = last, chosen = null, pointed = null, selected = null, playing = 0, colors = null;
-  let map = null, plane = null;
+  let map = null, plane = null, titles = [];
 
   function element(id) {
     return document.getElementById(id);
@@ -187,8 +187,8 @@ window.explorer = (() => {
     }));
   }
 
-  // The names of the classes where most of their points are.
-  function writeNames(plot) {
+  // The names of the classes go where most of their points are.
+  function placeNames(plot) {
     const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
     const xs = names.map(() => []), ys = names.map(() => []);
     plot.ids.forEach((id, i) => {
@@ -196,9 +196,7 @@ window.explorer = (() => {
       xs[labels[id]].push(plot.xs[i]);
       ys[labels[id]].push(plot.ys[i]);
     });
-    names.forEach((className, label) => {
-      if (xs[label].length) plot.add("text", { x: middle(xs[label]), y: middle(ys[label]) + 6, class: "class" }, className);
-    });
+    titles = names.map((text, label) => ({ text, x: middle(xs[label]), y: middle(ys[label]) + 6 })).filter(({ x }) => x !== undefined);
   }
 
   function ringPoints(plot) {
@@ -213,7 +211,7 @@ window.explorer = (() => {
       const [x, y] = plot.dimensions === 3 ? [plot.width / 2 - plot.view.x * plot.scale, plot.height / 2 + plot.view.y * plot.scale] : plot.at([0, 0]);
       plot.add("circle", { cx: x, cy: y, r: plot.scale, class: "axis" });
     }
-    writeNames(plot);
+    for (const { text, x, y } of titles) plot.add("text", { x, y, class: "class" }, text);
     ringPoints(plot);
     if (step === last && window.pad) pad.mark(plot);
   }
@@ -247,14 +245,14 @@ window.explorer = (() => {
     const { places, planes } = facts, both = ({ whole, moving }) => [...whole, ...moving];
     facts.round = facts.dimensions === 3 || all.every((index) => Math.abs(Math.hypot(places.whole[2 * index], places.whole[2 * index + 1]) - 1) < 1e-3);
     const on = { point, choose, lasso: select, escape: () => { choose(null); select([]); point(null); } };
-    const look = { color: (index) => color(`class-${labels[index]}`), shown: (index) => shown[index], ink: () => color("ink"),
+    const look = { class: (index) => labels[index], colors: () => names.map((_, label) => color(`class-${label}`)), shown: (index) => shown[index], ink: () => color("ink"),
       ring: (index) => step === last && mistaken(index), faint: (index) => selected && !selected.has(index) };
     const whole = facts.round ? [-1.15, -1.15, 1.15, 1.15] : limits(both(places), facts.dimensions);
-    map = new Plot(element("space"), { whole, dimensions: facts.dimensions, on: { ...on, decorate: decorateMap }, look });
+    map = new Plot(element("space"), { whole, dimensions: facts.dimensions, on: { ...on, decorate: decorateMap, drawn: placeNames }, look });
     const circle = facts.boundary.lines.flat().filter(([sn, sp]) => sn >= 0 && sp <= 1);
     const [left, bottom, right, top] = limits(both(planes), 2, [[0, ...circle.map(([sn]) => sn)], [1, ...circle.map(([, sp]) => sp)]]);
     const side = Math.max(right - left, top - bottom), square = [right - side, top - side, right, top];
-    plane = new Plot(element("plane"), { whole: square, on: { ...on, decorate: decoratePlane }, look });
+    plane = new Plot(element("plane"), { whole: square, on: { ...on, decorate: decoratePlane, drawn: () => {} }, look });
     Object.assign(api, { map, plane });
     legend();
     element("search").addEventListener("input", filter);
@@ -281,8 +279,8 @@ window.explorer = (() => {
       element("loss").setAttribute("viewBox", `0 0 ${last} 1`);
       element("loss").querySelector("polyline").setAttribute("points", facts.losses.map((loss, i) => `${i},${1 - loss / most}`).join(" "));
     }
-    time(last);
     filter();
+    time(last);
     if (window.pad) pad.start();
     document.body.dataset.ready = "yes";
   }

@@ -7,12 +7,13 @@ window.Plot = class {
   static TURN = 0.008; // radians a pixel
 
   // `whole` is [left, bottom, right, top]; `on` has point(id, at), choose(id), lasso(ids) and
-  // decorate(plot), which fills the SVG; `look` has color(id), shown(id), ring(id) and faint(id).
+  // decorate(plot), which fills the SVG; `look` has class(id), colors(), ink(), shown(id), ring(id) and
+  // faint(id).
   constructor(element, { whole, dimensions = 2, on, look }) {
     Object.assign(this, { element, whole, dimensions, on, look, ids: [], data: [] });
     [this.canvas, this.svg] = element.children;
     this.tools = element.previousElementSibling;
-    this.context = this.canvas.getContext("2d");
+    this.context = this.canvas.getContext("2d", { willReadFrequently: true }); // quicker without a GPU
     Object.assign(this, { yaw: 0.6, pitch: 0.35, pointers: new Map(), path: null, here: null, lassoing: false });
     this.reset();
     const listen = { pointerdown: "down", pointermove: "move", pointerup: "up", pointercancel: "cancel", keydown: "key", wheel: "wheel" };
@@ -44,7 +45,7 @@ window.Plot = class {
 
   resize() {
     const { clientWidth: width, clientHeight: height } = this.element;
-    if (!width) return;
+    if (!width || (width === this.width && height === this.height)) return;
     Object.assign(this, { width, height, ratio: window.devicePixelRatio });
     Object.assign(this.canvas, { width: width * this.ratio, height: height * this.ratio });
     this.draw();
@@ -77,12 +78,12 @@ window.Plot = class {
 
   // Where a place is on the plot, in pixels, and how near to the eye.
   at(place) {
-    let [x, y, z = 0] = place;
+    let [x, y, z] = place;
     if (this.dimensions === 3) {
       const [cos, sin, up, down] = [Math.cos(this.yaw), Math.sin(this.yaw), Math.cos(this.pitch), Math.sin(this.pitch)];
       [x, y, z] = [cos * y - sin * x, up * z - down * (cos * x + sin * y), up * (cos * x + sin * y) + down * z];
     }
-    return [this.width / 2 + (x - this.view.x) * this.scale, this.height / 2 - (y - this.view.y) * this.scale, z];
+    return [this.width / 2 + (x - this.view.x) * this.scale, this.height / 2 - (y - this.view.y) * this.scale, this.dimensions === 3 ? z : 0];
   }
 
   place(index) {
@@ -94,35 +95,32 @@ window.Plot = class {
     cancelAnimationFrame(this.waiting);
     this.waiting = 0;
     if (!this.width) return;
-    const { context, ids, look, ratio, dimensions: n } = this, count = ids.length;
+    const { context, ids, data, look, ratio, dimensions: n } = this, count = ids.length;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     const xs = (this.xs = new Float32Array(count)), ys = (this.ys = new Float32Array(count)), far = [], near = [];
-    const radius = count > 2000 ? 2.5 : 4, side = 2 * radius + 2, dots = new Map(), half = side / 2;
     for (let i = 0; i < count; i++) {
       xs[i] = NaN; // not there to be pointed at
       if (!look.shown(ids[i])) continue;
-      const [x, y, z] = this.at(this.data.subarray(n * i, n * i + n));
-      if (z >= 0) [xs[i], ys[i]] = [x, y];
-      if (x > -half && y > -half && x < this.width + half && y < this.height + half) (z < 0 ? far : near).push(i, x, y);
+      const [x, y, z] = this.at([data[n * i], data[n * i + 1], data[n * i + 2]]);
+      if (z < 0) far.push(i, x, y);
+      else near.push(i, (xs[i] = x), (ys[i] = y));
     }
-    const dotOf = (color) => {
-      if (!dots.has(color)) {
-        const dot = Object.assign(document.createElement("canvas"), { width: side * ratio, height: side * ratio });
-        const brush = dot.getContext("2d");
-        brush.scale(ratio, ratio);
-        brush.fillStyle = color;
-        brush.arc(half, half, radius, 0, 2 * Math.PI);
-        brush.fill();
-        dots.set(color, dot);
-      }
-      return dots.get(color);
-    };
+    const radius = count > 2000 ? 2.5 : 4, side = 2 * radius + 2, half = side / 2;
+    const dots = look.colors().map((color) => {
+      const dot = Object.assign(document.createElement("canvas"), { width: side * ratio, height: side * ratio });
+      const brush = dot.getContext("2d");
+      brush.scale(ratio, ratio);
+      brush.fillStyle = color;
+      brush.arc(half, half, radius, 0, 2 * Math.PI);
+      brush.fill();
+      return dot;
+    });
     for (const [points, alpha] of [[far, 0.18], [near, 0.8]]) {
       for (let i = 0; i < points.length; i += 3) {
         const id = ids[points[i]];
         context.globalAlpha = look.faint(id) ? 0.1 : alpha;
-        context.drawImage(dotOf(look.color(id)), points[i + 1] - half, points[i + 2] - half, side, side);
+        context.drawImage(dots[look.class(id)], points[i + 1] - half, points[i + 2] - half, side, side);
       }
     }
     context.globalAlpha = 1;
@@ -134,6 +132,7 @@ window.Plot = class {
       context.arc(near[i + 1], near[i + 2], 6, 0, 2 * Math.PI);
     }
     context.stroke();
+    this.on.drawn(this);
     this.decorate();
   }
 

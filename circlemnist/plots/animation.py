@@ -98,9 +98,8 @@ class Times:
 
 def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) -> Movie:
     """Draw the points of each time on a map, and their pairs in the pair plane beside it."""
-    points, positions = times.points, times.points.positions[..., :2]
-    count = len(positions)
-    moments = np.linspace(0, count - 1, FRAMES)
+    points, positions = times.points, times.points.positions
+    moments = np.linspace(0, len(positions) - 1, FRAMES)
     nearest_times = moments.round().astype(int)
     map_frames, pair_frames = (_between(places, moments) for places in (positions, times.pairs))
     dots: dict[str, Any] = {"alpha": 0.8, "size": 24}
@@ -110,7 +109,7 @@ def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) 
         axes.set_axis_off()
         reach = 1.05 * np.abs(positions).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        first = replace(points, positions=map_frames[0])
+        first = replace(points, positions=map_frames[0][:, :2])
         clouds = first.scatter(axes, theme, label="_points", **dots)
         first = replace(points, positions=pair_frames[0])
         pair_clouds = first.scatter(plane, theme, label="_pairs", **dots)
@@ -127,7 +126,9 @@ def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) 
         for there, frames in ((clouds, map_frames), (pair_clouds, pair_frames)):
             parts = replace(points, positions=frames[frame]).by_marker()
             for cloud, (_, part) in zip(there, parts, strict=True):
-                cloud.set_offsets(part.positions)
+                cloud.set_offsets(part.positions[:, :2])
+                if part.positions.shape[1] > 2:  # the far side of the sphere is fainter
+                    cloud.set_alpha(np.where(part.positions[:, 2] < 0, 0.15, 0.8).tolist())
         time = nearest_times[frame]
         means = times.means[time]
         caption.set_text(times.captions[time])
@@ -138,7 +139,7 @@ def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) 
 
 
 def _between(places: Array, moments: Array) -> Array:
-    """Places (T, S, 2) at moments between the times, (M, S, 2), linearly."""
+    """Places (T, S, D) at moments between the times, (M, S, D), linearly."""
     before = np.minimum(moments.astype(int), max(len(places) - 2, 0))
     share = (moments - before)[:, None, None]
     after = np.minimum(before + 1, len(places) - 1)

@@ -29,19 +29,39 @@ ONE = [(0.5, 0.15), (0.5, 0.5), (0.48, 0.85)]
 CHECKED = 30  # images
 
 
-@pytest.fixture(scope="module")
-def drawn(watched_run: Path, page: Page) -> tuple[EvaluatedRun, Page]:
-    """A run with snapshots and its page, of which each test opens a new one."""
-    path = watched_run / "pad.html"
-    result = invoke("explore", watched_run, "--out", path, "--projection", "pca")
+def explore(run: Path, out: Path, *args: object) -> Path:
+    """The page of a run."""
+    result = invoke("explore", run, "--projection", "pca", "--out", out, *args)
     assert result.exit_code == 0, result.output
-    return EvaluatedRun(Run(watched_run)), page
+    return out
 
 
-def opened(drawn: tuple[EvaluatedRun, Page]) -> tuple[EvaluatedRun, Page]:
-    trained, page = drawn
-    page.open(trained.run.folder / "pad.html")
-    return trained, page
+def trained_run(folder: Path, *settings: object) -> Path:
+    args = ("--dataset", "digits", "--net", "tiny", "--quiet", *settings)
+    result = invoke("train", *args, "--outputs", folder, "--name", "run")
+    assert result.exit_code == 0, result.output
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def path(watched_run: Path) -> Path:
+    """The page of a run with snapshots."""
+    return explore(watched_run, watched_run / "pad.html")
+
+
+@pytest.fixture
+def pad(path: Path, page: Page) -> Page:
+    """That page, opened anew."""
+    page.open(path)
+    return page
+
+
+def texts(page: Page, selector: str) -> list[str]:
+    return page.ask(f"[...document.querySelectorAll('{selector}')].map((span) => span.textContent)")
+
+
+def click(page: Page, selector: str) -> None:
+    page.do(f"document.querySelector('{selector}').click()")
 
 
 def prepared(page: Page) -> np.ndarray:
@@ -53,26 +73,17 @@ def prepared(page: Page) -> np.ndarray:
 
 
 def strip(page: Page) -> list[str]:
-    found: list[str] = page.ask(
-        "[...document.querySelectorAll('#strip span')].map((each) => each.textContent)"
-    )
-    return found
+    return texts(page, "#strip span")
 
 
 def marks(page: Page) -> list[list[float]]:
     """Where the drawing is marked, on the screen; once for the rim and once for the mark."""
-    found: list[list[float]] = page.ask(
-        """[...document.querySelectorAll('.mark')].map((each) => {
-          const box = each.getBoundingClientRect();
+    return page.ask(
+        """[...document.querySelectorAll('.mark')].map((circle) => {
+          const box = circle.getBoundingClientRect();
           return [box.x + box.width / 2, box.y + box.height / 2];
         })"""
     )
-    return found
-
-
-def facts_of(page: Page) -> dict[str, Any]:
-    facts: dict[str, Any] = page.ask("JSON.parse(document.getElementById('pad-facts').textContent)")
-    return facts
 
 
 def expected(trained: EvaluatedRun, images: np.ndarray) -> list[dict[str, Any]]:
@@ -80,23 +91,21 @@ def expected(trained: EvaluatedRun, images: np.ndarray) -> list[dict[str, Any]]:
     config, arrays = trained.config, trained.report.arrays
     embeddings = embed(trained.embedder, torch.from_numpy(images), config.views)
     alike = trained.similarity.between(embeddings, torch.from_numpy(arrays.embeddings)).numpy()
-    found = []
+    answers = []
     for row, said in zip(alike, load(trained.run.folder).predict(images), strict=True):
         near = np.argsort(-row, kind="stable")
         asked = near[trained.report.seen[near]][:20]
         votes = np.bincount(arrays.labels[asked])
         label = int(votes.argmax())
         verdict = {"label": label, "votes": int(votes[label]), "known": said.known}
-        found.append({"alike": row, "near": near, **verdict, "typicality": said.typicality})
-    return found
+        answers.append({"alike": row, "near": near, **verdict, "typicality": said.typicality})
+    return answers
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mouse", "pen", "touch"])
-def test_drawing_lands_where_the_network_puts_it(
-    kind: str, drawn: tuple[EvaluatedRun, Page]
-) -> None:
-    trained, page = opened(drawn)
+def test_drawing_lands_where_the_network_puts_it(kind: str, watched_run: Path, pad: Page) -> None:
+    trained, page = EvaluatedRun(Run(watched_run)), pad
     page.errors()
     page.do("document.getElementById('follow').checked = false")
     page.do("explorer.time(2)")
@@ -113,9 +122,8 @@ def test_drawing_lands_where_the_network_puts_it(
     assert said is not None
     assert float(said[1]) == pytest.approx(wanted["typicality"], abs=6e-4)
     assert float(said[2]) == pytest.approx(load(trained.run.folder).point().threshold, abs=6e-4)
-    buttons = "document.querySelectorAll('#beside button')"
-    names = page.ask(f"[...{buttons}].map((button) => button.textContent)")
-    assert names == [str(trained.report.arrays.labels[one]) for one in wanted["near"][:10]]
+    names = trained.report.arrays.labels[wanted["near"][:10]]
+    assert texts(page, "#beside button") == list(map(str, names))
     # of all images, not of those of an earlier time
     assert page.text("caption") == "all images"
     place = np.mean([page.place(index) for index in wanted["near"][:10]], 0)
@@ -137,15 +145,12 @@ def test_drawing_lands_where_the_network_puts_it(
 def test_what_is_said_of_an_image_is_what_torch_says(
     settings: tuple[str, ...], images_of: str, page: Page, tmp_path: Path
 ) -> None:
-    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 2, *settings, "--quiet")
-    result = invoke("train", *args, "--outputs", tmp_path, "--name", "one")
-    assert result.exit_code == 0, result.output
-    assert invoke("explore", tmp_path / "one", "--projection", "pca").exit_code == 0
-    page.open(tmp_path / "one" / "plots" / "explorer.html")
-    trained = EvaluatedRun(Run(tmp_path / "one"))
+    run = trained_run(tmp_path, "--epochs", 2, *settings)
+    page.open(explore(run, tmp_path / "page.html"))
+    trained = EvaluatedRun(Run(run))
     images = trained.dataset.test.images[: CHECKED // 2]
     images = torch.cat([images, images.flip(2)]).numpy()  # the latter of none of the points
-    facts = facts_of(page)
+    facts = json.loads(page.text("pad-facts"))
     assert facts["threshold"] == load(trained.run.folder).point().threshold
     judged = page.driver.execute_script(
         "return arguments[0].map((image) => [pad.judge(image), [...pad.embed(image).embedding]])",
@@ -154,10 +159,9 @@ def test_what_is_said_of_an_image_is_what_torch_says(
     wanted = expected(trained, images)
     embeddings = embed(trained.embedder, torch.from_numpy(images), trained.config.views).numpy()
     scale = max(1, np.abs(embeddings).max())
-    np.testing.assert_allclose([one for _, one in judged], embeddings, atol=1e-4 * scale)
-    places = np.array(page.ask("[...explorer.facts.places.whole]")).reshape(
-        -1, page.ask("explorer.facts.dimensions")
-    )
+    np.testing.assert_allclose([found for _, found in judged], embeddings, atol=1e-4 * scale)
+    size, places = page.ask("[explorer.facts.dimensions, [...explorer.facts.places.whole]]")
+    places = np.reshape(places, (-1, size))
     for (found, _), one, embedding in zip(judged, wanted, embeddings, strict=True):
         assert len(found["near"]) == 10
         # those as near as these, but for the last digit that 16 bits keep
@@ -181,8 +185,7 @@ def test_what_is_said_of_an_image_is_what_torch_says(
 def test_subspaces_and_thresholds_are_those_that_are_kept(
     finished_run: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(finished_run, folder)
+    folder = shutil.copytree(finished_run, tmp_path / "copy")
     with np.load(folder / "gallery.npz") as file:
         kept = dict(file)
     kept["subspaces"] = kept["subspaces"][:, ::-1]
@@ -202,8 +205,7 @@ def test_subspaces_and_thresholds_are_those_that_are_kept(
 def test_subspaces_and_thresholds_that_are_not_kept_are_as_eval_has_them(
     missing: str, finished_run: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(finished_run, folder)
+    folder = shutil.copytree(finished_run, tmp_path / "copy")
     kept, points = EvaluatedRun(Run(folder)).typical
     assert points == load(folder).points
     np.testing.assert_array_equal(kept, load(folder).gallery.subspaces)
@@ -220,90 +222,94 @@ def test_subspaces_and_thresholds_that_are_not_kept_are_as_eval_has_them(
 
 
 @pytest.mark.slow
-def test_undo_clear_and_the_strip(drawn: tuple[EvaluatedRun, Page]) -> None:
-    _, page = opened(drawn)
-    page.do("document.getElementById('undo').click(); document.getElementById('clear').click()")
-    page.draw(SEVEN)
-    seven, said = prepared(page), page.text("verdict")
-    page.draw(CROSS)
-    assert (prepared(page) != seven).any()
-    page.do("document.getElementById('undo').click()")
-    np.testing.assert_array_equal(prepared(page), seven)
-    assert (page.text("verdict"), len(strip(page))) == (said, 1)
-    page.do("document.getElementById('clear').click()")
-    assert not prepared(page).any()
-    assert not page.ask(
+def test_undo_clear_and_the_strip(pad: Page) -> None:
+    click(pad, "#undo")
+    click(pad, "#clear")
+    pad.draw(SEVEN)
+    seven, said = prepared(pad), pad.text("verdict")
+    pad.draw(CROSS)
+    assert (prepared(pad) != seven).any()
+    click(pad, "#undo")
+    np.testing.assert_array_equal(prepared(pad), seven)
+    assert (pad.text("verdict"), len(strip(pad))) == (said, 1)
+    click(pad, "#clear")
+    assert not prepared(pad).any()
+    assert not pad.ask(
         "document.getElementById('paper').getContext('2d').getImageData(0, 0, 560, 560)"
         ".data.some((value) => value > 0)"
     )
-    assert (page.text("verdict"), marks(page), strip(page)) == ("", [], [said])
-    page.draw(ONE)
-    assert len(strip(page)) == 2
-    assert strip(page)[1] == said
-    page.do("document.querySelectorAll('#strip button')[1].click()")
-    np.testing.assert_array_equal(prepared(page), seven)
+    assert (pad.text("verdict"), marks(pad), strip(pad)) == ("", [], [said])
+    pad.draw(ONE)
+    assert len(strip(pad)) == 2
+    assert strip(pad)[1] == said
+    pad.do("document.querySelectorAll('#strip button')[1].click()")
+    np.testing.assert_array_equal(prepared(pad), seven)
     pressed = "[...document.querySelectorAll('#strip button')].map((one) => one.ariaPressed)"
-    assert page.ask(pressed) == ["false", "true"]
-    page.do("document.getElementById('undo').click()")  # its only stroke
-    assert not prepared(page).any()
-    assert len(strip(page)) == 1
-    page.do("document.querySelector('#strip button').click()")
-    assert prepared(page).any()
-    assert page.errors() == []
+    assert pad.ask(pressed) == ["false", "true"]
+    click(pad, "#undo")  # its only stroke
+    assert not prepared(pad).any()
+    assert len(strip(pad)) == 1
+    click(pad, "#strip button")
+    assert prepared(pad).any()
+    assert pad.errors() == []
 
 
 @pytest.mark.slow
-def test_map_moves_to_the_drawing_if_it_is_to(drawn: tuple[EvaluatedRun, Page]) -> None:
-    _, page = opened(drawn)
-    whole = page.ask("explorer.map.view")
-    page.do("document.getElementById('follow').checked = false")
-    page.draw(SEVEN)
-    assert page.ask("explorer.map.view") == whole
-    page.do("document.getElementById('follow').checked = true")
-    page.do("document.querySelector('#strip button').click()")
-    page.until("explorer.map.view.zoom === 2 && !explorer.map.waiting")
-    left, top, right, bottom = page.box("#space")
-    np.testing.assert_allclose(marks(page)[0], [(left + right) / 2, (top + bottom) / 2], atol=1.5)
-    page.do("document.getElementById('clear').click()")
-    page.until("explorer.map.view.zoom === 1")
-    assert page.ask("explorer.map.view") == whole
+def test_map_moves_to_the_drawing_if_it_is_to(pad: Page) -> None:
+    whole = pad.ask("explorer.map.view")
+    pad.do("document.getElementById('follow').checked = false")
+    pad.draw(SEVEN)
+    assert pad.ask("explorer.map.view") == whole
+    pad.do("document.getElementById('follow').checked = true")
+    click(pad, "#strip button")
+    pad.until("explorer.map.view.zoom === 2 && !explorer.map.waiting")
+    left, top, right, bottom = pad.box("#space")
+    np.testing.assert_allclose(marks(pad)[0], [(left + right) / 2, (top + bottom) / 2], atol=1.5)
+    click(pad, "#clear")
+    pad.until("explorer.map.view.zoom === 1")
+    assert pad.ask("explorer.map.view") == whole
 
 
 @pytest.mark.slow
-def test_buttons_are_reached_by_the_keyboard(drawn: tuple[EvaluatedRun, Page]) -> None:
+def test_buttons_are_reached_by_the_keyboard(pad: Page) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    _, page = opened(drawn)
-    page.draw(SEVEN)
-    page.do("document.getElementById('undo').focus()")
+    pad.draw(SEVEN)
+    pad.do("document.getElementById('undo').focus()")
     reached = []
     for _ in range(3):
-        reached.append(page.ask("document.activeElement.id || document.activeElement.tagName"))
-        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        reached.append(pad.ask("document.activeElement.id || document.activeElement.tagName"))
+        ActionChains(pad.driver).send_keys(Keys.TAB).perform()
     assert reached == ["undo", "clear", "follow"]
-    ActionChains(page.driver).send_keys(Keys.ENTER).perform()  # on the strip
-    assert prepared(page).any()
-    page.do("document.getElementById('clear').focus()")
-    ActionChains(page.driver).send_keys(Keys.ENTER).perform()
-    assert not prepared(page).any()
+    ActionChains(pad.driver).send_keys(Keys.ENTER).perform()  # on the strip
+    assert prepared(pad).any()
+    pad.do("document.getElementById('clear').focus()")
+    ActionChains(pad.driver).send_keys(Keys.ENTER).perform()
+    assert not prepared(pad).any()
+
+
+def prepare_js(page: Page, script: str, *arguments: object) -> Any:
+    """What a script gives that has `prepare`, and nothing else of the page."""
+    page.driver.get("data:text/html,")
+    module = (files("circlemnist.explorer") / "prepare.js").read_text("utf-8")
+    return page.driver.execute_script(f"{module}; {script}", *arguments)
 
 
 def inks(page: Page, drawings: list[Any], box: int, pen: float) -> tuple[np.ndarray, np.ndarray]:
     """The ink of drawings, (N, H, H) in 0-1, and what the page makes of it, (N, 28, 28)."""
-    page.driver.get("data:text/html,")
-    script = (files("circlemnist.explorer") / "prepare.js").read_text("utf-8")
-    found = page.driver.execute_script(
-        f"""{script}; const [drawings, box, pen] = arguments;
-        return drawings.map((one) => {{
-          const ink = prepare.ink(one, box, pen);
+    found = prepare_js(
+        page,
+        """const [drawings, box, pen] = arguments;
+        return drawings.map((strokes) => {
+          const ink = prepare.ink(strokes, box, pen);
           return [[...ink.values], [...prepare.placed(ink, box)]];
-        }})""",
+        })""",
         drawings,
         box,
         pen,
     )
-    ink, images = (np.array(each) for each in zip(*found, strict=True))
+    ink, images = map(np.array, zip(*found, strict=True))
     side = round(ink.shape[1] ** 0.5)
     return ink.reshape(-1, side, side), images.reshape(-1, 28, 28)
 
@@ -320,10 +326,10 @@ def test_drawing_is_prepared_as_a_picture_of_it_is(page: Page) -> None:
     drawings = [on_the_pad(SEVEN, CROSS), on_the_pad(ONE), on_the_pad([(0.5, 0.5)]), *scribbles]
     ink, images = inks(page, drawings, 20, 2.6)
     assert images.max() == 255
-    for one, found in zip(ink, images, strict=True):
-        np.testing.assert_allclose(found, placed(one), atol=1)
-        wanted = prepare((255 * (1 - one)).round().astype(np.uint8)).astype(int)
-        if one.mean() < 0.3:  # more is not a clean drawing, of which the paper is known
+    for drawing, found in zip(ink, images, strict=True):
+        np.testing.assert_allclose(found, placed(drawing), atol=1)
+        wanted = prepare((255 * (1 - drawing)).round().astype(np.uint8)).astype(int)
+        if drawing.mean() < 0.3:  # more is not a clean drawing, of which the paper is known
             assert np.abs(found - wanted).mean() < 3
 
 
@@ -352,11 +358,10 @@ STEM = [(0.5, 0.2), (0.48, 0.9)]
 def test_digits_side_by_side_are_those_of_a_picture_of_the_drawing(
     strokes: list[Any], count: int, page: Page
 ) -> None:
-    page.driver.get("data:text/html,")
-    script = (files("circlemnist.explorer") / "prepare.js").read_text("utf-8")
     drawing = [[[280 * x, 280 * y] for x, y in stroke] for stroke in strokes]
-    ink, found = page.driver.execute_script(
-        f"""{script}; const context = new OffscreenCanvas(280, 280).getContext("2d");
+    ink, found = prepare_js(
+        page,
+        """const context = new OffscreenCanvas(280, 280).getContext("2d");
         prepare.trace(context, arguments[0], 18);
         const pixels = context.getImageData(0, 0, 280, 280).data;
         const ink = pixels.filter((_, place) => place % 4 === 3);
@@ -373,14 +378,13 @@ def test_digits_side_by_side_are_those_of_a_picture_of_the_drawing(
 
 
 @pytest.mark.slow
-def test_two_digits_on_the_pad_are_said_in_order(drawn: tuple[EvaluatedRun, Page]) -> None:
-    _, page = opened(drawn)
-    page.draw(UPRIGHT)
-    one = page.text("verdict")
-    page.draw(FIVE, BAR)
-    five, *others = page.text("verdict").split(" · ")
+def test_two_digits_on_the_pad_are_said_in_order(pad: Page) -> None:
+    pad.draw(UPRIGHT)
+    one = pad.text("verdict")
+    pad.draw(FIVE, BAR)
+    five, *others = pad.text("verdict").split(" · ")
     assert others == [one]
-    assert strip(page) == [f"{five} · {one}"]
+    assert strip(pad) == [f"{five} · {one}"]
 
 
 @pytest.mark.slow
@@ -402,10 +406,9 @@ def phone() -> Iterator[Page]:
 
 
 @pytest.mark.slow
-def test_finger_draws_on_a_phone(drawn: tuple[EvaluatedRun, Page], phone: Page) -> None:
+def test_finger_draws_on_a_phone(path: Path, phone: Page) -> None:
     """The page does not scroll under the finger; map, pad and verdict are seen at once."""
-    trained, _ = drawn
-    phone.open(trained.run.folder / "pad.html", width=None)
+    phone.open(path, width=None)
     phone.until("explorer.map.height < 330")
     phone.do("document.querySelector('#paper').scrollIntoView({block: 'end'})")
     before = phone.ask("scrollY")
@@ -415,8 +418,8 @@ def test_finger_draws_on_a_phone(drawn: tuple[EvaluatedRun, Page], phone: Page) 
     assert (prepared(phone) > 0).sum() > 50
     assert phone.text("verdict")
     boxes = phone.ask(
-        """['.mark', '#paper', '#verdict', '#beside'].map((one) => {
-          const box = document.querySelector(one).getBoundingClientRect();
+        """['.mark', '#paper', '#verdict', '#beside'].map((id) => {
+          const box = document.querySelector(id).getBoundingClientRect();
           return [box.left, box.right, box.top, box.bottom];
         })"""
     )
@@ -427,41 +430,33 @@ def test_finger_draws_on_a_phone(drawn: tuple[EvaluatedRun, Page], phone: Page) 
 
 
 @pytest.mark.slow
-def test_ink_is_on_the_paper_alone(drawn: tuple[EvaluatedRun, Page]) -> None:
+def test_ink_is_on_the_paper_alone(pad: Page) -> None:
     """A stroke that leaves it goes on along its edge."""
-    _, page = opened(drawn)
-    page.driver.set_window_size(1280, 1600)
+    pad.driver.set_window_size(1280, 1600)
     bar = [(0.5, 0.2), (0.5, 0.6), (0.5, 1.0)]
-    page.draw([*bar, (0.5, 1.3), (0.2, 1.4)])
-    away = prepared(page)
-    page.do("document.getElementById('clear').click()")
-    page.draw([*bar, (0.2, 1.0)])
-    np.testing.assert_allclose(away.astype(int), prepared(page).astype(int), atol=12)
+    pad.draw([*bar, (0.5, 1.3), (0.2, 1.4)])
+    away = prepared(pad)
+    click(pad, "#clear")
+    pad.draw([*bar, (0.2, 1.0)])
+    np.testing.assert_allclose(away.astype(int), prepared(pad).astype(int), atol=12)
 
 
 @pytest.mark.slow
-def test_a_drawing_has_no_mark_among_points_of_an_earlier_time(
-    drawn: tuple[EvaluatedRun, Page],
-) -> None:
-    _, page = opened(drawn)
-    page.draw(SEVEN)
-    assert len(marks(page)) == 2
-    page.do("explorer.time(2)")
-    assert marks(page) == []
-    page.do("explorer.time(explorer.last)")
-    assert len(marks(page)) == 2
+def test_a_drawing_has_no_mark_among_points_of_an_earlier_time(pad: Page) -> None:
+    pad.draw(SEVEN)
+    assert len(marks(pad)) == 2
+    pad.do("explorer.time(2)")
+    assert marks(pad) == []
+    pad.do("explorer.time(explorer.last)")
+    assert len(marks(pad)) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_mark_and_verdict_have_the_colours_of_the_theme(
-    theme: Any, drawn: tuple[EvaluatedRun, Page]
+    theme: Any, watched_run: Path, page: Page, tmp_path: Path
 ) -> None:
-    trained, page = drawn
-    path = trained.run.folder / f"pad-{theme.name}.html"
-    args = ("--theme", theme.name, "--projection", "pca", "--out", path)
-    assert invoke("explore", trained.run.folder, *args).exit_code == 0
-    page.open(path)
+    page.open(explore(watched_run, tmp_path / "page.html", "--theme", theme.name))
     page.draw(SEVEN)
     known = "known" in page.text("verdict").split()
     wanted = tuple(bytes.fromhex((theme.same if known else theme.different)[1:]))
@@ -474,13 +469,10 @@ def test_mark_and_verdict_have_the_colours_of_the_theme(
 def test_run_without_its_checkpoint_has_a_page_without_a_pad(
     watched_run: Path, page: Page, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(watched_run, folder)
+    folder = shutil.copytree(watched_run, tmp_path / "copy")
     (folder / "last.pt").unlink()
-    result = invoke("explore", folder, "--projection", "pca")
-    assert result.exit_code == 0, result.output
     page.errors()
-    page.open(folder / "plots" / "explorer.html")
+    page.open(explore(folder, tmp_path / "page.html"))
     assert page.ask("document.getElementById('pad')") is None
     assert "There is no pad to draw on: " in page.ask("document.body.innerText")
     assert page.errors() == []
@@ -489,32 +481,23 @@ def test_run_without_its_checkpoint_has_a_page_without_a_pad(
 @pytest.mark.slow
 def test_network_that_is_too_large_for_a_page_leaves_the_pad_out(tmp_path: Path) -> None:
     """As those embeddings are that would make it too large."""
-    for dim, pad in ((4096, False), (1024, True)):
-        args = ("--dataset", "digits", "--net", "tiny", "--epochs", 1, "--dim", dim, "--quiet")
-        if not pad:
-            args = (*args, "--net", "large")
-        name = str(dim)
-        result = invoke("train", *args, "--outputs", tmp_path, "--name", name)
-        assert result.exit_code == 0, result.output
-        result = invoke("explore", tmp_path / name, "--projection", "pca")
-        assert result.exit_code == 0, result.output
-        page = (tmp_path / name / "plots" / "explorer.html").read_text("utf-8")
+    for net, dim, pad in (("large", 4096, False), ("tiny", 1024, True)):
+        run = trained_run(tmp_path / net, "--epochs", 1, "--dim", dim, "--net", net)
+        page = explore(run, tmp_path / "page.html").read_text("utf-8")
         assert len(page) < 15e6
         assert ('id="pad"' in page) == pad
         assert ("too large for a page" in page) != pad
 
 
 @pytest.mark.slow
-def test_embeddings_in_the_page_give_cosines_to_a_thousandth(
-    drawn: tuple[EvaluatedRun, Page],
-) -> None:
-    trained, _ = drawn
-    html = (trained.run.folder / "pad.html").read_text("utf-8")
+def test_embeddings_in_the_page_give_cosines_to_a_thousandth(path: Path) -> None:
+    html = path.read_text("utf-8")
     facts = json.loads(re.search(r'id="facts">(.*?)</script>', html)[1])  # type: ignore[index]
     facts = facts["gallery"]
     found = np.frombuffer(base64.b64decode(facts["embeddings"]), "<f2").astype(float)
     found = found.reshape(len(facts["indices"]), -1) * facts["scale"]
-    wanted = trained.report.arrays.embeddings[facts["indices"]].astype(float)
+    with np.load(path.with_name("embeddings.npz")) as file:
+        wanted = file["embeddings"][facts["indices"]].astype(float)
     np.testing.assert_allclose(found @ wanted.T, wanted @ wanted.T, atol=1e-3)
 
 

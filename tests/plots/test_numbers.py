@@ -162,7 +162,11 @@ def test_pair_plane_is_of_the_run(either: EvaluatedRun) -> None:
     np.testing.assert_array_equal(image.get_array(), density)
     assert image.origin == "lower"
     share = f"{100 * share_beyond(density, boundary):.1f} % outside the circle"
-    assert last.get_title() == f"after 7 epochs\n{share}"
+    centres = (np.arange(len(density)) + 0.5) * 2 / len(density) - 1
+    radius = 2**0.5 * either.config.m
+    outside = density * (np.hypot(centres, centres[:, None] - 1) > radius)
+    sn, sp = ((outside * s).sum() / outside.sum() for s in (centres, centres[:, None]))
+    assert last.get_title() == f"after 7 epochs\n{share}\nabout $s_n$ {sn:.2f}, $s_p$ {sp:.2f}"
     (circle,) = parts(last, "boundary")
     radii = np.hypot(circle.get_xdata(), np.asarray(circle.get_ydata()) - 1)
     np.testing.assert_allclose(radii, 2**0.5 * either.config.m, atol=1e-3)
@@ -236,6 +240,13 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
         captions.append(words(movie.figure) & {"before training", "epoch 0.44", "epoch 7.00"})
     assert captions == [{"before training"}, {"epoch 0.44"}, {"epoch 7.00"}]
     np.testing.assert_allclose(shown[59], last, atol=1e-5)
+    directions = embeddings[-1] / np.linalg.norm(embeddings[-1], axis=1, keepdims=True)
+    for cloud, chosen in zip(parts(movie.figure, "pairs"), (seen, ~seen), strict=False):
+        places = pair_places(directions, snapshots.labels)[chosen]
+        np.testing.assert_allclose(cloud.get_offsets(), places, atol=1e-5)
+    density = pair_density(*map(torch.from_numpy, (directions[seen], snapshots.labels[seen])))
+    share = f"{100 * share_beyond(density, boundary_of(either.config)):.1f} % of pairs outside"
+    assert any(text.startswith(share) for text in words(movie.figure))
     # 15 of 59 ways through 4 intervals is a little after the first of them
     share = 15 * 4 / 59 - 1
     axes_of_last = np.linalg.lstsq(embeddings[-1] - embeddings[-1].mean(0), last, rcond=None)[0]
