@@ -126,7 +126,7 @@ window.anchor = (() => {
       const most = side.reduce((a, { weight }) => Math.max(a, weight), 0) || 1, top = below ? middle + 2 : middle - 26;
       context.strokeStyle = explorer.color(below ? "different" : "same");
       for (const { s, weight } of side.toSorted((a, b) => a.weight - b.weight)) {
-        context.globalAlpha = gamma ? 0.06 + 0.94 * Math.sqrt(weight / most) : 0.2;
+        context.globalAlpha = gamma ? 0.02 + 0.98 * Math.sqrt(weight / most) : 0.2;
         context.lineWidth = gamma && weight > most / 10 ? 2 : 1;
         context.beginPath();
         context.moveTo(x(s), top);

@@ -148,7 +148,7 @@ window.explorer = (() => {
     for (const [plot, { whole, moving, size }] of [[map, facts.places], [plane, facts.planes]])
       plot.show(ids, final ? whole : moving.subarray(size * ids.length * step, size * ids.length * (step + 1)));
     const { outside, sp, sn } = facts.means[step], of = `outside the ${facts.boundary.name}`;
-    element("means").textContent = `${(100 * outside).toFixed(1)} % of pairs ${of}, mean s_p ${sp.toFixed(2)}, mean s_n ${sn.toFixed(2)}`;
+    element("means").textContent = `${(100 * outside).toFixed(1)} % of pairs ${of}, mean s_p ${sp.toFixed(2)}, mean s_n ${sn.toFixed(2)}`.replaceAll("-", "−");
     if (!element("slider")) return;
     const caption = facts.captions[step], loss = final ? "" : `, loss ${facts.losses[step].toPrecision(3)}`;
     Object.assign(element("slider"), { value: step, ariaValueText: caption });
@@ -211,6 +211,7 @@ window.explorer = (() => {
       const [x, y] = plot.dimensions === 3 ? [plot.width / 2 - plot.view.x * plot.scale, plot.height / 2 + plot.view.y * plot.scale] : plot.at([0, 0]);
       plot.add("circle", { cx: x, cy: y, r: plot.scale, class: "axis" });
     }
+    if (!titles.length) plot.add("text", { x: plot.width / 2, y: plot.height / 2 }, "nothing to show");
     for (const { text, x, y } of titles) plot.add("text", { x, y, class: "class" }, text);
     ringPoints(plot);
     if (step === last && window.pad) pad.mark(plot);
@@ -285,7 +286,7 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  const api = { facts, start, draw, name, color, make, imageButton, picture, described, choose, point, card, select, filter, time, play,
+  const api = { facts, start, name, color, imageButton, described, choose, point, select, time, play,
     get step() { return step; }, get last() { return last; } };
   return api;
 })();

@@ -22,13 +22,13 @@ from circlemnist.evaluation.pair_plane import (
     boundary_of,
     pair_means,
     pair_places,
-    snapshot_directions,
 )
 from circlemnist.explorer.pad import Gallery, Pad, gallery_of, in_base64, pad_of
 from circlemnist.losses import build_loss
+from circlemnist.plots.animation import Times, times_of
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.points import Points
-from circlemnist.plots.projection import native_dimensions, project_frames, project_run
+from circlemnist.plots.projection import project_run
 from circlemnist.plots.projector import sheet
 from circlemnist.plots.style import (
     DARK,
@@ -37,7 +37,6 @@ from circlemnist.plots.style import (
     Theme,
     heading,
     sample,
-    snapshot_captions,
 )
 from circlemnist.runs.files import write_text, writing
 
@@ -45,18 +44,6 @@ NEIGHBORS = 5
 COLUMNS = 100  # of the sprite that holds all images
 SHADES = 16
 SCRIPTS = ("network.js", "prepare.js", "plot.js", "page.js", "anchor.js")
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A sample of images at T times of the training."""
-
-    captions: Sequence[str]  # T words, of the times
-    points: Points  # (T, S, 2) or (T, S, 3) float, those that move
-    indices: Array  # (S,) int, their images
-    pairs: Array  # (T, S, 2) float, their places in the pair plane
-    means: Sequence[PairMeans]  # T
-    losses: Sequence[float]  # T
 
 
 @dataclass(frozen=True)
@@ -72,7 +59,8 @@ class Space:
     boundary: Boundary
     gallery: Gallery  # the embeddings in the page
     gamma: float | None = None  # where an anchor has a loss by Eq. 6: gamma; m is of the boundary
-    frames: Frames | None = None  # where there are snapshots
+    frames: Times | None = None  # where there are snapshots
+    losses: Sequence[float] = ()  # at the same times
     pad: Pad | str = "the network is not here"  # or in words why there is none
 
 
@@ -109,6 +97,10 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     positions, how = project_run(trained, arrays.embeddings, projection)
     chosen = np.flatnonzero(seen)[sample(int(seen.sum()))]
     by_anchor = config.loss == "circle" and config.pairs == "anchor"
+    frames = None
+    if trained.has_snapshots:
+        last = positions[trained.snapshots.indices]
+        frames, _ = times_of(trained, projection, last)
     space = Space(
         points=Points(positions, arrays.labels, names),
         predicted=np.where(seen, arrays.neighbor_labels[:, 0], arrays.labels),
@@ -119,37 +111,24 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
         boundary=boundary,
         gallery=gallery_of(trained, pad),
         gamma=config.gamma if by_anchor else None,
-        frames=_frames_of(trained, projection, positions, names) if trained.has_snapshots else None,
+        frames=frames,
+        losses=_losses(trained) if frames else (),
         pad=pad,
     )
     return space, how
 
 
-def _frames_of(
-    trained: EvaluatedRun, projection: str, positions: Array, names: Sequence[str]
-) -> Frames:
+def _losses(trained: EvaluatedRun) -> list[float]:
+    """The loss of the images at each time; of those with class weights, of the training images."""
     snapshots, config, history = trained.snapshots, trained.config, trained.history
-    native, last = native_dimensions(config), positions[snapshots.indices]
-    embeddings = snapshots.embeddings.astype(np.float32)
-    moving, _ = project_frames(embeddings, projection, config.seed, native, last=last)
-    directions = snapshot_directions(snapshots.embeddings)
-    seen = ~np.isin(snapshots.labels, config.unseen_classes)
-    labels, rows = torch.from_numpy(snapshots.labels[seen]), torch.from_numpy(directions[:, seen])
     if config.loss_info.has_class_weights:  # which the snapshots lack
         epochs = snapshots.steps / trained.steps_an_epoch
         middles = [row.epoch - 0.5 for row in history]
-        losses = np.interp(epochs, middles, [row.loss for row in history]).tolist()
-    else:
-        loss = build_loss(config.loss, **config.hyperparameters)
-        losses = [float(loss(frame, labels)) for frame in rows]
-    return Frames(
-        captions=snapshot_captions(trained),
-        points=Points(moving, snapshots.labels, names),
-        indices=snapshots.indices,
-        pairs=np.stack([pair_places(frame, snapshots.labels) for frame in directions]),
-        means=[pair_means(frame, labels, boundary_of(config)) for frame in rows],
-        losses=losses,
-    )
+        return list(map(float, np.interp(epochs, middles, [row.loss for row in history])))
+    seen = ~np.isin(snapshots.labels, config.unseen_classes)
+    rows = torch.from_numpy(snapshots.embeddings[:, seen]).float()
+    loss, labels = build_loss(config.loss, **config.hyperparameters), snapshots.labels[seen]
+    return [float(loss(frame, torch.from_numpy(labels))) for frame in rows]
 
 
 def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
@@ -199,7 +178,7 @@ def _facts(space: Space) -> dict[str, Any]:
         "moving": frames.indices.tolist() if frames else [],
         "moving_positions": _floats(frames.points.positions) if frames else "",
         "moving_pairs": _floats(frames.pairs) if frames else "",
-        "losses": list(frames.losses) if frames else [],
+        "losses": list(space.losses),
     }
 
 

@@ -259,9 +259,8 @@ window.Plot = class {
   }
 
   cancel(event) {
-    this.pointers.delete(event.pointerId);
-    this.path = null;
-    this.decorate();
+    this.start = this.path = null;
+    this.up(event);
   }
 
   wheel(event) {

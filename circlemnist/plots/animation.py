@@ -60,40 +60,53 @@ class Movie:
             raise OSError(str(error)) from error
 
 
+@dataclass(frozen=True)
+class Times:
+    """A sample of images at T times of a training."""
+
+    captions: Sequence[str]  # T words, of the times
+    points: Points  # (T, S, 2) or, on the sphere, (T, S, 3)
+    indices: Array  # (S,) int, the images
+    pairs: Array  # (T, S, 2), their places in the pair plane, columns s_n and s_p
+    means: Sequence[PairMeans]  # T, of the seen classes
+
+
+def times_of(
+    trained: EvaluatedRun, projection: str, last: Array | None = None
+) -> tuple[Times, str]:
+    """Return the snapshots of a run, and how their points were made, as `project_frames` does.
+
+    Raises:
+        UserError: the run has none, or is not usable.
+    """
+    snapshots, config, report = trained.snapshots, trained.config, trained.report
+    embeddings, labels = snapshots.embeddings.astype(np.float32), snapshots.labels
+    native = native_dimensions(config)
+    positions, how = project_frames(embeddings, projection, config.seed, native, last)
+    directions, seen = snapshot_directions(embeddings), ~np.isin(labels, report.unseen)
+    rows, seen_labels = torch.from_numpy(directions[:, seen]), torch.from_numpy(labels[seen])
+    times = Times(
+        snapshot_captions(trained),
+        Points(positions, labels, CLASS_NAMES[report.dataset], report.unseen),
+        snapshots.indices,
+        np.stack([pair_places(frame, labels) for frame in directions]),
+        [pair_means(frame, seen_labels, boundary_of(config)) for frame in rows],
+    )
+    return times, how
+
+
 def draw(trained: EvaluatedRun, style: Style) -> Movie:
     """Draw the snapshots of a run after each other.
 
     Raises:
         UserError: the run has none, or is not usable.
     """
-    snapshots, report, config = trained.snapshots, trained.report, trained.config
-    embeddings = snapshots.embeddings.astype(np.float32)
-    native = native_dimensions(config)
-    positions, how = project_frames(embeddings, style.projection, config.seed, native)
-    if positions.shape[2] > 2:
+    times, how = times_of(trained, style.projection)
+    if times.points.positions.shape[2] > 2:
         how += ", seen from one side"
-    counted = f"{len(snapshots.labels):,} {report.split_name} images"
+    counted = f"{len(times.indices):,} {trained.report.split_name} images"
     title = heading(trained, counted, f"{how}, ")
-    directions, labels = snapshot_directions(snapshots.embeddings), snapshots.labels
-    seen, boundary = ~np.isin(labels, report.unseen), boundary_of(config)
-    rows, seen_labels = torch.from_numpy(directions[:, seen]), torch.from_numpy(labels[seen])
-    times = Times(
-        snapshot_captions(trained),
-        Points(positions, labels, CLASS_NAMES[report.dataset], report.unseen),
-        np.stack([pair_places(frame, labels) for frame in directions]),
-        [pair_means(frame, seen_labels, boundary) for frame in rows],
-    )
-    return animation_movie(times, boundary, title, style.theme)
-
-
-@dataclass(frozen=True)
-class Times:
-    """What the movie shows at T times."""
-
-    captions: Sequence[str]
-    points: Points  # (T, S, 2), or (T, S, 3) on the sphere, which is seen from one side
-    pairs: Array  # (T, S, 2), columns s_n and s_p
-    means: Sequence[PairMeans]
+    return animation_movie(times, boundary_of(trained.config), title, style.theme)
 
 
 def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) -> Movie:

@@ -17,7 +17,8 @@ from circlemnist import CircleLoss
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import Boundary, PairMeans, boundary_of, pair_density
 from circlemnist.explorer.pad import Gallery
-from circlemnist.explorer.page import Frames, Space, explorer_html
+from circlemnist.explorer.page import Space, explorer_html
+from circlemnist.plots.animation import Times
 from circlemnist.plots.points import Points
 from circlemnist.plots.style import DARK, LIGHT
 from circlemnist.runs.run import Run
@@ -62,14 +63,14 @@ def made_space(dimensions: int = 2) -> Space:
         boundary=Boundary("circle", 0.25),
         gallery=Gallery(np.arange(MADE), unit, "cosine"),
         gamma=80.0,
-        frames=Frames(
+        frames=Times(
             [f"time {number}" for number in range(TIMES)],
             Points(positions[:-1, moving], labels[moving], CLOTHES),
             np.arange(5, MOVING + 5),
             pairs[:-1, moving],
             [PairMeans(1 - time / 20, time / 20, -time / 20) for time in range(TIMES)],
-            [99.5 - 7 * time for time in range(TIMES)],
         ),
+        losses=[99.5 - 7 * time for time in range(TIMES)],
     )
 
 
@@ -329,7 +330,7 @@ def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
         frames, means = space.frames, space.means if last else space.frames.means[time_shown]
         assert page.text("means") == (
             f"{100 * means.outside:.1f} % of pairs outside the circle, "
-            f"mean s_p {means.sp:.2f}, mean s_n {means.sn:.2f}"
+            f"mean s_p {means.sp:.2f}, mean s_n {means.sn:.2f}".replace("-", "−")
         )
         wanted = (space.points.positions, space.pairs)
         if not last:
