@@ -94,7 +94,7 @@ window.anchor = (() => {
     current = { index, sides, label, place: index === null ? placeOf(sides) : null };
     details.hidden = false;
     drawTicks();
-    const who = index === null ? `drawing, taken for ${names[label]}` : names[label], size = 42;
+    const who = index === null ? `drawing, taken for ${names[label]},` : names[label], size = 42;
     const by = (pair, word) => (pair ? `${word} by this ${names[labels[pair.index]]} with ${Math.round(pair.weight)}` : `${word} by none`);
     const told = gamma ? `This ${who} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
       : `This ${who}, and the pairs that are hardest for it.`;

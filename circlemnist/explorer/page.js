@@ -44,13 +44,6 @@ window.explorer = (() => {
     context.restore();
   }
 
-  // A thumbnail in a canvas of its own.
-  function picture(index, size) {
-    const canvas = Object.assign(make("canvas"), { width: size, height: size });
-    draw(canvas.getContext("2d"), index, 0, 0, size);
-    return canvas;
-  }
-
   function name(index) {
     return names[labels[index]];
   }
@@ -65,7 +58,8 @@ window.explorer = (() => {
 
   // An image that is chosen by a click, with a caption under it.
   function imageButton(index, caption, size = SIDE) {
-    const button = make("button", picture(index, size), caption);
+    const canvas = Object.assign(make("canvas"), { width: size, height: size }), button = make("button", canvas, caption);
+    draw(canvas.getContext("2d"), index, 0, 0, size);
     button.ariaLabel = `${described(index)}${caption ? `, ${caption}` : ""}`;
     button.addEventListener("click", () => choose(index));
     for (const [kind, target] of [["pointerenter", index], ["focus", index], ["pointerleave", null], ["blur", null]])
@@ -252,7 +246,8 @@ window.explorer = (() => {
     map = new Plot(element("space"), { whole, dimensions: facts.dimensions, on: { ...on, decorate: decorateMap, drawn: placeNames }, look });
     const circle = facts.boundary.lines.flat().filter(([sn, sp]) => sn >= 0 && sp <= 1);
     const [left, bottom, right, top] = limits(both(planes), 2, [[0, ...circle.map(([sn]) => sn)], [1, ...circle.map(([, sp]) => sp)]]);
-    const side = Math.max(right - left, top - bottom), square = [right - side, top - side, right, top];
+    const side = 1.1 * Math.max(right - left, top - bottom), high = top + 0.08 * side; // room for an arrow
+    const square = [right - side, high - side, right, high];
     plane = new Plot(element("plane"), { whole: square, on: { ...on, decorate: decoratePlane, drawn: () => {} }, look });
     Object.assign(api, { map, plane });
     legend();

@@ -124,6 +124,9 @@ def test_drawing_lands_where_the_network_puts_it(kind: str, watched_run: Path, p
     assert float(said[2]) == pytest.approx(load(trained.run.folder).point().threshold, abs=6e-4)
     names = trained.report.arrays.labels[wanted["near"][:10]]
     assert texts(page, "#beside button") == list(map(str, names))
+    assert page.text("anchor-text").startswith(
+        f"This drawing, taken for {wanted['label']}, is pushed"
+    )
     # of all images, not of those of an earlier time
     assert page.text("caption") == "all images"
     place = np.mean([page.place(index) for index in wanted["near"][:10]], 0)
