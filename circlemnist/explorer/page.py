@@ -60,7 +60,7 @@ class Space:
     gallery: Gallery  # the embeddings in the page
     gamma: float | None = None  # where an anchor has a loss by Eq. 6: gamma; m is of the boundary
     frames: Times | None = None  # where there are snapshots
-    losses: Sequence[float] = ()  # at the same times
+    losses: Array | Sequence[float] = ()  # at the same times
     pad: Pad | str = "the network is not here"  # or in words why there is none
 
 
@@ -118,17 +118,21 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     return space, how
 
 
-def _losses(trained: EvaluatedRun) -> list[float]:
-    """The loss of the images at each time; of those with class weights, of the training images."""
+def _losses(trained: EvaluatedRun) -> Array:
+    """Return T losses: of the sample, or where there are class weights of the training images."""
     snapshots, config, history = trained.snapshots, trained.config, trained.history
     if config.loss_info.has_class_weights:  # which the snapshots lack
-        epochs = snapshots.steps / trained.steps_an_epoch
-        middles = [row.epoch - 0.5 for row in history]
-        return list(map(float, np.interp(epochs, middles, [row.loss for row in history])))
-    seen = ~np.isin(snapshots.labels, config.unseen_classes)
-    rows = torch.from_numpy(snapshots.embeddings[:, seen]).float()
-    loss, labels = build_loss(config.loss, **config.hyperparameters), snapshots.labels[seen]
-    return [float(loss(frame, torch.from_numpy(labels))) for frame in rows]
+        middles = [row.epoch - 0.5 for row in history] or [0.0]
+        means = [row.loss for row in history] or [0.0]
+        values = np.interp(snapshots.steps / trained.steps_an_epoch, middles, means)
+    else:
+        seen = ~np.isin(snapshots.labels, config.unseen_classes)
+        rows = torch.from_numpy(snapshots.embeddings[:, seen]).float()
+        labels = torch.from_numpy(snapshots.labels[seen])
+        loss = build_loss(config.loss, **config.hyperparameters)
+        values = np.array([float(loss(frame, labels)) for frame in rows])
+    finite: Array = np.nan_to_num(values)  # as JSON takes them
+    return finite
 
 
 def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
@@ -148,7 +152,6 @@ def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
         sprite=_sprite(space.images),
         facts=_json(_facts(space)),
         has_frames=space.frames is not None,
-        boundary=space.boundary.name,
         pad=pad and _json(pad.to_json()),
         without_pad=space.pad,
     )
@@ -178,7 +181,7 @@ def _facts(space: Space) -> dict[str, Any]:
         "moving": frames.indices.tolist() if frames else [],
         "moving_positions": _floats(frames.points.positions) if frames else "",
         "moving_pairs": _floats(frames.pairs) if frames else "",
-        "losses": list(space.losses),
+        "losses": list(map(float, space.losses)),
     }
 
 
