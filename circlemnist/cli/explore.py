@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import PrintablePath, projection_option, run_options, theme_option
+from circlemnist.cli.options import PrintablePath, projection_option, run_options
 from circlemnist.cli.plot import show_in
+from circlemnist.plots.kinds import THEME_NAMES
 from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
@@ -13,7 +14,11 @@ from circlemnist.runs.run import find_run
 @click.command()
 @run_options
 @projection_option
-@theme_option
+@click.option(
+    "--theme",
+    type=click.Choice(THEME_NAMES),
+    help="colours  [default: those that the system of the reader asks for]",
+)
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
@@ -26,7 +31,7 @@ def explore(
     data_dir: str | None,
     device: str,
     projection: str,
-    theme: str,
+    theme: str | None,
     out: Path | None,
     open_it: bool,
 ) -> None:
@@ -45,10 +50,10 @@ def explore(
     with loading():
         from circlemnist.evaluation.evaluate import EvaluatedRun
         from circlemnist.explorer.page import write_page
-        from circlemnist.plots.style import THEMES, Style
+        from circlemnist.plots.style import THEMES
 
     trained = EvaluatedRun(run, data_dir, device)
-    path = write_page(trained, Style(THEMES[theme], projection), out)
+    path = write_page(trained, projection, THEMES[theme] if theme else None, out)
     click.echo(f"page: {path}")
     if open_it:
         show_in("browser to open", path)

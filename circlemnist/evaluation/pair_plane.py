@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from contourpy import contour_generator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -118,6 +119,64 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
 
 def share_beyond(density: NDArray[Any], boundary: Boundary) -> float:
     """Return the share of a density beyond a decision boundary, by bin centres."""
-    bins = len(density)
-    centres = (np.arange(bins) + 0.5) * (2 / bins) - 1
-    return float(density[boundary.excess(centres, centres[:, None]) > 0].sum())
+    return float(beyond(density, boundary).sum())
+
+
+def beyond(density: NDArray[Any], boundary: Boundary) -> NDArray[Any]:
+    """Return a density with 0 in place of what is within the decision boundary."""
+    centres = _centres(density)
+    return density * (boundary.excess(centres, centres[:, None]) > 0)
+
+
+def middle(density: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean s_n and s_p of a density, which need not sum to 1; 0 where it is empty."""
+    total = max(float(density.sum()), 1e-12)
+    sn, sp = (float(density.sum(axis) @ _centres(density)) / total for axis in (0, 1))
+    return sn, sp
+
+
+def _centres(density: NDArray[Any]) -> Array:
+    centres: Array = (np.arange(len(density)) + 0.5) * (2 / len(density)) - 1
+    return centres
+
+
+@dataclass(frozen=True)
+class PairMeans:
+    """What is read off a pair plane: of all (anchor, positive, negative), as `pair_density`."""
+
+    outside: float  # the share beyond the decision boundary
+    sp: float  # mean of the same-class pairs
+    sn: float  # mean of the different-class pairs
+
+
+def pair_means(embeddings: Tensor, labels: Tensor, boundary: Boundary) -> PairMeans:
+    """Return the means of unit rows (N, D) with labels (N,); 0 without pairs of both kinds."""
+    density = pair_density(embeddings, labels)
+    sn, sp = middle(density)
+    return PairMeans(share_beyond(density, boundary), sp, sn)
+
+
+def pair_places(directions: Array, labels: Array) -> Array:
+    """Return the place of each image in the pair plane, (N, 2) float, columns s_n and s_p.
+
+    s_p is its mean cosine to its own class, and s_n the highest mean cosine to another class. They
+    are NaN where there is no other image, or no other class. Rows of directions have length 1.
+    """
+    counts = np.bincount(labels, minlength=labels.max() + 1).astype(float)
+    sums = np.stack([directions[labels == label].sum(0) for label in range(len(counts))])  # (C, D)
+    rows = np.arange(len(labels))
+    cosines = directions @ sums.T  # (N, C), summed over each class
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sp = (cosines[rows, labels] - 1) / (counts[labels] - 1)
+        means = cosines / counts
+    means[rows, labels] = -np.inf
+    means[:, counts == 0] = -np.inf
+    sn = means.max(1)
+    places = np.where(np.isfinite(sn), sn, np.nan), np.where(counts[labels] > 1, sp, np.nan)
+    return np.stack(places, 1)
+
+
+def snapshot_directions(embeddings: Array) -> Array:
+    """Return the embeddings of snapshots, (T, S, D) float16, as float32 rows of length 1."""
+    directions: Array = F.normalize(torch.from_numpy(embeddings).float(), dim=-1).numpy()
+    return directions

@@ -10,7 +10,7 @@ from jinja2 import Template
 
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.explorer.map import pair_places
+from circlemnist.evaluation.pair_plane import pair_places
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
 from circlemnist.runs.files import write_text, writing
@@ -101,6 +101,6 @@ def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:
 
 def _pairs(directions: Array, labels: Array) -> Array:
     """(N, 2) s_n and s_p of images that have another of their class, by unit rows (N, D)."""
-    pairs = np.stack(pair_places(directions, labels), 1)
+    pairs = pair_places(directions, labels)
     complete: Array = pairs[np.isfinite(pairs).all(1)]
     return complete

@@ -1,9 +1,14 @@
-// The network in the page: the layers that network.py writes, on one image. Channels of rows of
+// The network in the page: the layers that pad.py writes, on one image. Channels of rows of
 // numbers, as in torch.
 window.network = (() => {
   function bytes(base64) {
-    const text = atob(base64);
-    return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+    const text = atob(base64), codes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) codes[i] = text.charCodeAt(i);
+    return codes;
+  }
+
+  function floats(base64) {
+    return new Float32Array(bytes(base64).buffer);
   }
 
   // Numbers of 16 bits, as numpy's float16, in 32: the same bits but for the offset of the exponent.
@@ -120,7 +125,7 @@ window.network = (() => {
   // Returns what embeds an image: 28 × 28 numbers in 0-1 in a row to an embedding of D numbers, and
   // features of unit length: what the first layers, `featuring` of them, give.
   function build({ layers, numbers: base64, featuring }) {
-    const numbers = new Float32Array(bytes(base64).buffer);
+    const numbers = floats(base64);
     return (pixels) => {
       let at = 0, state = { data: pixels, channels: 1, side: Math.sqrt(pixels.length) };
       const take = (count) => numbers.subarray(at, (at += count));
@@ -133,5 +138,5 @@ window.network = (() => {
     };
   }
 
-  return { bytes, halves, typicality, build };
+  return { floats, halves, typicality, build };
 })();

@@ -1,20 +1,20 @@
 // The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
 // marked on the map; what was drawn is kept in a strip.
 window.pad = (() => {
-  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, VIEW = 0.5, FLIGHT = 300, REST = 400;
+  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, FLIGHT = 300, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
-  const { labels, names } = explorer.facts;
-  const embedded = network.build(facts), subspaces = network.halves(facts.subspaces);
-  const gallery = network.halves(facts.embeddings).map((number) => number * facts.scale);
-  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+  const { labels, names, gallery } = explorer.facts;
+  let embedded = null, subspaces = null; // built for the first drawing
   const [section, paper, prepared, verdict, why, beside, strip, follow] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
-  let models = null, whole = null, current = null, pen = null, waiting = 0, flight = 0, rest = 0;
+  let current = null, pen = null, waiting = 0, flight = 0, rest = 0;
 
   // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not;
   // and how typical it is of a class, by the first view, which is the image itself.
   function embed(image) {
-    const sum = new Float32Array(gallery.length / facts.indices.length);
+    embedded ??= network.build(facts);
+    subspaces ??= network.halves(facts.subspaces);
+    const sum = new Float32Array(anchor.stored().length / gallery.indices.length);
     let typicality = null;
     for (const [row, column] of facts.views) {
       const view = Float32Array.from(image, (_, place) => {
@@ -31,14 +31,12 @@ window.pad = (() => {
 
   // How alike each image of the gallery is: a cosine, or minus a distance.
   function likeness(embedding) {
-    const distance = facts.similarity === "distance";
-    return Float32Array.from(facts.indices, (_, row) => {
+    if (gallery.similarity !== "distance") return anchor.cosines(embedding);
+    const others = anchor.stored();
+    return Float32Array.from(gallery.indices, (_, row) => {
       let sum = 0, at = row * embedding.length;
-      for (const value of embedding) {
-        const other = gallery[at++];
-        sum += distance ? (value - other) ** 2 : value * other;
-      }
-      return distance ? -Math.sqrt(sum) : sum;
+      for (const value of embedding) sum += (value - others[at++]) ** 2;
+      return -Math.sqrt(sum);
     });
   }
 
@@ -46,14 +44,14 @@ window.pad = (() => {
   function nearest(alike, ofAll) {
     const rows = [];
     alike.forEach((value, row) => {
-      if (!ofAll && !facts.known[labels[facts.indices[row]]]) return;
+      if (!ofAll && !facts.known[labels[gallery.indices[row]]]) return;
       if (rows.length === VOTES && value <= alike[rows[VOTES - 1]]) return;
       let place = rows.length;
       while (place && alike[rows[place - 1]] < value) place -= 1;
       rows.splice(place, 0, row);
       rows.length = Math.min(rows.length, VOTES);
     });
-    return rows.map((row) => facts.indices[row]);
+    return rows.map((row) => gallery.indices[row]);
   }
 
   function judge(image) {
@@ -62,15 +60,19 @@ window.pad = (() => {
     const votes = names.map((_, label) => asked.filter((index) => labels[index] === label).length);
     const label = votes.indexOf(Math.max(...votes)), known = typicality > facts.threshold;
     const classes = facts.known.every(Boolean) ? "" : " of known classes";
-    const reason = `${votes[label]} of ${asked.length} nearest${classes} are ${names[label]}; typicality ${typicality.toFixed(3)}`;
+    const reason = `${votes[label]} of ${asked.length} nearest${classes} are ${names[label]}`;
+    let digits = 3; // as many as show which is larger
+    while (digits < 9 && typicality.toFixed(digits) === facts.threshold.toFixed(digits)) digits += 1;
     return {
       image,
+      embedding,
+      label,
       typicality,
       near,
       place: placeOf(embedding, near),
       kind: known ? "known" : "unknown",
       verdict: known ? `${names[label]}, known` : "unknown",
-      reason: `${reason}, known above ${facts.threshold.toFixed(3)}`,
+      reason: `${reason}; typicality ${typicality.toFixed(digits)}, known above ${facts.threshold.toFixed(digits)}`,
     };
   }
 
@@ -85,14 +87,14 @@ window.pad = (() => {
   }
 
   function placeOf(embedding, near) {
-    if (facts.exact) return [embedding[0], embedding.length > 1 ? embedding[1] : 0];
-    const { x, y } = models.points.data;
-    return [x, y].map((column) => near.reduce((sum, index) => sum + column[index] / near.length, 0));
+    if (facts.exact) return [...embedding, 0].slice(0, Math.max(embedding.length, 2));
+    const places = near.map((index) => explorer.facts.places.whole.subarray(2 * index, 2 * index + 2));
+    return [0, 1].map((axis) => places.reduce((sum, place) => sum + place[axis] / near.length, 0));
   }
 
   function paint(canvas, image) {
-    const pixels = new ImageData(28, 28), [r, g, b] = [1, 3, 5].map((at) => parseInt(ink.trim().slice(at, at + 2), 16));
-    image.forEach((value, place) => pixels.data.set([r, g, b, value], 4 * place));
+    const pixels = new ImageData(28, 28), ink = explorer.color("ink").match(/\d+/g).map(Number);
+    image.forEach((value, place) => pixels.data.set([...ink.slice(0, 3), value], 4 * place));
     canvas.getContext("2d").putImageData(pixels, 0, 0);
   }
 
@@ -101,16 +103,8 @@ window.pad = (() => {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, paper.width, paper.height);
     context.scale(paper.width / SIDE, paper.height / SIDE);
-    context.strokeStyle = ink;
+    context.strokeStyle = explorer.color("ink");
     if (current) prepare.trace(context, current.strokes, PEN);
-  }
-
-  function thumbnail(index) {
-    const element = document.createElement("span"), canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 42;
-    explorer.draw(canvas.getContext("2d"), index, 0, 0, 42);
-    element.append(canvas, names[labels[index]]);
-    return element;
   }
 
   // Shows where the current drawing lies, or nothing where there is none.
@@ -122,44 +116,29 @@ window.pad = (() => {
     section.className = judged ? judged.kind : "";
     verdict.textContent = judged ? judged.verdict : "";
     why.textContent = judged ? judged.reason : "Nothing is drawn yet.";
-    beside.replaceChildren(...(judged ? judged.near.map(thumbnail) : []));
+    beside.replaceChildren(...(judged ? judged.near.map((index) => explorer.imageButton(index, explorer.name(index), 42)) : []));
     if (judged) paint(prepared, judged.image);
     else prepared.getContext("2d").clearRect(0, 0, 28, 28);
     if (current) current.judged = judged;
-    if (current && models.slider) models.slider.value = models.slider.end;
-    mark();
+    if (current && explorer.step !== explorer.last) {
+      explorer.play(false);
+      explorer.time(explorer.last);
+    }
+    explorer.map.decorate();
   }
 
-  // Marks on the map where the current drawing lies, with lines to its nearest images. It is not
-  // of the plot, which takes long to draw all its points again.
-  function mark() {
-    const svg = document.getElementById("mark"), { frame } = viewOf(models.plot), box = frame.bbox;
-    for (const [name, value] of Object.entries({ left: box.left, top: box.top, width: box.width, height: box.height }))
-      svg.style[name] = `${value}px`;
-    svg.replaceChildren();
-    const early = models.slider && models.slider.value !== models.slider.end; // when its nearest are elsewhere
-    if (!current?.judged || early) return;
-    const at = ([x, y]) => [frame.x_scale.compute(x) - box.left, frame.y_scale.compute(y) - box.top];
-    const { kind, near, place } = current.judged, [x, y] = at(place), { data } = models.points;
+  // Marks on the map where the current drawing lies, with lines to its nearest images.
+  function mark(plot) {
+    if (!current?.judged) return;
+    const { kind, near, place } = current.judged, [x, y] = plot.at(place);
     for (const index of near) {
-      const [x2, y2] = at([data.x[index], data.y[index]]);
-      svg.append(shape("line", { x1: x, y1: y, x2, y2 }));
+      const [x2, y2] = plot.at(plot.place(index));
+      plot.add("line", { x1: x, y1: y, x2, y2, class: "lines" });
     }
     for (const name of ["rim", kind]) {
-      const cross = `M ${x - 13} ${y} h 26 M ${x} ${y - 13} v 26`;
-      svg.append(shape("circle", { cx: x, cy: y, r: 13, class: name }), shape("path", { d: cross, class: name }));
+      plot.add("circle", { cx: x, cy: y, r: 13, class: `mark ${name}` });
+      plot.add("path", { d: `M ${x - 13} ${y} h 26 M ${x} ${y - 13} v 26`, class: name });
     }
-  }
-
-  function shape(kind, attributes) {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", kind);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    return element;
-  }
-
-  function viewOf(model) {
-    const { index } = Bokeh;
-    return index.find_one ? index.find_one(model) : Object.values(index).find((view) => view.model === model);
   }
 
   function stay() {
@@ -169,23 +148,22 @@ window.pad = (() => {
 
   // Moves the map to where the drawing lies, or back to all of it.
   function fly() {
-    const place = current?.judged.place;
-    const moves = [models.plot.x_range, models.plot.y_range].map((range, axis) => {
-      const [start, end] = whole[axis], half = (VIEW * (end - start)) / 2;
-      const to = place ? [place[axis] - half, place[axis] + half] : [start, end];
-      return { range, from: [range.start, range.end], to };
-    });
+    const { map } = explorer, place = current?.judged.place, from = { ...map.view };
+    if (map.dimensions === 3) {
+      if (place) map.face(place);
+      return;
+    }
+    map.reset();
+    const to = place ? { x: place[0], y: place[1], zoom: CLOSE } : map.view;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     let begin = null;
     const step = (now) => {
       begin ??= now; // what has landed is on the screen before anything moves
       const share = still ? 1 : Math.min(Math.max((now - begin) / FLIGHT, 0), 1);
-      for (const { range, from, to } of moves) {
-        const [start, end] = from.map((value, i) => value + share * (to[i] - value));
-        range.setv({ start, end });
-      }
+      map.lookAt(Object.fromEntries(Object.entries(to).map(([name, value]) => [name, from[name] + share * (value - from[name])])));
       if (share < 1) flight = requestAnimationFrame(step);
     };
+    map.lookAt(from);
     flight = requestAnimationFrame(step);
   }
 
@@ -214,6 +192,8 @@ window.pad = (() => {
     current = drawing;
     land();
     if (current) keep();
+    if (current) anchor.showDrawing(current.judged.embedding, current.judged.label);
+    else explorer.choose(null);
     if (follow.checked) rest = setTimeout(fly, delay);
   }
 
@@ -256,15 +236,7 @@ window.pad = (() => {
     show(current, REST); // a map that moves would hold up the next stroke
   }
 
-  function start(bokehModels) {
-    models = bokehModels;
-    const { x_range: x, y_range: y } = models.plot;
-    whole = [[x.start, x.end], [y.start, y.end]];
-    // on a phone, the map and the pad are seen at once
-    if (matchMedia("(max-width: 600px)").matches) models.plot.height = 320;
-    for (const { start, end } of [x.properties, y.properties])
-      for (const property of [start, end]) property.change.connect(mark);
-    for (const name of ["inner_width", "inner_height"]) models.plot.properties[name].change.connect(mark);
+  function start() {
     for (const [kind, listener] of Object.entries({ pointerdown: down, pointermove: move, pointerup: up, pointercancel: up }))
       paper.addEventListener(kind, listener);
     document.getElementById("undo").addEventListener("click", undo);
@@ -272,5 +244,5 @@ window.pad = (() => {
     land();
   }
 
-  return { start, embed, judge, mark };
+  return { start, land, embed, judge, mark };
 })();

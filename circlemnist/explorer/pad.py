@@ -1,27 +1,123 @@
-"""What the page needs to say where a drawing lies: the network, and embeddings to set it beside."""
+"""What the page embeds a drawing with: the network as plain layers, and what lies beside it."""
 
 import base64
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.known import up_to_last_convolution
 from circlemnist.evaluation.report import point_at
-from circlemnist.explorer.network import PlainNetwork, plain_network
-from circlemnist.models.embedder import SHIFTED_VIEWS
+from circlemnist.models.embedder import SHIFTED_VIEWS, Embedder
 from circlemnist.plots.projection import native_dimensions
 from circlemnist.plots.style import Array
 
 ROOM = 9e6  # characters of the page, for weights, subspaces and embeddings
 FEWEST = 100  # images to set a drawing beside
 WIDEST_PEN = 0.25  # of the box
+Layer = tuple[dict[str, Any], list[Array]]
+
+
+@dataclass(frozen=True)
+class PlainNetwork:
+    """The layers that `network.js` computes an embedding and features with."""
+
+    layers: list[dict[str, Any]]  # the `kind` of each, and what its kind needs
+    numbers: Array  # (P,) float32, those of all layers in their order
+    featuring: int  # number of layers that give the features of the last convolution
+
+
+def plain_network(embedder: Embedder) -> PlainNetwork:
+    """Return the layers of an embedder in eval mode, the normalisation of its pixels the first.
+
+    BatchNorm becomes a scale and a shift for each channel, computed in float64.
+    """
+    std = _float64(embedder.std).reshape(1)
+    layers = [_affine(1 / std, -_float64(embedder.mean) / std), *_convert(embedder.layers)]
+    if embedder.head is not None:
+        # √F is the length that the head takes
+        linear = next(layer for layer in embedder.head.children() if isinstance(layer, nn.Linear))
+        layers.append(({"kind": "normalise", "length": linear.in_features**0.5}, []))
+        layers += _convert(embedder.head)
+    if embedder.on_sphere:
+        layers.append(({"kind": "normalise", "length": 1}, []))
+    numbers = np.concatenate([array.ravel() for _, arrays in layers for array in arrays])
+    featuring = 1 + len(_convert(up_to_last_convolution(embedder)))  # 1 for the pixels
+    return PlainNetwork([layer for layer, _ in layers], numbers.astype("<f4"), featuring)
+
+
+def _convert(module: nn.Module) -> list[Layer]:
+    layers: list[Layer] = []
+    for layer in module.children():
+        match layer:
+            case nn.Conv2d():
+                (kernel, _), (stride, _), padding = layer.kernel_size, layer.stride, layer.padding
+                assert not isinstance(padding, str)
+                sizes = {"channels": layer.out_channels, "kernel": kernel, "stride": stride}
+                facts = {"kind": "convolution", **sizes, "padding": padding[0]}
+                layers.append((facts, _bias_and_weight(layer)))
+            case nn.Linear():
+                facts = {"kind": "linear", "size": layer.out_features}
+                layers.append((facts, _bias_and_weight(layer)))
+            case nn.BatchNorm1d() | nn.BatchNorm2d():
+                assert layer.running_mean is not None
+                assert layer.running_var is not None
+                scale = (_float64(layer.running_var) + layer.eps) ** -0.5
+                shift = -_float64(layer.running_mean) * scale
+                if layer.affine:
+                    weight = _float64(layer.weight)
+                    scale, shift = scale * weight, shift * weight + _float64(layer.bias)
+                layers.append(_affine(scale, shift))
+            case nn.MaxPool2d():
+                layers.append(({"kind": "pool"}, []))
+            case nn.ReLU():
+                layers.append(({"kind": "relu"}, []))
+            case nn.Flatten():
+                pass
+            case _:
+                raise TypeError(f"the page has no layer {layer}")
+    return layers
+
+
+def _bias_and_weight(layer: nn.Conv2d | nn.Linear) -> list[Array]:
+    weight = _float64(layer.weight)
+    return [np.zeros(len(weight)) if layer.bias is None else _float64(layer.bias), weight]
+
+
+def _affine(scale: Array, shift: Array) -> Layer:
+    return {"kind": "affine", "channels": len(scale)}, [scale, shift]
+
+
+def _float64(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().cpu().double().numpy()
+    return array
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The embeddings that the page holds, of as many images as there is room for."""
+
+    indices: Array  # (G,) int, the images, of those on the page
+    embeddings: Array  # (G, D) float
+    similarity: str  # "cosine", or "distance"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return numbers of 16 bits, divided by `scale`, which is the largest of them."""
+        scale = float(np.abs(self.embeddings).max()) or 1.0
+        return {
+            "indices": self.indices.tolist(),
+            "embeddings": in_base64((self.embeddings / scale).astype("<f2").tobytes()),
+            "scale": scale,
+            "similarity": self.similarity,
+        }
 
 
 @dataclass(frozen=True)
 class Pad:
-    """How the page embeds a drawing, and tells what is near it.
+    """How the page embeds a drawing, and tells whether it is known.
 
     Attributes:
         network: of the run.
@@ -29,13 +125,10 @@ class Pad:
         unit: embeddings have unit length.
         box: pixels, the longer side of the ink of an image.
         pen: pixels, the width of its strokes.
-        indices: (G,) int, the images that a drawing is compared with, of those on the page.
-        embeddings: (G, D) float, theirs.
-        similarity: "cosine", or "distance".
         subspaces: (C, K, F) float16, of the features of the classes.
         threshold: a known drawing is more typical of a class than this.
         known: (C,) bool, which classes the network was trained on.
-        exact: the first two numbers of an embedding are its place on the map.
+        exact: the numbers of an embedding are its place on the map.
     """
 
     network: PlainNetwork
@@ -43,36 +136,25 @@ class Pad:
     unit: bool
     box: int
     pen: float
-    indices: Array
-    embeddings: Array
-    similarity: str
     subspaces: Array
     threshold: float
     known: Array
     exact: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `pad.js` reads: numbers of 32 bits of the network, of 16 of the others.
+    @property
+    def characters(self) -> float:
+        """How many characters of the page its weights and subspaces take."""
+        return 4 / 3 * (self.network.numbers.nbytes + self.subspaces.nbytes)
 
-        Embeddings are divided by `scale`, which is the largest number of them.
-        """
-        scale = float(np.abs(self.embeddings).max()) or 1.0
-        return {
+    def to_json(self) -> dict[str, Any]:
+        """Return what `pad.js` reads: numbers of 32 bits of the network, of 16 of the others."""
+        own = {name: value for name, value in vars(self).items() if name != "network"}
+        return own | {
             "layers": self.network.layers,
             "numbers": in_base64(self.network.numbers.tobytes()),
             "featuring": self.network.featuring,
-            "views": self.views,
-            "unit": self.unit,
-            "box": self.box,
-            "pen": self.pen,
-            "indices": self.indices.tolist(),
-            "embeddings": in_base64((self.embeddings / scale).astype("<f2").tobytes()),
-            "scale": scale,
-            "similarity": self.similarity,
             "subspaces": in_base64(self.subspaces.astype("<f2").tobytes()),
-            "threshold": self.threshold,
             "known": self.known.tolist(),
-            "exact": self.exact,
         }
 
 
@@ -83,29 +165,34 @@ def pad_of(trained: EvaluatedRun) -> Pad | str:
         subspaces, points = trained.typical
     except UserError as error:
         return str(error)
-    network, arrays = plain_network(embedder), trained.report.arrays
-    count, dim = arrays.embeddings.shape
-    room = ROOM - 4 / 3 * (network.numbers.nbytes + subspaces.nbytes)
-    most = int(room / (8 / 3 * dim))
-    if most < FEWEST:
-        return f"the network, of {len(network.numbers):,} weights, is too large for a page"
-    indices = np.linspace(0, count - 1, min(count, most)).round().astype(int)
-    seen = trained.report.seen
-    box, pen = hand(trained.test_images.numpy())
-    return Pad(
-        network=network,
+    arrays, (box, pen) = trained.report.arrays, hand(trained.test_images.numpy())
+    pad = Pad(
+        network=plain_network(embedder),
         views=SHIFTED_VIEWS[: trained.config.views],
         unit=trained.config.loss_info.on_sphere,
         box=box,
         pen=pen,
-        indices=indices,
-        embeddings=arrays.embeddings[indices],
-        similarity=trained.similarity.name,
         subspaces=subspaces,
         threshold=point_at(points).threshold,
-        known=np.isin(np.arange(len(trained.config.class_names)), arrays.labels[seen]),
-        exact=dim <= native_dimensions(trained.config),
+        known=np.isin(np.arange(len(subspaces)), arrays.labels[trained.report.seen]),
+        exact=arrays.embeddings.shape[1] <= native_dimensions(trained.config),
     )
+    if _most_embeddings(trained, pad) < FEWEST:
+        return f"the network, of {len(pad.network.numbers):,} weights, is too large for a page"
+    return pad
+
+
+def gallery_of(trained: EvaluatedRun, pad: Pad | str) -> Gallery:
+    """Return as many embeddings of the test split as there is room for beside a pad."""
+    embeddings, taken = trained.report.arrays.embeddings, _most_embeddings(trained, pad)
+    count = len(embeddings)
+    indices = np.linspace(0, count - 1, min(count, taken)).round().astype(int)
+    return Gallery(indices, embeddings[indices], trained.similarity.name)
+
+
+def _most_embeddings(trained: EvaluatedRun, pad: Pad | str) -> int:
+    room = ROOM - (pad.characters if isinstance(pad, Pad) else 0)
+    return int(room / (8 / 3 * trained.report.arrays.embeddings.shape[1]))
 
 
 def hand(images: Array) -> tuple[int, float]:

@@ -1,58 +1,87 @@
-"""The page of a run as one HTML file: Bokeh's plots, the images and the scripts."""
+"""The page of a run as one HTML file: its numbers, its images and the scripts."""
 
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from bokeh.document import Document
-from bokeh.embed import file_html
-from bokeh.events import DocumentReady
-from bokeh.resources import Resources
 from jinja2 import Template
 from PIL import Image
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.export import sheet
 from circlemnist.evaluation.metrics import nearest_others
-from circlemnist.evaluation.pair_plane import boundary_of
-from circlemnist.explorer.map import Frames, Space, draw_plots
-from circlemnist.explorer.pad import Pad, in_base64, pad_of
+from circlemnist.evaluation.pair_plane import (
+    Boundary,
+    PairMeans,
+    boundary_of,
+    pair_means,
+    pair_places,
+)
+from circlemnist.explorer.pad import Gallery, Pad, gallery_of, in_base64, pad_of
+from circlemnist.losses import build_loss
+from circlemnist.plots.animation import Times, times_of
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.points import Points
-from circlemnist.plots.projection import native_dimensions, project_frames, project_run
-from circlemnist.plots.style import Array, Style, Theme, heading, snapshot_captions
+from circlemnist.plots.projection import project_run
+from circlemnist.plots.style import DARK, LIGHT, Array, Theme, heading, sample
 from circlemnist.process import working
 from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5
 COLUMNS = 100  # of the sprite that holds all images
+SHADES = 16
+SCRIPTS = ("network.js", "prepare.js", "plot.js", "page.js", "anchor.js")
+
+
+@dataclass(frozen=True)
+class Space:
+    """The test split of a run."""
+
+    points: Points  # (N, 2) or, on the sphere, (N, 3) float, where the images are drawn
+    predicted: Array  # (N,) int, class of the nearest training image; its own if that is unseen
+    images: Array  # (N, 28, 28) uint8, 255 is full ink
+    pairs: Array  # (N, 2) float, their places in the pair plane, s_n and s_p
+    means: PairMeans
+    neighbors: Array  # (N, 5) int, the nearest other images, nearest first
+    boundary: Boundary
+    gallery: Gallery  # the embeddings in the page
+    gamma: float | None = None  # where an anchor has a loss by Eq. 6: gamma; m is of the boundary
+    frames: Times | None = None  # where there are snapshots
+    losses: Array | Sequence[float] = ()  # at the same times
+    pad: Pad | str = "the network is not here"  # or in words why there is none
 
 
 @working("making the page")
-def write_page(trained: EvaluatedRun, style: Style, out: Path | None = None) -> Path:
-    """Write the page to walk through the embedding space of a run; `plots/explorer.html` in it."""
+def write_page(
+    trained: EvaluatedRun, projection: str, theme: Theme | None, out: Path | None = None
+) -> Path:
+    """Write the page to walk through the embedding space of a run; `plots/explorer.html` in it.
+
+    Args:
+        projection: a key of `PROJECTIONS`.
+        theme: its colours; None for those that the reader's system asks for.
+    """
     path = out or trained.run.plots / "explorer.html"
     check_suffix(path, [".html"], "write the page")
-    space, how = space_of(trained, style)
-    title = (
-        heading(trained, trained.report.all_images, f"{how}, ")
-        .replace("\n", ", ")
-        .replace(r"\$", "$")
-    )
+    space, how = space_of(trained, projection)
+    title = heading(trained, trained.report.all_images, f"{how}, ")
+    title = title.replace("\n", ", ").replace(r"\$", "$")  # not for matplotlib
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, explorer_html(space, title, style.theme))
+        write_text(path, explorer_html(space, title, theme))
     return path
 
 
-def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
+def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     """Return the test split of a run, and in words how its places on the map were made."""
-    report, config = trained.report, trained.config
-    arrays = report.arrays
+    report, config, boundary = trained.report, trained.config, boundary_of(trained.config)
+    arrays, seen = report.arrays, report.seen
     names = [
         f"{name}, unseen" if label in report.unseen else name
         for label, name in enumerate(config.class_names)
@@ -60,79 +89,110 @@ def space_of(trained: EvaluatedRun, style: Style) -> tuple[Space, str]:
     near = min(NEIGHBORS, len(arrays.labels) - 1)
     pad = pad_of(trained)  # before what takes long: the run may train on meanwhile
     embeddings = torch.from_numpy(arrays.embeddings)
-    positions, how = project_run(trained, arrays.embeddings, style.projection)
-    if positions.shape[1] > 2:
-        how += ", seen from one side"
+    directions = trained.directions(embeddings)
+    positions, how = project_run(trained, arrays.embeddings, projection)
+    chosen = np.flatnonzero(seen)[sample(int(seen.sum()))]
+    by_anchor = config.loss == "circle" and config.pairs == "anchor"
     frames = None
     if trained.has_snapshots:
-        snapshots, last = trained.snapshots, positions[trained.snapshots.indices, :2]
-        snapshot_embeddings = snapshots.embeddings.astype(np.float32)
-        moving, _ = project_frames(
-            snapshot_embeddings, style.projection, config.seed, native_dimensions(config), last=last
-        )
-        points = Points(moving[..., :2], snapshots.labels, names)
-        frames = Frames(snapshot_captions(trained), points, snapshots.indices)
+        last = positions[trained.snapshots.indices]
+        frames, _ = times_of(trained, projection, last)
     space = Space(
-        points=Points(positions[:, :2], arrays.labels, names),
-        predicted=np.where(report.seen, arrays.neighbor_labels[:, 0], arrays.labels),
+        points=Points(positions, arrays.labels, names),
+        predicted=np.where(seen, arrays.neighbor_labels[:, 0], arrays.labels),
         images=trained.test_images.numpy(),
-        directions=trained.directions(embeddings).numpy(),
+        pairs=pair_places(directions.numpy(), arrays.labels),
+        means=pair_means(directions[chosen], torch.from_numpy(arrays.labels[chosen]), boundary),
         neighbors=nearest_others(embeddings, near, trained.similarity)[1].numpy(),
-        boundary=boundary_of(config).lines(),
+        boundary=boundary,
+        gallery=gallery_of(trained, pad),
+        gamma=config.gamma if by_anchor else None,
         frames=frames,
+        losses=_losses(trained) if frames else (),
         pad=pad,
     )
     return space, how
 
 
-def explorer_html(space: Space, title: str, theme: Theme) -> str:
+def _losses(trained: EvaluatedRun) -> Array:
+    """Return T losses: of the sample, or where there are class weights of the training images."""
+    snapshots, config, history = trained.snapshots, trained.config, trained.history
+    if config.loss_info.has_class_weights:  # which the snapshots lack
+        middles = [row.epoch - 0.5 for row in history] or [0.0]
+        means = [row.loss for row in history] or [0.0]
+        values = np.interp(snapshots.steps / trained.steps_an_epoch, middles, means)
+    else:
+        seen = ~np.isin(snapshots.labels, config.unseen_classes)
+        rows = torch.from_numpy(snapshots.embeddings[:, seen]).float()
+        labels = torch.from_numpy(snapshots.labels[seen])
+        loss = build_loss(config.loss, **config.hyperparameters)
+        values = np.array([float(loss(frame, labels)) for frame in rows])
+    finite: Array = np.nan_to_num(values)  # as JSON takes them
+    return finite
+
+
+def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
     """Return a page with the map, the pair plane and their images; a slider if it has frames."""
-    roots, start = draw_plots(space, theme)
-    document = Document()
-    for root in roots:
-        document.add_root(root)
-    document.js_on_event(DocumentReady, start)
-    points, frames = space.points, space.frames
-    facts = {
+    here = files(__package__)
+    pad = space.pad if isinstance(space.pad, Pad) else None
+    html: str = Template((here / "page.html").read_text("utf-8")).render(
+        heading=title,
+        light=theme or LIGHT,
+        dark=theme or DARK,
+        scheme="light dark" if theme is None else theme.name,
+        classes=len(space.points.names),
+        css=(here / "page.css").read_text("utf-8"),
+        scripts=[
+            (here / name).read_text("utf-8") for name in (*SCRIPTS, *(["pad.js"] if pad else []))
+        ],
+        sprite=_sprite(space.images),
+        facts=_json(_facts(space)),
+        has_frames=space.frames is not None,
+        pad=pad and _json(pad.to_json()),
+        without_pad=space.pad,
+    )
+    return html
+
+
+def _facts(space: Space) -> dict[str, Any]:
+    """Return what the scripts read; arrays of float32 in base64, their rows one after another."""
+    points, frames, boundary = space.points, space.frames, space.boundary
+    return {
         "names": list(points.names),
         "labels": points.labels.tolist(),
         "predicted": space.predicted.tolist(),
         "neighbors": space.neighbors.ravel().tolist(),
-        "captions": list(frames.captions) if frames else [],
-        "frames": in_base64(frames.points.positions.astype("<f4").tobytes()) if frames else "",
-        "moving": frames.indices.tolist() if frames else [],
-    }
-    here = files("circlemnist.explorer")
-    pad = space.pad if isinstance(space.pad, Pad) else None
-    scripts = ("network.js", "prepare.js", "page.js", *(["pad.js"] if pad else []))
-    return file_html(
-        document,
-        Resources(mode="inline"),
-        title=title,
-        template=Template((here / "page.html").read_text("utf-8")),
-        template_variables={
-            "heading": title,
-            "theme": theme,
-            "css": (here / "page.css").read_text("utf-8"),
-            "scripts": [(here / name).read_text("utf-8") for name in scripts],
-            "sprite": _sprite(space.images, theme),
-            "facts": _json(facts),
-            "has_frames": frames is not None,
-            "pad": pad and _json(pad.to_json()),
-            "without_pad": space.pad,
+        "dimensions": points.positions.shape[1],
+        "positions": _floats(points.positions),
+        "pairs": _floats(space.pairs),
+        "means": [*map(asdict, frames.means if frames else []), asdict(space.means)],
+        "boundary": {
+            "name": boundary.name,
+            "m": boundary.m,
+            "lines": [line[::8].round(3).tolist() for line in boundary.lines()],
         },
-    )
+        "gamma": space.gamma,
+        "gallery": space.gallery.to_json(),
+        "captions": [*frames.captions, "all images"] if frames else ["all images"],
+        "moving": frames.indices.tolist() if frames else [],
+        "moving_positions": _floats(frames.points.positions) if frames else "",
+        "moving_pairs": _floats(frames.pairs) if frames else "",
+        "losses": list(map(float, space.losses)),
+    }
 
 
-def _sprite(images: Array, theme: Theme) -> str:
-    """Return all images on one sheet in 16 shades from paper to ink, as a PNG in base64."""
-    picture = Image.fromarray(sheet(images, -(-len(images) // COLUMNS), COLUMNS) // 16)
-    paper, ink = (np.frombuffer(bytes.fromhex(c[1:]), np.uint8) for c in (theme.paper, theme.ink))
-    share = np.linspace(0, 1, 16)[:, None]
-    picture.putpalette((paper * (1 - share) + ink * share).round().astype(np.uint8).tobytes())
+def _floats(array: Array) -> str:
+    return in_base64(array.astype("<f4").tobytes())
+
+
+def _sprite(images: Array) -> str:
+    """Return all images on one sheet, as a PNG in base64: 16 shades of how opaque the ink is."""
+    picture = Image.fromarray(sheet(images, -(-len(images) // COLUMNS), COLUMNS) // SHADES)
+    picture.putpalette(bytes(3 * SHADES))
+    opaque = bytes(255 * shade // (SHADES - 1) for shade in range(SHADES))
     content = io.BytesIO()
     # level 9 takes nine times as long, for a page smaller by a few hundredths
-    picture.save(content, "png", bits=4, compress_level=6)
+    picture.save(content, "png", bits=4, compress_level=6, transparency=opaque)
     return in_base64(content.getvalue())
 
 

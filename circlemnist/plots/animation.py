@@ -1,19 +1,31 @@
-"""The embedding space as it forms: a picture that moves, as a GIF or an MP4."""
+"""The embedding space and its pair plane as they form, as a GIF or an MP4."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.pair_plane import (
+    Boundary,
+    PairMeans,
+    boundary_of,
+    pair_means,
+    pair_places,
+    snapshot_directions,
+)
+from circlemnist.plots.pair_plane import SN, SP
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
 from circlemnist.plots.style import (
+    Array,
     Style,
     Theme,
     drawn_names,
@@ -55,49 +67,102 @@ class Movie:
             raise OSError(str(error)) from error
 
 
+@dataclass(frozen=True)
+class Times:
+    """A sample of images at T times of a training."""
+
+    captions: Sequence[str]  # T words, of the times
+    points: Points  # (T, S, 2) or, on the sphere, (T, S, 3)
+    indices: Array  # (S,) int, the images
+    pairs: Array  # (T, S, 2), their places in the pair plane, columns s_n and s_p
+    means: Sequence[PairMeans]  # T, of the seen classes
+
+
+def times_of(
+    trained: EvaluatedRun, projection: str, last: Array | None = None
+) -> tuple[Times, str]:
+    """Return the snapshots of a run, and how their points were made, as `project_frames` does.
+
+    Raises:
+        UserError: the run has none, or is not usable.
+    """
+    snapshots, config, report = trained.snapshots, trained.config, trained.report
+    embeddings, labels = snapshots.embeddings.astype(np.float32), snapshots.labels
+    native = native_dimensions(config)
+    positions, how = project_frames(embeddings, projection, config.seed, native, last)
+    directions, seen = snapshot_directions(embeddings), ~np.isin(labels, report.unseen)
+    rows, seen_labels = torch.from_numpy(directions[:, seen]), torch.from_numpy(labels[seen])
+    times = Times(
+        snapshot_captions(trained),
+        Points(positions, labels, drawn_names(config), report.unseen),
+        snapshots.indices,
+        np.stack([pair_places(frame, labels) for frame in directions]),
+        [pair_means(frame, seen_labels, boundary_of(config)) for frame in rows],
+    )
+    return times, how
+
+
 def draw(trained: EvaluatedRun, style: Style) -> Movie:
     """Draw the snapshots of a run after each other.
 
     Raises:
         UserError: the run has none, or is not usable.
     """
-    snapshots, report, config = trained.snapshots, trained.report, trained.config
-    embeddings = snapshots.embeddings.astype(np.float32)
-    native = native_dimensions(config)
-    positions, how = project_frames(embeddings, style.projection, config.seed, native)
-    if positions.shape[2] > 2:
+    times, how = times_of(trained, style.projection)
+    if times.points.positions.shape[2] > 2:
         how += ", seen from one side"
-    counted = f"{len(snapshots.labels):,} {report.split_name} images"
-    points = Points(positions, snapshots.labels, drawn_names(report.config), report.unseen)
+    counted = f"{len(times.indices):,} {trained.report.split_name} images"
     title = heading(trained, counted, f"{how}, ")
-    return animation_movie(points, snapshot_captions(trained), title, style.theme)
+    return animation_movie(times, boundary_of(trained.config), title, style.theme)
 
 
-def animation_movie(points: Points, captions: Sequence[str], title: str, theme: Theme) -> Movie:
-    """Draw points at T times, each with a caption; those on the sphere are seen from one side."""
-    positions = points.positions[..., :2]  # (T, S, 2)
-    times = np.linspace(0, len(positions) - 1, FRAMES)
-    before = np.minimum(times.astype(int), max(len(positions) - 2, 0))
-    after = np.minimum(before + 1, len(positions) - 1)
-    share = (times - before)[:, None, None]
-    frames = positions[before] * (1 - share) + positions[after] * share
-    nearest_times = times.round().astype(int)
-    with new_figure(title, theme, 8, 7) as figure:
-        axes = figure.add_subplot()
+def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) -> Movie:
+    """Draw the points of each time on a map, and their pairs in the pair plane beside it."""
+    points, positions = times.points, times.points.positions
+    moments = np.linspace(0, len(positions) - 1, FRAMES)
+    nearest_times = moments.round().astype(int)
+    map_frames, pair_frames = (_between(places, moments) for places in (positions, times.pairs))
+    dots: dict[str, Any] = {"alpha": 0.8, "size": 24}
+    with new_figure(title, theme, 12, 6.6) as figure:
+        axes, plane = figure.subplots(1, 2)
         axes.set_aspect("equal")
         axes.set_axis_off()
         reach = 1.05 * np.abs(positions).max()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        clouds = replace(points, positions=frames[0]).scatter(
-            axes, theme, alpha=0.8, size=30, label="_points"
-        )
+        first = replace(points, positions=map_frames[0][:, :2])
+        clouds = first.scatter(axes, theme, label="_points", **dots)
+        first = replace(points, positions=pair_frames[0])
+        pair_clouds = first.scatter(plane, theme, label="_pairs", **dots)
+        for line in boundary.lines():
+            plane.plot(*line.T, color=theme.different, linewidth=1.8, label="_boundary")
+        plane.plot(0, 1, "*", color=theme.different, markersize=14, clip_on=False)
+        plane.set_aspect("equal")
+        side = 1.05 - min(0, np.nanmin(times.pairs) - 0.05)
+        plane.set(xlim=(1.05 - side, 1.05), ylim=(1.05 - side, 1.05), xlabel=SN, ylabel=SP)
         caption = axes.text(0.5, 0.0, "", transform=axes.transAxes, ha="center", va="top")
         points.write_legend(figure, theme)
 
     def show(frame: int) -> None:
-        parts = replace(points, positions=frames[frame]).by_marker()
-        for cloud, (_, part) in zip(clouds, parts, strict=True):
-            cloud.set_offsets(part.positions)
-        caption.set_text(captions[nearest_times[frame]])
+        for there, frames in ((clouds, map_frames), (pair_clouds, pair_frames)):
+            parts = replace(points, positions=frames[frame]).by_marker()
+            for cloud, (_, part) in zip(there, parts, strict=True):
+                cloud.set_offsets(part.positions[:, :2])
+                if part.positions.shape[1] > 2:  # the far side of the sphere is fainter
+                    cloud.set_alpha(np.where(part.positions[:, 2] < 0, 0.15, 0.8).tolist())
+        time = nearest_times[frame]
+        means = times.means[time]
+        caption.set_text(times.captions[time])
+        outside = f"{100 * means.outside:.1f} % of pairs outside the {boundary.name}"
+        outside = "no boundary" if boundary.name == "none" else outside
+        plane.set_title(f"{outside}\n$s_p$ {means.sp:.2f}, $s_n$ {means.sn:.2f}", fontsize=11)
 
     return Movie(figure, FRAMES, show)
+
+
+def _between(places: Array, moments: Array) -> Array:
+    """Places (T, S, D) at moments between the times, (M, S, D), linearly."""
+    before = np.minimum(moments.astype(int), max(len(places) - 2, 0))
+    share = (moments - before)[:, None, None]
+    after = np.minimum(before + 1, len(places) - 1)
+    frames: Array = places[before] * (1 - share) + places[after] * share
+    return frames

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
-from circlemnist.evaluation.pair_plane import Boundary, boundary_of, pair_density, share_beyond
+from circlemnist.evaluation.pair_plane import Boundary, beyond, boundary_of, middle, pair_density
 from circlemnist.plots.style import (
     Array,
     Grid,
@@ -90,7 +90,7 @@ def pair_plane_figure(
     rows = -(-len(clouds) // columns)
     size = (7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows)
     if grid:
-        size = grid.width, 0.6 + rows * (grid.side + 0.4)
+        size = grid.width, 0.6 + rows * (grid.side + 0.65)
     peaks = [max(float(cloud.density.max()), 1e-12) for cloud in clouds]
     with new_figure(title, theme, *size) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -109,10 +109,12 @@ def pair_plane_figure(
             star = {"markersize": 14, "clip_on": False, "zorder": 3}
             axes.plot(0, 1, "*", color=theme.different, **star)
             axes.set(xlim=(-1, 1), ylim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-            name = cloud.boundary.name
-            share = 100 * share_beyond(cloud.density, cloud.boundary)
-            outside = "no boundary" if name == "none" else f"{share:.1f} % outside the {name}"
-            axes.set_title(f"{cloud.caption}\n{outside}", fontsize=11, pad=12)
+            outside, about = beyond(cloud.density, cloud.boundary), "no boundary"
+            if cloud.boundary.name != "none":
+                about = f"{100 * outside.sum():.1f} % outside the {cloud.boundary.name}"
+                # they may lie in a line at the edge, which looks empty
+                about += "\nabout $s_n$ {:.2f}, $s_p$ {:.2f}".format(*middle(outside))
+            axes.set_title(f"{cloud.caption}\n{about}", fontsize=11, pad=12)
         if grid:
             figure.set_layout_engine("compressed")  # which knows that planes are square
             grid.finish(panels.flat)

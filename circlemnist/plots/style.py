@@ -52,12 +52,13 @@ class Theme:
         return self.classes[label % len(self.classes)]
 
 
-# Paul Tol's "muted" scheme and black; his "light" scheme, a violet and white
+# Paul Tol's "muted" scheme, darkened to a contrast of 3 on white, and black; his "light" scheme, a
+# violet and white
 LIGHT = Theme(
     *("light", "#ffffff", "#1a1a1a", "#d0d0d0", "#117733", "#882255"),
     classes=(
-        *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
-        *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000"),
+        *("#392391", "#5999c5", "#30a29a", "#0b690f", "#969412"),
+        *("#b58b57", "#a84f5a", "#751142", "#90277e", "#000000"),
     ),
 )
 DARK = Theme(

@@ -23,8 +23,7 @@ class Page:
         if width:
             self.driver.set_window_size(width, height)
         self.driver.get(path.as_uri())
-        self.until("document.body.dataset.ready === 'yes' && Bokeh.documents[0].is_idle")
-        self.until(f"({self.view('space')}).frame.bbox.width > 100")
+        self.until("document.body.dataset.ready === 'yes' && explorer.map.width > 100")
 
     def errors(self) -> list[Any]:
         """What went wrong since this was asked for the last time."""
@@ -42,24 +41,57 @@ class Page:
             assert time.monotonic() < end, condition
             time.sleep(0.05)
 
-    def model(self, name: str) -> str:
-        return f"Bokeh.documents[0].get_model_by_name('{name}')"
-
-    def view(self, name: str) -> str:
-        return f"""((plot) => Bokeh.index.get_one ? Bokeh.index.find_one(plot)
-          : Object.values(Bokeh.index).find((view) => view.model === plot))({self.model(name)})"""
-
-    def place(self, index: int) -> tuple[float, float]:
-        """Where a point of the scatter plot is on the screen."""
+    def place(self, index: int, plot: str = "map") -> tuple[float, float]:
+        """Where the point of an image is on the screen."""
         x, y = self.ask(
             f"""(() => {{
-              const view = {self.view("space")}, data = {self.model("points")}.data;
-              const box = view.el.getBoundingClientRect();
-              return [box.x + view.frame.x_scale.compute(data.x[{index}]),
-                      box.y + view.frame.y_scale.compute(data.y[{index}])];
+              const {{ x, y }} = explorer.{plot}.canvas.getBoundingClientRect();
+              const [right, down] = explorer.{plot}.at(explorer.{plot}.place({index}));
+              return [x + right, y + down];
             }})()"""
         )
         return x, y
+
+    def box(self, selector: str) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of an element on the screen, scrolled to where it is seen."""
+        left, top, right, bottom = self.ask(
+            f"""((element) => {{
+              element.scrollIntoView({{ block: "nearest" }});
+              const {{ left, top, right, bottom }} = element.getBoundingClientRect();
+              return [left, top, right, bottom];
+            }})(document.querySelector({selector!r}))"""
+        )
+        return left, top, right, bottom
+
+    def click(self, selector: str, kind: str = "mouse") -> None:
+        left, top, right, bottom = self.box(selector)
+        self.pointer(("click", (left + right) / 2, (top + bottom) / 2), kind=kind)
+
+    def text(self, name: str) -> str:
+        text: str = self.ask(f"document.getElementById('{name}').textContent")
+        return text
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def drag(self, *places: tuple[float, float], shift: bool = False, kind: str = "mouse") -> None:
+        """Press at the first place, move to the others and let go at the last."""
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        if shift:
+            ActionChains(self.driver).key_down(Keys.SHIFT).perform()
+        moves = [("move", *place) for place in places[1:]]
+        self.pointer(("pointer_down", *places[0]), *moves, ("pointer_up", *places[-1]), kind=kind)
+        if shift:
+            ActionChains(self.driver).key_up(Keys.SHIFT).perform()
+
+    def scheme(self, name: str) -> None:
+        """What the system asks for: "light" or "dark"."""
+        feature = {"name": "prefers-color-scheme", "value": name}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
     def pointer(self, *steps: tuple[str, float, float], kind: str = "mouse") -> None:
         from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -75,17 +107,9 @@ class Page:
     def draw(self, *strokes: list[tuple[float, float]], kind: str = "mouse") -> None:
         """Draw on the pad with a mouse, pen or finger; places from 0 to 1, right and down."""
         for stroke in strokes:
-            x, y, width, height = self.ask(
-                "(({x, y, width, height}) => [x, y, width, height])"
-                "(document.getElementById('paper').getBoundingClientRect())"
-            )
-            places = [(x + width * right, y + height * down) for right, down in stroke]
-            self.pointer(
-                ("pointer_down", *places[0]),
-                *(("move", *place) for place in places[1:]),
-                ("pointer_up", *places[-1]),
-                kind=kind,
-            )
+            left, top, right, bottom = self.box("#paper")
+            places = [(left + (right - left) * x, top + (bottom - top) * y) for x, y in stroke]
+            self.drag(*places, kind=kind)
 
 
 def start_browser(phone: bool = False) -> Page:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from circlemnist.explorer.map import pair_places
-from circlemnist.explorer.network import plain_network
+from circlemnist.evaluation.pair_plane import pair_places
+from circlemnist.explorer.pad import plain_network
 from circlemnist.models.embedder import Embedder
 from tests.conftest import assert_one_line_error, invoke
 
@@ -18,7 +18,7 @@ def test_pair_places_are_of_the_own_class_and_the_next() -> None:
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     labels = np.append(np.arange(29) % 3, 4)  # nobody in 3, one alone in 4
     s = x @ x.T
-    sn, sp = pair_places(x, labels)
+    sn, sp = pair_places(x, labels).T
     for i in range(29):
         own = [s[i, j] for j in range(30) if j != i and labels[j] == labels[i]]
         others = [s[i, labels == c].mean() for c in (0, 1, 2, 4) if c != labels[i]]

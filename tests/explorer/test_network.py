@@ -11,7 +11,7 @@ from torch import nn
 
 from circlemnist.config import Config
 from circlemnist.evaluation.known import class_subspaces, embed_with_features, typicality
-from circlemnist.explorer.network import plain_network
+from circlemnist.explorer.pad import plain_network
 from circlemnist.models.embedder import Embedder, build_embedder
 from tests.explorer.browser import Page
 

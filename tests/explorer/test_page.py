@@ -4,386 +4,544 @@ import io
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from circlemnist.explorer.map import Frames, Space, pair_places
-from circlemnist.explorer.page import explorer_html
+from circlemnist import CircleLoss
+from circlemnist.evaluation.evaluate import EvaluatedRun
+from circlemnist.evaluation.pair_plane import Boundary, PairMeans, boundary_of, pair_density
+from circlemnist.explorer.pad import Gallery
+from circlemnist.explorer.page import Space, explorer_html
+from circlemnist.plots.animation import Times
 from circlemnist.plots.points import Points
-from circlemnist.plots.style import LIGHT
+from circlemnist.plots.style import DARK, LIGHT
+from circlemnist.runs.run import Run
 from tests.conftest import invoke
 from tests.explorer.browser import Page, start_browser
 from tests.plots.figures import CLOTHES
 
 pytestmark = pytest.mark.slow
 
-PAPER, INK = 255, 26  # the red of the light theme
+MADE, MOVING, TIMES = 250, 30, 12
+ARROWS = {"left": "\ue012", "up": "\ue013", "right": "\ue014", "down": "\ue015"}
+TAB, ENTER, ESCAPE, END, HOME = "\ue004", "\ue007", "\ue00c", "\ue010", "\ue011"
 
 
 @pytest.fixture(scope="module")
 def watched(watched_run: Path) -> Path:
-    """A run with snapshots and its pages, light and dark."""
+    """A run with snapshots and its page."""
     page = watched_run / "plots" / "explorer.html"
     result = invoke("explore", watched_run)
     assert (result.exit_code, result.output) == (0, f"page: {page}\n")
-    dark = watched_run / "dark.html"
-    assert invoke("explore", watched_run, "--theme", "dark", "--out", dark).exit_code == 0
     return watched_run
 
 
-def test_page_holds_all_it_needs(watched: Path) -> None:
-    page = (watched / "plots" / "explorer.html").read_text("utf-8")
-    assert len(page) < 15e6
-    facts = json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])  # type: ignore[index]
-    with np.load(watched / "embeddings.npz") as arrays:
-        assert facts["labels"] == arrays["labels"].tolist()
-        assert facts["predicted"] == arrays["neighbor_labels"][:, 0].tolist()
-        s = arrays["embeddings"].astype(float) @ arrays["embeddings"].T.astype(float)
-    np.fill_diagonal(s, -2)
-    shown = np.take_along_axis(s, np.array(facts["neighbors"]).reshape(360, 5), 1)
-    np.testing.assert_allclose(shown, -np.sort(-s, 1)[:, :5], atol=1e-6)
-
-
-def counts(page: Page) -> list[int]:
-    """How many points of each class are let through, where the class is shown."""
-    found: list[int] = page.ask(
-        f"""{page.model("space")}.renderers
-          .filter((dots) => dots.view.filter.operands && dots.visible)
-          .map((dots) => dots.view.filter.operands[0].indices.length)"""
+def made_space(dimensions: int = 2) -> Space:
+    """Images of noise in 16 shades, so that each is told from any other, with a third wrong."""
+    random = np.random.default_rng(0)
+    labels = np.arange(MADE) % 10
+    unit = random.normal(size=(MADE, 4))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    positions = random.normal(size=(TIMES + 1, MADE, dimensions))
+    if dimensions == 3:
+        positions /= np.linalg.norm(positions, axis=2, keepdims=True)
+    pairs = random.uniform(-0.5, 1, size=(TIMES + 1, MADE, 2))
+    moving = slice(5, MOVING + 5)
+    return Space(
+        points=Points(positions[-1], labels, CLOTHES),
+        predicted=np.where(random.random(MADE) < 1 / 3, (labels + 3) % 10, labels),
+        images=random.integers(16, size=(MADE, 28, 28)).astype(np.uint8) * 16,
+        pairs=pairs[-1],
+        means=PairMeans(0.25, 0.75, -0.25),
+        neighbors=random.integers(MADE, size=(MADE, 5)),
+        boundary=Boundary("circle", 0.25),
+        gallery=Gallery(np.arange(MADE), unit, "cosine"),
+        gamma=80.0,
+        frames=Times(
+            [f"time {number}" for number in range(TIMES)],
+            Points(positions[:-1, moving], labels[moving], CLOTHES),
+            np.arange(5, MOVING + 5),
+            pairs[:-1, moving],
+            [PairMeans(1 - time / 20, time / 20, -time / 20) for time in range(TIMES)],
+        ),
+        losses=[99.5 - 7 * time for time in range(TIMES)],
     )
-    return found
 
 
-@pytest.mark.parametrize("theme", ["dark.html", "plots/explorer.html"])
-def test_page_loads_without_errors_and_without_network(
-    theme: str, watched: Path, page: Page
-) -> None:
-    page.errors()
-    page.driver.get_log("performance")
-    page.open(watched / theme)
-    assert page.ask(f"{page.model('points')}.data.x.length") == 360
-    assert sum(counts(page)) == 360
-    assert page.errors() == []
-    messages = [
-        json.loads(line["message"])["message"] for line in page.driver.get_log("performance")
-    ]
-    asked = [
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    ]
-    assert asked
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+@pytest.fixture(scope="module")
+def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "page.html"
+    path.write_text(explorer_html(made_space(), "made"), "utf-8")
+    return path
 
 
-def test_points_are_on_the_screen(watched: Path, page: Page) -> None:
-    """The colour of a class is seen where its points are, and nothing is wider than the window."""
-    for width in (800, 1280):
-        page.open(watched / "plots" / "explorer.html", width)
-        time.sleep(1)
-        x, y = page.place(0)
-        around = screenshot(page).crop((round(x) - 1, round(y) - 1, round(x) + 2, round(y) + 2))
-        pixels = np.asarray(around).astype(int).reshape(9, 3)
-        assert ((np.ptp(pixels, 1) > 20) | (pixels.max(1) < 100)).any(), pixels
-        assert page.ask("document.documentElement.scrollWidth") <= width
+@pytest.fixture
+def made(page: Page, made_file: Path) -> tuple[Space, Page]:
+    """A page of what is known to the last pixel, opened anew."""
+    page.scheme("light")
+    page.open(made_file)
+    return made_space(), page
+
+
+@pytest.fixture(scope="module")
+def phone() -> Iterator[Page]:
+    phone = start_browser(phone=True)
+    yield phone
+    phone.driver.quit()
 
 
 def screenshot(page: Page) -> Image.Image:
     return Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
 
 
-def point_until_shown(page: Page, index: int, kind: str) -> tuple[tuple[float, float], str]:
-    """Point at an image until its card is there: a page that is still settling does not feel it.
-
-    Returns the place on the screen and what the card says.
-    """
-    for _ in range(10):
-        x, y = page.place(index)
-        steps = [("click", x, y)] if kind == "touch" else [("move", x - 40, y), ("move", x, y)]
-        page.pointer(*steps, kind=kind)
-        time.sleep(0.5)
-        if page.ask("!document.getElementById('card').hidden"):
-            break
-    return (x, y), page.ask("document.querySelector('#card p').textContent")
+def rgb(color: str) -> np.ndarray:
+    return np.array(list(bytes.fromhex(color[1:])))
 
 
-def test_hover_shows_an_image_at_the_pointer(watched: Path, page: Page) -> None:
+def test_page_holds_all_it_needs(watched: Path) -> None:
+    """The numbers of each time are those of the snapshots."""
+    page, trained = watched / "plots" / "explorer.html", EvaluatedRun(Run(watched))
+    html = page.read_text("utf-8")
+    assert len(html) < 6e6
+    facts = json.loads(re.search(r'id="facts">(.*?)</script>', html)[1])  # type: ignore[index]
+    snapshots, config = trained.snapshots, trained.config
+    labels = torch.from_numpy(snapshots.labels)
+    for time_shown in (0, 7, -1):
+        embeddings = torch.from_numpy(snapshots.embeddings[time_shown]).float()
+        loss = CircleLoss(config.gamma, config.m)(embeddings, labels)
+        assert facts["losses"][time_shown] == pytest.approx(float(loss), rel=1e-4)
+        s = torch.nn.functional.normalize(embeddings) @ torch.nn.functional.normalize(embeddings).T
+        same = (labels[:, None] == labels).numpy()
+        means = facts["means"][:-1][time_shown]
+        assert means["sp"] == pytest.approx(
+            s.numpy()[same & ~np.eye(len(s), dtype=bool)].mean(), abs=0.01
+        )
+        assert means["sn"] == pytest.approx(s.numpy()[~same].mean(), abs=0.01)
+        density, boundary = pair_density(embeddings, labels), boundary_of(config)
+        centres = (np.arange(len(density)) + 0.5) * 2 / len(density) - 1
+        outside = density[centres**2 + (centres[:, None] - 1) ** 2 > 2 * boundary.m**2].sum()
+        assert means["outside"] == pytest.approx(outside, abs=1e-3)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_loads_without_errors_and_without_network(
+    scheme: str, watched: Path, page: Page
+) -> None:
+    """In the colours that the system asks for."""
+    page.errors()
+    page.driver.get_log("performance")
+    page.scheme(scheme)
     page.open(watched / "plots" / "explorer.html")
-    place, text = point_until_shown(page, 7, "mouse")
-    index = int(text.rsplit(" ", 1)[1])
+    assert page.ask("explorer.map.ids.length") == 360
+    theme = {"light": LIGHT, "dark": DARK}[scheme]
+    pixels = np.asarray(screenshot(page)).reshape(-1, 3)
+    assert (pixels == rgb(theme.paper)).all(1).mean() > 0.5
+    for color in theme.classes:  # of the legend
+        assert (np.abs(pixels.astype(int) - rgb(color)).max(1) < 3).sum() > 20, color
+    assert page.errors() == []
+    messages = [json.loads(line["message"]) for line in page.driver.get_log("performance")]
+    asked = [
+        message["message"]["params"]["request"]["url"]
+        for message in messages
+        if message["message"]["method"] == "Network.requestWillBeSent"
+    ]
+    assert asked
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    page.scheme("light")
+
+
+@pytest.mark.parametrize("plot", ["map", "plane"])
+def test_pointer_at_an_image_of_each_class_shows_it(plot: str, watched: Path, page: Page) -> None:
+    """In either plot, and rings it in both."""
+    page.open(watched / "plots" / "explorer.html")
     names, labels = page.ask("[explorer.facts.names, explorer.facts.labels]")
-    assert text.startswith(names[labels[index]])
-    assert np.hypot(*np.subtract(page.place(index), place)) < 8
+    for label, name in enumerate(names):
+        page.pointer(("move", 5, 5))
+        index = page.ask(
+            f"""[...explorer.{plot}.ids].find((id, i) => explorer.facts.labels[id] === {label}
+              && explorer.{plot}.nearest(explorer.{plot}.xs[i], explorer.{plot}.ys[i], 9) === id)"""
+        )
+        page.pointer(("move", *page.place(index, plot)))
+        page.until("!document.getElementById('card').hidden")
+        said = page.ask("document.querySelector('#card p').textContent")
+        assert re.fullmatch(rf"{name}(, taken for .+)? · image \d+", said), said
+        pointed_at = int(said.rsplit(" ", 1)[1])
+        assert labels[pointed_at] == label
+        # the pointer is at a whole pixel
+        away = np.subtract(page.place(pointed_at, plot), page.place(index, plot))
+        assert np.hypot(*away) < 2
+        rings = page.ask(
+            "[...document.querySelectorAll('.here')].map((ring) => ring.closest('.plot').id)"
+        )
+        assert rings == ["space", "plane"]
+    page.pointer(("move", 5, 5))
+    page.until("document.getElementById('card').hidden")
 
 
-MADE, MOVING, TIMES = 250, 30, 4
-SPACE = Page(None).view("space")
-LEGEND = f"""(() => {{
-  const root = {SPACE}, legend = root.model.right[0];
-  const walk = (view) => view.model === legend ? view
-    : [...view.children()].map(walk).find(Boolean);
-  const {{ left, top, right, bottom }} = walk(root).el.getBoundingClientRect();
-  return [left, top, right, bottom];
-}})()"""
-
-
-def made_space() -> Space:
-    """Images of noise in 16 shades, so that each is told from any other, with a third wrong."""
-    random = np.random.default_rng(0)
-    labels = np.arange(MADE) % 10
-    directions = random.normal(size=(MADE, 4))
-    return Space(
-        points=Points(random.normal(size=(MADE, 2)), labels, CLOTHES),
-        predicted=np.where(random.random(MADE) < 1 / 3, (labels + 3) % 10, labels),
-        images=random.integers(16, size=(MADE, 28, 28)).astype(np.uint8) * 16,
-        directions=directions / np.linalg.norm(directions, axis=1, keepdims=True),
-        neighbors=random.integers(MADE, size=(MADE, 5)),
-        boundary=[np.array([[0, 0], [1, 1]])],
-        frames=Frames(
-            [f"time {number}" for number in range(TIMES)],
-            Points(random.normal(size=(TIMES, MOVING, 2)), labels[5 : MOVING + 5], CLOTHES),
-            np.arange(5, MOVING + 5),
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def made(page: Page, tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, Page]:
-    """A page of what is known to the last pixel, open."""
-    space, path = made_space(), tmp_path_factory.mktemp("made") / "page.html"
-    path.write_text(explorer_html(space, "made", LIGHT), "utf-8")
-    page.open(path)
-    return space, page
-
-
-def shown(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
-    """The 28 × 28 shades, 0-15, of a square of a canvas; what is not drawn is -1."""
+def shades(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
+    """The 28 × 28 shades, 0-15, of a square of a canvas."""
     data = page.ask(
         f"[...document.querySelector('{canvas}').getContext('2d')"
         f".getImageData({x}, {y}, {size}, {size}).data]"
     )
-    pixels = np.array(data).reshape(size, size, 4)
     places = ((np.arange(28) + 0.5) * size / 28).astype(int)
-    red, alpha = (pixels[np.ix_(places, places)][..., channel] for channel in (0, 3))
-    shades = np.rint(15 * (PAPER - red) / (PAPER - INK)).astype(int)
-    return np.where(alpha == 255, shades, -1)
-
-
-def test_pair_plane_has_s_n_to_the_right_and_s_p_upward(made: tuple[Space, Page]) -> None:
-    space, page = made
-    data, dots = f"{page.model('points')}.data", f"{page.model('pair_plane')}.renderers[0].glyph"
-    assert page.ask(f"[{dots}.x.field, {dots}.y.field]") == ["sn", "sp"]
-    found = page.ask(f"[[...{data}.sn], [...{data}.sp]]")
-    np.testing.assert_allclose(found, pair_places(space.directions, space.points.labels), rtol=1e-5)
+    return np.rint(np.array(data).reshape(size, size, 4)[np.ix_(places, places)][..., 3] / 17)
 
 
 @pytest.mark.parametrize("index", [0, 99, 100, 249])
 def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Page]) -> None:
-    """And what a mistake is taken for."""
+    """And what a mistake is taken for; beside the pointer, in the window."""
     space, page = made
     label, predicted = (labels[index] for labels in (space.points.labels, space.predicted))
-    page.do(f"explorer.card({index})")
-    assert not page.ask("document.getElementById('card').hidden")
+    for x, y in ((5, 5), (1270, 5), (5, 750), (1270, 750)):
+        page.do(f"explorer.point({index}, {{clientX: {x}, clientY: {y}}})")
+        left, top, right, bottom = page.box("#card")
+        assert 0 <= left < right <= page.ask("innerWidth")
+        assert 0 <= top < bottom <= page.ask("innerHeight")
+        assert not (left <= x <= right and top <= y <= bottom)
     taken = f", taken for {CLOTHES[predicted]}" if label != predicted else ""
     said = page.ask("document.querySelector('#card p').textContent")
     assert said == f"{CLOTHES[label]}{taken} · image {index}"
-    large = shown(page, "#card canvas", 0, 0, 84)
+    large = shades(page, "#card canvas", 0, 0, 84)
     np.testing.assert_array_equal(large, space.images[index] // 16)
     near = space.neighbors[index]
     for place, other in enumerate(near):
-        small = shown(page, "#card canvas:nth-of-type(2)", 42 * place, 0, 42)
+        small = shades(page, "#card canvas:nth-of-type(2)", 42 * place, 0, 42)
         assert (small == space.images[other] // 16).mean() > 0.9
     names = page.ask("[...document.querySelectorAll('.near span')].map((name) => name.textContent)")
     assert names == [CLOTHES[space.points.labels[other]] for other in near]
-    page.do("explorer.card(null)")
-    assert page.ask("document.getElementById('card').hidden")
 
 
-@pytest.mark.parametrize("corner", [(5, 5), (1270, 5), (5, 750), (1270, 750)])
-def test_card_is_beside_the_pointer_in_the_window(
-    corner: tuple[int, int], made: tuple[Space, Page]
-) -> None:
-    _, page = made
-    page.do(
-        "document.dispatchEvent(new PointerEvent('pointermove', "
-        f"{{clientX: {corner[0]}, clientY: {corner[1]}}})); explorer.card(0)"
-    )
-    left, top, right, bottom, width, height = page.ask(
-        "(() => { const box = document.getElementById('card').getBoundingClientRect();"
-        "return [box.left, box.top, box.right, box.bottom, innerWidth, innerHeight]; })()"
-    )
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
-    assert not (left <= corner[0] <= right and top <= corner[1] <= bottom)
-    if corner == (5, 5):  # where there is room, to the lower right
-        assert (left, top) == (23, 23)
-
-
-def test_sheet_shows_what_is_selected_in_its_order(made: tuple[Space, Page]) -> None:
+def test_lasso_selects_what_is_within(made: tuple[Space, Page]) -> None:
+    """By Shift and a drag: mistakes come first, with both classes; a click makes one the anchor."""
     space, page = made
-    chosen = np.random.default_rng(1).permutation(MADE)
-    for count, said in (
-        (0, "Nothing selected"),
-        (1, "1 selected"),
-        (20, "20 selected"),
-        (200, "200 selected"),
-        (201, "201 selected, the first 200 of them"),
-    ):
-        page.do(f"explorer.sheet({chosen[:count].tolist()})")
-        assert page.ask("document.getElementById('count').textContent") == said
-        for place in {0, 13, 14, count - 1} & set(range(min(count, 200))):
-            x, y = 32 * (place % 14) + 2, 32 * (place // 14) + 2
-            found = shown(page, "#sheet", x, y, 28)
-            np.testing.assert_array_equal(found, space.images[chosen[place]] // 16)
-
-
-def test_selection_is_of_what_is_shown(made: tuple[Space, Page]) -> None:
-    """A lasso over the points of an earlier time selects none of those that are hidden."""
-    space, page = made
-    assert space.frames is not None
-    said = "document.getElementById('count').textContent"
-    page.do(f"{page.model('slider')}.value = 1")
-    page.do(f"{page.model('moving')}.selected.indices = [7, 2]")
-    page.do(f"{page.model('points')}.selected.indices = [1]")
-    page.do(f"{page.model('points')}.selected.indices = []")
-    page.do(f"{page.model('moving')}.selected.indices = [7, 2, 3]")
-    assert page.ask(said) == "3 selected"
-    found = shown(page, "#sheet", 2, 2, 28)
-    np.testing.assert_array_equal(found, space.images[space.frames.indices[7]] // 16)
-    page.do(f"{page.model('slider')}.value = {TIMES}")
-    assert page.ask(f"{page.model('moving')}.selected.indices") == []
-    page.do(f"{page.model('points')}.selected.indices = [1, 5]")
-    assert page.ask(said) == "2 selected"
-    page.do(f"{page.model('points')}.selected.indices = []")
-    assert page.ask(said) == "Nothing selected"
+    labels, wrong = space.points.labels, space.points.labels != space.predicted
+    left, top, right, bottom = page.box("#space")
+    middle = (left + right) / 2
+    steps = np.linspace(0, 1, 10)
+    down = [(middle, top + 3 + (bottom - top - 6) * share) for share in steps]
+    page.drag(*down, *((right - 3, y) for _, y in down[::-1]), shift=True)
+    xs = np.array([page.place(index)[0] for index in range(MADE)])
+    inside = np.flatnonzero(xs > middle)
+    assert page.text("count") == f"{len(inside)} selected"
+    counts = [f"{CLOTHES[label]}: {(labels[inside] == label).sum()}" for label in range(10)]
+    assert page.text("counts") == " · ".join([*counts, f"mistakes: {wrong[inside].sum()}"])
+    said = page.ask("[...document.querySelectorAll('#sheet button')].map((one) => one.ariaLabel)")
+    assert [int(re.search(r"image (\d+)", text)[1]) for text in said] == [  # type: ignore[index]
+        *sorted(inside[wrong[inside]], key=lambda index: (labels[index], index)),
+        *sorted(inside[~wrong[inside]], key=lambda index: (labels[index], index)),
+    ]
+    first = int(re.search(r"image (\d+)", said[0])[1])  # type: ignore[index]
+    caption = f"{CLOTHES[labels[first]]} → {CLOTHES[space.predicted[first]]}"
+    assert page.ask("document.querySelector('#sheet button').textContent") == caption
+    np.testing.assert_array_equal(
+        shades(page, "#sheet canvas", 0, 0, 28), space.images[first] // 16
+    )
+    page.click("#sheet button")
+    page.until(f"document.getElementById('anchor-text').textContent.includes('image {first})')")
+    page.click("#unselect")
+    assert page.ask("document.getElementById('selection').hidden")
+    # without Shift, and with a finger
+    page.click(".tools[aria-label^=pair] button:last-child", "touch")
+    left, top, right, bottom = page.box("#plane")
+    path = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    page.drag(
+        *((x + (3 if x == left else -3), y + (3 if y == top else -3)) for x, y in path),
+        kind="touch",
+    )
+    assert page.text("count") == f"{MADE} selected, 200 of them shown"
+    assert page.ask("document.querySelectorAll('#sheet button').length") == 200
+    shown = page.ask("[...document.querySelectorAll('#sheet button')].map((one) => one.ariaLabel)")
+    right_ones = [labels[int(re.search(r"image (\d+)", text)[1])] for text in shown[wrong.sum() :]]  # type: ignore[index]
+    assert (
+        np.ptp(
+            np.bincount(right_ones) - np.bincount(labels[~wrong]) * len(right_ones) / (~wrong).sum()
+        )
+        < 2
+    )
 
 
 def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
-    """A search for the beginning of names in any case; rings are about the mistakes among it."""
+    """A search for the beginning of names in any case and for images; a class that is hidden."""
     space, page = made
     labels, wrong = space.points.labels, space.points.labels != space.predicted
+    everything = np.arange(MADE)
 
-    def check(kept: np.ndarray, shown: np.ndarray) -> None:
-        """Of the dots by class, the rings, and the points of an earlier time."""
-        filters = f"{page.model('space')}.renderers.map((dots) => dots.view.filter).slice(0, 12)"
-        found = page.ask(f"{filters}.map((filter) => (filter.operands?.[0] ?? filter).indices)")
-        *classes, rings, moved = found
-        assert classes == [np.flatnonzero(kept & (labels == label)).tolist() for label in range(10)]
-        assert rings == np.flatnonzero(kept & shown & wrong).tolist()
-        assert moved == np.flatnonzero((kept & shown)[5 : MOVING + 5]).tolist()
+    def check(shown: np.ndarray) -> None:
+        for plot in ("map", "plane"):
+            drawn = f"[...explorer.{plot}.ids].filter((_, i) => !isNaN(explorer.{plot}.xs[i]))"
+            assert page.ask(drawn) == np.flatnonzero(shown).tolist()
+        said = page.ask("document.getElementById('shown').value")
+        assert said.startswith(
+            f"{shown.sum()} of {MADE} images" if shown.any() else "Nothing matches"
+        )
 
-    every = np.ones(MADE, bool)
-    for text in ("S", " shirt ", "t-s", "irt", "trouserr", ""):
+    def names(text: str) -> np.ndarray:
+        return np.array([name.lower().startswith(text) for name in CLOTHES])[labels]
+
+    for text, wanted in (
+        ("S", names("s")),
+        ("shirt, t-s", names("shirt") | names("t-s")),
+        ("#42, 7", np.isin(everything, [42, 7])),
+        ("bag,#3", names("bag") | (everything == 3)),
+        ("irt", np.zeros(MADE, bool)),
+        ("250", np.zeros(MADE, bool)),
+    ):
+        page.do("document.getElementById('search').select()")
+        page.driver.find_element("id", "search").clear()
+        page.driver.find_element("id", "search").send_keys(text)
         for only in (True, False):
-            page.do(f"{page.model('search')}.value_input = '{text}'")
-            page.do(f"{page.model('mistakes')}.active = {str(only).lower()}")
-            wanted = np.array([name.lower().startswith(text.strip().lower()) for name in CLOTHES])
-            check(wanted[labels] & (wrong | (not only)), every)
-    page.do(f"{page.model('space')}.renderers[4].visible = false")
-    check(every, labels != 4)
-    page.do(f"{page.model('space')}.renderers[4].visible = true")
-    check(every, every)
+            page.click("#mistakes")
+            check(wanted & (wrong | (not only)))
+    page.driver.find_element("id", "search").send_keys("\b" * 9)
+    page.click("#legend button:nth-child(5)")
+    assert page.ask("document.querySelectorAll('#legend button')[4].ariaPressed") == "false"
+    check(labels != 4)
+    page.click("#legend button:nth-child(5)")
+    check(everything >= 0)
 
 
 def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
+    """By keys: both plots, what is read off the pairs, and the loss."""
     space, page = made
     assert space.frames is not None
-    renderers = f"{page.model('space')}.renderers"
-    for time_shown in (1, TIMES, 3, 0, TIMES):
-        page.do(f"{page.model('slider')}.value = {time_shown}")
+    page.do("document.getElementById('slider').focus()")
+    presses = (HOME, 0), (ARROWS["right"], 1), (END, TIMES), (ARROWS["left"], TIMES - 1)
+    for key, time_shown in presses:
+        page.keys(key)
         last = time_shown == TIMES
-        caption = "all images" if last else f"time {time_shown}"
-        assert page.ask(f"{page.model('caption')}.text") == caption
-        assert page.ask(f"[{renderers}[10].visible, {renderers}[11].visible]") == [last, not last]
-        gate = page.ask(f"{renderers}[0].view.filter.operands[1].indices")
-        assert gate == (list(range(MADE)) if last else [])
-        if not last:
-            data = f"{page.model('moving')}.data"
-            found = page.ask(f"[[...{data}.x], [...{data}.y]]")
-            wanted = space.frames.points.positions[time_shown].T.astype(np.float32)
-            np.testing.assert_array_equal(np.float32(found), wanted)
-
-
-def test_legend_has_the_colours_of_the_classes_at_every_time(made: tuple[Space, Page]) -> None:
-    _, page = made
-    for step in (TIMES, 1):
-        page.do(f"{page.model('slider')}.value = {step}")
-        time.sleep(0.5)
-        colors = screenshot(page).crop(tuple(map(int, page.ask(LEGEND)))).getcolors(99_999)
-        assert colors is not None
-        seen = {color for _, color in colors}
-        for color in LIGHT.classes:
-            wanted = np.array(list(bytes.fromhex(color[1:])))
-            assert min(np.abs(np.array(each) - wanted).max() for each in seen) < 70, (step, color)
-    page.do(f"{page.model('slider')}.value = {TIMES}")
-
-
-def test_a_tap_shows_the_image(watched: Path) -> None:
-    """Within the window of a phone; a tap elsewhere takes it away."""
-    phone = start_browser(phone=True)
-    try:
-        phone.open(watched / "plots" / "explorer.html", width=None)
-        for index in (7, 100, 200, 300):
-            place, said = point_until_shown(phone, index, "touch")
-            found = phone.place(int(said.rsplit(" ", 1)[1]))
-            assert np.hypot(*np.subtract(found, place)) < 2
-        left, right = phone.ask(
-            "(({left, right}) => [left, right])"
-            "(document.getElementById('card').getBoundingClientRect())"
+        caption = "all images" if last else f"time {time_shown}, loss {99.5 - 7 * time_shown:.1f}"
+        assert page.text("caption") == caption
+        value = page.ask("document.getElementById('slider').ariaValueText")
+        assert value == caption.split(",")[0]
+        frames, means = space.frames, space.means if last else space.frames.means[time_shown]
+        assert page.text("means") == (
+            f"{100 * means.outside:.1f} % of pairs outside the circle, "
+            f"mean s_p {means.sp:.2f}, mean s_n {means.sn:.2f}".replace("-", "−")
         )
-        assert 0 <= left < right <= 390
-        phone.pointer(("click", 20, 20), kind="touch")
-        phone.until("document.getElementById('card').hidden")
-    finally:
-        phone.driver.quit()
+        wanted = (space.points.positions, space.pairs)
+        if not last:
+            wanted = frames.points.positions[time_shown], frames.pairs[time_shown]
+        for plot, places in zip(("map", "plane"), wanted, strict=True):
+            assert page.ask(f"explorer.{plot}.ids.length") == len(places)
+            np.testing.assert_allclose(
+                page.ask(f"[...explorer.{plot}.data]"), places.ravel(), rtol=1e-6
+            )
 
 
-def test_play_goes_through_every_time_once(made: tuple[Space, Page]) -> None:
+def test_play_pauses_and_goes_on_where_it_was(made: tuple[Space, Page]) -> None:
     _, page = made
-    slider, play = page.model("slider"), page.model("play")
+    page.do("document.getElementById('speed').value = '0.5'")
+    page.click("#play")
+    assert page.text("play") == "Pause"
+    page.until("explorer.step === 2")
+    page.click("#play")
+    assert page.text("play") == "Play"
+    step = page.ask("explorer.step")
+    time.sleep(0.5)
+    assert page.ask("explorer.step") == step < TIMES
     page.do(
-        f"window.seen = []; {slider}.value = 2;"
-        f"{slider}.properties.value.change.connect(() => seen.push({slider}.value));"
-        f"{play}.active = true"
+        "window.steps = []; document.getElementById('speed').value = '2';"
+        "new MutationObserver(() => steps.push(explorer.step))"
+        ".observe(document.getElementById('caption'), {childList: true})"
     )
-    page.until(f"!{play}.active")
-    time.sleep(0.4)  # and no further
-    assert page.ask("seen") == list(range(TIMES + 1))
+    page.click("#play")
+    page.until("explorer.step === explorer.last")
+    assert page.text("play") == "Play"
+    time.sleep(0.3)
+    assert page.ask("steps") == list(range(step + 1, TIMES + 1))  # and no further
+    page.click("#play")  # from the end it begins anew
+    page.until("steps.includes(0)")
 
 
-def test_click_on_the_legend_hides_a_class(watched: Path, page: Page) -> None:
-    page.open(watched / "plots" / "explorer.html")
-    time.sleep(1)
-    left, top, right, bottom = page.ask(LEGEND)
-    before = counts(page)
-    page.pointer(("click", (left + right) / 2, top + (bottom - top) * 0.15))
-    hidden = "{}.renderers.filter((renderer) => !renderer.visible).length"
-    # its key in the legend, and the points that move, are hidden as well
-    page.until(f"{hidden.format(page.model('space'))} === 3")
-    assert len(counts(page)) == len(before) - 1
-    assert page.ask(hidden.format(page.model("pair_plane"))) == 1
+def test_anchor_has_the_gradients_of_the_loss(made: tuple[Space, Page]) -> None:
+    """A click shows the pairs of a point: the weights of Eqs. 9 and 10, by autograd."""
+    space, page = made
+    x = page.ask("[...anchor.stored()]")
+    gallery = torch.tensor(x, dtype=torch.float64).reshape(MADE, -1)
+    labels = torch.from_numpy(space.points.labels)
+    for index in (0, 57, 120):
+        page.pointer(("click", *page.place(index)))
+        page.until(f"document.getElementById('anchor-text').textContent.includes('image {index})')")
+        own = gallery / gallery.norm(dim=1, keepdim=True)
+        s = (own @ own[index]).requires_grad_()
+        loss = CircleLoss(80, 0.25, normalize=False)(
+            torch.ones(1, 1, dtype=torch.float64),
+            labels[index : index + 1],
+            s[:, None],
+            labels,
+            torch.tensor([index]),
+        )
+        (gradient,) = torch.autograd.grad(loss, s)
+        sides = page.ask(
+            f"anchor.pairsOf(anchor.vectorOf({index}), {int(labels[index])}, {index}).sides"
+        )
+        for sign, side in zip((-1, 1), sides, strict=True):
+            for pair in side:
+                assert pair["weight"] == pytest.approx(
+                    sign * float(gradient[pair["index"]]), abs=0.01
+                )
+                assert pair["s"] == pytest.approx(float(s[pair["index"]]), abs=1e-3)
+        different = labels != labels[index]
+        pushed = int((gradient * different).argmax())
+        pulled = int((-gradient * ~different).argmax())
+        said = page.text("anchor-text")
+        assert said.startswith(
+            f"This {CLOTHES[labels[index]]} is pushed by this {CLOTHES[labels[pushed]]} with "
+            f"{gradient[pushed]:.0f} and pulled by this {CLOTHES[labels[pulled]]} with "
+            f"{-gradient[pulled]:.0f}."
+        ), said
+        hardest = page.ask(
+            "[...document.querySelectorAll('#hardest button')].map((one) => one.ariaLabel)"
+        )
+        assert [
+            f"image {image}," in text
+            for image, text in zip((index, pushed, pulled), hardest, strict=True)
+        ] == [True] * 3
+        assert page.ask("document.querySelectorAll('#plane .arrow').length") <= 1
+    # a neighbour by its picture
+    page.click("#near button")
+    neighbor = space.neighbors[120, 0]
+    page.until(f"document.getElementById('anchor-text').textContent.includes('image {neighbor})')")
 
 
-def test_lasso_selects_what_is_within(watched: Path, page: Page) -> None:
-    page.open(watched / "plots" / "explorer.html")
-    plot = page.model("space")
-    page.do(
-        f"{plot}.toolbar.active_drag ="
-        f" {plot}.toolbar.tools.find((tool) => tool.type === 'LassoSelectTool')"
+def test_sphere_turns_by_a_drag_and_by_itself(page: Page, tmp_path: Path) -> None:
+    """A point at the front goes along with the pointer; those at the back are not pointed at."""
+    path = tmp_path / "sphere.html"
+    path.write_text(explorer_html(made_space(3), "sphere"), "utf-8")
+    page.open(path)
+    front = page.ask(
+        "[...explorer.map.ids].filter((id) => explorer.map.at(explorer.map.place(id))[2] > 0.9)"
     )
-    x, y, width, height = page.ask(
-        f"""(() => {{
-          const view = {page.view("space")}, box = view.el.getBoundingClientRect();
-          const inner = view.frame.bbox;
-          return [box.x + inner.left + 3, box.y + inner.top + 3, inner.width - 6, inner.height - 6];
-        }})()"""
+    seen = page.ask("[...explorer.map.ids].filter((_, i) => !isNaN(explorer.map.xs[i]))")
+    assert set(front) < set(seen) < set(range(MADE))
+    before = page.place(front[0])
+    left, top, right, bottom = page.box("#space")
+    x, y = (left + right) / 2, (top + bottom) / 2
+    page.drag((x, y), (x + 30, y + 10), (x + 60, y + 20))
+    moved = np.subtract(page.place(front[0]), before)
+    assert 30 < moved[0] < 130
+    assert moved[1] > 5
+    yaw = page.ask("explorer.map.yaw")
+    page.click(".tools[aria-label=map] button:last-child")
+    page.until(f"explorer.map.yaw > {yaw} + 0.05")
+    page.click(".tools[aria-label=map] button:last-child")
+    still = page.ask("explorer.map.yaw")
+    time.sleep(0.2)
+    assert page.ask("explorer.map.yaw") == still
+
+
+def test_everything_is_done_by_keys(made: tuple[Space, Page]) -> None:
+    space, page = made
+    page.do("document.getElementById('search').focus()")
+    order = ["search", "mistakes", "select", *CLOTHES, "+", "−", "Whole", "Lasso", "space", "play"]
+    for name in order:
+        own = page.ask("[document.activeElement.id, document.activeElement.textContent]")
+        assert name in own, (name, own)
+        page.keys(TAB)
+    for plot in ("space", "plane"):
+        page.do(f"document.getElementById('{plot}').focus()")
+        pointed = []
+        for key in (ARROWS["right"], ARROWS["right"], ARROWS["up"], ARROWS["left"], ARROWS["down"]):
+            page.keys(key)
+            said = page.ask("document.querySelector('#card p').textContent")
+            pointed.append(int(said.rsplit(" ", 1)[1]))
+        name = {"space": "map", "plane": "plane"}[plot]
+        places = [page.place(index, name) for index in pointed]
+        assert len(set(pointed)) > 3
+        assert places[1][0] > places[0][0]
+        assert places[2][1] < places[1][1]
+        assert places[3][0] < places[2][0]
+        assert places[4][1] > places[3][1]
+        page.keys(ENTER)
+        assert f"image {pointed[-1]})" in page.text("anchor-text")
+        page.keys("+")
+        page.until(f"explorer.{name}.view.zoom === 1.5")
+        page.keys("0", ESCAPE)
+        assert page.ask(f"explorer.{name}.view.zoom") == 1
+        assert page.ask("document.getElementById('anchor-details').hidden")
+    page.do("document.querySelector('#legend button').focus()")
+    page.keys(" ")
+    page.do("document.getElementById('select').focus()")
+    page.keys(ENTER)
+    assert page.text("count").startswith(f"{(space.points.labels != 0).sum()} selected")
+    page.do("document.querySelector('#sheet button').focus()")
+    page.keys(ENTER)
+    assert not page.ask("document.getElementById('anchor-details').hidden")
+
+
+def findings(page: Page) -> list[Any]:
+    from axe_core_python.selenium import Axe
+
+    violations = Axe().run(page.driver)["violations"]
+    return [
+        (rule["id"], [node["html"][:120] for node in rule["nodes"]])
+        for rule in violations
+        if rule["impact"] in ("serious", "critical", "moderate")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_is_accessible(scheme: str, watched: Path, page: Page, phone: Page) -> None:
+    for where, width in ((page, 1300), (phone, None)):
+        where.scheme(scheme)
+        where.open(watched / "plots" / "explorer.html", width)
+        assert findings(where) == []
+        where.do("explorer.choose(3); explorer.select([...Array(300).keys()])")
+        where.draw([(0.2, 0.2), (0.8, 0.2), (0.4, 0.9)])
+        where.do("explorer.time(2); explorer.point(9, {clientX: 9, clientY: 9})")
+        where.driver.find_element("id", "search").send_keys("none")
+        assert findings(where) == []
+        where.scheme("light")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1300, 1920])
+def test_all_is_seen_and_the_circle_is_round(
+    width: int, watched: Path, page: Page, phone: Page
+) -> None:
+    where = phone if width == 390 else page
+    where.open(watched / "plots" / "explorer.html", None if width == 390 else width)
+    where.do("explorer.choose(3); explorer.select([...Array(300).keys()]); explorer.time(2)")
+    assert where.ask("document.documentElement.scrollWidth") <= width
+    beyond = where.ask(
+        """[...document.querySelectorAll("main *")].filter((element) => {
+          const { left, right, width } = element.getBoundingClientRect();
+          return !element.closest("#strip, .plot svg") && width && (left < 0 || right > innerWidth);
+        }).map((element) => element.outerHTML.slice(0, 80))"""
     )
-    corners = [(0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5), (0, 0.02)]
-    first, *path, last = [(x + width * i, y + height * j) for i, j in corners]
-    moves = [("move", *place) for place in path]
-    page.pointer(("pointer_down", *first), *moves, ("pointer_up", *last))
-    page.until(f"{page.model('points')}.selected.indices.length > 300")
-    page.until("document.getElementById('count').textContent.endsWith('the first 200 of them')")
+    assert beyond == []
+    left, top, right, bottom = where.box("#plane")
+    assert right - left == pytest.approx(bottom - top, abs=1)
+    (x, y), (x1, _), (_, y1) = where.ask(
+        "[[0, 0], [0.5, 0], [0, 0.5]].map((place) => explorer.plane.at(place).slice(0, 2))"
+    )
+    assert x1 - x == pytest.approx(y - y1)
+    xs, ys = where.ask("[[...explorer.plane.xs], [...explorer.plane.ys]]")
+    assert 0 <= min(xs + ys) < max(xs + ys) <= right - left  # every pair is on it
+
+
+def test_finger_taps_and_swipes(watched: Path, phone: Page) -> None:
+    """A tap shows the image and makes it the anchor; a swipe leaves the map as it is."""
+    phone.open(watched / "plots" / "explorer.html", width=None)
+    view = phone.ask("explorer.map.view")
+    for index in (7, 100, 200, 300):
+        place = phone.place(index)
+        phone.pointer(("click", *place), kind="touch")
+        phone.until("!document.getElementById('card').hidden")
+        said = phone.ask("document.querySelector('#card p').textContent")
+        found = int(said.rsplit(" ", 1)[1])
+        assert np.hypot(*np.subtract(phone.place(found), place)) < 2
+        assert f"image {found})" in phone.text("anchor-text")
+        left, _, right, _ = phone.box("#card")
+        assert 0 <= left < right <= 390
+    x, y = phone.place(7)
+    phone.drag((x, y), (x, y - 60), (x + 5, y - 120), kind="touch")
+    assert phone.ask("explorer.map.view") == view
+    phone.pointer(("click", 20, 20), kind="touch")
+    phone.until("document.getElementById('card').hidden")

@@ -50,7 +50,7 @@ def test_the_planes_hold_the_pairs_of_each_run(three: list[Group]) -> None:
         scales.add((image.norm.vmin, image.norm.vmax))
         share = 100 * share_beyond(density, boundary_of(report.config))
         mean, deviation = 100 * group.mean("1nn"), 100 * group.values("1nn").std(ddof=1)
-        _, accuracy, outside = axes.get_title().split("\n")
+        _, accuracy, outside, _ = axes.get_title().split("\n")
         assert accuracy == f"1-NN {mean:.2f} ± {deviation:.2f} %"
         assert outside == f"{share:.1f} % outside the circle"
         assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-1, 1))

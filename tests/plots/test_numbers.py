@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density, pair_places, share_beyond
 from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation
@@ -178,7 +178,11 @@ def test_pair_plane_is_of_the_run(either: EvaluatedRun) -> None:
         assert image.origin == "lower"
     last = panels["after 7 epochs"]
     share = f"{100 * share_beyond(density, boundary):.1f} % outside the circle"
-    assert last.get_title() == f"after 7 epochs\n{share}"
+    centres = (np.arange(len(density)) + 0.5) * 2 / len(density) - 1
+    radius = 2**0.5 * either.config.m
+    outside = density * (np.hypot(centres, centres[:, None] - 1) > radius)
+    sn, sp = ((outside * s).sum() / outside.sum() for s in (centres, centres[:, None]))
+    assert last.get_title() == f"after 7 epochs\n{share}\nabout $s_n$ {sn:.2f}, $s_p$ {sp:.2f}"
     (circle,) = parts(last, "boundary")
     radii = np.hypot(circle.get_xdata(), np.asarray(circle.get_ydata()) - 1)
     np.testing.assert_allclose(radii, 2**0.5 * either.config.m, atol=1e-3)
@@ -238,6 +242,13 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     # half of the way from the first snapshot to the second is between two frames
     assert captions == [*[{"before training"}] * 2, *[{"epoch 0.44"}] * 2, {"epoch 7.00"}]
     np.testing.assert_allclose(shown[59], last, atol=1e-5)
+    directions = embeddings[-1] / np.linalg.norm(embeddings[-1], axis=1, keepdims=True)
+    for cloud, chosen in zip(parts(movie.figure, "pairs"), (seen, ~seen), strict=False):
+        places = pair_places(directions, snapshots.labels)[chosen]
+        np.testing.assert_allclose(cloud.get_offsets(), places, atol=1e-5)
+    density = pair_density(*map(torch.from_numpy, (directions[seen], snapshots.labels[seen])))
+    share = f"{100 * share_beyond(density, boundary_of(either.config)):.1f} % of pairs outside"
+    assert any(text.startswith(share) for text in words(movie.figure))
     # 15 of 59 ways through 4 intervals is a little after the first of them
     share = 15 * 4 / 59 - 1
     axes_of_last = np.linalg.lstsq(embeddings[-1] - embeddings[-1].mean(0), last, rcond=None)[0]
@@ -266,14 +277,16 @@ def test_page_is_given_what_was_measured(
         arrays = replace(arrays, embeddings=arrays.embeddings * lengths)
         trained.config = Config(dataset="digits", loss="center", dim=8)
         trained.report = replace(trained.report, per_image=arrays)
-    space, how = space_of(trained, PCA)
+    space, how = space_of(trained, "pca")
     assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
     nearest = np.take_along_axis(s, space.neighbors.astype(int), 1)
     np.testing.assert_allclose(nearest, -np.sort(-s, 1)[:, :5], rtol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(space.directions, axis=1), 1, rtol=1e-5)
+    directions = x / np.linalg.norm(x, axis=1, keepdims=True)
+    places = pair_places(directions, arrays.labels)
+    np.testing.assert_allclose(space.pairs, places, atol=1e-5)
     # an unseen class, which no training image has, is no mistake
     predicted = np.where(trained.report.seen, arrays.neighbor_labels[:, 0], arrays.labels)
     np.testing.assert_array_equal(space.predicted, predicted)
@@ -282,15 +295,14 @@ def test_page_is_given_what_was_measured(
     np.testing.assert_array_equal(space.images, trained.dataset.test.images)
     assert space.frames is not None
     np.testing.assert_array_equal(space.frames.points.labels, trained.snapshots.labels)
-    for line, expected in zip(space.boundary, boundary_of(trained.config).lines(), strict=True):
-        np.testing.assert_array_equal(line, expected)
+    assert space.boundary == boundary_of(trained.config)
     assert space.frames.captions[-1] == "epoch 7.00"
 
 
 @pytest.mark.slow
 def test_movie_of_the_page_ends_where_its_images_are(trained: EvaluatedRun) -> None:
     trained.embedder = build_embedder(trained.config)
-    space, _ = space_of(trained, Style(projection="tsne"))
+    space, _ = space_of(trained, "tsne")
     assert space.frames is not None
     there = space.points.positions[trained.snapshots.indices]
     np.testing.assert_array_equal(space.frames.points.positions[-1], there)

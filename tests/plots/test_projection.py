@@ -18,7 +18,6 @@ from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import projection
 from circlemnist.plots.projection import project, project_frames, project_run
-from circlemnist.plots.style import Style
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
 from tests.plots.figures import cloud
@@ -135,7 +134,7 @@ def test_pictures_of_a_run_share_one_projection(copy: Run, computed: list[str]) 
     assert invoke("plot", copy.folder, "--out", picture).exit_code == 0
     trained = EvaluatedRun(copy)
     trained.embedder = build_embedder(trained.config)
-    space_of(trained, Style())  # of the page
+    space_of(trained, "tsne")  # of the page
     assert computed == ["tsne"]
     assert picture.read_bytes() == first
 

@@ -1,0 +1,175 @@
+// An anchor: the cosines of all its pairs, what each pulls or pushes by Eqs. 9 and 10, and its place in
+// the pair plane. It is an image of the page, or a drawing.
+window.anchor = (() => {
+  const { facts } = explorer, { labels, names, gamma, gallery } = facts, { m } = facts.boundary;
+  const [details, ticks, hardest, near, text] = ["details", "ticks", "hardest", "near", "text"].map((id) =>
+    document.getElementById(["ticks", "hardest", "near"].includes(id) ? id : `anchor-${id}`));
+  let rows = null, embeddings = null, lengths = null, current = null;
+
+  // The embeddings are decoded when the first is needed.
+  function stored() {
+    if (rows) return embeddings;
+    rows = new Map(gallery.indices.map((index, row) => [index, row]));
+    embeddings = network.halves(gallery.embeddings).map((number) => number * gallery.scale);
+    const dim = embeddings.length / rows.size;
+    lengths = gallery.indices.map((_, row) => Math.hypot(...embeddings.subarray(dim * row, dim * row + dim)) || 1);
+    return embeddings;
+  }
+
+  function vectorOf(index) {
+    const numbers = stored(), dim = numbers.length / rows.size, row = rows.get(index);
+    return row === undefined ? null : numbers.subarray(dim * row, dim * row + dim);
+  }
+
+  function cosines(vector) {
+    const numbers = stored(), dim = vector.length, length = Math.hypot(...vector) || 1;
+    return Float32Array.from(gallery.indices, (_, row) => {
+      let sum = 0;
+      for (let i = 0, at = row * dim; i < dim; i++) sum += vector[i] * numbers[at++];
+      return sum / length / lengths[row];
+    });
+  }
+
+  // Eq. 6 and its gradients: for each similarity how hard it is pulled or pushed.
+  function pull(sp, sn) {
+    const logits = (values, alpha, delta, sign) => values.map((s) => sign * gamma * Math.max(alpha(s), 0) * (s - delta));
+    const alphaP = (s) => 1 + m - s, alphaN = (s) => s + m;
+    const sums = [logits(sp, alphaP, 1 - m, -1), logits(sn, alphaN, m, 1)].map((values) => {
+      const most = values.reduce((a, b) => Math.max(a, b), -Infinity), weights = values.map((value) => Math.exp(value - most));
+      const total = weights.reduce((a, b) => a + b, 0);
+      return { logSum: most + Math.log(total), shares: weights.map((weight) => weight / total) };
+    });
+    const z = 1 / (1 + Math.exp(-sums[0].logSum - sums[1].logSum));
+    return { z, sp: sums[0].shares.map((share, i) => z * share * gamma * Math.max(alphaP(sp[i]), 0)),
+      sn: sums[1].shares.map((share, i) => z * share * gamma * Math.max(alphaN(sn[i]), 0)) };
+  }
+
+  // All pairs of an anchor, of which it is not one itself: same-class ones first.
+  function pairsOf(vector, label, self = null) {
+    const s = cosines(vector), sides = [[], []];
+    gallery.indices.forEach((index, row) => {
+      if (index !== self) sides[labels[index] === label ? 0 : 1].push({ index, s: s[row], weight: 0 });
+    });
+    if (gamma && sides[0].length && sides[1].length) {
+      const { sp, sn } = pull(...sides.map((side) => side.map((pair) => pair.s)));
+      [sp, sn].forEach((weights, i) => weights.forEach((weight, place) => { sides[i][place].weight = weight; }));
+    }
+    const sign = [-1, 1]; // the hardest is of the lowest s_p, and of the highest s_n
+    const worst = sides.map((side, i) => side.reduce((a, b) =>
+      !a || (gamma ? b.weight > a.weight : sign[i] * b.s > sign[i] * a.s) ? b : a, null));
+    return { sides, worst };
+  }
+
+  function nearestTo(sides, index) {
+    const s = new Map(sides.flat().map((pair) => [pair.index, pair.s]));
+    const near = index === null ? [...s.keys()].sort((a, b) => s.get(b) - s.get(a)).slice(0, 5) : explorer.nearest(index);
+    return near.map((other) => explorer.imageButton(other, s.has(other) ? s.get(other).toFixed(2) : explorer.name(other)));
+  }
+
+  // Shows an image as the anchor, or none.
+  function show(index) {
+    if (index === null) {
+      current = null;
+      details.hidden = true;
+      text.textContent = "Choose a dot, or draw a digit, to see which pairs pull and push it.";
+      return;
+    }
+    const vector = vectorOf(index);
+    if (!vector) {
+      show(null);
+      text.textContent = `${explorer.described(index)}: its embedding is not in the page, which has room for ${rows.size.toLocaleString("en")}.`;
+      return;
+    }
+    fill(vector, labels[index], index);
+  }
+
+  // Shows a drawing as the anchor, of the class that it is taken for.
+  function showDrawing(embedding, label) {
+    explorer.choose(null);
+    fill(embedding, label, null);
+  }
+
+  function fill(vector, label, index) {
+    const { sides, worst: [positive, negative] } = pairsOf(vector, label, index);
+    current = { index, sides, label, place: index === null ? placeOf(sides) : null };
+    details.hidden = false;
+    drawTicks();
+    const who = index === null ? `drawing, taken for ${names[label]},` : names[label], size = 42;
+    const by = (pair, word) => (pair ? `${word} by this ${names[labels[pair.index]]} with ${Math.round(pair.weight)}` : `${word} by none`);
+    const told = gamma ? `This ${who} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
+      : `This ${who}, and the pairs that are hardest for it.`;
+    text.textContent = index === null ? told : `${told} (${explorer.described(index)})`;
+    const caption = (pair, s) => `${s} ${pair.s.toFixed(2)}`;
+    hardest.replaceChildren(...(index === null ? [] : [explorer.imageButton(index, "anchor", size)]),
+      ...[[negative, "s_n"], [positive, "s_p"]].filter(([pair]) => pair).map(([pair, s]) => explorer.imageButton(pair.index, caption(pair, s), size)));
+    near.replaceChildren(...nearestTo(sides, index));
+    explorer.plane.decorate();
+  }
+
+  // s_n and s_p of a drawing, as `pair_places` has those of images.
+  function placeOf([same, different]) {
+    const mean = (pairs) => pairs.reduce((sum, { s }) => sum + s, 0) / pairs.length;
+    const others = names.map((_, label) => different.filter(({ index }) => labels[index] === label)).filter((pairs) => pairs.length);
+    return [Math.max(...others.map(mean)), mean(same)];
+  }
+
+  // The cosines on a line from -1 to 1, s_p above it and s_n below, the heavier the darker.
+  function drawTicks() {
+    const width = ticks.clientWidth, height = ticks.clientHeight, ratio = devicePixelRatio, context = ticks.getContext("2d");
+    Object.assign(ticks, { width: width * ratio, height: height * ratio });
+    context.scale(ratio, ratio);
+    const end = Math.max(1, 1 + (gamma ? m : 0)) + 0.08, x = (s) => (width * (s + 1.04)) / (end + 1.04), middle = height / 2;
+    context.font = "12px system-ui, sans-serif";
+    context.textAlign = "center";
+    const ink = explorer.color("ink"), marks = gamma ? { O_p: [1 + m, 0], Δ_p: [1 - m, 0], O_n: [-m, 1], Δ_n: [m, 1] } : {};
+    current.sides.forEach((side, below) => {
+      const most = side.reduce((a, { weight }) => Math.max(a, weight), 0) || 1, top = below ? middle + 2 : middle - 26;
+      context.strokeStyle = explorer.color(below ? "different" : "same");
+      for (const { s, weight } of side.toSorted((a, b) => a.weight - b.weight)) {
+        context.globalAlpha = gamma ? 0.02 + 0.98 * Math.sqrt(weight / most) : 0.2;
+        context.lineWidth = gamma && weight > most / 10 ? 2 : 1;
+        context.beginPath();
+        context.moveTo(x(s), top);
+        context.lineTo(x(s), top + 24);
+        context.stroke();
+      }
+    });
+    context.globalAlpha = context.lineWidth = 1;
+    context.fillStyle = context.strokeStyle = ink;
+    context.fillRect(x(-1), middle - 0.5, x(1) - x(-1), 1);
+    for (const s of [-1, 0, 1]) context.fillRect(x(s) - 0.5, middle - 4, 1, 8);
+    for (const [name, [s, below]] of Object.entries(marks)) {
+      context.setLineDash(name.startsWith("O") ? [2, 2] : []);
+      context.beginPath();
+      context.moveTo(x(s), middle);
+      context.lineTo(x(s), middle + (below ? 28 : -28));
+      context.stroke();
+      context.fillText(name, x(s), below ? height - 6 : 14);
+    }
+    context.textAlign = "left";
+    context.fillText("s_p", 2, 14);
+    context.fillText("s_n", 2, height - 6);
+  }
+
+  // The arrow of the gradient at the anchor's place, that of a single pair there.
+  function drawArrow(plot) {
+    const place = current && (current.place ?? plot.place(current.index));
+    if (!place) return;
+    const [sn, sp] = place, [x, y] = plot.at(place);
+    if (current.place) plot.add("circle", { cx: x, cy: y, r: 11, class: "here" });
+    if (!gamma) return;
+    const gradient = pull([sp], [sn]), length = 0.3 * Math.min(plot.width, plot.height) / (gamma * (1 + Math.abs(m)));
+    const [dx, dy] = [-gradient.sn[0] * length, -gradient.sp[0] * length], far = Math.hypot(dx, dy);
+    if (far < 2) return;
+    const [tipX, tipY] = [x + dx, y + dy], [ux, uy] = [dx / far, dy / far], head = Math.min(9, far);
+    const side = (turn) => `${tipX - head * (ux - turn * 0.5 * uy)} ${tipY - head * (uy + turn * 0.5 * ux)}`;
+    plot.add("path", { d: `M ${x} ${y} L ${tipX} ${tipY} M ${side(1)} L ${tipX} ${tipY} L ${side(-1)}`, class: "arrow" });
+  }
+
+  function redraw() {
+    if (current) drawTicks();
+  }
+
+  new ResizeObserver(redraw).observe(ticks);
+  return { show, showDrawing, drawArrow, vectorOf, pairsOf, cosines, stored };
+})();
