@@ -116,7 +116,9 @@ def knn_accuracy(neighbors: Tensor, labels: Tensor, k: int) -> float:
     `neighbors` (Q, ≥ k) are labels, nearest first. A tie goes to the smallest label, as in
     scikit-learn's `KNeighborsClassifier`.
     """
-    votes = torch.nn.functional.one_hot(neighbors[:, :k]).sum(1)  # (Q, C)
+    first = neighbors[:, :k]
+    votes = first.new_zeros(len(first), int(first.max()) + 1)  # (Q, C)
+    votes.scatter_add_(1, first, torch.ones_like(first))
     return _mean(votes.argmax(1) == labels)
 
 
