@@ -131,7 +131,10 @@ def test_a_small_difference_is_not_significant(wrong: int, verdict: str, outputs
         arrays["neighbor_labels"][:count, 0] = (arrays["labels"][:count] + 1) % 10
         np.savez(path, **arrays)
     text = compared(outputs, "circle-0", "arc-0").stdout
-    assert f"correct in 1 alone {wrong}, in 2 alone 0" in text
+    p = min(1, 2 * 0.5**wrong)  # all of these are the second one's: the ends of a binomial
+    alone = f"correct in 1 alone {wrong}, in 2 alone 0; p = {p:.3g}"
+    share = 100 * (1 - wrong / 360)
+    assert f"seed 0: 100.00 against {share:.2f} %; {alone}" in text.splitlines()
     assert f"\n{verdict}: " in text
     assert "these two trainings" in text
 
