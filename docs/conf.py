@@ -129,7 +129,7 @@ def on_built(app: Sphinx, failure: Exception | None) -> None:
     """Write the explainer into the site, in both languages."""
     if failure is None and app.builder.format == "html":
         for language, ending in (("en", ""), ("ja", ".ja")):
-            write_explainer(app.outdir / f"circle-loss-explained{ending}.html", language)
+            write_explainer(Path(app.outdir, f"circle-loss-explained{ending}.html"), language)
 
 
 def setup(app: Sphinx) -> None:

@@ -119,9 +119,7 @@ def resumed_config(ctx: click.Context, run: Run) -> Config:
         if name not in RESUMABLE:
             problem = f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
             if name in ("epochs", "images"):
-                problem += (
-                    f"; its learning rate ends with them: train anew, --config {run.config_file}"
-                )
+                problem += f": train a new run, --config {run.config_file}"
             raise click.UsageError(problem)
     return replace(
         run.config(), **{name: ctx.params[name] for name in flags if name in MACHINE_SETTINGS}

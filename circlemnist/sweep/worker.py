@@ -11,7 +11,7 @@ from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -53,11 +53,14 @@ class Workers:
         self._threads = threads
         self._processes: dict[Connection, BaseProcess] = {}
         self._claims: dict[Connection, Claim] = {}  # of those that are busy
+        self._loaded: dict[BaseProcess, Any] = {}  # 1 where a worker has loaded its modules
 
     def close(self) -> None:
         for connection in self._processes:
             connection.close()
         for process in self._processes.values():
+            if not self._loaded[process].value:  # it has done nothing yet
+                process.kill()
             process.join()
 
     @property
@@ -76,7 +79,9 @@ class Workers:
         """Start a worker: spawned, since a process that has run torch does not fork well."""
         spawn = multiprocessing.get_context("spawn")
         connection, worker_end = spawn.Pipe()
-        process = spawn.Process(target=work, args=(worker_end, self._threads), daemon=True)
+        loaded = spawn.RawValue("b", 0)
+        process = spawn.Process(target=work, args=(worker_end, self._threads, loaded), daemon=True)
+        self._loaded[process] = loaded
         with _no_signals():
             process.start()
         worker_end.close()  # so that its death closes the connection
@@ -113,13 +118,14 @@ def _no_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(connection: Connection, threads: int) -> None:
+def work(connection: Connection, threads: int, loaded: Any) -> None:
     """Train the cells that come through `connection`, until it closes.
 
     Ctrl-C reaches the whole group of processes: only the sweep itself answers it, and closes the
     connection. It closes too where the sweep is killed. The worker saves its last step and ends.
     """
     ignore_signals()
+    loaded.value = 1
     torch.set_num_threads(threads)
     stop = StopSignals()
     cells: queue.Queue[tuple[Config, Path] | None] = queue.Queue()

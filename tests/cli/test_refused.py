@@ -102,7 +102,7 @@ def test_setting_that_changes_nothing_is_taken_from_a_file(beside: str) -> None:
 )
 def test_resume_takes_no_other_settings(args: str, finished_run: Path) -> None:
     result = invoke("train", "--resume", finished_run, *args.split())
-    mend = f"train anew, --config {finished_run / 'config.toml'}" if "epochs" in args else ""
+    mend = f"train a new run, --config {finished_run / 'config.toml'}" if "epochs" in args else ""
     assert_one_line_error(result, f"{args.split()[0]} cannot be given with --resume", mend)
 
 
