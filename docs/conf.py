@@ -14,7 +14,7 @@ MkDocs gets none but repairs, until November 2026, and Zensical, which follows i
 import posixpath
 import pydoc
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import click
 from sphinx.application import Sphinx

@@ -106,28 +106,26 @@ class GatheredLoss(nn.Module):
         self.loss, self.group = loss, group
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of the global batch, as `gathered_loss` gives it."""
+        """The loss of the global batch; every process of the group calls it.
+
+        Args:
+            embeddings: (B, D) of this process, of any float dtype; B may differ from process to
+                process, and be 0.
+            labels: (B,) of any integer dtype.
+
+        Returns:
+            () tensor, the same on every process.
+
+        Raises:
+            TypeError, ValueError: as `gather_references` and the loss.
+        """
         return gathered_loss(self.loss, embeddings, labels, self.group)
 
 
 def gathered_loss(
     loss: nn.Module, embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
 ) -> Tensor:
-    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names.
-
-    Every process of the group calls it.
-
-    Args:
-        embeddings: (B, D) of this process, of any float dtype; B may differ from process to
-            process, and be 0.
-        labels: (B,) of any integer dtype.
-
-    Returns:
-        () tensor, the same on every process.
-
-    Raises:
-        TypeError, ValueError: as `GatheredLoss`, `gather_references` and the loss.
-    """
+    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names."""
     _check_reduction(loss)
     _, world = _rank_and_world(group)
     if world == 1:

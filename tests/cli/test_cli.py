@@ -264,7 +264,7 @@ def test_measures_of_unseen_classes_are_missed(unseen_run: Path, tmp_path: Path)
 def test_lack_of_memory_is_one_line(
     problem: str, finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*_: object) -> None:
+    def load(*_: object, **__: object) -> None:
         raise RuntimeError(problem)
 
     monkeypatch.setattr("circlemnist.evaluation.evaluate.load_dataset", load)

@@ -165,9 +165,9 @@ def test_a_run_without_a_report_is_evaluated(
 ) -> None:
     folders = []
 
-    def load(name: str, folder: Path) -> Dataset:
+    def load(name: str, folder: Path, **others: Any) -> Dataset:
         folders.append(folder)
-        return load_dataset(name, folder)
+        return load_dataset(name, folder, **others)
 
     monkeypatch.setattr("circlemnist.evaluation.evaluate.load_dataset", load)
     before = metrics_of(outputs / "arc-0")

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from circlemnist.errors import Value
 from circlemnist.evaluation.group import Group
+from circlemnist.limits import Value
 from circlemnist.plots.style import DARK, LIGHT, Style, Theme, legible
 from circlemnist.plots.sweep import draw_sweep
 from tests.plots.figures import boxes_of, parts, words

@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from circlemnist.errors import Value
+from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan
 from circlemnist.sweep.storage import Journal
 from circlemnist.sweep.study import Claim, SweepStudy
