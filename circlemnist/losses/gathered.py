@@ -125,7 +125,15 @@ class GatheredLoss(nn.Module):
 def gathered_loss(
     loss: nn.Module, embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
 ) -> Tensor:
-    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names."""
+    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names.
+
+    Args:
+        embeddings: (B, D) of this process, of any float dtype.
+        labels: (B,) of any integer dtype.
+
+    Raises:
+        TypeError, ValueError: as `GatheredLoss`, `gather_references` and the loss.
+    """
     _check_reduction(loss)
     _, world = _rank_and_world(group)
     if world == 1:
