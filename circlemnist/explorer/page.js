@@ -146,9 +146,9 @@ window.explorer = (() => {
     const final = step === last, ids = final ? all : still;
     for (const [plot, { whole, moving, size }] of [[map, facts.places], [plane, facts.planes]])
       plot.show(ids, final ? whole : moving.subarray(size * ids.length * step, size * ids.length * (step + 1)));
-    const { outside, sp, sn } = facts.means[step], { name: line } = facts.boundary;
-    const of = line === "none" ? "" : `${(100 * outside).toFixed(1)} % of pairs outside the ${line}, `;
-    element("means").textContent = `${of}mean s_p ${sp.toFixed(2)}, mean s_n ${sn.toFixed(2)}`.replaceAll("-", "−");
+    const { outside, sp, sn } = facts.means[step], { name: boundary } = facts.boundary;
+    const share = boundary === "none" ? "" : `${(100 * outside).toFixed(1)} % of pairs outside the ${boundary}, `;
+    element("means").textContent = `${share}mean s_p ${sp.toFixed(2)}, mean s_n ${sn.toFixed(2)}`.replaceAll("-", "−");
     if (!element("slider")) return;
     const caption = facts.captions[step], loss = final ? "" : `, loss ${facts.losses[step].toPrecision(3)}`;
     Object.assign(element("slider"), { value: step, ariaValueText: caption });
