@@ -288,7 +288,7 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  const api = { facts, start, name, color, imageButton, described, choose, point, select, time, play,
+  const api = { facts, start, name, nearest, color, imageButton, described, choose, point, select, time, play,
     get step() { return step; }, get last() { return last; } };
   return api;
 })();
