@@ -71,7 +71,7 @@ window.anchor = (() => {
     if (index === null) {
       current = null;
       details.hidden = true;
-      text.textContent = "Choose a dot, or draw a digit, to see which pairs pull and push it.";
+      text.textContent = "Choose a dot, or draw one, to see which pairs pull and push it.";
       return;
     }
     const vector = vectorOf(index);

@@ -115,6 +115,8 @@ window.explorer = (() => {
   function filter() {
     const asked = wanted(element("search").value), only = element("mistakes").ariaPressed === "true";
     for (const index of all) shown[index] = asked(index) && !hidden.has(labels[index]) && (!only || mistaken(index)) ? 1 : 0;
+    const named = new Set(labels.filter((_, index) => asked(index)));
+    for (const [label, button] of [...element("legend").children].entries()) button.hidden = !named.has(label);
     const some = shown.reduce((sum, value) => sum + value), [lowest, highest] = [names[0], names.at(-1)];
     element("shown").value = some ? `${some.toLocaleString("en")} of ${count.toLocaleString("en")} images`
       : `Nothing matches: search for a class, ${lowest} to ${highest}, or for an image, #0 to #${count - 1}.`;
@@ -132,9 +134,10 @@ window.explorer = (() => {
     const sample = Array.from({ length: room }, (_, i) => others[Math.floor(((i + 0.5) * others.length) / room)]);
     const more = indices.length > SHOWN ? `, ${SHOWN} of them shown` : "";
     element("count").textContent = `${indices.length.toLocaleString("en")} selected${more}`;
-    const counts = names.map((className, label) => [className, indices.filter((index) => labels[index] === label).length]);
-    element("counts").textContent = [...counts.filter(([, some]) => some).map(([className, some]) => `${className}: ${some.toLocaleString("en")}`),
-      `mistakes: ${byClass.filter(mistaken).length}`].join(" · ");
+    const counts = new Map(); // by class, in their order
+    for (const index of byClass) counts.set(name(index), (counts.get(name(index)) ?? 0) + 1);
+    element("counts").textContent = [...counts, ["mistakes", byClass.filter(mistaken).length]]
+      .map(([what, number]) => `${what}: ${number.toLocaleString("en")}`).join(" · ");
     element("sheet").replaceChildren(...wrong.map((index) => imageButton(index, `${name(index)} → ${names[predicted[index]]}`)),
       ...sample.map((index) => imageButton(index, "")));
     for (const plot of [map, plane]) plot.draw();
@@ -174,7 +177,7 @@ window.explorer = (() => {
   function legend() {
     element("legend").replaceChildren(...names.map((className, label) => {
       const key = make("i"), button = make("button", key, className);
-      key.style.background = `var(--class-${label})`;
+      key.style.background = `var(--class-${label % 10})`;
       key.dataset.shape = Plot.shape(label);
       button.ariaPressed = "true";
       button.addEventListener("click", () => {
@@ -188,7 +191,7 @@ window.explorer = (() => {
     }));
   }
 
-  // The names of the classes go where most of their points are.
+  // The names of the classes go where most of their points are, as far as they do not cover one another.
   function placeNames(plot) {
     const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
     const xs = names.map(() => []), ys = names.map(() => []);
@@ -197,7 +200,12 @@ window.explorer = (() => {
       xs[labels[id]].push(plot.xs[i]);
       ys[labels[id]].push(plot.ys[i]);
     });
-    titles = names.map((text, label) => ({ text, x: middle(xs[label]), y: middle(ys[label]) + 6 })).filter(({ x }) => x !== undefined);
+    titles = [];
+    names.forEach((text, label) => {
+      const x = middle(xs[label]), y = middle(ys[label]) + 6, apart = (title) => 6 * (text.length + title.text.length) + 8;
+      if (xs[label].length && !titles.some((title) => Math.abs(title.y - y) < 20 && Math.abs(title.x - x) < apart(title)))
+        titles.push({ text, x, y });
+    });
   }
 
   function ringPoints(plot) {
@@ -247,7 +255,7 @@ window.explorer = (() => {
     const { places, planes } = facts, both = ({ whole, moving }) => [...whole, ...moving];
     facts.round = facts.dimensions === 3 || all.every((index) => Math.abs(Math.hypot(places.whole[2 * index], places.whole[2 * index + 1]) - 1) < 1e-3);
     const on = { point, choose, lasso: select, escape: () => { choose(null); select([]); point(null); } };
-    const look = { class: (index) => labels[index], colors: () => names.map((_, label) => color(`class-${label}`)), shown: (index) => shown[index], ink: () => color("ink"),
+    const look = { class: (index) => labels[index], color: (label) => color(`class-${label % 10}`), shown: (index) => shown[index], ink: () => color("ink"),
       ring: (index) => step === last && mistaken(index), faint: (index) => selected && !selected.has(index) };
     const whole = facts.round ? [-1.15, -1.15, 1.15, 1.15] : limits(both(places), facts.dimensions);
     map = new Plot(element("space"), { whole, dimensions: facts.dimensions, on: { ...on, decorate: decorateMap, drawn: placeNames }, look });

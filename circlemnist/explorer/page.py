@@ -140,7 +140,6 @@ def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
         light=theme or LIGHT,
         dark=theme or DARK,
         scheme="light dark" if theme is None else theme.name,
-        classes=len(space.points.names),
         css=(here / "page.css").read_text("utf-8"),
         scripts=[
             (here / name).read_text("utf-8") for name in (*SCRIPTS, *(["pad.js"] if pad else []))

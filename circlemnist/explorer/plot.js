@@ -12,7 +12,7 @@ window.Plot = class {
   }
 
   // `whole` is [left, bottom, right, top]; `on` has point(id, at), choose(id), lasso(ids) and
-  // decorate(plot), which fills the SVG; `look` has class(id), colors(), ink(), shown(id), ring(id) and
+  // decorate(plot), which fills the SVG; `look` has class(id), color(label), ink(), shown(id), ring(id) and
   // faint(id).
   constructor(element, { whole, dimensions = 2, on, look }) {
     Object.assign(this, { element, whole, dimensions, on, look, ids: [], data: [] });
@@ -112,11 +112,11 @@ window.Plot = class {
       else near.push(i, (xs[i] = x), (ys[i] = y));
     }
     const radius = count > 2000 ? 2.5 : 4, side = 2 * radius + 2, half = side / 2;
-    const dots = look.colors().map((color, label) => {
+    const dots = Array.from({ length: 40 }, (_, label) => { // from there on all come again
       const dot = Object.assign(document.createElement("canvas"), { width: side * ratio, height: side * ratio });
       const brush = dot.getContext("2d");
       brush.scale(ratio, ratio);
-      brush.fillStyle = color;
+      brush.fillStyle = look.color(label);
       const shape = Plot.shape(label), far = 1.3 * radius;
       if (shape === 0) brush.arc(half, half, radius, 0, 2 * Math.PI);
       else if (shape === 1) brush.rect(half - radius, half - radius, 2 * radius, 2 * radius);
@@ -131,7 +131,7 @@ window.Plot = class {
       for (let i = 0; i < points.length; i += 3) {
         const id = ids[points[i]];
         context.globalAlpha = look.faint(id) ? 0.1 : alpha;
-        context.drawImage(dots[look.class(id)], points[i + 1] - half, points[i + 2] - half, side, side);
+        context.drawImage(dots[look.class(id) % 40], points[i + 1] - half, points[i + 2] - half, side, side);
       }
     }
     context.globalAlpha = 1;

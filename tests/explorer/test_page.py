@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,34 @@ def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None
     check(labels != 4)
     page.click("#legend button:nth-child(5)")
     check(everything >= 0)
+
+
+def test_page_of_a_hundred_classes_and_of_center_loss(page: Page, tmp_path: Path) -> None:
+    """Four shapes tell classes of a colour apart; the search leaves its own in the legend."""
+    space, names = made_space(), [f"leaf {label}" for label in range(100)]
+    points = Points(space.points.positions, np.arange(MADE) % 100, names)
+    space = replace(space, points=points, boundary=Boundary("center", 0), gamma=None)
+    path = tmp_path / "page.html"
+    path.write_text(explorer_html(space, "leaves"), "utf-8")
+    page.errors()
+    page.open(path)
+    legend = "[...document.querySelectorAll('#legend button')]"
+    looks = page.ask(
+        f"{legend}.map(({{ firstChild: key }}) => key.style.background + key.dataset.shape)"
+    )
+    assert len(looks) == 100
+    assert len(set(looks[:40])) == 40
+    assert looks[40:80] == looks[:40]
+    _, top, _, bottom = page.box("#legend")
+    assert bottom - top <= 0.31 * page.ask("innerHeight")
+    page.driver.find_element("id", "search").send_keys("leaf 4")
+    shown = page.ask(f"{legend}.filter((one) => !one.hidden).map((one) => one.textContent)")
+    assert shown == ["leaf 4", *(f"leaf {label}" for label in range(40, 50))]
+    page.do("explorer.choose(4)")
+    assert page.text("means") == "mean s_p 0.75, mean s_n −0.25"
+    assert page.text("anchor-text").startswith("This leaf 4, and the pairs that are hardest")
+    assert page.ask("document.querySelectorAll('.boundary, .arrow').length") == 0
+    assert page.errors() == []
 
 
 def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
