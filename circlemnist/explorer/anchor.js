@@ -80,9 +80,9 @@ window.anchor = (() => {
     current = { index, sides, label, place: index === null ? placeOf(sides) : null };
     details.hidden = false;
     drawTicks();
-    const who = index === null ? `drawing, taken for ${names[label]},` : names[label], size = 42;
+    const who = index === null ? `drawing, taken for ${names[label]}` : names[label], size = 42;
     const by = (pair, word) => (pair ? `${word} by this ${names[labels[pair.index]]} with ${Math.round(pair.weight)}` : `${word} by none`);
-    const told = gamma ? `This ${who} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
+    const told = gamma ? `This ${who}${index === null ? "," : ""} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
       : `This ${who}, and the pairs that are hardest for it.`;
     text.textContent = index === null ? told : `${told} (${explorer.described(index)})`;
     const caption = (pair, s) => `${s} ${pair.s.toFixed(2)}`;

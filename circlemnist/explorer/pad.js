@@ -38,17 +38,9 @@ window.pad = (() => {
     const reason = `${votes[label]} of ${asked.length} nearest${classes} are ${names[label]}`;
     let digits = 3; // as many as show which is larger
     while (digits < 9 && typicality.toFixed(digits) === facts.threshold.toFixed(digits)) digits += 1;
-    return {
-      image,
-      embedding,
-      label,
-      typicality,
-      near,
-      place: placeOf(embedding, near),
-      kind: known ? "known" : "unknown",
+    return { image, embedding, label, typicality, near, place: placeOf(embedding, near), kind: known ? "known" : "unknown",
       verdict: known ? `${names[label]}, known` : "unknown",
-      reason: `${reason}; typicality ${typicality.toFixed(digits)}, known above ${facts.threshold.toFixed(digits)}`,
-    };
+      reason: `${reason}; typicality ${typicality.toFixed(digits)}, known above ${facts.threshold.toFixed(digits)}` };
   }
 
   // What is said of a drawing: of each of its digits, the last of which is shown and marked.
@@ -73,20 +65,16 @@ window.pad = (() => {
     canvas.getContext("2d").putImageData(pixels, 0, 0);
   }
 
-  function drawPaper() {
+  // Draws the current drawing, and shows where it lies; nothing where there is none.
+  function land() {
+    cancelAnimationFrame(waiting);
+    waiting = 0;
     const context = paper.getContext("2d", { willReadFrequently: true }); // not on a GPU that may lose it
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, paper.width, paper.height);
     context.scale(paper.width / SIDE, paper.height / SIDE);
     context.strokeStyle = explorer.color("ink");
     if (current) prepare.trace(context, current.strokes, PEN);
-  }
-
-  // Shows where the current drawing lies, or nothing where there is none.
-  function land() {
-    cancelAnimationFrame(waiting);
-    waiting = 0;
-    drawPaper();
     const judged = current && judgeAll(current.strokes);
     section.className = judged ? judged.kind : "";
     verdict.textContent = judged ? judged.verdict : "";
@@ -140,10 +128,8 @@ window.pad = (() => {
   // Keeps the current drawing in the strip, the newest first.
   function keep() {
     if (!current.button) {
-      const drawing = current, button = document.createElement("button");
-      button.type = "button";
-      button.append(document.createElement("canvas"), document.createElement("span"));
-      Object.assign(button.firstChild, { width: 28, height: 28 });
+      const drawing = current, canvas = Object.assign(explorer.make("canvas"), { width: 28, height: 28 });
+      const button = explorer.make("button", canvas, explorer.make("span"));
       button.addEventListener("click", () => show(drawing));
       drawing.button = button;
       strip.prepend(button);
@@ -152,14 +138,14 @@ window.pad = (() => {
     paint(button.firstChild, judged.image);
     button.lastChild.textContent = judged.verdict;
     button.lastChild.className = judged.kind;
-    button.setAttribute("aria-pressed", "true");
+    button.ariaPressed = "true";
   }
 
   // Makes a drawing, or none, the current one; the map moves after so many milliseconds.
   function show(drawing, delay = 0) {
     clearTimeout(rest);
     cancelAnimationFrame(flight);
-    current?.button?.setAttribute("aria-pressed", "false");
+    if (current?.button) current.button.ariaPressed = "false";
     current = drawing;
     land();
     explorer.choose(null);

@@ -4,8 +4,8 @@ window.explorer = (() => {
   const facts = JSON.parse(element("facts").textContent);
   const { labels, predicted, names } = facts, count = labels.length, last = facts.captions.length - 1;
   const sprite = element("sprite"), all = Int32Array.from(labels.keys()), still = Int32Array.from(facts.moving);
-  const hidden = new Set(), shown = new Uint8Array(count).fill(1);
-  let step = last, chosen = null, pointed = null, selected = null, playing = 0, colors = null;
+  const hidden = new Set(), colors = new Map(), shown = new Uint8Array(count).fill(1);
+  let step = last, chosen = null, pointed = null, selected = null, playing = false;
   let map = null, plane = null, titles = [];
 
   function element(id) {
@@ -21,9 +21,8 @@ window.explorer = (() => {
 
   // A colour of the page's theme, which may change while it is open.
   function color(name) {
-    colors ??= new Map();
     if (!colors.has(name)) {
-      const probe = document.body.appendChild(document.createElement("i"));
+      const probe = document.body.appendChild(make("i"));
       probe.style.color = `var(--${name})`;
       colors.set(name, getComputedStyle(probe).color);
       probe.remove();
@@ -163,15 +162,11 @@ window.explorer = (() => {
   function play(on) {
     clearTimeout(playing);
     element("play").textContent = on ? "Pause" : "Play";
-    playing = 0;
-    if (!on) return;
-    if (step === last) time(0);
-    const next = () => {
+    if (on && step === last) time(0);
+    playing = on && setTimeout(() => {
       time(step + 1);
-      if (step === last) play(false);
-      else playing = setTimeout(next, STEP / Number(element("speed").value));
-    };
-    playing = setTimeout(next, STEP / Number(element("speed").value));
+      play(step < last);
+    }, STEP / Number(element("speed").value));
   }
 
   function legend() {
@@ -181,10 +176,8 @@ window.explorer = (() => {
       key.dataset.shape = Plot.shape(label);
       button.ariaPressed = "true";
       button.addEventListener("click", () => {
-        const hides = !hidden.has(label);
-        if (hides) hidden.add(label);
-        else hidden.delete(label);
-        button.ariaPressed = String(!hides);
+        if (!hidden.delete(label)) hidden.add(label);
+        button.ariaPressed = String(!hidden.has(label));
         filter();
       });
       return button;
@@ -242,11 +235,13 @@ window.explorer = (() => {
     anchor.drawArrow(plot);
   }
 
-  function limits(numbers, size, extra = []) {
-    const columns = Array.from({ length: size }, (_, axis) => numbers.filter((value, i) => i % size === axis && Number.isFinite(value)).concat(extra[axis] ?? []));
-    const low = columns.map((column) => column.reduce((a, b) => Math.min(a, b))), high = columns.map((column) => column.reduce((a, b) => Math.max(a, b)));
-    const [dx, dy] = [0, 1].map((axis) => 0.06 * (high[axis] - low[axis]) + 1e-6);
-    return [low[0] - dx, low[1] - dy, high[0] + dx, high[1] + dy];
+  function limits(numbers, extra = []) {
+    const sides = [0, 1].map((axis) => {
+      const column = numbers.filter((value, i) => i % 2 === axis && Number.isFinite(value)).concat(extra[axis] ?? []);
+      const low = column.reduce((a, b) => Math.min(a, b)), high = column.reduce((a, b) => Math.max(a, b)), border = 0.06 * (high - low) + 1e-6;
+      return [low - border, high + border];
+    });
+    return [sides[0][0], sides[1][0], sides[0][1], sides[1][1]];
   }
 
   function start() {
@@ -257,10 +252,10 @@ window.explorer = (() => {
     const on = { point, choose, lasso: select, escape: () => { choose(null); select([]); point(null); } };
     const look = { class: (index) => labels[index], color: (label) => color(`class-${label % 10}`), shown: (index) => shown[index], ink: () => color("ink"),
       ring: (index) => step === last && mistaken(index), faint: (index) => selected && !selected.has(index) };
-    const whole = facts.round ? [-1.15, -1.15, 1.15, 1.15] : limits(both(places), facts.dimensions);
+    const whole = facts.round ? [-1.15, -1.15, 1.15, 1.15] : limits(both(places));
     map = new Plot(element("space"), { whole, dimensions: facts.dimensions, on: { ...on, decorate: decorateMap, drawn: placeNames }, look });
     const circle = facts.boundary.lines.flat().filter(([sn, sp]) => sn >= 0 && sp <= 1);
-    const [left, bottom, right, top] = limits(both(planes), 2, [[0, ...circle.map(([sn]) => sn)], [1, ...circle.map(([, sp]) => sp)]]);
+    const [left, bottom, right, top] = limits(both(planes), [[0, ...circle.map(([sn]) => sn)], [1, ...circle.map(([, sp]) => sp)]]);
     const side = 1.1 * Math.max(right - left, top - bottom), high = top + 0.08 * side; // room for an arrow
     const square = [right - side, high - side, right, high];
     plane = new Plot(element("plane"), { whole: square, on: { ...on, decorate: decoratePlane, drawn: () => {} }, look });
@@ -271,12 +266,11 @@ window.explorer = (() => {
       button.ariaPressed = String(button.ariaPressed !== "true");
       filter();
     });
-    element("select").addEventListener("click", () => select([...map.ids].filter((index, i) => shown[index] &&
-      map.xs[i] >= 0 && map.xs[i] <= map.width && map.ys[i] >= 0 && map.ys[i] <= map.height)));
+    element("select").addEventListener("click", () => select([...map.ids].filter((_, i) => map.inView(i))));
     element("unselect").addEventListener("click", () => select([]));
     document.addEventListener("pointerdown", () => point(null), true);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      colors = null;
+      colors.clear();
       for (const plot of [map, plane]) plot.draw();
       if (selected) select([...selected]);
       if (chosen !== null) choose(chosen);
@@ -296,7 +290,7 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  const api = { facts, start, name, nearest, color, imageButton, described, choose, point, select, time, play,
+  const api = { facts, start, name, nearest, color, make, imageButton, described, choose, point, select, time, play,
     get step() { return step; }, get last() { return last; } };
   return api;
 })();
