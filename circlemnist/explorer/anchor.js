@@ -2,32 +2,38 @@
 // the pair plane. It is an image of the page, or a drawing.
 window.anchor = (() => {
   const { facts } = explorer, { labels, names, gamma, gallery } = facts, { m } = facts.boundary;
-  const [details, ticks, hardest, near, text] = ["details", "ticks", "hardest", "near", "text"].map((id) =>
-    document.getElementById(["ticks", "hardest", "near"].includes(id) ? id : `anchor-${id}`));
-  let rows = null, embeddings = null, lengths = null, current = null;
+  const [details, ticks, hardest, near, text] =
+    ["anchor-details", "ticks", "hardest", "near", "anchor-text"].map((id) => document.getElementById(id));
+  const dimensions = gallery.dimensions, rows = new Map(gallery.indices.map((index, row) => [index, row]));
+  let embeddings = null, lengths = null, current = null;
 
   // The embeddings are decoded when the first is needed.
   function stored() {
-    if (rows) return embeddings;
-    rows = new Map(gallery.indices.map((index, row) => [index, row]));
+    if (embeddings) return embeddings;
     embeddings = network.halves(gallery.embeddings).map((number) => number * gallery.scale);
-    const dim = embeddings.length / rows.size;
-    lengths = gallery.indices.map((_, row) => Math.hypot(...embeddings.subarray(dim * row, dim * row + dim)) || 1);
+    lengths = gallery.indices.map((_, row) => Math.hypot(...embeddings.subarray(dimensions * row, dimensions * (row + 1))) || 1);
     return embeddings;
   }
 
   function vectorOf(index) {
-    const numbers = stored(), dim = numbers.length / rows.size, row = rows.get(index);
-    return row === undefined ? null : numbers.subarray(dim * row, dim * row + dim);
+    const start = dimensions * rows.get(index);
+    return stored().subarray(start, start + dimensions);
   }
 
   function cosines(vector) {
-    const numbers = stored(), dim = vector.length, length = Math.hypot(...vector) || 1;
+    const numbers = stored(), length = Math.hypot(...vector) || 1;
     return Float32Array.from(gallery.indices, (_, row) => {
       let sum = 0;
-      for (let i = 0, at = row * dim; i < dim; i++) sum += vector[i] * numbers[at++];
+      for (let i = 0, at = row * dimensions; i < dimensions; i++) sum += vector[i] * numbers[at++];
       return sum / length / lengths[row];
     });
+  }
+
+  // The images of the gallery, the most alike to a vector first: by cosine, or by distance.
+  function nearest(vector) {
+    const cosine = cosines(vector), norm = Math.hypot(...vector);
+    const alike = gallery.similarity === "cosine" ? cosine : cosine.map((s, row) => lengths[row] * (2 * norm * s - lengths[row]));
+    return [...alike.keys()].sort((a, b) => alike[b] - alike[a]).map((row) => gallery.indices[row]);
   }
 
   // Eq. 6 and its gradients: for each similarity how hard it is pulled or pushed.
@@ -54,55 +60,37 @@ window.anchor = (() => {
       const { sp, sn } = pull(...sides.map((side) => side.map((pair) => pair.s)));
       [sp, sn].forEach((weights, i) => weights.forEach((weight, place) => { sides[i][place].weight = weight; }));
     }
-    const sign = [-1, 1]; // the hardest is of the lowest s_p, and of the highest s_n
-    const worst = sides.map((side, i) => side.reduce((a, b) =>
-      !a || (gamma ? b.weight > a.weight : sign[i] * b.s > sign[i] * a.s) ? b : a, null));
+    const hard = (pair, i) => (gamma ? pair.weight : i ? pair.s : -pair.s); // a high s_n, a low s_p
+    const worst = sides.map((side, i) => side.reduce((a, b) => (!a || hard(b, i) > hard(a, i) ? b : a), null));
     return { sides, worst };
-  }
-
-  function nearestTo(sides, index) {
-    const s = new Map(sides.flat().map((pair) => [pair.index, pair.s]));
-    const near = index === null ? [...s.keys()].sort((a, b) => s.get(b) - s.get(a)).slice(0, 5) : explorer.nearest(index);
-    return near.map((other) => explorer.imageButton(other, s.has(other) ? s.get(other).toFixed(2) : explorer.name(other)));
   }
 
   // Shows an image as the anchor, or none.
   function show(index) {
-    if (index === null) {
-      current = null;
-      details.hidden = true;
-      text.textContent = "Choose a dot, or draw a digit, to see which pairs pull and push it.";
-      return;
-    }
-    const vector = vectorOf(index);
-    if (!vector) {
-      show(null);
-      text.textContent = `${explorer.described(index)}: its embedding is not in the page, which has room for ${rows.size.toLocaleString("en")}.`;
-      return;
-    }
-    fill(vector, labels[index], index);
+    if (rows.has(index)) return showVector(vectorOf(index), labels[index], index);
+    current = null;
+    details.hidden = true;
+    text.textContent = index === null ? "Choose a dot, or draw one, to see which pairs pull and push it."
+      : `${explorer.described(index)}: its embedding is not in the page, which has room for ${rows.size.toLocaleString("en")}.`;
   }
 
-  // Shows a drawing as the anchor, of the class that it is taken for.
-  function showDrawing(embedding, label) {
-    explorer.choose(null);
-    fill(embedding, label, null);
-  }
-
-  function fill(vector, label, index) {
+  // Shows an embedding as the anchor: of an image, or of a drawing with the class it is taken for.
+  function showVector(vector, label, index = null) {
     const { sides, worst: [positive, negative] } = pairsOf(vector, label, index);
     current = { index, sides, label, place: index === null ? placeOf(sides) : null };
     details.hidden = false;
     drawTicks();
-    const who = index === null ? `drawing, taken for ${names[label]},` : names[label], size = 42;
+    const who = index === null ? `drawing, taken for ${names[label]}` : names[label], size = 42;
     const by = (pair, word) => (pair ? `${word} by this ${names[labels[pair.index]]} with ${Math.round(pair.weight)}` : `${word} by none`);
-    const told = gamma ? `This ${who} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
+    const told = gamma ? `This ${who}${index === null ? "," : ""} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
       : `This ${who}, and the pairs that are hardest for it.`;
     text.textContent = index === null ? told : `${told} (${explorer.described(index)})`;
     const caption = (pair, s) => `${s} ${pair.s.toFixed(2)}`;
     hardest.replaceChildren(...(index === null ? [] : [explorer.imageButton(index, "anchor", size)]),
       ...[[negative, "s_n"], [positive, "s_p"]].filter(([pair]) => pair).map(([pair, s]) => explorer.imageButton(pair.index, caption(pair, s), size)));
-    near.replaceChildren(...nearestTo(sides, index));
+    const s = new Map(sides.flat().map((pair) => [pair.index, pair.s]));
+    near.replaceChildren(...(index === null ? nearest(vector).slice(0, 5) : explorer.nearest(index))
+      .map((other) => explorer.imageButton(other, s.get(other)?.toFixed(2) ?? explorer.name(other))));
     explorer.plane.decorate();
   }
 
@@ -166,10 +154,6 @@ window.anchor = (() => {
     plot.add("path", { d: `M ${x} ${y} L ${tipX} ${tipY} M ${side(1)} L ${tipX} ${tipY} L ${side(-1)}`, class: "arrow" });
   }
 
-  function redraw() {
-    if (current) drawTicks();
-  }
-
-  new ResizeObserver(redraw).observe(ticks);
-  return { show, showDrawing, drawArrow, vectorOf, pairsOf, cosines, stored };
+  new ResizeObserver(() => { if (current) drawTicks(); }).observe(ticks);
+  return { show, showVector, drawArrow, vectorOf, pairsOf, nearest, stored, dimensions };
 })();

@@ -26,9 +26,8 @@ window.network = (() => {
   function padded({ data, channels, side }, padding) {
     const wide = side + 2 * padding, result = new Float32Array(channels * wide * wide + 2);
     for (let row = 0; row < channels * side; row++) {
-      const channel = Math.floor(row / side), y = (row % side) + padding;
-      const line = data.subarray(row * side, (row + 1) * side);
-      result.set(line, channel * wide * wide + y * wide + padding);
+      const line = Math.floor(row / side) * wide + (row % side) + padding;
+      result.set(data.subarray(row * side, (row + 1) * side), line * wide + padding);
     }
     return result;
   }
@@ -45,9 +44,7 @@ window.network = (() => {
         const start = Math.floor(line / kernel) * wide * wide + (line % kernel) * wide;
         // three weights at once take half the time of one; those beyond the kernel are 0
         for (let kx = 0; kx < kernel; kx += 3) {
-          const w0 = weight[at + kx];
-          const w1 = kx + 1 < kernel ? weight[at + kx + 1] : 0;
-          const w2 = kx + 2 < kernel ? weight[at + kx + 2] : 0;
+          const [w0, w1, w2] = [0, 1, 2].map((i) => (kx + i < kernel ? weight[at + kx + i] : 0));
           for (let y = 0, place = 0; y < side; y++) {
             let from = start + kx + y * stride * wide;
             for (let x = 0; x < side; x++, from += stride)
@@ -62,14 +59,10 @@ window.network = (() => {
   // The largest of each 2 × 2; a last row or column that is left over is dropped.
   function pool({ data, channels, side }) {
     const half = side >> 1, result = new Float32Array(channels * half * half);
-    let place = 0;
-    for (let channel = 0; channel < channels; channel++) {
-      for (let y = 0; y < half; y++) {
-        for (let x = 0; x < half; x++) {
-          const i = channel * side * side + 2 * y * side + 2 * x, j = i + side;
-          result[place++] = Math.max(data[i], data[i + 1], data[j], data[j + 1]);
-        }
-      }
+    for (let place = 0; place < result.length; place++) {
+      const channel = Math.floor(place / half ** 2), y = Math.floor(place / half) % half, x = place % half;
+      const i = channel * side * side + 2 * y * side + 2 * x, j = i + side;
+      result[place] = Math.max(data[i], data[i + 1], data[j], data[j + 1]);
     }
     return { data: result, channels, side: half };
   }
@@ -85,13 +78,8 @@ window.network = (() => {
   }
 
   function affine(input, { channels }, take) {
-    const scale = take(channels), shift = take(channels);
-    const area = input.data.length / channels;
-    const data = input.data.map((value, place) => {
-      const channel = Math.floor(place / area);
-      return scale[channel] * value + shift[channel];
-    });
-    return { ...input, data };
+    const scale = take(channels), shift = take(channels), area = input.data.length / channels;
+    return { ...input, data: input.data.map((value, place) => scale[Math.floor(place / area)] * value + shift[Math.floor(place / area)]) };
   }
 
   function relu(input) {

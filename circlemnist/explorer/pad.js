@@ -3,7 +3,7 @@
 window.pad = (() => {
   const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, FLIGHT = 300, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
-  const { labels, names, gallery } = explorer.facts;
+  const { labels, names } = explorer.facts;
   let embedded = null, subspaces = null; // built for the first drawing
   const [section, paper, prepared, verdict, why, beside, strip, follow] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
@@ -14,7 +14,7 @@ window.pad = (() => {
   function embed(image) {
     embedded ??= network.build(facts);
     subspaces ??= network.halves(facts.subspaces);
-    const sum = new Float32Array(anchor.stored().length / gallery.indices.length);
+    const sum = new Float32Array(anchor.dimensions);
     let typicality = null;
     for (const [row, column] of facts.views) {
       const view = Float32Array.from(image, (_, place) => {
@@ -29,51 +29,18 @@ window.pad = (() => {
     return { embedding: sum.map((value) => value / norm), typicality };
   }
 
-  // How alike each image of the gallery is: a cosine, or minus a distance.
-  function likeness(embedding) {
-    if (gallery.similarity !== "distance") return anchor.cosines(embedding);
-    const others = anchor.stored();
-    return Float32Array.from(gallery.indices, (_, row) => {
-      let sum = 0, at = row * embedding.length;
-      for (const value of embedding) sum += (value - others[at++]) ** 2;
-      return -Math.sqrt(sum);
-    });
-  }
-
-  // Images of the gallery, the most alike first; of classes that were trained on, or of all.
-  function nearest(alike, ofAll) {
-    const rows = [];
-    alike.forEach((value, row) => {
-      if (!ofAll && !facts.known[labels[gallery.indices[row]]]) return;
-      if (rows.length === VOTES && value <= alike[rows[VOTES - 1]]) return;
-      let place = rows.length;
-      while (place && alike[rows[place - 1]] < value) place -= 1;
-      rows.splice(place, 0, row);
-      rows.length = Math.min(rows.length, VOTES);
-    });
-    return rows.map((row) => gallery.indices[row]);
-  }
-
   function judge(image) {
-    const { embedding, typicality } = embed(image), alike = likeness(embedding);
-    const near = nearest(alike, true).slice(0, SHOWN), asked = nearest(alike, false);
+    const { embedding, typicality } = embed(image), images = anchor.nearest(embedding);
+    const near = images.slice(0, SHOWN), asked = images.filter((index) => facts.known[labels[index]]).slice(0, VOTES);
     const votes = names.map((_, label) => asked.filter((index) => labels[index] === label).length);
     const label = votes.indexOf(Math.max(...votes)), known = typicality > facts.threshold;
     const classes = facts.known.every(Boolean) ? "" : " of known classes";
     const reason = `${votes[label]} of ${asked.length} nearest${classes} are ${names[label]}`;
     let digits = 3; // as many as show which is larger
     while (digits < 9 && typicality.toFixed(digits) === facts.threshold.toFixed(digits)) digits += 1;
-    return {
-      image,
-      embedding,
-      label,
-      typicality,
-      near,
-      place: placeOf(embedding, near),
-      kind: known ? "known" : "unknown",
+    return { image, embedding, label, typicality, near, place: placeOf(embedding, near), kind: known ? "known" : "unknown",
       verdict: known ? `${names[label]}, known` : "unknown",
-      reason: `${reason}; typicality ${typicality.toFixed(digits)}, known above ${facts.threshold.toFixed(digits)}`,
-    };
+      reason: `${reason}; typicality ${typicality.toFixed(digits)}, known above ${facts.threshold.toFixed(digits)}` };
   }
 
   // What is said of a drawing: of each of its digits, the last of which is shown and marked.
@@ -98,20 +65,16 @@ window.pad = (() => {
     canvas.getContext("2d").putImageData(pixels, 0, 0);
   }
 
-  function drawPaper() {
+  // Draws the current drawing, and shows where it lies; nothing where there is none.
+  function land() {
+    cancelAnimationFrame(waiting);
+    waiting = 0;
     const context = paper.getContext("2d", { willReadFrequently: true }); // not on a GPU that may lose it
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, paper.width, paper.height);
     context.scale(paper.width / SIDE, paper.height / SIDE);
     context.strokeStyle = explorer.color("ink");
     if (current) prepare.trace(context, current.strokes, PEN);
-  }
-
-  // Shows where the current drawing lies, or nothing where there is none.
-  function land() {
-    cancelAnimationFrame(waiting);
-    waiting = 0;
-    drawPaper();
     const judged = current && judgeAll(current.strokes);
     section.className = judged ? judged.kind : "";
     verdict.textContent = judged ? judged.verdict : "";
@@ -141,11 +104,6 @@ window.pad = (() => {
     }
   }
 
-  function stay() {
-    clearTimeout(rest);
-    cancelAnimationFrame(flight);
-  }
-
   // Moves the map to where the drawing lies, or back to all of it.
   function fly() {
     const { map } = explorer, place = current?.judged.place, from = { ...map.view };
@@ -155,11 +113,11 @@ window.pad = (() => {
     }
     map.reset();
     const to = place ? { x: place[0], y: place[1], zoom: CLOSE } : map.view;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const time = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1 : FLIGHT;
     let begin = null;
     const step = (now) => {
       begin ??= now; // what has landed is on the screen before anything moves
-      const share = still ? 1 : Math.min(Math.max((now - begin) / FLIGHT, 0), 1);
+      const share = Math.min(Math.max((now - begin) / time, 0), 1);
       map.lookAt(Object.fromEntries(Object.entries(to).map(([name, value]) => [name, from[name] + share * (value - from[name])])));
       if (share < 1) flight = requestAnimationFrame(step);
     };
@@ -170,10 +128,8 @@ window.pad = (() => {
   // Keeps the current drawing in the strip, the newest first.
   function keep() {
     if (!current.button) {
-      const drawing = current, button = document.createElement("button");
-      button.type = "button";
-      button.append(document.createElement("canvas"), document.createElement("span"));
-      Object.assign(button.firstChild, { width: 28, height: 28 });
+      const drawing = current, canvas = Object.assign(explorer.make("canvas"), { width: 28, height: 28 });
+      const button = explorer.make("button", canvas, explorer.make("span"));
       button.addEventListener("click", () => show(drawing));
       drawing.button = button;
       strip.prepend(button);
@@ -182,18 +138,21 @@ window.pad = (() => {
     paint(button.firstChild, judged.image);
     button.lastChild.textContent = judged.verdict;
     button.lastChild.className = judged.kind;
-    button.setAttribute("aria-pressed", "true");
+    button.ariaPressed = "true";
   }
 
   // Makes a drawing, or none, the current one; the map moves after so many milliseconds.
   function show(drawing, delay = 0) {
-    stay();
-    current?.button?.setAttribute("aria-pressed", "false");
+    clearTimeout(rest);
+    cancelAnimationFrame(flight);
+    if (current?.button) current.button.ariaPressed = "false";
     current = drawing;
     land();
-    if (current) keep();
-    if (current) anchor.showDrawing(current.judged.embedding, current.judged.label);
-    else explorer.choose(null);
+    explorer.choose(null);
+    if (current) {
+      keep();
+      anchor.showVector(current.judged.embedding, current.judged.label);
+    }
     if (follow.checked) rest = setTimeout(fly, delay);
   }
 
@@ -215,7 +174,8 @@ window.pad = (() => {
   function down(event) {
     if (pen !== null || event.button !== 0) return;
     event.preventDefault();
-    stay();
+    clearTimeout(rest);
+    cancelAnimationFrame(flight);
     pen = event.pointerId;
     paper.setPointerCapture(pen);
     current ??= { strokes: [], button: null, judged: null };

@@ -53,15 +53,15 @@ def _convert(module: nn.Module) -> list[Layer]:
     layers: list[Layer] = []
     for layer in module.children():
         match layer:
-            case nn.Conv2d():
-                (kernel, _), (stride, _), padding = layer.kernel_size, layer.stride, layer.padding
-                assert not isinstance(padding, str)
-                sizes = {"channels": layer.out_channels, "kernel": kernel, "stride": stride}
-                facts = {"kind": "convolution", **sizes, "padding": padding[0]}
-                layers.append((facts, _bias_and_weight(layer)))
-            case nn.Linear():
-                facts = {"kind": "linear", "size": layer.out_features}
-                layers.append((facts, _bias_and_weight(layer)))
+            case nn.Conv2d() | nn.Linear():
+                weight = _float64(layer.weight)
+                bias = np.zeros(len(weight)) if layer.bias is None else _float64(layer.bias)
+                facts: dict[str, Any] = {"kind": "linear", "size": len(weight)}
+                if isinstance(layer, nn.Conv2d):
+                    sizes = {"stride": layer.stride[0], "padding": int(layer.padding[0])}
+                    facts = {"kind": "convolution", "channels": len(weight), **sizes}
+                    facts["kernel"] = layer.kernel_size[0]
+                layers.append((facts, [bias, weight]))
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 assert layer.running_mean is not None
                 assert layer.running_var is not None
@@ -80,11 +80,6 @@ def _convert(module: nn.Module) -> list[Layer]:
             case _:
                 raise TypeError(f"the page has no layer {layer}")
     return layers
-
-
-def _bias_and_weight(layer: nn.Conv2d | nn.Linear) -> list[Array]:
-    weight = _float64(layer.weight)
-    return [np.zeros(len(weight)) if layer.bias is None else _float64(layer.bias), weight]
 
 
 def _affine(scale: Array, shift: Array) -> Layer:
@@ -109,6 +104,7 @@ class Gallery:
         scale = float(np.abs(self.embeddings).max()) or 1.0
         return {
             "indices": self.indices.tolist(),
+            "dimensions": self.embeddings.shape[1],
             "embeddings": in_base64((self.embeddings / scale).astype("<f2").tobytes()),
             "scale": scale,
             "similarity": self.similarity,
@@ -140,11 +136,6 @@ class Pad:
     threshold: float
     known: Array
     exact: bool
-
-    @property
-    def characters(self) -> float:
-        """How many characters of the page its weights and subspaces take."""
-        return 4 / 3 * (self.network.numbers.nbytes + self.subspaces.nbytes)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `pad.js` reads: numbers of 32 bits of the network, of 16 of the others."""
@@ -191,8 +182,8 @@ def gallery_of(trained: EvaluatedRun, pad: Pad | str) -> Gallery:
 
 
 def _most_embeddings(trained: EvaluatedRun, pad: Pad | str) -> int:
-    room = ROOM - (pad.characters if isinstance(pad, Pad) else 0)
-    return int(room / (8 / 3 * trained.report.arrays.embeddings.shape[1]))
+    taken = pad.network.numbers.nbytes + pad.subspaces.nbytes if isinstance(pad, Pad) else 0
+    return int((3 / 4 * ROOM - taken) / (2 * trained.report.arrays.embeddings.shape[1]))
 
 
 def hand(images: Array) -> tuple[int, float]:

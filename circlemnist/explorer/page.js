@@ -4,8 +4,8 @@ window.explorer = (() => {
   const facts = JSON.parse(element("facts").textContent);
   const { labels, predicted, names } = facts, count = labels.length, last = facts.captions.length - 1;
   const sprite = element("sprite"), all = Int32Array.from(labels.keys()), still = Int32Array.from(facts.moving);
-  const hidden = new Set(), shown = new Uint8Array(count).fill(1);
-  let step = last, chosen = null, pointed = null, selected = null, playing = 0, colors = null;
+  const hidden = new Set(), colors = new Map(), shown = new Uint8Array(count).fill(1);
+  let step = last, chosen = null, pointed = null, selected = null, playing = false;
   let map = null, plane = null, titles = [];
 
   function element(id) {
@@ -21,9 +21,8 @@ window.explorer = (() => {
 
   // A colour of the page's theme, which may change while it is open.
   function color(name) {
-    colors ??= new Map();
     if (!colors.has(name)) {
-      const probe = document.body.appendChild(document.createElement("i"));
+      const probe = document.body.appendChild(make("i"));
       probe.style.color = `var(--${name})`;
       colors.set(name, getComputedStyle(probe).color);
       probe.remove();
@@ -115,6 +114,8 @@ window.explorer = (() => {
   function filter() {
     const asked = wanted(element("search").value), only = element("mistakes").ariaPressed === "true";
     for (const index of all) shown[index] = asked(index) && !hidden.has(labels[index]) && (!only || mistaken(index)) ? 1 : 0;
+    const named = new Set(labels.filter((_, index) => asked(index)));
+    for (const [label, button] of [...element("legend").children].entries()) button.hidden = !named.has(label);
     const some = shown.reduce((sum, value) => sum + value), [lowest, highest] = [names[0], names.at(-1)];
     element("shown").value = some ? `${some.toLocaleString("en")} of ${count.toLocaleString("en")} images`
       : `Nothing matches: search for a class, ${lowest} to ${highest}, or for an image, #0 to #${count - 1}.`;
@@ -132,9 +133,10 @@ window.explorer = (() => {
     const sample = Array.from({ length: room }, (_, i) => others[Math.floor(((i + 0.5) * others.length) / room)]);
     const more = indices.length > SHOWN ? `, ${SHOWN} of them shown` : "";
     element("count").textContent = `${indices.length.toLocaleString("en")} selected${more}`;
-    const counts = names.map((className, label) => [className, indices.filter((index) => labels[index] === label).length]);
-    element("counts").textContent = [...counts.filter(([, some]) => some).map(([className, some]) => `${className}: ${some.toLocaleString("en")}`),
-      `mistakes: ${byClass.filter(mistaken).length}`].join(" · ");
+    const counts = new Map(); // by class, in their order
+    for (const index of byClass) counts.set(name(index), (counts.get(name(index)) ?? 0) + 1);
+    element("counts").textContent = [...counts, ["mistakes", byClass.filter(mistaken).length]]
+      .map(([what, number]) => `${what}: ${number.toLocaleString("en")}`).join(" · ");
     element("sheet").replaceChildren(...wrong.map((index) => imageButton(index, `${name(index)} → ${names[predicted[index]]}`)),
       ...sample.map((index) => imageButton(index, "")));
     for (const plot of [map, plane]) plot.draw();
@@ -146,9 +148,9 @@ window.explorer = (() => {
     const final = step === last, ids = final ? all : still;
     for (const [plot, { whole, moving, size }] of [[map, facts.places], [plane, facts.planes]])
       plot.show(ids, final ? whole : moving.subarray(size * ids.length * step, size * ids.length * (step + 1)));
-    const { outside, sp, sn } = facts.means[step], { name: line } = facts.boundary;
-    const of = line === "none" ? "" : `${(100 * outside).toFixed(1)} % of pairs outside the ${line}, `;
-    element("means").textContent = `${of}mean s_p ${sp.toFixed(2)}, mean s_n ${sn.toFixed(2)}`.replaceAll("-", "−");
+    const { outside, sp, sn } = facts.means[step], { name: boundary } = facts.boundary;
+    const share = boundary === "none" ? "" : `${(100 * outside).toFixed(1)} % of pairs outside the ${boundary}, `;
+    element("means").textContent = `${share}mean s_p ${sp.toFixed(2)}, mean s_n ${sn.toFixed(2)}`.replaceAll("-", "−");
     if (!element("slider")) return;
     const caption = facts.captions[step], loss = final ? "" : `, loss ${facts.losses[step].toPrecision(3)}`;
     Object.assign(element("slider"), { value: step, ariaValueText: caption });
@@ -160,35 +162,29 @@ window.explorer = (() => {
   function play(on) {
     clearTimeout(playing);
     element("play").textContent = on ? "Pause" : "Play";
-    playing = 0;
-    if (!on) return;
-    if (step === last) time(0);
-    const next = () => {
+    if (on && step === last) time(0);
+    playing = on && setTimeout(() => {
       time(step + 1);
-      if (step === last) play(false);
-      else playing = setTimeout(next, STEP / Number(element("speed").value));
-    };
-    playing = setTimeout(next, STEP / Number(element("speed").value));
+      play(step < last);
+    }, STEP / Number(element("speed").value));
   }
 
   function legend() {
     element("legend").replaceChildren(...names.map((className, label) => {
       const key = make("i"), button = make("button", key, className);
-      key.style.background = `var(--class-${label})`;
+      key.style.background = `var(--class-${label % 10})`;
       key.dataset.shape = Plot.shape(label);
       button.ariaPressed = "true";
       button.addEventListener("click", () => {
-        const hides = !hidden.has(label);
-        if (hides) hidden.add(label);
-        else hidden.delete(label);
-        button.ariaPressed = String(!hides);
+        if (!hidden.delete(label)) hidden.add(label);
+        button.ariaPressed = String(!hidden.has(label));
         filter();
       });
       return button;
     }));
   }
 
-  // The names of the classes go where most of their points are.
+  // The names of the classes go where most of their points are, as far as they do not cover one another.
   function placeNames(plot) {
     const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
     const xs = names.map(() => []), ys = names.map(() => []);
@@ -197,7 +193,12 @@ window.explorer = (() => {
       xs[labels[id]].push(plot.xs[i]);
       ys[labels[id]].push(plot.ys[i]);
     });
-    titles = names.map((text, label) => ({ text, x: middle(xs[label]), y: middle(ys[label]) + 6 })).filter(({ x }) => x !== undefined);
+    titles = [];
+    names.forEach((text, label) => {
+      const x = middle(xs[label]), y = middle(ys[label]) + 6, apart = (title) => 6 * (text.length + title.text.length) + 8;
+      if (xs[label].length && !titles.some((title) => Math.abs(title.y - y) < 20 && Math.abs(title.x - x) < apart(title)))
+        titles.push({ text, x, y });
+    });
   }
 
   function ringPoints(plot) {
@@ -234,11 +235,13 @@ window.explorer = (() => {
     anchor.drawArrow(plot);
   }
 
-  function limits(numbers, size, extra = []) {
-    const columns = Array.from({ length: size }, (_, axis) => numbers.filter((value, i) => i % size === axis && Number.isFinite(value)).concat(extra[axis] ?? []));
-    const low = columns.map((column) => column.reduce((a, b) => Math.min(a, b))), high = columns.map((column) => column.reduce((a, b) => Math.max(a, b)));
-    const [dx, dy] = [0, 1].map((axis) => 0.06 * (high[axis] - low[axis]) + 1e-6);
-    return [low[0] - dx, low[1] - dy, high[0] + dx, high[1] + dy];
+  function limits(numbers, extra = []) {
+    const sides = [0, 1].map((axis) => {
+      const column = numbers.filter((value, i) => i % 2 === axis && Number.isFinite(value)).concat(extra[axis] ?? []);
+      const low = column.reduce((a, b) => Math.min(a, b)), high = column.reduce((a, b) => Math.max(a, b)), border = 0.06 * (high - low) + 1e-6;
+      return [low - border, high + border];
+    });
+    return [sides[0][0], sides[1][0], sides[0][1], sides[1][1]];
   }
 
   function start() {
@@ -247,12 +250,12 @@ window.explorer = (() => {
     const { places, planes } = facts, both = ({ whole, moving }) => [...whole, ...moving];
     facts.round = facts.dimensions === 3 || all.every((index) => Math.abs(Math.hypot(places.whole[2 * index], places.whole[2 * index + 1]) - 1) < 1e-3);
     const on = { point, choose, lasso: select, escape: () => { choose(null); select([]); point(null); } };
-    const look = { class: (index) => labels[index], colors: () => names.map((_, label) => color(`class-${label}`)), shown: (index) => shown[index], ink: () => color("ink"),
+    const look = { class: (index) => labels[index], color: (label) => color(`class-${label % 10}`), shown: (index) => shown[index], ink: () => color("ink"),
       ring: (index) => step === last && mistaken(index), faint: (index) => selected && !selected.has(index) };
-    const whole = facts.round ? [-1.15, -1.15, 1.15, 1.15] : limits(both(places), facts.dimensions);
+    const whole = facts.round ? [-1.15, -1.15, 1.15, 1.15] : limits(both(places));
     map = new Plot(element("space"), { whole, dimensions: facts.dimensions, on: { ...on, decorate: decorateMap, drawn: placeNames }, look });
     const circle = facts.boundary.lines.flat().filter(([sn, sp]) => sn >= 0 && sp <= 1);
-    const [left, bottom, right, top] = limits(both(planes), 2, [[0, ...circle.map(([sn]) => sn)], [1, ...circle.map(([, sp]) => sp)]]);
+    const [left, bottom, right, top] = limits(both(planes), [[0, ...circle.map(([sn]) => sn)], [1, ...circle.map(([, sp]) => sp)]]);
     const side = 1.1 * Math.max(right - left, top - bottom), high = top + 0.08 * side; // room for an arrow
     const square = [right - side, high - side, right, high];
     plane = new Plot(element("plane"), { whole: square, on: { ...on, decorate: decoratePlane, drawn: () => {} }, look });
@@ -263,12 +266,11 @@ window.explorer = (() => {
       button.ariaPressed = String(button.ariaPressed !== "true");
       filter();
     });
-    element("select").addEventListener("click", () => select([...map.ids].filter((index, i) => shown[index] &&
-      map.xs[i] >= 0 && map.xs[i] <= map.width && map.ys[i] >= 0 && map.ys[i] <= map.height)));
+    element("select").addEventListener("click", () => select([...map.ids].filter((_, i) => map.inView(i))));
     element("unselect").addEventListener("click", () => select([]));
     document.addEventListener("pointerdown", () => point(null), true);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      colors = null;
+      colors.clear();
       for (const plot of [map, plane]) plot.draw();
       if (selected) select([...selected]);
       if (chosen !== null) choose(chosen);
@@ -288,7 +290,7 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  const api = { facts, start, name, color, imageButton, described, choose, point, select, time, play,
+  const api = { facts, start, name, nearest, color, make, imageButton, described, choose, point, select, time, play,
     get step() { return step; }, get last() { return last; } };
   return api;
 })();

@@ -36,7 +36,8 @@ from circlemnist.runs.files import write_text, writing
 NEIGHBORS = 5
 COLUMNS = 100  # of the sprite that holds all images
 SHADES = 16
-SCRIPTS = ("network.js", "prepare.js", "plot.js", "page.js", "anchor.js")
+SCRIPTS = ("network.js", "plot.js", "page.js", "anchor.js", "prepare.js", "pad.js")
+PAD_SCRIPTS = 2  # the last of them
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,7 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     by_anchor = config.loss == "circle" and config.pairs == "anchor"
     frames = None
     if trained.has_snapshots:
-        last = positions[trained.snapshots.indices]
-        frames, _ = times_of(trained, projection, last)
+        frames, _ = times_of(trained, projection, positions[trained.snapshots.indices])
     space = Space(
         points=Points(positions, arrays.labels, names),
         predicted=np.where(seen, arrays.neighbor_labels[:, 0], arrays.labels),
@@ -118,8 +118,9 @@ def _losses(trained: EvaluatedRun) -> Array:
     """Return T losses: of the sample, or where there are class weights of the training images."""
     snapshots, config, history = trained.snapshots, trained.config, trained.history
     if config.loss_info.has_class_weights:  # which the snapshots lack
-        middles = [row.epoch - 0.5 for row in history] or [0.0]
-        means = [row.loss for row in history] or [0.0]
+        middles, means = zip(
+            *[(row.epoch - 0.5, row.loss) for row in history] or [(0, 0)], strict=True
+        )
         values = np.interp(snapshots.steps / trained.steps_an_epoch, middles, means)
     else:
         seen = ~np.isin(snapshots.labels, config.unseen_classes)
@@ -127,24 +128,21 @@ def _losses(trained: EvaluatedRun) -> Array:
         labels = torch.from_numpy(snapshots.labels[seen])
         loss = build_loss(config.loss, **config.hyperparameters)
         values = np.array([float(loss(frame, labels)) for frame in rows])
-    finite: Array = np.nan_to_num(values)  # as JSON takes them
-    return finite
+    return np.asarray(np.nan_to_num(values))  # as JSON takes them
 
 
 def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
     """Return a page with the map, the pair plane and their images; a slider if it has frames."""
     here = files(__package__)
     pad = space.pad if isinstance(space.pad, Pad) else None
+    scripts = SCRIPTS if pad else SCRIPTS[:-PAD_SCRIPTS]
     html: str = Template((here / "page.html").read_text("utf-8")).render(
         heading=title,
         light=theme or LIGHT,
         dark=theme or DARK,
         scheme="light dark" if theme is None else theme.name,
-        classes=len(space.points.names),
         css=(here / "page.css").read_text("utf-8"),
-        scripts=[
-            (here / name).read_text("utf-8") for name in (*SCRIPTS, *(["pad.js"] if pad else []))
-        ],
+        scripts=[(here / name).read_text("utf-8") for name in scripts],
         sprite=_sprite(space.images),
         facts=_json(_facts(space)),
         has_frames=space.frames is not None,

@@ -12,40 +12,37 @@ window.Plot = class {
   }
 
   // `whole` is [left, bottom, right, top]; `on` has point(id, at), choose(id), lasso(ids) and
-  // decorate(plot), which fills the SVG; `look` has class(id), colors(), ink(), shown(id), ring(id) and
+  // decorate(plot), which fills the SVG; `look` has class(id), color(label), ink(), shown(id), ring(id) and
   // faint(id).
   constructor(element, { whole, dimensions = 2, on, look }) {
     Object.assign(this, { element, whole, dimensions, on, look, ids: [], data: [] });
     [this.canvas, this.svg] = element.children;
     this.tools = element.previousElementSibling;
     this.context = this.canvas.getContext("2d", { willReadFrequently: true }); // quicker without a GPU
-    Object.assign(this, { yaw: 0.6, pitch: 0.35, pointers: new Map(), path: null, here: null, lassoing: false });
+    Object.assign(this, { yaw: 0.6, pitch: 0.35, pointers: new Map(), path: null, here: null });
     this.reset();
     const listen = { pointerdown: "down", pointermove: "move", pointerup: "up", pointercancel: "cancel", keydown: "key", wheel: "wheel" };
     for (const [kind, method] of Object.entries(listen))
       (kind === "keydown" ? element : this.canvas).addEventListener(kind, (event) => this[method](event), { passive: false });
     this.canvas.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") on.point(null); });
-    const { Lasso } = this.buttons({ "+": () => this.zoomBy(1.5), "−": () => this.zoomBy(1 / 1.5), Whole: () => this.reset(),
-      Lasso: () => this.lasso(!this.lassoing) }, { "+": "zoom in", "−": "zoom out" });
-    this.lassoButton = Lasso;
-    Lasso.ariaPressed = "false";
+    this.button("+", () => this.zoomBy(1.5)).ariaLabel = "zoom in";
+    this.button("−", () => this.zoomBy(1 / 1.5)).ariaLabel = "zoom out";
+    this.button("Whole", () => this.reset());
+    this.lassoButton = this.button("Lasso", () => this.lasso(!this.lassoing));
+    this.lasso(false);
     if (dimensions === 3) {
-      const { Turn } = this.buttons({ Turn: () => this.spin(Turn.ariaPressed !== "true") });
-      Turn.ariaPressed = "false";
-      this.turnButton = Turn;
+      this.turnButton = this.button("Turn", () => this.spin(this.turnButton.ariaPressed !== "true"));
+      this.spin(false);
     }
     new ResizeObserver(() => this.resize()).observe(element);
     this.resize();
   }
 
-  buttons(actions, labels = {}) {
-    return Object.fromEntries(Object.entries(actions).map(([name, action]) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
-      button.ariaLabel = labels[name] ?? null;
-      button.addEventListener("click", action);
-      this.tools.append(button);
-      return [name, button];
-    }));
+  button(name, action) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+    button.addEventListener("click", action);
+    this.tools.append(button);
+    return button;
   }
 
   resize() {
@@ -67,12 +64,9 @@ window.Plot = class {
     this.lookAt({ x: (left + right) / 2, y: (bottom + top) / 2, zoom: 1 });
   }
 
+  // Changes the view or the angles, and draws at the next frame.
   lookAt(view) {
     this.view = { ...this.view, ...view };
-    this.refresh();
-  }
-
-  refresh() {
     this.waiting ||= requestAnimationFrame(() => this.draw());
   }
 
@@ -112,11 +106,11 @@ window.Plot = class {
       else near.push(i, (xs[i] = x), (ys[i] = y));
     }
     const radius = count > 2000 ? 2.5 : 4, side = 2 * radius + 2, half = side / 2;
-    const dots = look.colors().map((color, label) => {
+    const dots = Array.from({ length: 40 }, (_, label) => { // from there on all come again
       const dot = Object.assign(document.createElement("canvas"), { width: side * ratio, height: side * ratio });
       const brush = dot.getContext("2d");
       brush.scale(ratio, ratio);
-      brush.fillStyle = color;
+      brush.fillStyle = look.color(label);
       const shape = Plot.shape(label), far = 1.3 * radius;
       if (shape === 0) brush.arc(half, half, radius, 0, 2 * Math.PI);
       else if (shape === 1) brush.rect(half - radius, half - radius, 2 * radius, 2 * radius);
@@ -131,7 +125,7 @@ window.Plot = class {
       for (let i = 0; i < points.length; i += 3) {
         const id = ids[points[i]];
         context.globalAlpha = look.faint(id) ? 0.1 : alpha;
-        context.drawImage(dots[look.class(id)], points[i + 1] - half, points[i + 2] - half, side, side);
+        context.drawImage(dots[look.class(id) % 40], points[i + 1] - half, points[i + 2] - half, side, side);
       }
     }
     context.globalAlpha = 1;
@@ -183,6 +177,10 @@ window.Plot = class {
     });
   }
 
+  inView(i) {
+    return this.xs[i] >= 0 && this.xs[i] <= this.width && this.ys[i] >= 0 && this.ys[i] <= this.height;
+  }
+
   zoomBy(factor, x = this.width / 2, y = this.height / 2) {
     const zoom = Math.min(Math.max(this.view.zoom * factor, 0.5), 60), before = this.scale;
     const after = (before * zoom) / this.view.zoom, shift = 1 / before - 1 / after;
@@ -193,14 +191,14 @@ window.Plot = class {
     if (this.dimensions === 3) {
       this.yaw -= dx * Plot.TURN;
       this.pitch = Math.min(Math.max(this.pitch + dy * Plot.TURN, -1.5), 1.5);
-      this.refresh();
+      this.lookAt({});
     } else this.lookAt({ x: this.view.x - dx / this.scale, y: this.view.y + dy / this.scale });
   }
 
   // Turns the sphere so that a place faces the eye.
   face([x, y, z]) {
     Object.assign(this, { yaw: Math.atan2(y, x), pitch: Math.asin(Math.min(Math.max(z, -1), 1)) });
-    this.refresh();
+    this.lookAt({});
   }
 
   lasso(on) {
@@ -299,8 +297,7 @@ window.Plot = class {
     let best = Infinity, next = there ? this.here : this.nearest(x, y, Infinity);
     for (let i = 0; there && i < this.ids.length; i++) {
       const [dx, dy] = [this.xs[i] - x, this.ys[i] - y], along = dx * right + dy * down, across = Math.abs(dx * down) + Math.abs(dy * right);
-      const inside = this.xs[i] > 0 && this.xs[i] < this.width && this.ys[i] > 0 && this.ys[i] < this.height;
-      if (inside && along > 0.5 && across <= along && along + 2 * across < best) [best, next] = [along + 2 * across, this.ids[i]];
+      if (this.inView(i) && along > 0.5 && across <= along && along + 2 * across < best) [best, next] = [along + 2 * across, this.ids[i]];
     }
     if (next !== null) this.pointAt(next);
   }

@@ -2,11 +2,16 @@
 window.prepare = (() => {
   const SIDE = 28, CENTER = 14, FINE = 200, MARGIN = 4, STRONG = 0.95, SMALLEST = 20;
 
+  // Left, top, right and bottom of strokes, with a border.
+  function boxOf(strokes, border = 0) {
+    const xs = strokes.flat().map(([x]) => x), ys = strokes.flat().map(([, y]) => y);
+    return [Math.min(...xs) - border, Math.min(...ys) - border, Math.max(...xs) + border, Math.max(...ys) + border];
+  }
+
   // Strokes, of points [x, y], as ink in 0-1: the longer side of all is FINE pixels, and the pen
   // is as wide as it is to be once that side is `box` pixels, whatever the size of the drawing.
   function ink(strokes, box, pen) {
-    const xs = strokes.flat().map(([x]) => x), ys = strokes.flat().map(([, y]) => y);
-    const [left, top, right, bottom] = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+    const [left, top, right, bottom] = boxOf(strokes);
     const width = (FINE * pen) / box, side = FINE + 2 * MARGIN;
     const scale = (FINE - width) / Math.max(right - left, bottom - top, SMALLEST);
     const canvas = new OffscreenCanvas(side, side);
@@ -37,12 +42,8 @@ window.prepare = (() => {
   // of one digit, and so are those that all but touch; a short one is of the digit that it is near.
   // These are the rules of pieces.py.
   function digits(strokes, pen) {
-    const boxOf = (part) => {
-      const xs = part.flat().map(([x]) => x), ys = part.flat().map(([, y]) => y);
-      return [Math.min(...xs) - pen / 2, Math.min(...ys) - pen / 2, Math.max(...xs) + pen / 2, Math.max(...ys) + pen / 2];
-    };
     const join = (parts, together) => {
-      const boxes = parts.map(boxOf), tall = Math.max(...boxes.map(([, top, , bottom]) => bottom - top));
+      const boxes = parts.map((part) => boxOf(part, pen / 2)), tall = Math.max(...boxes.map(([, top, , bottom]) => bottom - top));
       const groups = parts.map((part, place) => [place]);
       const merge = (i, j) => {
         const [a, b] = [i, j].map((place) => groups.findIndex((group) => group.includes(place)));
@@ -71,12 +72,8 @@ window.prepare = (() => {
 
   // How far boxes are apart, below 0 where they overlap, and how far both reach.
   function gap([left, top, right, bottom], [left2, top2, right2, bottom2]) {
-    return {
-      across: Math.max(left, left2) - Math.min(right, right2),
-      down: Math.max(top, top2) - Math.min(bottom, bottom2),
-      wide: Math.max(right, right2) - Math.min(left, left2),
-      high: Math.max(bottom, bottom2) - Math.min(top, top2),
-    };
+    return { across: Math.max(left, left2) - Math.min(right, right2), down: Math.max(top, top2) - Math.min(bottom, bottom2),
+      wide: Math.max(right, right2) - Math.min(left, left2), high: Math.max(bottom, bottom2) - Math.min(top, top2) };
   }
 
   // Whether the ink of two strokes meets: points of one beside lines of the other.
@@ -129,23 +126,17 @@ window.prepare = (() => {
 
   // The box about the ink is fitted into `box` pixels, and its centre of mass rounded to the middle.
   function placed({ values, width }, box) {
-    const height = values.length / width, rows = [], columns = [];
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        if (values[y * width + x] > 0) {
-          rows.push(y);
-          columns.push(x);
-        }
-      }
-    }
-    const [top, left] = [rows, columns].map((places) => places.reduce((least, place) => Math.min(least, place)));
-    const [bottom, right] = [rows, columns].map((places) => 1 + places.reduce((most, place) => Math.max(most, place)));
+    let [top, left, bottom, right] = [width, width, 0, 0];
+    values.forEach((value, place) => {
+      if (!value) return;
+      const y = Math.floor(place / width), x = place % width;
+      [top, left, bottom, right] = [Math.min(top, y), Math.min(left, x), Math.max(bottom, y + 1), Math.max(right, x + 1)];
+    });
     const longest = Math.max(bottom - top, right - left);
     const [tall, wide] = [bottom - top, right - left].map((side) => Math.max(1, round((box * side) / longest)));
     const within = [];
     for (let y = top; y < bottom; y++) within.push(values.subarray(y * width + left, y * width + right));
-    const turned = resized(within, resizing(right - left, wide));
-    const small = resized(turned, resizing(bottom - top, tall));
+    const small = resized(resized(within, resizing(right - left, wide)), resizing(bottom - top, tall));
     const full = quantile(small.flat().filter((value) => value > 0), STRONG);
     let total = 0, down = 0, across = 0;
     small.forEach((row, y) => row.forEach((value, x) => {

@@ -67,6 +67,11 @@ class Page:
         left, top, right, bottom = self.box(selector)
         self.pointer(("click", (left + right) / 2, (top + bottom) / 2), kind=kind)
 
+    def each(self, selector: str, expression: str) -> Any:
+        """An expression of every `element` that the selector matches."""
+        elements = f"[...document.querySelectorAll({selector!r})]"
+        return self.ask(f"{elements}.map((element) => {expression})")
+
     def text(self, name: str) -> str:
         text: str = self.ask(f"document.getElementById('{name}').textContent")
         return text

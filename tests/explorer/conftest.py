@@ -21,3 +21,10 @@ def page() -> Iterator[Page]:
     page = start_browser()
     yield page
     page.driver.quit()
+
+
+@pytest.fixture(scope="module")
+def phone() -> Iterator[Page]:
+    page = start_browser(phone=True)
+    yield page
+    page.driver.quit()

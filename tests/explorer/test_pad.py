@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from circlemnist.models.embedder import embed
 from circlemnist.plots.style import DARK, LIGHT
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
-from tests.explorer.browser import Page, start_browser
+from tests.explorer.browser import Page
 
 SEVEN = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
 CROSS = [(0.35, 0.52), (0.7, 0.5)]
@@ -56,10 +55,6 @@ def pad(path: Path, page: Page) -> Page:
     return page
 
 
-def texts(page: Page, selector: str) -> list[str]:
-    return page.ask(f"[...document.querySelectorAll('{selector}')].map((span) => span.textContent)")
-
-
 def click(page: Page, selector: str) -> None:
     page.do(f"document.querySelector('{selector}').click()")
 
@@ -73,17 +68,13 @@ def prepared(page: Page) -> np.ndarray:
 
 
 def strip(page: Page) -> list[str]:
-    return texts(page, "#strip span")
+    return page.each("#strip span", "element.textContent")
 
 
 def marks(page: Page) -> list[list[float]]:
     """Where the drawing is marked, on the screen; once for the rim and once for the mark."""
-    return page.ask(
-        """[...document.querySelectorAll('.mark')].map((circle) => {
-          const box = circle.getBoundingClientRect();
-          return [box.x + box.width / 2, box.y + box.height / 2];
-        })"""
-    )
+    boxes = page.each(".mark", "element.getBoundingClientRect()")
+    return [[box["x"] + box["width"] / 2, box["y"] + box["height"] / 2] for box in boxes]
 
 
 def expected(trained: EvaluatedRun, images: np.ndarray) -> list[dict[str, Any]]:
@@ -123,7 +114,7 @@ def test_drawing_lands_where_the_network_puts_it(kind: str, watched_run: Path, p
     assert float(said[1]) == pytest.approx(wanted["typicality"], abs=6e-4)
     assert float(said[2]) == pytest.approx(load(trained.run.folder).point().threshold, abs=6e-4)
     names = trained.report.arrays.labels[wanted["near"][:10]]
-    assert texts(page, "#beside button") == list(map(str, names))
+    assert page.each("#beside button", "element.textContent") == list(map(str, names))
     assert page.text("anchor-text").startswith(
         f"This drawing, taken for {wanted['label']}, is pushed"
     )
@@ -247,8 +238,7 @@ def test_undo_clear_and_the_strip(pad: Page) -> None:
     assert strip(pad)[1] == said
     pad.do("document.querySelectorAll('#strip button')[1].click()")
     np.testing.assert_array_equal(prepared(pad), seven)
-    pressed = "[...document.querySelectorAll('#strip button')].map((one) => one.ariaPressed)"
-    assert pad.ask(pressed) == ["false", "true"]
+    assert pad.each("#strip button", "element.ariaPressed") == ["false", "true"]
     click(pad, "#undo")  # its only stroke
     assert not prepared(pad).any()
     assert len(strip(pad)) == 1
@@ -401,13 +391,6 @@ def test_pen_is_as_wide_as_it_is_to_be_however_large_the_drawing(page: Page) -> 
         assert pen == pytest.approx(wanted_pen, rel=0.15)
 
 
-@pytest.fixture(scope="module")
-def phone() -> Iterator[Page]:
-    page = start_browser(phone=True)
-    yield page
-    page.driver.quit()
-
-
 @pytest.mark.slow
 def test_finger_draws_on_a_phone(path: Path, phone: Page) -> None:
     """The page does not scroll under the finger; map, pad and verdict are seen at once."""
@@ -420,15 +403,10 @@ def test_finger_draws_on_a_phone(path: Path, phone: Page) -> None:
     assert phone.ask("document.documentElement.scrollWidth") <= 390
     assert (prepared(phone) > 0).sum() > 50
     assert phone.text("verdict")
-    boxes = phone.ask(
-        """['.mark', '#paper', '#verdict', '#beside'].map((id) => {
-          const box = document.querySelector(id).getBoundingClientRect();
-          return [box.left, box.right, box.top, box.bottom];
-        })"""
-    )
-    for left, right, top, bottom in boxes:
-        assert 0 <= left < right <= 390
-        assert 0 <= top < bottom <= 844 + 1
+    seen = ".mark, #paper, #verdict, #beside"
+    for box in phone.each(seen, "element.getBoundingClientRect()"):
+        assert 0 <= box["left"] < box["right"] <= 390
+        assert 0 <= box["top"] < box["bottom"] <= 844 + 1
     assert phone.errors() == []
 
 

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from circlemnist.plots.points import Points
 from circlemnist.plots.style import DARK, LIGHT
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
-from tests.explorer.browser import Page, start_browser
+from tests.explorer.browser import Page
 from tests.plots.figures import CLOTHES
 
 pytestmark = pytest.mark.slow
@@ -87,13 +87,6 @@ def made(page: Page, made_file: Path) -> tuple[Space, Page]:
     page.scheme("light")
     page.open(made_file)
     return made_space(), page
-
-
-@pytest.fixture(scope="module")
-def phone() -> Iterator[Page]:
-    phone = start_browser(phone=True)
-    yield phone
-    phone.driver.quit()
 
 
 def screenshot(page: Page) -> Image.Image:
@@ -176,10 +169,7 @@ def test_pointer_at_an_image_of_each_class_shows_it(plot: str, watched: Path, pa
         # the pointer is at a whole pixel
         away = np.subtract(page.place(pointed_at, plot), page.place(index, plot))
         assert np.hypot(*away) < 2
-        rings = page.ask(
-            "[...document.querySelectorAll('.here')].map((ring) => ring.closest('.plot').id)"
-        )
-        assert rings == ["space", "plane"]
+        assert page.each(".here", "element.closest('.plot').id") == ["space", "plane"]
     page.pointer(("move", 5, 5))
     page.until("document.getElementById('card').hidden")
 
@@ -214,7 +204,7 @@ def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Pag
     for place, other in enumerate(near):
         small = shades(page, "#card canvas:nth-of-type(2)", 42 * place, 0, 42)
         assert (small == space.images[other] // 16).mean() > 0.9
-    names = page.ask("[...document.querySelectorAll('.near span')].map((name) => name.textContent)")
+    names = page.each(".near span", "element.textContent")
     assert names == [CLOTHES[space.points.labels[other]] for other in near]
 
 
@@ -232,7 +222,7 @@ def test_lasso_selects_what_is_within(made: tuple[Space, Page]) -> None:
     assert page.text("count") == f"{len(inside)} selected"
     counts = [f"{CLOTHES[label]}: {(labels[inside] == label).sum()}" for label in range(10)]
     assert page.text("counts") == " · ".join([*counts, f"mistakes: {wrong[inside].sum()}"])
-    said = page.ask("[...document.querySelectorAll('#sheet button')].map((one) => one.ariaLabel)")
+    said = page.each("#sheet button", "element.ariaLabel")
     assert [int(re.search(r"image (\d+)", text)[1]) for text in said] == [  # type: ignore[index]
         *sorted(inside[wrong[inside]], key=lambda index: (labels[index], index)),
         *sorted(inside[~wrong[inside]], key=lambda index: (labels[index], index)),
@@ -256,15 +246,11 @@ def test_lasso_selects_what_is_within(made: tuple[Space, Page]) -> None:
         kind="touch",
     )
     assert page.text("count") == f"{MADE} selected, 200 of them shown"
-    assert page.ask("document.querySelectorAll('#sheet button').length") == 200
-    shown = page.ask("[...document.querySelectorAll('#sheet button')].map((one) => one.ariaLabel)")
-    right_ones = [labels[int(re.search(r"image (\d+)", text)[1])] for text in shown[wrong.sum() :]]  # type: ignore[index]
-    assert (
-        np.ptp(
-            np.bincount(right_ones) - np.bincount(labels[~wrong]) * len(right_ones) / (~wrong).sum()
-        )
-        < 2
-    )
+    shown = page.each("#sheet button", "element.ariaLabel")
+    assert len(shown) == 200
+    sample = [labels[int(re.search(r"image (\d+)", text)[1])] for text in shown[wrong.sum() :]]  # type: ignore[index]
+    even = np.bincount(labels[~wrong]) * len(sample) / (~wrong).sum()
+    assert np.ptp(np.bincount(sample) - even) < 2
 
 
 def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
@@ -305,6 +291,33 @@ def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None
     check(labels != 4)
     page.click("#legend button:nth-child(5)")
     check(everything >= 0)
+
+
+def test_page_of_a_hundred_classes_and_of_center_loss(page: Page, tmp_path: Path) -> None:
+    """Four shapes tell classes of a colour apart; the search leaves its own in the legend."""
+    space, names = made_space(), [f"leaf {label}" for label in range(100)]
+    points = Points(space.points.positions, np.arange(MADE) % 100, names)
+    space = replace(space, points=points, boundary=Boundary("center", 0), gamma=None)
+    path = tmp_path / "page.html"
+    path.write_text(explorer_html(space, "leaves"), "utf-8")
+    page.errors()
+    page.open(path)
+    looks = page.each("#legend i", "element.style.background + element.dataset.shape")
+    assert len(looks) == 100
+    assert len(set(looks[:40])) == 40
+    assert looks[40:80] == looks[:40]
+    _, top, _, bottom = page.box("#legend")
+    assert bottom - top <= 0.31 * page.ask("innerHeight")
+    page.driver.find_element("id", "search").send_keys("leaf 4")
+    shown = page.each("#legend button:not([hidden])", "element.textContent")
+    assert shown == ["leaf 4", *(f"leaf {label}" for label in range(40, 50))]
+    page.do("explorer.choose(4)")
+    assert page.text("means") == "mean s_p 0.75, mean s_n −0.25"
+    assert page.text("anchor-text").startswith("This leaf 4, and the pairs that are hardest")
+    page.do("anchor.showVector(anchor.vectorOf(5), 5)")
+    assert page.text("anchor-text").startswith("This drawing, taken for leaf 5, and the pairs")
+    assert page.ask("document.querySelectorAll('.boundary, .arrow').length") == 0
+    assert page.errors() == []
 
 
 def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
@@ -397,9 +410,7 @@ def test_anchor_has_the_gradients_of_the_loss(made: tuple[Space, Page]) -> None:
             f"{gradient[pushed]:.0f} and pulled by this {CLOTHES[labels[pulled]]} with "
             f"{-gradient[pulled]:.0f}."
         ), said
-        hardest = page.ask(
-            "[...document.querySelectorAll('#hardest button')].map((one) => one.ariaLabel)"
-        )
+        hardest = page.each("#hardest button", "element.ariaLabel")
         assert [
             f"image {image}," in text
             for image, text in zip((index, pushed, pulled), hardest, strict=True)
