@@ -6,9 +6,8 @@
     python -m benchmarks unseen --loss circle -- --m 0.4          # after --: flags of the sweep
 
 Figures are in percent, mean ± standard deviation; durations are of 2 cores. The same command goes
-on where it was stopped. `--jobs` trains several seeds at once, each on its share of the cores: then
-the seconds are not those of a training alone. Expected: the tables of docs/benchmarks.md,
-and docs/unseen.md.
+on where it was stopped. With `--jobs` the seconds are not those of a training alone. Expected: the
+tables of docs/benchmarks.md and docs/unseen.md.
 """
 
 import json
@@ -16,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -97,18 +96,12 @@ def sweep_options(seeds: int) -> Callable[[Any], Any]:
 def run_sweep(flags: Sequence[str], more: Sequence[str], **options: Any) -> list[Training]:
     """Sweep, with a progress line a training; return what each training left, by its seed."""
     options["data_dir"] = options["data_dir"].resolve()
-    own = [word for setting in options.items() for word in as_flags(*setting)]
+    pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items())
+    own = chain.from_iterable(pairs)
     printed = shared.circlemnist("sweep", *flags, *own, *more)
     (folder,) = [line[7:] for line in printed.splitlines() if line.startswith("sweep: ")]
     runs, _ = find_runs(options["outputs"], folder)
     return sorted(map(read_training, runs), key=lambda training: training.config.seed)
-
-
-def as_flags(name: str, value: Any) -> list[str]:
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", str(value)]
 
 
 def print_table(
@@ -159,10 +152,6 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
 
 
-def by_loss(losses: Sequence[str], trainings: Sequence[Training]) -> dict[str, list[Training]]:
-    return {loss: [t for t in trainings if t.config.loss == loss] for loss in losses}
-
-
 @click.command()
 @shared.choice_option("--loss", FAMILY)
 @shared.choice_option("--split", SPLITS)
@@ -177,7 +166,7 @@ def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
     """
     axes = ("--vary", f"loss={','.join(loss)}", "--vary", f"unseen={','.join(split)}")
     trainings = run_sweep((*axes, "--holdout", "0"), **sweep)
-    rows = by_loss(loss, trainings)
+    rows = {name: [t for t in trainings if t.config.loss == name] for name in loss}
     print_table("loss", rows.items(), UNSEEN_COLUMNS)
     means: dict[str, dict[str, list[float]]] = {name: {"MAP@R": []} for name in loss}
     for name, classes in product(loss, split):

@@ -6,10 +6,8 @@
     python -m benchmarks recipes                                    # durations; some minutes
     python -m benchmarks checkpoint                                 # half a minute
 
-Expected: the default in bfloat16 at 0.6 to 0.7 of float32 on a Xeon with AMX; `plane` and `sphere`
-1.4, `article` 1.3 trainings of the default; a checkpoint under 2 % of an epoch; with 1,000 spins a
-tenth more alone, and less than twice that beside a busy process. On one thread `precision` and
-`recipes` count the processor's seconds, which other programs disturb less than the clock.
+Expected: the tables of docs/benchmarks.md; a checkpoint under 2 % of an epoch. On one thread
+`precision` and `recipes` count the processor's seconds, which other programs disturb less.
 """
 
 import statistics
@@ -22,7 +20,6 @@ from pathlib import Path
 import click
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import shared
 from benchmarks.shared import median_range, ratios, seconds_of, train
@@ -30,8 +27,7 @@ from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.losses import pair_statistics
-from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import probe, resolve_device, resolve_precision
+from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
@@ -41,7 +37,6 @@ from circlemnist.training.state import TrainState
 AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
 PRECISIONS = ("float32", "bfloat16")
 PARTS = ("images", "forward", "loss", "backward of the loss", "backward", "optimizer", "statistics")
-SIDE, PRODUCTS = 2048, 10  # of the matrix products that set the floor
 SHORT_IMAGES, SHORT_EPOCHS = 4000, 4  # of a recipe's training in `recipes`
 
 
@@ -87,32 +82,13 @@ def epoch_in_parts(state: TrainState, config: Config, split: Split) -> dict[str,
     return seconds
 
 
-def multiply_adds(embedder: Embedder, split: Split) -> float:
-    """Of an image, forward and backward, in convolutions and matrices."""
-    with FlopCounterMode(display=False) as counter:
-        embedder.eval()(split.images[:1, None].float() / 255).sum().backward()
-    embedder.zero_grad()
-    return counter.get_total_flops() / 2
-
-
-def multiply_adds_a_second(device: torch.device) -> float:
-    """Of a large float32 matrix product, the median of some."""
-    matrix = torch.randn(SIDE, SIDE, device=device)
-    seconds = [seconds_of(lambda: torch.mm(matrix, matrix), now) for _ in range(PRODUCTS)]
-    return SIDE**3 / statistics.median(seconds)
-
-
 @click.command()
 @shared.config_argument
 @shared.data_dir_option
 @click.option("--loss", type=click.Choice([*FAMILY]), help="another loss, at its defaults")
 @shared.rounds_option(3)
 def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None:
-    """Split an epoch into its parts, and set it beside its multiply-adds.
-
-    The floor is the time of the network's multiply-adds, forward and backward, at the rate of a
-    large float32 matrix product, in turn with the epochs.
-    """
+    """Split an epoch into its parts."""
     settings = read_settings(config) | AUGMENTED
     if loss:
         settings = {name: value for name, value in settings.items() if name not in LOSS_SETTINGS}
@@ -121,14 +97,11 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     resolved = Config(**settings).resolve("mnist", len(split))
     # one training takes the epochs of all rounds, and one more
     resolved = replace(resolved, epochs=max(resolved.epochs or 0, rounds + 1))
-    device = resolve_device(resolved.device)
-    split = split.to(device)
+    split = split.to(device := resolve_device(resolved.device))
     state = build_training(resolved, split)
-    work = multiply_adds(state.embedder, split) * len(split)
     epoch_in_parts(state, resolved, split)
-    parts, wholes, floors = [], [], []
+    parts, wholes = [], []
     for _ in range(rounds):
-        floors.append(work / multiply_adds_a_second(device))
         parts.append(epoch_in_parts(state, resolved, split))
         first = build_training(resolved, split)
         train(first, resolved, split)
@@ -140,11 +113,7 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     print(f"{shared.machine()}, {device}, {resolve_precision(resolved.precision, device)}")
     for name, value in seconds.items():
         print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
-    network = seconds["forward"] + seconds["backward"]
     print(f"{'an epoch':22}{whole:8.2f} s")
-    print(f"outside of the network's forward and backward {1 - network / whole:.1%}")
-    times = statistics.median(ratios(wholes, floors))
-    print(f"floor {statistics.median(floors):.2f} s; an epoch takes {times:.2f} times as long")
 
 
 @click.command()
@@ -171,8 +140,6 @@ def precision(config: Path, data_dir: Path, rounds: int, images: int) -> None:
         step = 1e3 * statistics.median(values) * base.batch_size / len(split)
         print(f"{name:<9} {median_range(values)} s an epoch, {step:.1f} ms a step")
     print(f"bfloat16 over float32 {median_range(ratios(seconds['bfloat16'], seconds['float32']))}")
-    if device.type == "cpu":
-        print(f"a step of the probe, one thread: {1 / probe().gain:.2f}")
 
 
 @click.command()
