@@ -53,10 +53,8 @@ FONTS = (
     *("FreeMono.ttf", "FreeSans.ttf", "FreeSerif.ttf", "GenBasR.ttf", "Hack-Regular.ttf"),
     *("Inconsolata.otf", "Play-Regular.otf", "Prociono.otf"),
 )
-TEST_FONTS = (
-    *("LiberationSans-Regular.ttf", "LiberationSerif-Regular.ttf", "Quicksand-Regular.ttf"),
-    "Tuffy.ttf",
-)
+TEST_FONTS = ("LiberationSans-Regular.ttf", "LiberationSerif-Regular.ttf")
+TEST_FONTS += ("Quicksand-Regular.ttf", "Tuffy.ttf")
 SIDE = 64  # pixels of a letter
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 PICTURE = "image/png"
@@ -192,11 +190,12 @@ def draw_levels() -> Figure:
     by_class = ClassCircleLoss(3, 2, gamma=16)
     figure = Figure(figsize=(8, 3.2))
     panels = figure.subplots(1, 3, subplot_kw={"aspect": "equal"})
-    for axes, title, points in (
-        (panels[0], "before", start),
-        (panels[1], "pair-level", descend(CircleLoss(gamma=16), start, y)),
-        (panels[2], "class-level", descend(by_class, start, y)),
-    ):
+    sides = {
+        "before": start,
+        "pair-level": descend(CircleLoss(gamma=16), start, y),
+        "class-level": descend(by_class, start, y),
+    }
+    for axes, (title, points) in zip(panels, sides.items(), strict=True):
         axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
         for c in range(3):
             # a little off the circle, so that points on one spot can be seen
@@ -278,10 +277,9 @@ def letters(folder: Path) -> None:
     random = np.random.default_rng(0)
     files = {Path(path).name: path for path in font_manager.findSystemFonts()}
     for name in (*FONTS, *TEST_FONTS):
-        font = files[name]
         part = folder / ("test" if name in TEST_FONTS else "train")
         for text in string.ascii_lowercase:
             (part / text).mkdir(parents=True, exist_ok=True)
             for number in range(8):
-                picture = letter(text, font, random)
+                picture = letter(text, files[name], random)
                 picture.save(part / text / f"{Path(name).stem}-{number}.png")

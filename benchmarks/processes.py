@@ -83,24 +83,23 @@ def take_step(make: Callable[[], nn.Module], x: Tensor, y: Tensor, wrap: object 
         loss = DistributedDataParallel(loss) if learned else loss
     value = loss(network(x), y)
     value.backward()
-    result = {"value": value.detach(), "network": flat_gradients(list(plain.parameters()))}
-    return result | ({"weights": flat_gradients(learned)} if learned else {})
-
-
-def flat_gradients(parameters: list[nn.Parameter]) -> Tensor:
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    return torch.cat([gradient.flatten() for gradient in gradients])
+    parameters = {"network": [*plain.parameters()], **({"weights": learned} if learned else {})}
+    gradients = {
+        name: [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in group]
+        for name, group in parameters.items()
+    }
+    return {"value": value.detach()} | {name: torch.cat(parts) for name, parts in gradients.items()}
 
 
 def verdict(result: Tensor, wanted: Tensor) -> str:
     """What a value or gradient is, beside that of one process."""
-    size = wanted.norm().item()
-    factor = (result.flatten() @ wanted.flatten()).item() / size**2
-    if (result - wanted).norm().item() <= 1e-12 * size:
+    size = wanted.norm()
+    factor = (result.flatten() @ wanted.flatten()) / size**2
+    if (off := (result - wanted).norm() / size) <= 1e-12:
         return "agrees"
-    if (result - factor * wanted).norm().item() <= 1e-9 * size:
+    if (result - factor * wanted).norm() <= 1e-9 * size:
         return f"× {factor:.3g}"
-    return f"{100 * (result - wanted).norm().item() / size:.0f} % off"
+    return f"{100 * off:.0f} % off"
 
 
 def verdicts(rank: int, folder: Path, loss: str, batch: str, wrapper: str) -> dict[str, str]:
@@ -112,8 +111,8 @@ def verdicts(rank: int, folder: Path, loss: str, batch: str, wrapper: str) -> di
     x = torch.randn(sum(sizes), INPUTS, generator=torch.Generator().manual_seed(1)).double()
     y = torch.tensor([*labels[0], *labels[1]])
     wanted = take_step(LOSSES[loss], x, y)
+    share = x.split(sizes)[rank], y.split(sizes)[rank]
     try:
-        share = x.split(sizes)[rank], y.split(sizes)[rank]
         result = take_step(LOSSES[loss], *share, WRAPPERS[wrapper])
     except ValueError:
         return {"loss": "refused"}
@@ -140,7 +139,7 @@ def in_two_processes(loss: str, batch: str, wrapper: str) -> str:
             return "fails"
     for of_process in words:
         if "loss" in of_process:
-            return str(of_process["loss"])
+            return of_process["loss"]
     merged = {key: list(dict.fromkeys(of_process[key] for of_process in words)) for key in words[0]}
     if all(values == ["agrees"] for values in merged.values()):
         return "agrees"

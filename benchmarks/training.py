@@ -38,6 +38,7 @@ AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
 PRECISIONS = ("float32", "bfloat16")
 PARTS = ("images", "forward", "loss", "backward of the loss", "backward", "optimizer", "statistics")
 SHORT_IMAGES, SHORT_EPOCHS = 4000, 4  # of a recipe's training in `recipes`
+EPOCHS = 6  # of `checkpoint`
 
 
 def now() -> float:
@@ -149,15 +150,15 @@ def recipes(data_dir: Path, rounds: int) -> None:
     """How long each recipe trains, in trainings of the default.
 
     Trains 4,000 images for four epochs on one thread, and multiplies. `fast` is timed by itself
-    (`quality`): here most of it is overhead. Most images of `unseen` are of extra classes.
+    (`quality`): here most of it is overhead.
     """
     torch.set_num_threads(1)
     whole = load_dataset("mnist", data_dir).train
     split = Split(whole.images[:SHORT_IMAGES], whole.labels[:SHORT_IMAGES])
-    files = {name: path for name, path in recipe_files().items() if name != "unseen"}
     configs = {
         name: Config(**read_settings(path)).resolve("mnist", len(whole))
-        for name, path in files.items()
+        for name, path in recipe_files().items()
+        if name != "unseen"
     }
     seconds: dict[str, list[float]] = {name: [] for name in configs}
     for turn in range(rounds + 1):
@@ -172,20 +173,19 @@ def recipes(data_dir: Path, rounds: int) -> None:
 
 @click.command()
 @shared.data_dir_option
-@click.option("--epochs", default=6)
-def checkpoint(data_dir: Path, epochs: int) -> None:
+def checkpoint(data_dir: Path) -> None:
     """What a checkpoint costs: its seconds beside those of an epoch."""
     split = load_dataset("mnist", data_dir).train
-    config = Config(epochs=epochs).resolve("mnist", len(split))
+    config = Config(epochs=EPOCHS).resolve("mnist", len(split))
     state, writes = build_training(config, split), []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = Run(Path(folder))
-        for _ in range(epochs):
+        for _ in range(EPOCHS):
             train(state, config, split)
             writes.append(1e3 * seconds_of(lambda: state.save(run)))
         size = run.checkpoint_file.stat().st_size
     seconds = [epoch.seconds for epoch in state.history]
-    print(f"{shared.machine()}, {epochs} epochs")
+    print(f"{shared.machine()}, {EPOCHS} epochs")
     print(f"epoch        {median_range(seconds)} s")
     print(f"checkpoint   {median_range(writes, '.1f')} ms, {size:,} bytes")
     print(f"share        {median_range([value / 10 for value in ratios(writes, seconds)])} %")
