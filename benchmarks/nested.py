@@ -20,13 +20,14 @@ import torch
 from benchmarks import resumed, shared
 from benchmarks.family import BOXES, WEIGHT_DECAY, settings_of, sobol_points
 from benchmarks.resumed import Row
-from benchmarks.sweeps import SPLITS, recipe_file
+from benchmarks.sweeps import SPLITS
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.evaluation.evaluate import evaluate, metrics_within
 from circlemnist.evaluation.metrics import similarity_of
 from circlemnist.models.embedder import Embedder, embed
+from circlemnist.recipes import recipe_files
 
 POINTS = 8  # of a loss, in its first box
 RECIPE = "recipe"
@@ -41,7 +42,7 @@ SCORE, COLUMNS = "unseen/map@r", ("unseen/map@r", "unseen/recall@1", "few-shot/u
 def candidates(name: str) -> list[dict[str, Any]]:
     """The settings that are tried for a loss, or as the recipe; none depends on an image."""
     if name == RECIPE:
-        recipe = read_settings(recipe_file("unseen")) | {"precision": "bfloat16"}
+        recipe = read_settings(recipe_files()["unseen"]) | {"precision": "bfloat16"}
         return [{**recipe, **change} for change in RECIPE_CHANGES]
     box = {**BOXES[name], "weight_decay": WEIGHT_DECAY}
     return [settings_of(p) for p in sobol_points(name, box, POINTS, "bfloat16", seed=0)]
@@ -60,7 +61,7 @@ def search(row: Row, data_dir: Path) -> list[Row]:
         split.where(torch.isin(split.labels, torch.tensor(labels)))
         for split, labels in ((dataset.train, inner), (dataset.test, outer))
     )
-    config, embedder = trained(row, train, inner)
+    config, embedder = trained(row, train, [label for label in range(10) if label not in inner])
     if embedder is None:
         return [row | {SCORE: "0"}]
     embeddings = embed(embedder, others.images)
@@ -72,19 +73,18 @@ def final(row: Row, data_dir: Path) -> list[Row]:
     """Train on the seen digits of a split; return the metrics of the test images, 0-1."""
     unseen = [int(label) for label in row["split"].split("+")]
     dataset = resumed.load_mnist(data_dir, validate=False).leave_out(unseen)
-    seen = [label for label in range(10) if label not in unseen]
-    config, embedder = trained(row, dataset.train, seen)
+    config, embedder = trained(row, dataset.train, unseen)
     if embedder is None:
         return [row | dict.fromkeys(COLUMNS, "0")]
     metrics, _ = evaluate(embedder, dataset, similarity=similarity_of(config))
     return [row | {name: f"{metrics[name]:.6f}" for name in COLUMNS}]
 
 
-def trained(row: Row, split: Split, classes: Sequence[int]) -> tuple[Config, Embedder | None]:
-    """The settings and the embedder of a training on these classes; None where it diverged."""
+def trained(row: Row, split: Split, unseen: Sequence[int]) -> tuple[Config, Embedder | None]:
+    """The settings and the embedder of a training on a split; None where it diverged."""
     settings = candidates(row["name"])[int(row["candidate"])]
-    unseen = ",".join(str(label) for label in range(10) if label not in classes)
-    config = Config(**settings | {"dataset": "mnist", "unseen": unseen, "seed": int(row["seed"])})
+    settings |= {"dataset": "mnist", "unseen": ",".join(map(str, unseen))}
+    config = Config(**settings | {"seed": int(row["seed"])})
     split = with_extra_classes(split, config)
     config = config.resolve("mnist", len(split))
     state = resumed.train_alone(config, split)

@@ -29,7 +29,7 @@ from torchvision.transforms import ToTensor
 from benchmarks import shared
 from benchmarks.loss import whole_batch
 from benchmarks.shared import mean_sd, median_range, ratios
-from benchmarks.sweeps import REFUSED, SPLITS, UNSEEN_COLUMNS, Training, read_training, recipe_file
+from benchmarks.sweeps import REFUSED, SPLITS, UNSEEN_COLUMNS, Training, read_training
 from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.evaluate import evaluate
@@ -47,7 +47,6 @@ IMAGES = 6  # of each class of the notebook's batch
 
 def article_network() -> nn.Sequential:
     """Three convolutions, 32 numbers an image, to be normalised."""
-
     return nn.Sequential(
         *(nn.Conv2d(1, 8, 5), nn.MaxPool2d(2), nn.ReLU()),
         *(nn.Conv2d(8, 16, 5), nn.MaxPool2d(2), nn.ReLU()),
@@ -79,7 +78,7 @@ def train_recipe(recipe: str, data_dir: Path, seed: int) -> Training:
     with tempfile.TemporaryDirectory() as folder:
         data = ("--dataset", "mnist", "--data-dir", str(data_dir), "--seed", str(seed))
         place = ("--outputs", folder, "--name", "run", "--quiet")
-        shared.circlemnist("train", "--config", str(recipe_file(recipe)), *data, *place)
+        shared.circlemnist("train", "--config", str(recipe_files()[recipe]), *data, *place)
         return read_training(Run(Path(folder, "run")))
 
 

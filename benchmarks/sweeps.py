@@ -26,6 +26,7 @@ from benchmarks.shared import mean_sd
 from circlemnist.config import Config, read_settings
 from circlemnist.evaluation.report import point_at, read_points
 from circlemnist.family import FAMILY, LOSS_SETTINGS
+from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run, find_runs
 
 REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
@@ -58,10 +59,6 @@ CHANGES = {
         "not folded, pairs, no class weights": "--fold 0 --loss circle OF_LOSS",
     },
 }
-
-
-def recipe_file(recipe: str) -> Path:
-    return shared.ROOT / "configs" / f"{recipe}.toml"
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,7 @@ def run_sweep(flags: Sequence[str], more: Sequence[str], **options: Any) -> list
     """Sweep, with a progress line a training; return what each training left, by its seed."""
     options["data_dir"] = options["data_dir"].resolve()
     pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items())
-    own = chain.from_iterable(pairs)
-    printed = shared.circlemnist("sweep", *flags, *own, *more)
+    printed = shared.circlemnist("sweep", *flags, *chain(*pairs), *more)
     (folder,) = [line[7:] for line in printed.splitlines() if line.startswith("sweep: ")]
     runs, _ = find_runs(options["outputs"], folder)
     return sorted(map(read_training, runs), key=lambda training: training.config.seed)
@@ -141,10 +137,11 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     Trained on the first 55,000 training images, evaluated on the last 5,000 against the first
     10,000; each change is set beside the first row, seed by seed.
     """
-    settings = read_settings(recipe_file(recipe))
+    file = recipe_files()[recipe]
+    settings = read_settings(file)
     # another loss takes none
     of_loss = " ".join(f"--{name} {settings[name]}" for name in LOSS_SETTINGS)
-    common = ("--config", str(recipe_file(recipe)), "--epochs", str(epochs))
+    common = ("--config", str(file), "--epochs", str(epochs))
     rows = (
         (name, run_sweep((*common, *flags.replace("OF_LOSS", of_loss).split()), **sweep))
         for name, flags in CHANGES[recipe].items()
