@@ -86,9 +86,9 @@ def train_alone(config: Config, split: Split) -> TrainState | None:
 
 
 @contextmanager
-def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Nobody else writes in the folder of the CSV files meanwhile."""
-    with alone(FOLDER, "written"), ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
+def workers(jobs: int, folder: Path = FOLDER) -> Iterator[ProcessPoolExecutor]:
+    """Start processes, and let nobody else write in the folder of the CSV files meanwhile."""
+    with alone(folder, "written"), ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
         yield pool
 
 

@@ -222,7 +222,7 @@ def double(row: resumed.Row) -> list[resumed.Row]:
 def test_each_training_runs_once(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     rows = [{"n": str(n)} for n in range(4)]
-    with resumed.workers(1) as pool:
+    with resumed.workers(1, tmp_path) as pool:
         with pytest.raises(AssertionError):
             resumed.train_missing(path, rows, double, pool)
         assert resumed.read_rows(path) == [{"n": str(n), "twice": str(2 * n)} for n in range(3)]
