@@ -272,14 +272,14 @@ def in_points(gap: Difference) -> str:
     return f"{gap.mean:+.2f} ({ends})"
 
 
-def draw_trials() -> Path:
+def draw_trials(folder: Path) -> Path:
     """Draw 1-NN against MAP@R of all validated trainings; those of Center Loss by cosine."""
     path = shared.ROOT / "docs" / "pictures" / "trials.png"
     title = "1-NN against MAP@R on 10,000 validation images, a point a training"
     with new_figure(title, LIGHT, 9, 6) as figure:
         axes = figure.subplots()
         for loss, colour in zip(BOXES, LIGHT.classes, strict=True):
-            files = (resumed.FOLDER / f"{part}.csv" for part in ("search", "confirm"))
+            files = (folder / f"{part}.csv" for part in ("search", "confirm"))
             results = chain(*(read_results(file, loss) for file in files))
             own = [r for r in results if r.similarity == "cosine"]
             shares = [(100 * result.map_at_r, 100 * result.one_nn) for result in own]
@@ -297,19 +297,22 @@ BEFORE = {"search": "search", "confirm": "search", "final": "confirm"}
 @click.argument("part", type=click.Choice([*BEFORE, "picture"]))
 @shared.choice_option("--loss", BOXES)
 @click.option("--precision", type=click.Choice([*POINTS]), default="bfloat16")
+@resumed.folder_option
 @shared.data_dir_option
 @shared.jobs_option
-def family(part: str, loss: Sequence[str], precision: str, data_dir: Path, jobs: int) -> None:
+def family(
+    part: str, loss: Sequence[str], precision: str, folder: Path, data_dir: Path, jobs: int
+) -> None:
     """The ten losses, chosen and compared alike: a part of the protocol."""
     if part == "picture":
-        print(draw_trials())
+        print(draw_trials(folder))
         return
-    path = resumed.FOLDER / f"{part}.csv"
+    path = folder / f"{part}.csv"
     run = partial(run_training, data_dir=data_dir, validate=part != "final")
-    with resumed.workers(jobs) as pool:
+    with resumed.workers(jobs, folder) as pool:
         for name in loss:
-            wanted = partial(trainings_of, part, name, resumed.FOLDER, precision)
+            wanted = partial(trainings_of, part, name, folder, precision)
             while resumed.train_missing(path, wanted(), run, pool):
                 pass  # a search may have grown its box
     if part == "final":
-        print_final(loss, resumed.FOLDER)
+        print_final(loss, folder)

@@ -111,13 +111,13 @@ def chosen(split: str, name: str, rows: Sequence[Row]) -> int:
 @click.command()
 @click.argument("part", type=click.Choice(["search", "final"]))
 @shared.choice_option("--loss", [*BOXES, RECIPE])
+@resumed.folder_option
 @shared.data_dir_option
 @shared.jobs_option
-def family_unseen(part: str, loss: Sequence[str], data_dir: Path, jobs: int) -> None:
+def family_unseen(part: str, loss: Sequence[str], folder: Path, data_dir: Path, jobs: int) -> None:
     """Ten losses and the recipe on unseen digits that chose nothing."""
-    path = resumed.FOLDER / f"unseen-{part}.csv"
-    rows = resumed.read_rows(resumed.FOLDER / "unseen-search.csv")
-    with resumed.workers(jobs) as pool:
+    path, rows = folder / f"unseen-{part}.csv", resumed.read_rows(folder / "unseen-search.csv")
+    with resumed.workers(jobs, folder) as pool:
         for name in loss:
             if part == "search":
                 run, points = search, product(SPLITS, range(len(candidates(name))), HALVES)

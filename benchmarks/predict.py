@@ -98,6 +98,10 @@ def scribbles(random: np.random.Generator) -> list[Array]:
     return pictures
 
 
+def blanks(random: np.random.Generator, count: int) -> list[Array]:
+    return [lit(np.zeros((SIDE, SIDE)), random) for _ in range(count)]
+
+
 def predictions(run: Predictor, pictures: Iterable[Array]) -> list[Prediction | None]:
     """Of each picture; None where nothing is on it."""
     images: dict[int, Array] = {}
@@ -132,7 +136,7 @@ def predict_command(run: str, data_dir: Path) -> None:
     threshold = float(np.quantile([a.typicality for a in rendered if a is not None], 0.01))
     print(f"rejected at typicality {threshold:.3f}, and unknown at the default rate:")
     sets = {"letters": letters(), "scribbles": scribbles(random)}
-    sets["blank pages"] = [lit(np.zeros((SIDE, SIDE)), random) for _ in range(PAGES)]
+    sets["blank pages"] = blanks(random, PAGES)
     answers = {name: predictions(predictor, pictures) for name, pictures in sets.items()}
     for name, of_set in {"rendered digits": rendered, **answers}.items():
         rejected = np.mean([a is None or a.typicality <= threshold for a in of_set])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import click
 import torch
 
 from benchmarks import shared
@@ -23,6 +24,9 @@ from circlemnist.training.state import Diverged, TrainState
 
 FOLDER = shared.ROOT / "benchmarks" / "family"
 VALIDATION = 10_000  # images
+folder_option = click.option(
+    "--folder", type=Path, default=FOLDER, help="of the CSV files", show_default=False
+)
 
 Row = dict[str, str]  # a training, or its result: column → text
 
@@ -86,8 +90,9 @@ def train_alone(config: Config, split: Split) -> TrainState | None:
 
 
 @contextmanager
-def workers(jobs: int, folder: Path = FOLDER) -> Iterator[ProcessPoolExecutor]:
+def workers(jobs: int, folder: Path) -> Iterator[ProcessPoolExecutor]:
     """Start processes, and let nobody else write in the folder of the CSV files meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
     with alone(folder, "written"), ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
         yield pool
 
