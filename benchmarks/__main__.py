@@ -4,21 +4,10 @@ python -m benchmarks                 # all benchmarks, a line each
 python -m benchmarks loss --help
 """
 
-import click
+from importlib import import_module
+from pathlib import Path
 
-from benchmarks import (
-    family,
-    letters,
-    loss,
-    mutants,
-    nested,
-    pictures,
-    predict,
-    processes,
-    rivals,
-    sweeps,
-    training,
-)
+import click
 
 
 @click.group(context_settings={"show_default": True, "terminal_width": 100})
@@ -26,10 +15,8 @@ def main() -> None:
     """Repeat a figure of README or docs/; nothing else should compute meanwhile."""
 
 
-modules = (
-    *(loss, training, processes, sweeps, family, nested, rivals, predict),
-    *(letters, pictures, mutants),
-)
+files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
+modules = [import_module(f"benchmarks.{file.stem}") for file in files]
 for value in [value for module in modules for value in vars(module).values()]:
     if isinstance(value, click.Command):
         main.add_command(value)

@@ -5,40 +5,33 @@
     python -m benchmarks family final --data-dir data      # 100 trainings; 1.5 hours
     python -m benchmarks family picture                    # docs/pictures/trials.png; seconds
 
-Durations are of 2 cores with bfloat16. Each part goes on from the CSV of the one before it, in
-benchmarks/family/; the same command goes on where it was stopped, with the trainings that are not
-in its CSV. A training has one thread, so that its bits do not depend on `--jobs`. The points of a
-search are no grid: so a pool of processes trains them, and not `sweep`.
+Durations are of 2 cores with bfloat16. A training has one thread, so that its bits do not depend
+on `--jobs`. The points of a search are no grid, so `sweep` cannot train them.
 """
 
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import numpy as np
-import torch
 import torch.nn.functional as F
 from scipy.stats import qmc
 
-from benchmarks import shared
-from benchmarks.resumed import Row, read_rows, train_missing, workers
+from benchmarks import resumed, shared
+from benchmarks.resumed import Row
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.compare import Difference, holm, paired_difference
 from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.evaluation.metrics import COSINE, similarity_of
 from circlemnist.models.embedder import embed
 from circlemnist.plots.style import LIGHT, new_figure
-from circlemnist.runs.run import alone
-from circlemnist.training.build import build_training
-from circlemnist.training.state import Diverged
 
-FOLDER = shared.ROOT / "benchmarks" / "family"
-VALIDATION, GALLERY = 10_000, 10_000  # images
+GALLERY = 10_000  # images that the validation images are compared with
 POINTS = {"bfloat16": 16, "float32": 8}  # of the first box of a loss
 GROWTHS = 2  # of a box, each by a quarter of its points
 FINALISTS = 5
@@ -60,15 +53,8 @@ BOXES: dict[str, dict[str, Side]] = {
     "triplet": {"m": (0.02, 0.6), "lr": (0.05, 2)},
 }
 # how far a box may grow; SphereFace with m = 1 is the normalised softmax
-MARGINS: dict[str, Side] = {
-    "circle": (-0.9, 0.9),
-    "circle-class": (-0.9, 0.9),
-    "cosface": (0, 1.9),
-    "arcface": (0, 3),
-    "sphereface": (2, 8),
-    "contrastive": (-0.9, 0.9),
-    "triplet": (0.02, 2),
-}
+MARGINS: dict[str, Side] = dict.fromkeys(["circle", "circle-class", "contrastive"], (-0.9, 0.9))
+MARGINS |= {"cosface": (0, 1.9), "arcface": (0, 3), "sphereface": (2, 8), "triplet": (0.02, 2)}
 
 
 class Point(NamedTuple):
@@ -93,8 +79,11 @@ class Result(NamedTuple):
     eer: float
 
 
-PRIMARY = "map@r"
-METRICS = (PRIMARY, "1nn", "eer")
+METRICS = ("map@r", "1nn", "eer")  # the first is the primary one
+
+
+def settings_of(point: Point) -> dict[str, Any]:
+    return {name: value for name, value in point._asdict().items() if value is not None}
 
 
 def as_row(point: Point, seed: int) -> Row:
@@ -112,7 +101,7 @@ def read_results(path: Path, loss: str) -> list[Result]:
     """Read the results of a loss, those of a seed after the other."""
     results = [
         Result(*parse_row(row), row["similarity"], *(float(row[name]) for name in METRICS))
-        for row in read_rows(path)
+        for row in resumed.read_rows(path)
         if row["loss"] == loss
     ]
     return sorted(results, key=lambda result: result.seed)
@@ -122,11 +111,11 @@ def sobol_points(
     loss: str, box: dict[str, Side], count: int, precision: str, seed: int
 ) -> list[Point]:
     points = []
-    for shares in qmc.Sobol(len(box), seed=seed).random(count):
-        values: dict[str, float | None] = {"gamma": None, "m": None}
+    for shares in qmc.Sobol(len(box), seed=seed).random(count).tolist():
+        values: dict[str, Any] = {"gamma": None, "m": None}
         for (name, side), share in zip(box.items(), shares, strict=True):
-            values[name] = value_at(loss, name, float(share), side)
-        points.append(Point(loss=loss, precision=precision, **values))  # type: ignore[arg-type]
+            values[name] = value_at(loss, name, share, side)
+        points.append(Point(loss=loss, precision=precision, **values))
     return points
 
 
@@ -196,41 +185,30 @@ def finalists(results: Sequence[Result]) -> list[Point]:
 
 def winners(results: Sequence[Result]) -> dict[str, Point]:
     """Of each similarity the point of one loss with the best mean MAP@R; the best of them first."""
-    best = {}
+    best = []
     for similarity, rows in by_similarity(results).items():
         values: dict[Point, list[float]] = {}
         for result in rows:
             values.setdefault(result.point, []).append(result.map_at_r)
         means = {point: statistics.mean(own) for point, own in values.items()}
         winner = max(means, key=lambda point: means[point])
-        best[similarity] = means[winner], winner
-    ranked = sorted(best.items(), key=lambda item: -item[1][0])
-    return {similarity: winner for similarity, (_, winner) in ranked}
-
-
-@cache
-def images(data_dir: Path, validate: bool) -> Dataset:
-    dataset = load_dataset("mnist", data_dir)
-    return dataset.hold_out(VALIDATION) if validate else dataset
+        best.append((means[winner], similarity, winner))
+    best.sort(key=lambda entry: -entry[0])
+    return {similarity: winner for _, similarity, winner in best}
 
 
 def run_training(row: Row, data_dir: Path, validate: bool) -> list[Row]:
-    """Train with one thread; return the metrics, those of the worst where the loss diverged."""
-    torch.set_num_threads(1)
-    (point, seed), dataset = parse_row(row), images(data_dir, validate)
-    settings = {name: value for name, value in point._asdict().items() if value is not None}
-    config = Config(dataset="mnist", seed=seed, **settings).resolve("mnist", len(dataset.train))
+    """Train; return the metrics, those of the worst where the loss diverged."""
+    (point, seed), dataset = parse_row(row), resumed.load_mnist(data_dir, validate)
+    config = Config(dataset="mnist", seed=seed, **settings_of(point))
+    config = config.resolve("mnist", len(dataset.train))
     similarities = dict.fromkeys([similarity_of(config), COSINE])
-    state = build_training(config, dataset.train)
-    try:
-        shared.train(state, config, dataset.train, config.epochs)
-    except Diverged:
+    if (state := resumed.train_alone(config, dataset.train)) is None:
         worst = dict(zip(METRICS, ("0", "0", "1"), strict=True))
         return [row | {"similarity": similarity.name} | worst for similarity in similarities]
     dataset = dataset.first(GALLERY) if validate else dataset
-    gallery, queries = (
-        embed(state.embedder, split.images) for split in (dataset.train, dataset.test)
-    )
+    splits = dataset.train, dataset.test
+    gallery, queries = (embed(state.embedder, split.images) for split in splits)
     results = []
     for similarity in similarities:
         if similarity is COSINE:
@@ -266,39 +244,32 @@ def print_final(losses: Sequence[str], folder: Path) -> None:
     p is of MAP@R alone, corrected for the losses by Holm. The second similarity of Center Loss is
     described, and not tested.
     """
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    percents: dict[tuple[str, str], list[list[float]]] = {}  # of each metric, a value a seed
     points: dict[tuple[str, str], Point] = {}
     for loss in losses:
         results = read_results(folder / "final.csv", loss)
         for similarity, point in winners(read_results(folder / "confirm.csv", loss)).items():
             own = [r for r in results if (r.point, r.similarity) == (point, similarity)]
             points[loss, similarity] = point
-            columns = zip(*(result[3:] for result in own), strict=True)
-            values[loss, similarity] = dict(zip(METRICS, map(list, columns), strict=True))
+            percents[loss, similarity] = (100 * np.array([r[3:] for r in own]).T).tolist()
     (first, *others) = points
-    gaps = {
-        key: {n: paired_difference(values[key][n], values[first][n]) for n in METRICS}
-        for key in others
-    }
+    gaps = {key: list(map(paired_difference, percents[key], percents[first])) for key in others}
     tested = list({loss: (loss, similarity) for loss, similarity in reversed(others)}.values())
-    ps = [gaps[key][PRIMARY].p for key in tested]
+    ps = [gaps[key][0].p for key in tested]
     corrected = dict(zip(tested, holm([1.0 if p is None else p for p in ps]), strict=True))
-    shared.print_head(
-        "loss", "settings", "p", *(f"{n}, %" for n in METRICS for n in (n, "difference"))
-    )
+    heads = (f"{name}, %" for metric in METRICS for name in (metric, "difference"))
+    shared.print_head("loss", "settings", "p", *heads)
     for key, point in points.items():
-        settings = [f"{n} {v:g}" for n, v in list(point._asdict().items())[1:-1] if v is not None]
-        cells: list[str] = []
-        for name in METRICS:
-            cells.append(shared.mean_sd([100 * value for value in values[key][name]]))
-            cells.append(in_points(gaps[key][name]) if key in gaps else "")
+        settings = [f"{n} {v:g}" for n, v in list(settings_of(point).items())[1:-1]]
+        differences = [in_points(gap) for gap in gaps[key]] if key in gaps else [""] * len(METRICS)
+        cells = chain(*zip(map(shared.mean_sd, percents[key]), differences, strict=True))
         p = f"{corrected[key]:.2g}" if key in corrected else ""
         shared.print_row(", by ".join(key), ", ".join(settings), p, *cells)
 
 
 def in_points(gap: Difference) -> str:
-    ends = "" if gap.interval is None else " to ".join(f"{100 * end:+.2f}" for end in gap.interval)
-    return f"{100 * gap.mean:+.2f} ({ends})"
+    ends = "" if gap.interval is None else " to ".join(f"{end:+.2f}" for end in gap.interval)
+    return f"{gap.mean:+.2f} ({ends})"
 
 
 def draw_trials(folder: Path) -> Path:
@@ -309,9 +280,8 @@ def draw_trials(folder: Path) -> Path:
         axes = figure.subplots()
         for loss, colour in zip(BOXES, LIGHT.classes, strict=True):
             files = (folder / f"{part}.csv" for part in ("search", "confirm"))
-            own = [
-                r for file in files for r in read_results(file, loss) if r.similarity == "cosine"
-            ]
+            results = chain(*(read_results(file, loss) for file in files))
+            own = [r for r in results if r.similarity == "cosine"]
             shares = [(100 * result.map_at_r, 100 * result.one_nn) for result in own]
             axes.plot(*np.array(shares).reshape(-1, 2).T, ".", color=colour, label=loss)
         axes.set(xlim=(94, 99.5), ylim=(98.5, 99.8), xlabel="MAP@R, %", ylabel="1-NN, %")
@@ -327,21 +297,22 @@ BEFORE = {"search": "search", "confirm": "search", "final": "confirm"}
 @click.argument("part", type=click.Choice([*BEFORE, "picture"]))
 @shared.choice_option("--loss", BOXES)
 @click.option("--precision", type=click.Choice([*POINTS]), default="bfloat16")
-@click.option("--folder", type=Path, default=FOLDER, help="of the CSV files", show_default=False)
+@resumed.folder_option
 @shared.data_dir_option
 @shared.jobs_option
-def family(part: str, folder: Path, jobs: int, **options: Any) -> None:
+def family(
+    part: str, loss: Sequence[str], precision: str, folder: Path, data_dir: Path, jobs: int
+) -> None:
     """The ten losses, chosen and compared alike: a part of the protocol."""
     if part == "picture":
         print(draw_trials(folder))
         return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{part}.csv"
-    run = partial(run_training, data_dir=options["data_dir"], validate=part != "final")
-    with alone(folder, "written"), workers(jobs) as pool:
-        for loss in options["loss"]:
-            wanted = partial(trainings_of, part, loss, folder, options["precision"])
-            while train_missing(path, wanted(), run, pool):
+    run = partial(run_training, data_dir=data_dir, validate=part != "final")
+    with resumed.workers(jobs, folder) as pool:
+        for name in loss:
+            wanted = partial(trainings_of, part, name, folder, precision)
+            while resumed.train_missing(path, wanted(), run, pool):
                 pass  # a search may have grown its box
     if part == "final":
-        print_final(options["loss"], folder)
+        print_final(loss, folder)

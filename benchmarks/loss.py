@@ -3,12 +3,10 @@
     python -m benchmarks loss                          # the whole table, some minutes
     python -m benchmarks loss --size 256 --size 1024  # some sizes
 
-Each round runs every side in turn, forward + backward, float32, D = 64, short ones again and again
-for 20 ms; ratios are of the same round. Memory is the peak above the inputs, each in a process of
-its own. The floor is three matrix products of this machine, plus a pass over the matrix.
-Expected on 4 cores: never slower than plain masked tensors, at least 5 times as fast as
-pytorch-metric-learning at 256 and 1,024 and 10 times at 4,096, within 3 times of the floor, and
-below 1 GiB at 65,536.
+Each round runs every side in turn, short ones again and again for 20 ms; ratios are of the same
+round. Memory is the peak above the inputs, each in a process of its own. Expected on 4 cores: never
+slower than plain masked tensors, at least 5 times as fast as pytorch-metric-learning at 256 and
+1,024 and 10 times at 4,096, within 3 times of the floor, and below 1 GiB at 65,536.
 """
 
 import multiprocessing
@@ -25,13 +23,12 @@ import torch.nn.functional as F
 from pytorch_metric_learning.losses import CircleLoss as LibraryCircleLoss
 from torch import Tensor
 
-from benchmarks.shared import machine, print_row, ratios
+from benchmarks.shared import machine, print_row, ratios, seconds_of
 from circlemnist import CircleLoss
 
 SIZES = [64, 256, 1024, 4096, 16384, 65536]
 DIM, GAMMA, M, CLASSES = 64, 80.0, 0.25, 100
 TURN = 0.02  # seconds of a side in a round: short calls are repeated
-Run = Callable[[], object]
 
 
 def plain(x: Tensor, y: Tensor) -> Tensor:
@@ -68,7 +65,6 @@ SIDES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float]] = {
 
 
 def batch(size: int) -> tuple[Tensor, Tensor]:
-    """Random embeddings and labels."""
     generator = torch.Generator().manual_seed(size)
     x = torch.randn(size, DIM, generator=generator)
     y = torch.randint(min(CLASSES, size // 4), (size,), generator=generator)
@@ -76,7 +72,6 @@ def batch(size: int) -> tuple[Tensor, Tensor]:
 
 
 def step(side: str, x: Tensor, y: Tensor) -> None:
-    """Forward and backward."""
     x.grad = None
     torch.autograd.backward(SIDES[side][0](x, y))
 
@@ -95,26 +90,23 @@ def floor(x: Tensor) -> None:
             torch.mm(block.t(), e[i : i + rows], out=other)
 
 
-def call_seconds(run: Run, repeats: int) -> float:
-    """Of a call, over some calls in a row."""
-    start = time.perf_counter()
-    for _ in range(repeats):
-        run()
-    return (time.perf_counter() - start) / repeats
-
-
-def milliseconds(runs: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
+def milliseconds(
+    runs: Mapping[str, Callable[[], object]], seconds: float
+) -> dict[str, list[float]]:
     """Of a call of each side in each round; at least 3 rounds, at most 60."""
     for run in runs.values():
         run()
-    repeats = {name: max(1, round(TURN / call_seconds(run, 1))) for name, run in runs.items()}
+    repeats = {name: max(1, round(TURN / seconds_of(run))) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     begin = time.perf_counter()
     for turn in range(60):
         for name, run in runs.items():
             if repeats[name] > 1:
                 run()  # not timed: it brings back what the other sides pushed out of the cache
-            times[name].append(call_seconds(run, repeats[name]) * 1e3)
+            begun = time.perf_counter()
+            for _ in range(repeats[name]):
+                run()
+            times[name].append((time.perf_counter() - begun) / repeats[name] * 1e3)
         if turn >= 2 and time.perf_counter() - begin > seconds:
             break
     return times
@@ -166,13 +158,5 @@ def print_table(size: int, seconds: float) -> None:
 def loss_command(sizes: Sequence[int], seconds: float) -> None:
     """Time and memory of CircleLoss beside three other ways to compute it."""
     print(f"{machine()}; up to {CLASSES} classes")
-    # the tiles of CircleLoss are in units of ln 2
-    x, out = -40 * torch.rand(256, 4096), torch.empty(256, 4096)
-    functions = {"exp": torch.exp, "exp2": torch.exp2}
-    runs = {name: partial(function, x, out=out) for name, function in functions.items()}
-    for name, values in milliseconds(runs, 1).items():
-        error = (functions[name](x).double() / functions[name](x.double()) - 1).abs().max()
-        entry = statistics.median(values) * 1e6 / x.numel()
-        print(f"torch.{name}: {entry:.3f} ns an entry, relative error up to {error:.1e}")
     for size in sizes:
         print_table(size, seconds)

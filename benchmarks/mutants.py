@@ -3,11 +3,9 @@
     python -m benchmarks mutants                              # all of it; hours on 2 cores
     python -m benchmarks mutants 'circlemnist.data.*'         # some of it
     python -m benchmarks mutants --sample 40 --seconds 300    # functions drawn at random
-    python -m benchmarks mutants --report                     # what earlier runs have found
 
-mutmut makes the faults and runs the tests that come by them, as `[tool.mutmut]` in `pyproject.toml`
-says. Changes that change nothing are listed in `tests/equivalent_mutants.toml`, each with its
-reason. Expected: at least 97 % are killed. docs/reliability.md has the table of a whole run.
+mutmut makes the faults, and goes on where it was stopped. Changes that change nothing are listed in
+`tests/equivalent_mutants.toml`. Expected: at least 97 % are killed (CONTRIBUTING.md).
 """
 
 import ast
@@ -58,7 +56,6 @@ def is_equivalent(change: str) -> bool:
 
 
 def print_report() -> None:
-    """The table, then every survivor."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     survivors = []
     rows = [line.strip().split(": ") for line in mutmut("results", "--all", "true") if ": " in line]
@@ -86,8 +83,7 @@ def print_report() -> None:
 @click.argument("patterns", nargs=-1)
 @click.option("--sample", default=0, help="this many functions, drawn at random")
 @click.option("--seconds", default=86_400.0, help="after which no more are tried")
-@click.option("--report", is_flag=True, help="try none")
-def mutants(patterns: Sequence[str], sample: int, seconds: float, report: bool) -> None:
+def mutants(patterns: Sequence[str], sample: int, seconds: float) -> None:
     """Break the core in one place at a time; print what no test notices."""
     if sample:
         patterns = random.sample(function_patterns(), sample)
@@ -95,9 +91,7 @@ def mutants(patterns: Sequence[str], sample: int, seconds: float, report: bool) 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     # mutmut works on a copy, beside which there are no archives
     environment.setdefault("CIRCLEMNIST_TEST_DATA", str(ROOT.parent / "shared" / "mnist"))
-    # with the processes that try faults
-    command = ["timeout", "--signal=KILL", str(seconds), *MUTMUT, "run", "--max-children"]
-    command += [str(CORES), *patterns]
-    if not report:
-        subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    limit = ["timeout", "--signal=KILL", str(seconds)]  # mutmut, and the processes that try faults
+    command = [*limit, *MUTMUT, "run", "--max-children", str(CORES), *patterns]
+    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     print_report()

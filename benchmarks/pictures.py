@@ -1,13 +1,18 @@
-"""Pictures and pages: those of docs/ drawn again, and the pad of the explorer.
+"""Pictures and pages: those of docs/ drawn again, the pad of the explorer, letters from fonts.
 
     python -m benchmarks pad RUN/plots/explorer.html    # a page of `explore`; a minute
     python -m benchmarks loss-pictures                  # docs/pictures/loss-*.png; seconds
     python -m benchmarks notebook                       # docs/quickstart.ipynb; two minutes
+    apt-get install fonts-liberation fonts-freefont-ttf fonts-comfortaa fonts-cabin \
+        fonts-quicksand fonts-tuffy fonts-prociono fonts-play fonts-hack fonts-inconsolata \
+        fonts-crosextra-carlito fonts-crosextra-caladea fonts-breip fonts-sil-gentium-basic
+    python -m benchmarks letters letters                # a folder for `train --dataset`; seconds
 
-`pad` needs chromium, chromedriver and selenium; docs/explorer.md has its figures. Of what the
-notebook puts out only its pictures are kept: its text has times in it.
+`pad` needs chromium, chromedriver and selenium; docs/explorer.md has its figures. The notebook
+keeps only its pictures: its text has times in it. docs/own-images.md has a training on the letters.
 """
 
+import string
 import tempfile
 import time
 from pathlib import Path
@@ -17,17 +22,16 @@ import nbformat
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib import rc_context
-from matplotlib.axes import Axes
+from matplotlib import font_manager, rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from benchmarks.shared import ROOT, median_range
 from circlemnist import CircleLoss, ClassCircleLoss
-from circlemnist.plots.style import Array
 
 STROKES = 20
 STROKE = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
@@ -43,6 +47,15 @@ M = 0.25
 # Okabe and Ito's palette, which colour-blind readers can read
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 CLASS_COLOURS, CLASS_MARKERS = [BLUE, ORANGE, GREEN], "osD"
+FONTS = (
+    *("breipfont.ttf", "Cabin-Regular.otf", "Caladea-Regular.ttf", "Carlito-Regular.ttf"),
+    *("Comfortaa-Regular.ttf", "DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf"),
+    *("FreeMono.ttf", "FreeSans.ttf", "FreeSerif.ttf", "GenBasR.ttf", "Hack-Regular.ttf"),
+    *("Inconsolata.otf", "Play-Regular.otf", "Prociono.otf"),
+)
+TEST_FONTS = ("LiberationSans-Regular.ttf", "LiberationSerif-Regular.ttf")
+TEST_FONTS += ("Quicksand-Regular.ttf", "Tuffy.ttf")
+SIDE = 64  # pixels of a letter
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 PICTURE = "image/png"
 
@@ -86,27 +99,23 @@ def equal_slopes(sn: float, sp: float, gamma: float) -> tuple[float, float]:
     return gamma * z, -gamma * z
 
 
-def draw_arrows(axes: Axes, gradient: Array, grid: Array) -> None:
-    """The way gradient descent moves each (s_n, s_p)."""
-    arrow = {"arrowstyle": "-|>", "color": BLUE, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
-    step = -gradient / gradient.max() * 0.16
-    for (sn, sp), (dn, dp) in zip(grid, step, strict=True):
-        if np.hypot(dn, dp) > 0.004:
-            axes.annotate("", (sn + dn, sp + dp), (sn, sp), arrowprops=arrow)
-
-
 def draw_circle() -> Figure:
     """Without alpha both pairs are pushed equally; with it the pair that lags is pushed more."""
     figure = Figure(figsize=(8, 4.5))
     panels = figure.subplots(1, 2, sharey=True)
     ticks = np.linspace(0.1, 0.9, 7)
     grid = np.array([(sn, sp) for sn in ticks for sp in ticks])
+    arrow = {"arrowstyle": "-|>", "color": BLUE, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
     angle, radius = np.linspace(np.pi * 1.5, np.pi * 2, 200), np.sqrt(2) * M
     for axes, function, title in (
         (panels[0], equal_slopes, "alpha = 1\nboundary $s_p - s_n = 1 - 2m$"),
         (panels[1], slopes, "Circle Loss\nboundary $s_n^2 + (s_p - 1)^2 = 2m^2$"),
     ):
-        draw_arrows(axes, np.array([function(sn, sp, 16.0) for sn, sp in grid]), grid)
+        gradient = np.array([function(sn, sp, 16.0) for sn, sp in grid])
+        steps = -gradient / gradient.max() * 0.16  # of gradient descent
+        for start, step in zip(grid, steps, strict=True):
+            if np.hypot(*step) > 0.004:
+                axes.annotate("", start + step, start, arrowprops=arrow)
         axes.set(title=title, xlabel="$s_n$", xlim=(0, 1), ylim=(0, 1.03), aspect="equal")
     panels[0].set_ylabel("$s_p$")
     panels[0].plot([0, 2 * M], [1 - 2 * M, 1], color=ORANGE, lw=2.5)
@@ -181,11 +190,12 @@ def draw_levels() -> Figure:
     by_class = ClassCircleLoss(3, 2, gamma=16)
     figure = Figure(figsize=(8, 3.2))
     panels = figure.subplots(1, 3, subplot_kw={"aspect": "equal"})
-    for axes, title, points in (
-        (panels[0], "before", start),
-        (panels[1], "pair-level", descend(CircleLoss(gamma=16), start, y)),
-        (panels[2], "class-level", descend(by_class, start, y)),
-    ):
+    sides = {
+        "before": start,
+        "pair-level": descend(CircleLoss(gamma=16), start, y),
+        "class-level": descend(by_class, start, y),
+    }
+    for axes, (title, points) in zip(panels, sides.items(), strict=True):
         axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
         for c in range(3):
             # a little off the circle, so that points on one spot can be seen
@@ -200,12 +210,11 @@ def draw_levels() -> Figure:
 
 
 @click.command()
-@click.option("--out", type=Path, default=ROOT / "docs" / "pictures", help="folder of pictures")
-def loss_pictures(out: Path) -> None:
+def loss_pictures() -> None:
     """Draw docs/circle-loss.md's pictures, with gradients of CircleLoss."""
     style = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
     for draw in (draw_circle, draw_alpha, draw_batch, draw_levels):
-        path = out / f"{draw.__name__.replace('draw_', 'loss-')}.png"
+        path = ROOT / "docs" / "pictures" / f"{draw.__name__.replace('draw_', 'loss-')}.png"
         with rc_context(style):
             figure = draw()
             figure.tight_layout()
@@ -213,8 +222,8 @@ def loss_pictures(out: Path) -> None:
         print(path)
 
 
-def read_notebook(path: Path = NOTEBOOK) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
+def read_notebook() -> NotebookNode:
+    return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def execute(notebook: NotebookNode, folder: Path) -> None:
@@ -244,3 +253,33 @@ def notebook_command() -> None:
         execute(notebook, Path(folder))
     keep_pictures(notebook)
     nbformat.write(notebook, NOTEBOOK)
+
+
+def letter(text: str, font: str, random: np.random.Generator) -> Image.Image:
+    """Draw a letter, dark on light, with a distortion of its own."""
+    image = Image.new("L", (SIDE, SIDE), int(random.integers(215, 256)))
+    face = ImageFont.truetype(font, int(random.integers(34, 46)))
+    place = SIDE / 2 + random.uniform(-4, 4, 2)
+    ink = int(random.integers(0, 60))
+    ImageDraw.Draw(image).text(tuple(place), text, ink, face, anchor="mm")
+    shear, angle = random.uniform(-0.15, 0.15), random.uniform(-8, 8)
+    paper = image.getpixel((0, 0))
+    slant = (1, shear, -shear * SIDE / 2, 0, 1, 0)
+    options = {"resample": Image.Resampling.BICUBIC, "fillcolor": paper}
+    slanted = image.transform(image.size, Image.Transform.AFFINE, slant, **options)
+    return slanted.rotate(angle, **options)
+
+
+@click.command()
+@click.argument("folder", type=Path)
+def letters(folder: Path) -> None:
+    """Write pictures of 26 letters from 20 fonts, in a folder each."""
+    random = np.random.default_rng(0)
+    files = {Path(path).name: path for path in font_manager.findSystemFonts()}
+    for name in (*FONTS, *TEST_FONTS):
+        part = folder / ("test" if name in TEST_FONTS else "train")
+        for text in string.ascii_lowercase:
+            (part / text).mkdir(parents=True, exist_ok=True)
+            for number in range(8):
+                picture = letter(text, files[name], random)
+                picture.save(part / text / f"{Path(name).stem}-{number}.png")

@@ -4,22 +4,19 @@
     python -m benchmarks gathered --time 65536     # how long Circle Loss takes; minutes
     torchrun --standalone --nproc-per-node 2 -m benchmarks processes     # some minutes
 
-`gathered` prints `GatheredLoss` beside the `DistributedLossWrapper` of pytorch-metric-learning, in
-float64 over gloo, within DistributedDataParallel. A cell says whether value and gradients are those
-of one process to 1e-12, or what they are; "fails": raises an error, ends a process, waits in vain.
-Expected: `GatheredLoss` agrees everywhere. With `--time`, two processes of one thread in
-turn with one, float32, D = 64: at most 0.6 of the time on two cores that nothing else uses.
-`processes` prints the largest difference of a weight or running statistic after three epochs of
-digits, as a share of the largest of its tensor. Expected: nothing in float64; in float32 about as
-much as of one process from itself with its first weights multiplied by 1 + 1e-7.
+`gathered` prints `GatheredLoss` beside the `DistributedLossWrapper` of pytorch-metric-learning,
+within DistributedDataParallel. "fails": raises an error, ends a process, waits in vain. Expected:
+`GatheredLoss` agrees everywhere. With `--time`, two processes of one thread in turn with one: at
+most 0.6 of the time on two cores that nothing else uses. `processes`: nothing in float64; in
+float32 about as much as of one process from itself with its first weights changed a little.
 """
 
-import json
 import multiprocessing
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -34,17 +31,14 @@ from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmarks.shared import machine, median_range, print_head, print_row, ratios, rounds_option
+from benchmarks import shared
+from benchmarks.shared import median_range, print_head, print_row, ratios, seconds_of
 from circlemnist import CircleLoss, GatheredLoss
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.losses import build_loss
-from circlemnist.process import StopSignals
-from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
-from circlemnist.training.progress import Progress
 
 WORLD = 2
 C, INPUTS, D = 6, 8, 5
@@ -89,35 +83,36 @@ def take_step(make: Callable[[], nn.Module], x: Tensor, y: Tensor, wrap: object 
         loss = DistributedDataParallel(loss) if learned else loss
     value = loss(network(x), y)
     value.backward()
-    result = {"value": value.detach(), "network": flat_gradients(list(plain.parameters()))}
-    return result | ({"weights": flat_gradients(learned)} if learned else {})
-
-
-def flat_gradients(parameters: list[nn.Parameter]) -> Tensor:
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    return torch.cat([gradient.flatten() for gradient in gradients])
+    parameters = {"network": [*plain.parameters()], **({"weights": learned} if learned else {})}
+    gradients = {
+        name: [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in group]
+        for name, group in parameters.items()
+    }
+    return {"value": value.detach()} | {name: torch.cat(parts) for name, parts in gradients.items()}
 
 
 def verdict(result: Tensor, wanted: Tensor) -> str:
     """What a value or gradient is, beside that of one process."""
-    size = wanted.norm().item()
-    factor = (result.flatten() @ wanted.flatten()).item() / size**2
-    if (result - wanted).norm().item() <= 1e-12 * size:
+    size = wanted.norm()
+    factor = (result.flatten() @ wanted.flatten()) / size**2
+    if (off := (result - wanted).norm() / size) <= 1e-12:
         return "agrees"
-    if (result - factor * wanted).norm().item() <= 1e-9 * size:
+    if (result - factor * wanted).norm() <= 1e-9 * size:
         return f"× {factor:.3g}"
-    return f"{100 * (result - wanted).norm().item() / size:.0f} % off"
+    return f"{100 * off:.0f} % off"
 
 
-def verdicts(rank: int, loss: str, batch: str, wrapper: str) -> dict[str, str]:
+def verdicts(rank: int, folder: Path, loss: str, batch: str, wrapper: str) -> dict[str, str]:
     """Of value, gradient of the network and, if there are any, of class weights."""
+    warnings.simplefilter("ignore")
+    join(rank, folder, WAIT)
     labels = BATCHES[batch]
     sizes = [len(part) for part in labels]
     x = torch.randn(sum(sizes), INPUTS, generator=torch.Generator().manual_seed(1)).double()
     y = torch.tensor([*labels[0], *labels[1]])
     wanted = take_step(LOSSES[loss], x, y)
+    share = x.split(sizes)[rank], y.split(sizes)[rank]
     try:
-        share = x.split(sizes)[rank], y.split(sizes)[rank]
         result = take_step(LOSSES[loss], *share, WRAPPERS[wrapper])
     except ValueError:
         return {"loss": "refused"}
@@ -127,34 +122,24 @@ def verdicts(rank: int, loss: str, batch: str, wrapper: str) -> dict[str, str]:
 
 
 def join(rank: int, folder: Path, wait: timedelta) -> None:
-    """Meet the other process."""
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), WORLD)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=WORLD, timeout=wait)
 
 
-def write_verdicts(rank: int, folder: Path, loss: str, batch: str, wrapper: str) -> None:
-    warnings.simplefilter("ignore")
-    join(rank, folder, WAIT)
-    (folder / str(rank)).write_text(json.dumps(verdicts(rank, loss, batch, wrapper)))
-
-
 def in_two_processes(loss: str, batch: str, wrapper: str) -> str:
-    """The verdicts of both; a process that gloo has ended wrote none."""
+    """The verdicts of both; gloo may end a process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.processes"])
-    with tempfile.TemporaryDirectory() as name:
-        arguments = Path(name), loss, batch, wrapper
-        both = [context.Process(target=write_verdicts, args=(i, *arguments)) for i in range(WORLD)]
-        for process in both:
-            process.start()
-        for process in both:
-            process.join()
-        files = [Path(name) / str(rank) for rank in range(WORLD)]
-        words = [json.loads(f.read_text()) if f.exists() else {"loss": "fails"} for f in files]
+    with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(WORLD, context) as pool:
+        run = partial(verdicts, folder=Path(name), loss=loss, batch=batch, wrapper=wrapper)
+        try:
+            words = list(pool.map(run, range(WORLD)))
+        except BrokenProcessPool:
+            return "fails"
     for of_process in words:
         if "loss" in of_process:
-            return str(of_process["loss"])
+            return of_process["loss"]
     merged = {key: list(dict.fromkeys(of_process[key] for of_process in words)) for key in words[0]}
     if all(values == ["agrees"] for values in merged.values()):
         return "agrees"
@@ -168,35 +153,28 @@ def print_times(rank: int, folder: Path, size: int, rounds: int) -> None:
     x = torch.randn(size, 64, generator=generator)
     y = torch.randint(min(100, size // 4), (size,), generator=generator)
     share = slice(rank * size // WORLD, (rank + 1) * size // WORLD)
-    seconds: list[tuple[tuple[float, float], tuple[float, float]]] = []
-    for turn in range(rounds + 1):
+    half, half_y = x[share].clone().requires_grad_(), y[share]
+    x.requires_grad_()
+    alone, together = CircleLoss(), GatheredLoss(CircleLoss())
+    seconds: list[tuple[float, float]] = []
+    for _ in range(rounds + 1):
         dist.barrier()
-        whole = step_seconds(CircleLoss(), x, y) if rank == 0 else (1.0, 1.0)
+        whole = seconds_of(lambda: alone(x, y).backward()) if rank == 0 else 1.0
         dist.barrier()
-        half = step_seconds(GatheredLoss(CircleLoss()), x[share], y[share])
-        seconds += [(whole, half)] if turn else []  # the first is not counted
+        seconds.append((whole, seconds_of(lambda: together(half, half_y).backward())))
     if rank == 0:
+        one, two = zip(*seconds[1:], strict=True)  # the first is not counted
         print(f"B = {size:,}, {rounds} rounds, seconds of one process, of each of two, ratios")
-        for what, clock in (("time", 0), ("processor time", 1)):
-            one, two = ([side[clock] for side in sides] for sides in zip(*seconds, strict=True))
-            print(f"{what}: {', '.join(map(median_range, (one, two, ratios(two, one))))}")
+        print(", ".join(map(median_range, (one, two, ratios(two, one)))))
     dist.destroy_process_group()
-
-
-def step_seconds(loss: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Of forward and backward: by the clock, and of the processor."""
-    x = x.clone().requires_grad_()
-    begun = time.perf_counter(), time.process_time()
-    loss(x, y).backward()
-    return time.perf_counter() - begun[0], time.process_time() - begun[1]
 
 
 @click.command()
 @click.option("--time", "size", type=int, metavar="B", help="time this global batch instead")
-@rounds_option(3)
+@shared.rounds_option(3)
 def gathered(size: int | None, rounds: int) -> None:
     """Losses over the embeddings of two processes, beside one process."""
-    print(f"{machine()}, {WORLD} processes of one thread\n")
+    print(f"{shared.machine()}, {WORLD} processes of one thread\n")
     if size is not None:
         with tempfile.TemporaryDirectory() as name:
             torch.multiprocessing.spawn(print_times, (Path(name), size, rounds), nprocs=WORLD)
@@ -218,9 +196,7 @@ def final_weights(
     with torch.no_grad():
         for parameter in state.parameters():
             parameter.mul_(factor)
-    quiet = Progress("quiet", config, len(split))
-    with tempfile.TemporaryDirectory() as folder:
-        fit(state, config, split, Run(Path(folder)), quiet, StopSignals(processes.maximum))
+    shared.train(state, config, split, config.epochs)
     ends = {**state.embedder.state_dict(), **state.objective.state_dict()}
     return {k: v for k, v in ends.items() if isinstance(v, Tensor) and v.is_floating_point()}
 

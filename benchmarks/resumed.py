@@ -1,16 +1,32 @@
-"""Many trainings whose only trace is a CSV, from which the same command goes on."""
+"""Many trainings in processes of one thread, and the CSV from which the same command goes on."""
 
 import csv
 import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+import click
+import torch
+
+from benchmarks import shared
+from circlemnist.config import Config
+from circlemnist.data.datasets import Dataset, Split, load_dataset
 from circlemnist.runs.files import write_text
+from circlemnist.runs.run import alone
+from circlemnist.training.build import build_training
+from circlemnist.training.state import Diverged, TrainState
+
+FOLDER = shared.ROOT / "benchmarks" / "family"
+VALIDATION = 10_000  # images
+folder_option = click.option(
+    "--folder", type=Path, default=FOLDER, help="of the CSV files", show_default=False
+)
 
 Row = dict[str, str]  # a training, or its result: column → text
 
@@ -43,26 +59,47 @@ def train_missing(
         run: returns the rows of a training, its own columns first; at the top of a module.
     """
     rows = read_rows(path)
-    missing = [
-        training
+    futures = [
+        pool.submit(run, training)
         for training in trainings
         if not any(training.items() <= row.items() for row in rows)
     ]
-    futures = [pool.submit(run, training) for training in missing]
     for future in as_completed(futures):
-        rows += (results := future.result())
+        results = future.result()
         for row in results:
             print(time.strftime("%H:%M:%S"), *filter(None, row.values()), flush=True)
+        rows += results
         write_rows(path, rows)
     return len(futures)
 
 
-def workers(jobs: int) -> AbstractContextManager[ProcessPoolExecutor]:
-    return ProcessPoolExecutor(jobs, initializer=_end_with_the_parent)
+@cache
+def load_mnist(data_dir: Path, validate: bool) -> Dataset:
+    dataset = load_dataset("mnist", data_dir)
+    return dataset.hold_out(VALIDATION) if validate else dataset
 
 
-def _end_with_the_parent() -> None:
-    """End this worker where its parent is killed, which would leave it waiting for ever."""
+def train_alone(config: Config, split: Split) -> TrainState | None:
+    """Train without a run folder; None where the loss diverged."""
+    state = build_training(config, split)
+    try:
+        shared.train(state, config, split, config.epochs)
+    except Diverged:
+        return None
+    return state
+
+
+@contextmanager
+def workers(jobs: int, folder: Path) -> Iterator[ProcessPoolExecutor]:
+    """Start processes, and let nobody else write in the folder of the CSV files meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, "written"), ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
+        yield pool
+
+
+def _start_worker() -> None:
+    """Compute with one thread; end where the parent is killed, instead of waiting for ever."""
+    torch.set_num_threads(1)
     parent = os.getppid()
 
     def watch() -> None:

@@ -6,9 +6,8 @@
     python -m benchmarks unseen --loss circle -- --m 0.4          # after --: flags of the sweep
 
 Figures are in percent, mean ± standard deviation; durations are of 2 cores. The same command goes
-on where it was stopped. `--jobs` trains several seeds at once, each on its share of the cores: then
-the seconds are not those of a training alone. Expected: the tables of docs/benchmarks.md,
-and docs/unseen.md.
+on where it was stopped. With `--jobs` the seconds are not those of a training alone. Expected: the
+tables of docs/benchmarks.md and docs/unseen.md.
 """
 
 import json
@@ -16,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from benchmarks.shared import mean_sd
 from circlemnist.config import Config, read_settings
 from circlemnist.evaluation.report import point_at, read_points
 from circlemnist.family import FAMILY, LOSS_SETTINGS
+from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run, find_runs
 
 REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
@@ -61,10 +61,6 @@ CHANGES = {
 }
 
 
-def recipe_file(recipe: str) -> Path:
-    return shared.ROOT / "configs" / f"{recipe}.toml"
-
-
 @dataclass(frozen=True)
 class Training:
     """What a finished run left: settings, metrics in percent, seconds of its epochs."""
@@ -97,18 +93,11 @@ def sweep_options(seeds: int) -> Callable[[Any], Any]:
 def run_sweep(flags: Sequence[str], more: Sequence[str], **options: Any) -> list[Training]:
     """Sweep, with a progress line a training; return what each training left, by its seed."""
     options["data_dir"] = options["data_dir"].resolve()
-    own = [word for setting in options.items() for word in as_flags(*setting)]
-    printed = shared.circlemnist("sweep", *flags, *own, *more)
+    pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items())
+    printed = shared.circlemnist("sweep", *flags, *chain(*pairs), *more)
     (folder,) = [line[7:] for line in printed.splitlines() if line.startswith("sweep: ")]
     runs, _ = find_runs(options["outputs"], folder)
     return sorted(map(read_training, runs), key=lambda training: training.config.seed)
-
-
-def as_flags(name: str, value: Any) -> list[str]:
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", str(value)]
 
 
 def print_table(
@@ -148,19 +137,16 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     Trained on the first 55,000 training images, evaluated on the last 5,000 against the first
     10,000; each change is set beside the first row, seed by seed.
     """
-    settings = read_settings(recipe_file(recipe))
+    file = recipe_files()[recipe]
+    settings = read_settings(file)
     # another loss takes none
     of_loss = " ".join(f"--{name} {settings[name]}" for name in LOSS_SETTINGS)
-    common = ("--config", str(recipe_file(recipe)), "--epochs", str(epochs))
+    common = ("--config", str(file), "--epochs", str(epochs))
     rows = (
         (name, run_sweep((*common, *flags.replace("OF_LOSS", of_loss).split()), **sweep))
         for name, flags in CHANGES[recipe].items()
     )
     shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
-
-
-def by_loss(losses: Sequence[str], trainings: Sequence[Training]) -> dict[str, list[Training]]:
-    return {loss: [t for t in trainings if t.config.loss == loss] for loss in losses}
 
 
 @click.command()
@@ -177,7 +163,7 @@ def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
     """
     axes = ("--vary", f"loss={','.join(loss)}", "--vary", f"unseen={','.join(split)}")
     trainings = run_sweep((*axes, "--holdout", "0"), **sweep)
-    rows = by_loss(loss, trainings)
+    rows = {name: [t for t in trainings if t.config.loss == name] for name in loss}
     print_table("loss", rows.items(), UNSEEN_COLUMNS)
     means: dict[str, dict[str, list[float]]] = {name: {"MAP@R": []} for name in loss}
     for name, classes in product(loss, split):

@@ -6,10 +6,8 @@
     python -m benchmarks recipes                                    # durations; some minutes
     python -m benchmarks checkpoint                                 # half a minute
 
-Expected: the default in bfloat16 at 0.6 to 0.7 of float32 on a Xeon with AMX; `plane` and `sphere`
-1.4, `article` 1.3 trainings of the default; a checkpoint under 2 % of an epoch; with 1,000 spins a
-tenth more alone, and less than twice that beside a busy process. On one thread `precision` and
-`recipes` count the processor's seconds, which other programs disturb less than the clock.
+Expected: the tables of docs/benchmarks.md; a checkpoint under 2 % of an epoch. On one thread
+`precision` and `recipes` count the processor's seconds, which other programs disturb less.
 """
 
 import statistics
@@ -22,7 +20,6 @@ from pathlib import Path
 import click
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import shared
 from benchmarks.shared import median_range, ratios, seconds_of, train
@@ -30,8 +27,7 @@ from circlemnist.config import Config, read_settings
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.losses import pair_statistics
-from circlemnist.models.embedder import Embedder
-from circlemnist.models.precision import probe, resolve_device, resolve_precision
+from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
@@ -41,8 +37,8 @@ from circlemnist.training.state import TrainState
 AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
 PRECISIONS = ("float32", "bfloat16")
 PARTS = ("images", "forward", "loss", "backward of the loss", "backward", "optimizer", "statistics")
-SIDE, PRODUCTS = 2048, 10  # of the matrix products that set the floor
 SHORT_IMAGES, SHORT_EPOCHS = 4000, 4  # of a recipe's training in `recipes`
+EPOCHS = 6  # of `checkpoint`
 
 
 def now() -> float:
@@ -87,32 +83,13 @@ def epoch_in_parts(state: TrainState, config: Config, split: Split) -> dict[str,
     return seconds
 
 
-def multiply_adds(embedder: Embedder, split: Split) -> float:
-    """Of an image, forward and backward, in convolutions and matrices."""
-    with FlopCounterMode(display=False) as counter:
-        embedder.eval()(split.images[:1, None].float() / 255).sum().backward()
-    embedder.zero_grad()
-    return counter.get_total_flops() / 2
-
-
-def multiply_adds_a_second(device: torch.device) -> float:
-    """Of a large float32 matrix product, the median of some."""
-    matrix = torch.randn(SIDE, SIDE, device=device)
-    seconds = [seconds_of(lambda: torch.mm(matrix, matrix), now) for _ in range(PRODUCTS)]
-    return SIDE**3 / statistics.median(seconds)
-
-
 @click.command()
 @shared.config_argument
 @shared.data_dir_option
 @click.option("--loss", type=click.Choice([*FAMILY]), help="another loss, at its defaults")
 @shared.rounds_option(3)
 def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None:
-    """Split an epoch into its parts, and set it beside its multiply-adds.
-
-    The floor is the time of the network's multiply-adds, forward and backward, at the rate of a
-    large float32 matrix product, in turn with the epochs.
-    """
+    """Split an epoch into its parts."""
     settings = read_settings(config) | AUGMENTED
     if loss:
         settings = {name: value for name, value in settings.items() if name not in LOSS_SETTINGS}
@@ -121,14 +98,11 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     resolved = Config(**settings).resolve("mnist", len(split))
     # one training takes the epochs of all rounds, and one more
     resolved = replace(resolved, epochs=max(resolved.epochs or 0, rounds + 1))
-    device = resolve_device(resolved.device)
-    split = split.to(device)
+    split = split.to(device := resolve_device(resolved.device))
     state = build_training(resolved, split)
-    work = multiply_adds(state.embedder, split) * len(split)
     epoch_in_parts(state, resolved, split)
-    parts, wholes, floors = [], [], []
+    parts, wholes = [], []
     for _ in range(rounds):
-        floors.append(work / multiply_adds_a_second(device))
         parts.append(epoch_in_parts(state, resolved, split))
         first = build_training(resolved, split)
         train(first, resolved, split)
@@ -140,11 +114,7 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     print(f"{shared.machine()}, {device}, {resolve_precision(resolved.precision, device)}")
     for name, value in seconds.items():
         print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
-    network = seconds["forward"] + seconds["backward"]
     print(f"{'an epoch':22}{whole:8.2f} s")
-    print(f"outside of the network's forward and backward {1 - network / whole:.1%}")
-    times = statistics.median(ratios(wholes, floors))
-    print(f"floor {statistics.median(floors):.2f} s; an epoch takes {times:.2f} times as long")
 
 
 @click.command()
@@ -171,8 +141,6 @@ def precision(config: Path, data_dir: Path, rounds: int, images: int) -> None:
         step = 1e3 * statistics.median(values) * base.batch_size / len(split)
         print(f"{name:<9} {median_range(values)} s an epoch, {step:.1f} ms a step")
     print(f"bfloat16 over float32 {median_range(ratios(seconds['bfloat16'], seconds['float32']))}")
-    if device.type == "cpu":
-        print(f"a step of the probe, one thread: {1 / probe().gain:.2f}")
 
 
 @click.command()
@@ -182,15 +150,15 @@ def recipes(data_dir: Path, rounds: int) -> None:
     """How long each recipe trains, in trainings of the default.
 
     Trains 4,000 images for four epochs on one thread, and multiplies. `fast` is timed by itself
-    (`quality`): here most of it is overhead. Most images of `unseen` are of extra classes.
+    (`quality`): here most of it is overhead.
     """
     torch.set_num_threads(1)
     whole = load_dataset("mnist", data_dir).train
     split = Split(whole.images[:SHORT_IMAGES], whole.labels[:SHORT_IMAGES])
-    files = {name: path for name, path in recipe_files().items() if name != "unseen"}
     configs = {
         name: Config(**read_settings(path)).resolve("mnist", len(whole))
-        for name, path in files.items()
+        for name, path in recipe_files().items()
+        if name != "unseen"
     }
     seconds: dict[str, list[float]] = {name: [] for name in configs}
     for turn in range(rounds + 1):
@@ -205,20 +173,19 @@ def recipes(data_dir: Path, rounds: int) -> None:
 
 @click.command()
 @shared.data_dir_option
-@click.option("--epochs", default=6)
-def checkpoint(data_dir: Path, epochs: int) -> None:
+def checkpoint(data_dir: Path) -> None:
     """What a checkpoint costs: its seconds beside those of an epoch."""
     split = load_dataset("mnist", data_dir).train
-    config = Config(epochs=epochs).resolve("mnist", len(split))
+    config = Config(epochs=EPOCHS).resolve("mnist", len(split))
     state, writes = build_training(config, split), []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = Run(Path(folder))
-        for _ in range(epochs):
+        for _ in range(EPOCHS):
             train(state, config, split)
             writes.append(1e3 * seconds_of(lambda: state.save(run)))
         size = run.checkpoint_file.stat().st_size
     seconds = [epoch.seconds for epoch in state.history]
-    print(f"{shared.machine()}, {epochs} epochs")
+    print(f"{shared.machine()}, {EPOCHS} epochs")
     print(f"epoch        {median_range(seconds)} s")
     print(f"checkpoint   {median_range(writes, '.1f')} ms, {size:,} bytes")
     print(f"share        {median_range([value / 10 for value in ratios(writes, seconds)])} %")
