@@ -151,11 +151,6 @@ def test_name_look_up_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_no_import_of_torchvision_is_paid_for_by_the_program() -> None:
-    code = "import sys, circlemnist.data.datasets; assert 'torchvision' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_network")
 def test_arrays_are_made_again_where_they_are_damaged_or_the_files_are_others(
