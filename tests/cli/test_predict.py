@@ -215,6 +215,7 @@ def test_box_is_about_the_ink_and_in_dashes_where_it_is_unknown(known: bool) -> 
     assert not box.get_fill()
 
 
+@pytest.mark.slow  # draws twenty pictures with their neighbours
 def test_pictures_are_drawn_in_their_colours_the_first_of_many(
     finished_run: Path, picture: Path, tmp_path: Path
 ) -> None:

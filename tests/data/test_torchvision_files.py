@@ -184,6 +184,7 @@ def test_folder_of_unpacked_files_alone_works_and_one_that_is_for_reading_alone(
     assert len(files(raw)) == 4
 
 
+@pytest.mark.slow  # reads MNIST three times
 @pytest.mark.usefixtures("no_network")
 def test_files_are_found_in_other_places_under_other_names_and_packed_anew(
     mnist_dir: Path, mnist_archives: Path
@@ -226,6 +227,7 @@ def test_damaged_files_are_named_and_fetched_again(
         assert file.read_bytes() == content
 
 
+@pytest.mark.slow  # waits for each mirror
 @pytest.mark.usefixtures("no_network")
 def test_damaged_file_is_named_where_it_cannot_be_fetched(mnist_dir: Path) -> None:
     path = mnist_dir / "MNIST" / "raw" / f"{IMAGES}.gz"

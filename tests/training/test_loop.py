@@ -176,7 +176,7 @@ def test_same_seed_gives_the_same_bits(few: Split, tmp_path: Path) -> None:
         {**FOLDED, "classes_per_batch": 10},
         {"pairs": "batch", "momentum": 0.0, "elastic": 0.5, "lr": 0.01},
         {"net": "article", "dim": 32, "augment": False, "lr": 0.001},
-        {"precision": "bfloat16"},
+        pytest.param({"precision": "bfloat16"}, marks=pytest.mark.slow),
         pytest.param({"net": "medium", "dim": 2, "lr": 0.01}, marks=pytest.mark.slow),
         pytest.param({"net": "large", "hidden_layers": 1, "lr": 0.01}, marks=pytest.mark.slow),
     ],
