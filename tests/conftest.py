@@ -55,6 +55,13 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's folder, in which it is."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def invoke(*args: object) -> Result:
     """Run the command line in this process."""
     return CliRunner().invoke(main, [str(arg) for arg in args])
@@ -82,6 +89,13 @@ def set_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         monkeypatch.setenv(name, url)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+def set_ranks(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    """Make this process one of two that torchrun has started on a machine."""
+    ranks = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
+    for name, value in {**ranks, "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from circlemnist.errors import SettingError, UserError
 from circlemnist.process import Stopped
 from circlemnist.runs.run import Run
 from circlemnist.training.run import Interrupted
-from tests.conftest import ROOT, invoke
+from tests.conftest import ROOT, invoke, set_ranks
 from tests.process import ONE_THREAD, fingerprint, wait_for
 
 TINY: dict[str, Any] = {"dataset": "digits", "net": "tiny", "epochs": 1}
@@ -97,8 +97,7 @@ def test_run_that_is_continued_keeps_its_settings(
 
 
 def test_processes_of_torchrun_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
-        monkeypatch.setenv(name, "2")
+    set_ranks(monkeypatch, 1)
     with pytest.raises(UserError, match="one process"):
         circlemnist.train(**TINY)
 
@@ -140,9 +139,9 @@ def test_ctrl_c_keeps_the_steps_and_the_run_goes_on(tmp_path: Path) -> None:
     assert len(run.run.history()) == 20
 
 
-def test_bars_outside_of_a_notebook_load_nothing_of_notebooks() -> None:
+def test_neither_notebooks_nor_torchvision_are_loaded_where_they_are_not_needed() -> None:
     code = (
-        "import sys, circlemnist.training.progress; "
-        "sys.exit(not {'IPython', 'ipywidgets', 'tqdm.notebook'}.isdisjoint(sys.modules))"
+        "import sys, circlemnist.data.datasets, circlemnist.training.progress; sys.exit(not "
+        "{'IPython', 'ipywidgets', 'tqdm.notebook', 'torchvision'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -273,6 +273,7 @@ def test_candidates_are_settings_and_the_best_mean_of_both_halves_is_chosen(name
         nested.chosen("0+4+5+8", name, rows[1:])
 
 
+@pytest.mark.slow  # four trainings
 def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     """On digits: Center Loss by both similarities; other digits than those that are trained."""
     digits = load_dataset("digits", Path("unused"))

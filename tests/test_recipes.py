@@ -14,16 +14,12 @@ from circlemnist.recipes import Recipe, read_recipe, recipe_files, recipes
 from tests.conftest import ROOT, assert_one_line_error, invoke
 from tests.process import PROGRAM
 
+pytestmark = pytest.mark.usefixtures("own_folder")
 NAMES = ["article", "default", "fast", "plane", "sphere", "unseen"]
 README, RECIPES, COMMANDS = (
     (ROOT / name).read_text("utf-8")
     for name in ("README.md", "docs/recipes.md", "docs/commands.md")
 )
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_every_recipe_is_listed_in_a_line_with_what_to_expect() -> None:

@@ -16,6 +16,7 @@ from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED
 from circlemnist.runs.run import find_run
+from tests.cli.conftest import metrics_of
 from tests.conftest import assert_one_line_error, invoke
 
 TRAININGS = {
@@ -41,11 +42,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outputs(trained: Path, tmp_path: Path) -> Path:
     """A copy of it, to change."""
     return Path(shutil.copytree(trained, tmp_path / "outputs"))
-
-
-def metrics_of(run: Path) -> dict[str, float]:
-    metrics: dict[str, float] = json.loads((run / "eval.json").read_text())["metrics"]
-    return metrics
 
 
 def compared(outputs: Path, *names: object) -> Result:

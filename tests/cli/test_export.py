@@ -189,8 +189,10 @@ def test_run_that_is_not_there_and_missing_packages_are_one_line(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_one_line_error(invoke("export", "nothing"), "no run 'nothing'")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    result = invoke("export", run)
-    assert_one_line_error(result, "--format onnx", "pip install 'circlemnist[onnx]'")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            words = (f"--format onnx needs the package {package}", "'circlemnist[onnx]'")
+            assert_one_line_error(invoke("export", run), *words)
     (run / "last.pt").unlink()
     assert_one_line_error(invoke("export", run, "--format", "torch"), "no checkpoint yet")

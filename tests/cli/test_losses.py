@@ -61,8 +61,9 @@ def test_recipe_of_one_loss_gives_another_its_own_defaults() -> None:
 
 
 def test_pair_loss_without_pairs_says_so() -> None:
-    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--batch-size", 5, "--lr", 1e-4)
-    result = invoke("train", "--loss", "triplet", *args)
+    args = ("--dataset", "digits", "--epochs", 1, "--net", "tiny", "--lr", 1e-4)
+    few = ("--batch-size", 5, "--holdout", 1337)
+    result = invoke("train", "--loss", "triplet", *args, *few)
     assert result.exit_code == 0, result.output
     assert (
         "had no positive or no negative pair, and taught nothing: raise --batch-size"

@@ -1,48 +1,17 @@
 """The main path as real processes: train, evaluate, plot."""
 
-import fcntl
 import json
-import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
-from circlemnist.cli.main import main
-from tests.conftest import invoke
+from tests.cli.conftest import on_terminal
 from tests.process import run
 
 TRAIN = ("train", "--dataset", "digits", "--net", "tiny", "--epochs", "3")
-
-
-def on_terminal(columns: int, monkeypatch: pytest.MonkeyPatch, *args: str) -> str:
-    """What the command line shows on a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    shown = b""
-
-    def read() -> None:
-        nonlocal shown
-        with suppress(OSError):  # Linux reports the end of a terminal as an error
-            while chunk := os.read(ours, 4096):
-                shown += chunk
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patch:
-        for stream in ("stdout", "stderr"):
-            patch.setattr(sys, stream, terminal)
-        main(args, standalone_mode=False)
-    reader.join()
-    os.close(ours)
-    return shown.decode()
 
 
 def test_bar_on_a_terminal_shows_what_a_person_wants_to_see(
@@ -55,9 +24,6 @@ def test_bar_on_a_terminal_shows_what_a_person_wants_to_see(
     bars = [part for part in narrow.split("\r") if "─" in part and "\n" not in part]
     assert bars
     assert all(len(bar.replace("\x1b[A", "")) <= 40 for bar in bars)
-    lines = invoke(*TRAIN, "--name", "c")
-    assert lines.stderr == ""
-    assert "\r" not in lines.stdout
 
 
 def weights(folder: Path) -> dict[str, bytes]:

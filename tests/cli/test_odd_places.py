@@ -74,14 +74,9 @@ def unread(folder: Path, *args: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("args", [("eval", "finished"), ("train", "--help")])
-def test_reader_of_the_output_goes_away(args: tuple[str, ...], odd_folder: Path) -> None:
-    unread(odd_folder, *args)
-
-
-@pytest.mark.slow
-def test_training_goes_on_when_its_reader_goes_away(odd_folder: Path) -> None:
-    unread(odd_folder, *TRAIN, "--name", "alone")
+def test_work_is_done_where_the_reader_of_the_output_goes_away(odd_folder: Path) -> None:
+    for args in (("eval", "finished"), ("train", "--help"), (*TRAIN, "--name", "alone")):
+        unread(odd_folder, *args)
     assert (odd_folder / "outputs" / "alone" / "eval.json").exists()
 
 

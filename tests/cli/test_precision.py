@@ -1,12 +1,17 @@
 """`--precision`: what is taken is written into the run, which stays as it began."""
 
 import tomllib
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
+from circlemnist.config import Config
+from circlemnist.errors import UserError
 from circlemnist.models.embedder import Embedder, Forward, forward_in
 from circlemnist.models.precision import Probe
+from circlemnist.process import StopSignals
+from circlemnist.sweep.worker import Worker, Workers
 from tests.conftest import assert_one_line_error, invoke
 
 FAST, SLOW, NONE = Probe(gain=1.5), Probe(gain=0.9), Probe("this processor dislikes it")
@@ -89,12 +94,6 @@ def test_a_run_of_bfloat16_says_how_it_goes_on_where_that_does_not_work(machine:
 
 
 def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machine) -> None:
-    from multiprocessing import Pipe
-
-    from circlemnist.config import Config
-    from circlemnist.process import StopSignals
-    from circlemnist.sweep.worker import Worker
-
     config = Config(dataset="digits", net="tiny", epochs=1, device="cpu")
     for machine.found in (FAST, SLOW, NONE):
         answer = Worker(Pipe()[0], StopSignals()).answer(config, Path("cells", "one"))
@@ -108,10 +107,6 @@ def test_all_workers_of_a_sweep_are_told_one_precision(
     found: Probe, expected: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each for itself might find another."""
-    from circlemnist.config import Config
-    from circlemnist.errors import UserError
-    from circlemnist.sweep.worker import Workers
-
     given = list[str]()
 
     def give(_: object, claim: object, config: Config, folder: Path) -> None:

@@ -1,15 +1,8 @@
 """`circlemnist predict` and `circlemnist.load`: pictures in, classes out, without the data set."""
 
-import fcntl
 import json
-import os
-import pty
 import shutil
-import struct
-import subprocess
 import sys
-import termios
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +22,7 @@ from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
 from circlemnist.models.embedder import embed
 from circlemnist.plots.neighbors import draw_box
 from circlemnist.plots.style import LIGHT
+from tests.cli.conftest import on_terminal
 from tests.conftest import assert_one_line_error, invoke
 from tests.data.test_pictures import huge_png
 from tests.data.test_prepare import pictured, strokes
@@ -221,6 +215,7 @@ def test_box_is_about_the_ink_and_in_dashes_where_it_is_unknown(known: bool) -> 
     assert not box.get_fill()
 
 
+@pytest.mark.slow  # draws twenty pictures with their neighbours
 def test_pictures_are_drawn_in_their_colours_the_first_of_many(
     finished_run: Path, picture: Path, tmp_path: Path
 ) -> None:
@@ -331,26 +326,11 @@ def test_standard_input_and_flags(finished_run: Path, picture: Path, tmp_path: P
 
 
 def test_lines_on_a_terminal_are_not_written_into_the_bar(
-    finished_run: Path, picture: Path
+    finished_run: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = on_terminal("predict", str(finished_run), *[str(picture)] * 3)
+    written = on_terminal(200, monkeypatch, "predict", str(finished_run), *[str(picture)] * 3)
     lines = [line.rsplit("\r", 1)[-1] for line in written.splitlines()]
     assert sum(line.startswith(f"{picture}: ") for line in lines) == 3, written
-
-
-def on_terminal(*arguments: str) -> str:
-    """Return what the program writes to a terminal of 200 columns."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
-    command = [sys.executable, "-m", "circlemnist", *arguments]
-    with subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave):
-        os.close(slave)
-        written = b""
-        with suppress(OSError):  # of a terminal that nobody writes to any more
-            while part := os.read(master, 4096):
-                written += part
-    os.close(master)
-    return written.decode()
 
 
 def test_run_alone_and_run_without_gallery_say_what_to_do(
@@ -367,10 +347,12 @@ def test_run_alone_and_run_without_gallery_say_what_to_do(
     assert_one_line_error(invoke("predict", older, picture), "damaged", "circlemnist eval")
 
 
-def test_embeddings_of_the_test_images_are_not_needed(
-    finished_run: Path, picture: Path, tmp_path: Path
+def test_neither_the_data_set_nor_embeddings_of_the_test_images_are_needed(
+    finished_run: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What travels is small: settings, weights, report and gallery."""
+    for module in ("data.datasets", "evaluation.evaluate"):
+        monkeypatch.setattr(f"circlemnist.{module}.load_dataset", None)
     moved = tmp_path / "moved"
     moved.mkdir()
     for name in ("config.toml", "last.pt", "eval.json", "gallery.npz"):
@@ -401,16 +383,6 @@ def test_name_of_no_picture_is_refused_ahead_of_predicting(
     result = invoke("predict", finished_run, picture, "--out", tmp_path / "seen.txt")
     assert_one_line_error(result, "seen.txt", ".png, .svg, .pdf")
     assert result.stdout == ""
-
-
-def test_a_fresh_process_needs_no_data_set(finished_run: Path, picture: Path) -> None:
-    code = (
-        "import sys, circlemnist; assert 'torch' not in sys.modules; "
-        "import circlemnist.data.datasets as data; data.load_dataset = None; "
-        f"run = circlemnist.load({str(finished_run)!r}); print(run.predict({str(picture)!r}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "Prediction(" in done.stdout, done.stderr
 
 
 def test_run_of_any_name_is_drawn(

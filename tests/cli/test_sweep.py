@@ -19,6 +19,7 @@ from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import Plan, parse_axis
 from circlemnist.sweep.run import SweepInterrupted, SweepResult
 from circlemnist.sweep.storage import SweepFolder
+from tests.cli.conftest import metrics_of
 from tests.conftest import assert_one_line_error, invoke
 from tests.sweep.sweeping import read_results
 
@@ -33,11 +34,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     result = invoke("sweep", *GRID, "--outputs", outputs, "--name", "small")
     assert result.exit_code == 0, result.output
     return outputs / "small", result
-
-
-def metrics_of(cell: Path) -> dict[str, float]:
-    metrics: dict[str, float] = json.loads((cell / "eval.json").read_text())["metrics"]
-    return metrics
 
 
 def test_table_has_means_over_the_seeds_and_marks_the_best(swept: tuple[Path, Result]) -> None:

@@ -85,11 +85,6 @@ def test_resizing_keeps_what_is_even_and_is_the_identity_at_the_same_size() -> N
     np.testing.assert_array_equal(resizing(9, 9), np.eye(9))
 
 
-def test_light_ink_on_dark_paper_is_the_same() -> None:
-    picture = pictured(strokes())
-    assert difference(prepare(picture), prepare(255 - picture)) < 2
-
-
 @pytest.mark.parametrize("shift", [(0, 0), (50, 40), (-25, 60)])
 def test_place_and_size_in_the_picture_do_not_matter(shift: tuple[int, int]) -> None:
     plain = prepare(pictured(strokes(200, 16)))

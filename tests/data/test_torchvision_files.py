@@ -151,11 +151,6 @@ def test_name_look_up_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_no_import_of_torchvision_is_paid_for_by_the_program() -> None:
-    code = "import sys, circlemnist.data.datasets; assert 'torchvision' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_network")
 def test_arrays_are_made_again_where_they_are_damaged_or_the_files_are_others(
@@ -189,6 +184,7 @@ def test_folder_of_unpacked_files_alone_works_and_one_that_is_for_reading_alone(
     assert len(files(raw)) == 4
 
 
+@pytest.mark.slow  # reads MNIST three times
 @pytest.mark.usefixtures("no_network")
 def test_files_are_found_in_other_places_under_other_names_and_packed_anew(
     mnist_dir: Path, mnist_archives: Path
@@ -231,6 +227,7 @@ def test_damaged_files_are_named_and_fetched_again(
         assert file.read_bytes() == content
 
 
+@pytest.mark.slow  # waits for each mirror
 @pytest.mark.usefixtures("no_network")
 def test_damaged_file_is_named_where_it_cannot_be_fetched(mnist_dir: Path) -> None:
     path = mnist_dir / "MNIST" / "raw" / f"{IMAGES}.gz"

@@ -63,12 +63,6 @@ def test_mcnemar_is_the_sum_of_binomials(right: list[tuple[bool, bool]], more: i
     assert mcnemar(*map(report, longer))[0].p == test.p
 
 
-def test_a_group_is_named_by_what_it_has_not() -> None:
-    right = np.array([True] * 10)
-    groups, _ = group_runs([report(right), report(right, unseen="0,4")])
-    assert [group.name for group in groups] == ["no unseen", "0,4"]
-
-
 @pytest.mark.parametrize(
     ("first", "second", "p", "interval"),
     [
@@ -222,6 +216,7 @@ def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
         ),
         ([{"augment": True}, {"augment": False}], ["augment on", "augment off"]),
         ([{"loss": "triplet", "m": 0.4}], ["triplet loss, m 0.4"]),
+        ([{}, {"unseen": "0,4"}], ["no unseen", "0,4"]),
     ],
 )
 def test_groups_are_named_by_what_tells_them_apart(

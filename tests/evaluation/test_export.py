@@ -12,7 +12,6 @@ import torch
 
 from circlemnist.config import Config
 from circlemnist.errors import UserError
-from circlemnist.evaluation import export
 from circlemnist.evaluation.export import (
     WholeEmbedder,
     facts,
@@ -162,17 +161,6 @@ def test_made_up_images_are_of_both_types_and_of_all_shades():
     torch.testing.assert_close(whole.float() / 255, share, rtol=0, atol=1 / 255)
     assert whole.unique().numel() == 256
     assert 0 <= share.min() <= share.max() <= 1
-
-
-@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_missing_package_is_named_with_its_extra(package, monkeypatch):
-    def find(name):
-        if name == package:
-            raise ImportError(name)
-
-    monkeypatch.setattr(export, "import_module", find)
-    with pytest.raises(UserError, match=rf"package {package}: pip install .*circlemnist\[onnx\]"):
-        onnx_model(WholeEmbedder(trained("tiny"), 1, "uint8"), FACTS)
 
 
 @pytest.mark.parametrize(

@@ -211,8 +211,11 @@ def test_array_that_announces_more_than_memory_is_one_line(run: Run, tmp_path: P
 
 @pytest.mark.parametrize(
     "content",
-    ["[" * 100_000, "9" * 10_000, '{"metrics": {"1nn": "x"}}', '{"metrics": {"eer": 0}}'],
-    ids=["deep", "a number", "text", "no 1-NN"],
+    [
+        *("", "\0", "[]", '{"metrics": 3}', '{"metrics": {}}', "[" * 100_000, "9" * 10_000),
+        *('{"metrics": {"1nn": "x"}}', '{"metrics": {"eer": 0}}'),
+    ],
+    ids=lambda content: content[:22],
 )
 def test_metrics_that_are_none_are_one_line(content: str, run: Run) -> None:
     run.metrics_file.write_text(content)

@@ -9,7 +9,7 @@ import torch
 
 from circlemnist.models import precision
 from circlemnist.models.precision import Probe, probe, probe_file
-from tests.conftest import time_limit
+from tests.conftest import set_ranks, time_limit
 
 WORKS = 'print(\'{"float32": 30.0, "bfloat16": 20.0, "cosine": 0.98}\')'
 FASTER = WORKS.replace("20.0", "10.0")
@@ -138,8 +138,7 @@ def test_the_real_process_answers_wherever_it_is_started(tmp_path, monkeypatch):
     """In a folder with a file that has the name of a module, and with a launcher's words."""
     (tmp_path / "torch.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
+    set_ranks(monkeypatch, 1)
     result = probe()
     if "ended with SIG" in result.problem:
         pytest.skip(f"no bfloat16: {result.problem}")

@@ -40,13 +40,14 @@ def test_runs_of_the_same_second_are_numbered(
             return cls(2026, 1, 2, 3, 4, 5, 678)
 
     monkeypatch.setattr(run_module.datetime, "datetime", Clock)
-    names = [create_run(tmp_path, None, Config(gamma=64, m=-0.1), {}).name for _ in range(3)]
-    stem = "2026-01-02_03-04-05_circle_gamma64_m-0.1"
+    config = Config(gamma=64, m=-0.1, unseen="7,2")
+    names = [create_run(tmp_path, None, config, {}).name for _ in range(3)]
+    stem = "2026-01-02_03-04-05_circle_gamma64_m-0.1_unseen27"
     assert names == [stem, f"{stem}_2", f"{stem}_3"]
     for count in range(4, 1000):
         (tmp_path / f"{stem}_{count}").touch()
     with pytest.raises(UserError, match="too many runs named"):
-        create_run(tmp_path, None, Config(gamma=64, m=-0.1), {})
+        create_run(tmp_path, None, config, {})
 
 
 def test_run_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:

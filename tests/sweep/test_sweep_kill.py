@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,20 @@ from tests.sweep.sweeping import (
 KILLS_OF_A_SWEEP = 5
 
 
-def kill_many(count: int, tmp_path: Path, new_database: Callable[[], str] | None = None) -> None:
-    """Kill sweeps so many times, five times each, and compare what they come to."""
+@pytest.mark.parametrize(
+    ("storage", "count"),
+    [
+        pytest.param("journal", 4, marks=pytest.mark.slow),
+        pytest.param("journal", 25, marks=pytest.mark.soak),
+        pytest.param("database", 2, marks=pytest.mark.slow),
+        pytest.param("database", 25, marks=pytest.mark.soak),
+    ],
+)
+def test_killed_sweep_comes_to_the_values_of_one_that_was_not(
+    storage: str, count: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """So many times in all, five times each."""
+    new_database = request.getfixturevalue("new_database") if storage == "database" else None
     (tmp_path / "whole").mkdir()
     seconds = duration(tmp_path / "whole", GRID)
     expected = read_results(tmp_path / "whole" / "outputs" / "grid")
@@ -36,8 +47,8 @@ def kill_many(count: int, tmp_path: Path, new_database: Callable[[], str] | None
     for first in range(0, count, KILLS_OF_A_SWEEP):
         folder = tmp_path / f"killed{first}"
         folder.mkdir()
-        url = None if new_database is None else new_database()
-        args = GRID if url is None else (*GRID, "--storage", url)
+        url = new_database() if new_database else None
+        args = (*GRID, "--storage", url) if url else GRID
         for _ in range(min(KILLS_OF_A_SWEEP, count - first)):
             moment = moments.uniform(0, seconds)
             kill(folder, args, moment, moments.choice(("sweep", "worker", "both")))
@@ -48,22 +59,6 @@ def kill_many(count: int, tmp_path: Path, new_database: Callable[[], str] | None
         assert len(ended) == len({tuple(params.values()) for params in ended}) == CELLS
         assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.FAIL}
         assert len(list((folder / "outputs" / "grid" / "cells").iterdir())) == CELLS
-
-
-@pytest.mark.parametrize(
-    "count", [pytest.param(4, marks=pytest.mark.slow), pytest.param(25, marks=pytest.mark.soak)]
-)
-def test_killed_sweep_comes_to_the_values_of_one_that_was_not(count: int, tmp_path: Path) -> None:
-    kill_many(count, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "count", [pytest.param(2, marks=pytest.mark.slow), pytest.param(25, marks=pytest.mark.soak)]
-)
-def test_killed_sweep_in_a_database_comes_to_the_same(
-    count: int, tmp_path: Path, new_database: Callable[[], str]
-) -> None:
-    kill_many(count, tmp_path, new_database)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
 from circlemnist.training.state import TrainState
-from tests.conftest import assert_one_line_error, invoke
+from tests.conftest import assert_one_line_error, invoke, set_ranks
 from tests.losses.processes import run
 from tests.training.helpers import Watcher
 
@@ -140,9 +140,7 @@ def test_an_error_of_one_process_is_raised_in_all(two: tuple[Path, list[Ends]]) 
 @pytest.fixture
 def rank_one(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The environment of the second of two processes; the seconds that it waits for rank 0."""
-    ranks = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-    for name, value in {**ranks, "MASTER_PORT": "1"}.items():
-        monkeypatch.setenv(name, value)
+    set_ranks(monkeypatch, 1)
     waits: list[float] = []
     monkeypatch.setattr(process.time, "sleep", waits.append)
     return waits

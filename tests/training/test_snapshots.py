@@ -19,7 +19,6 @@ from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import fit
 from circlemnist.training.state import Recorder, TrainState
-from tests.conftest import invoke
 from tests.training.helpers import CONFIG, Watcher, bits, trained
 
 
@@ -30,17 +29,14 @@ def assert_same_snapshots(folder: Path, other: Path) -> None:
         np.testing.assert_array_equal(arrays[name], others[name])
 
 
-def test_snapshots_are_from_the_first_step_to_the_last(tmp_path: Path) -> None:
-    args = ("--dataset", "digits", "--net", "tiny", "--epochs", 3, "--snapshots", "--quiet")
-    assert invoke("train", *args, "--outputs", tmp_path, "--name", "run").exit_code == 0
-    folder = tmp_path / "run"
-    snapshots = load_snapshots(folder / "snapshots.npz")
-    assert (snapshots.steps[0], snapshots.steps[-1]) == (0, 15)
+def test_snapshots_are_from_the_first_step_to_the_last(watched_run: Path) -> None:
+    snapshots = load_snapshots(watched_run / "snapshots.npz")
+    assert (snapshots.steps[0], snapshots.steps[-1]) == (0, 20)
     assert (np.diff(snapshots.steps) > 0).all()
     assert snapshots.embeddings.shape == (len(snapshots.steps), 360, 64)
     lengths = np.linalg.norm(snapshots.embeddings.astype(float), axis=2)
     np.testing.assert_allclose(lengths, 1, atol=2e-3)
-    with np.load(folder / "embeddings.npz") as file:
+    with np.load(watched_run / "embeddings.npz") as file:
         last = file["embeddings"][snapshots.indices]
         np.testing.assert_allclose(snapshots.embeddings[-1], last, atol=1e-3)
         np.testing.assert_array_equal(snapshots.labels, file["labels"][snapshots.indices])
@@ -116,16 +112,13 @@ def test_file_that_cannot_be_written_is_named(split: Split, tmp_path: Path) -> N
     assert not run.checkpoint_file.exists()
 
 
-def test_run_without_snapshots_says_how_to_get_them(tmp_path: Path) -> None:
+def test_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no snapshots: train with `snapshots`"):
-        load_snapshots(tmp_path / "snapshots.npz")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK", b"hello"])
-def test_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "snapshots.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"snapshots.npz is damaged"):
-        load_snapshots(tmp_path / "snapshots.npz")
+        load_snapshots(path := tmp_path / "snapshots.npz")
+    for content in (b"", b"PK", b"hello"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"snapshots.npz is damaged"):
+            load_snapshots(path)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ import csv
 import io
 import json
 import math
-import os
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -21,9 +19,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from circlemnist.config import Config
 from circlemnist.runs.run import Run
 from circlemnist.training.tensorboard import OF_EPOCHS, OF_STEPS, Board
-from tests.conftest import ROOT, assert_one_line_error, invoke
-from tests.process import ONE_THREAD, fingerprint
-from tests.process import run as run_program
+from tests.conftest import assert_one_line_error, invoke
 from tests.projector import Projector
 
 TRAIN = ("train", "--dataset", "digits", "--net", "tiny", "--epochs", 2, "--quiet")
@@ -110,13 +106,15 @@ def test_steps_that_are_done_again_are_there_once(tmp_path: Path) -> None:
     assert losses == [(step, 1.0 if step < 4 else 2.0) for step in range(1, 9)]
 
 
-def test_missing_package_is_one_line_and_leaves_nothing(
+def test_missing_package_is_one_line_and_leaves_nothing_and_is_needed_on_request_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     result = invoke(*TRAIN, "--outputs", tmp_path / "outputs", "--tensorboard")
     assert_one_line_error(result, "--tensorboard", "pip install 'circlemnist[tensorboard]'")
     assert not (tmp_path / "outputs").exists()
+    assert invoke(*TRAIN, "--outputs", tmp_path, "--name", "without").exit_code == 0
+    assert not (tmp_path / "without" / "tensorboard").exists()
 
 
 @pytest.mark.slow
@@ -126,21 +124,3 @@ def test_folder_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path) ->
     (copy / "tensorboard").touch()
     result = invoke("train", "--resume", copy, "--tensorboard")
     assert_one_line_error(result, f"cannot write {copy / 'tensorboard'}")
-
-
-@pytest.mark.slow
-def test_event_files_change_nothing_of_a_run_and_are_written_on_request_alone(
-    tmp_path: Path,
-) -> None:
-    """Both runs are processes of their own: the bits depend on the number of threads."""
-    args = [*map(str, TRAIN), "--outputs", str(tmp_path), "--name"]
-    code = (
-        "import sys, click.testing, circlemnist.cli.main as c; "
-        f"result = click.testing.CliRunner().invoke(c.main, {[*args, 'without']}); "
-        "sys.exit(result.exit_code or 'tensorboard' in sys.modules)"
-    )
-    environment = {**os.environ, **ONE_THREAD}
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment).returncode == 0
-    assert run_program(tmp_path, *args, "with", "--tensorboard", **ONE_THREAD).returncode == 0
-    assert fingerprint(tmp_path / "without") == fingerprint(tmp_path / "with")
-    assert not (tmp_path / "without" / "tensorboard").exists()
