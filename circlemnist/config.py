@@ -280,14 +280,12 @@ class Config:
     def resolve(self, dataset: str, size: int) -> "Config":
         """Return these settings for a data set of `size` training images: its name, and epochs."""
         batch_size = self.batch_size or self._batch_of_folder(size)
-        steps = max(size // batch_size, 1)
-        least, most = EPOCHS_OF_FOLDER
-        epochs = self.epochs or min(max(math.ceil(FEWEST_STEPS / steps), least), most)
+        steps, (least, most) = size // batch_size, EPOCHS_OF_FOLDER
+        epochs = self.epochs or min(max(math.ceil(FEWEST_STEPS / max(steps, 1)), least), most)
         if self.epochs is None and dataset in CATALOG:
             epochs = CATALOG[dataset].epochs
         if self.images is not None:
-            in_an_epoch = size // batch_size * batch_size
-            epochs = max(round(self.images / max(in_an_epoch, 1)), 1)
+            epochs = max(round(self.images / max(steps * batch_size, 1)), 1)
         length = {"batch_size": batch_size, "epochs": epochs, "images": None}
         return replace(self, dataset=dataset, **length)  # type: ignore[arg-type]
 

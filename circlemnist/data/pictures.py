@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from circlemnist.config import SIDE
-from circlemnist.data.prepare import Digit, digits, resized
+from circlemnist.data.prepare import Digit, digits, fitted
 from circlemnist.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -224,7 +224,7 @@ def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = Fal
         if manner == "as is" and picture.size != (SIDE, SIDE):
             wide, high = picture.size
             raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
-        grey = fitted(picture) if manner == "fitted" else grey_of(picture)
+        grey = fitted(grey_of(smaller(picture))) if manner == "fitted" else grey_of(picture)
         pixels = np.round(grey).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise UserError("there is nothing on it: it is blank")
@@ -235,23 +235,6 @@ def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = Fal
         Digit(tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)), image)
         for box, image in digits(grey, one)
     ]
-
-
-def fitted(picture: Image.Image) -> NDArray[np.float32]:
-    """Fit a picture into an image (28, 28) of 0-255, in the midst; one with a light rim inverted.
-
-    What the picture leaves free has the median of its rim.
-    """
-    grey = grey_of(smaller(picture))
-    shape = [max(1, round(SIDE * side / max(grey.shape))) for side in grey.shape]
-    grey = resized(grey, shape)
-    rim = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    if rim > 127.5:
-        grey, rim = 255 - grey, 255 - rim
-    top, left = ((SIDE - side) // 2 for side in shape)
-    image = np.full((SIDE, SIDE), rim, np.float32)
-    image[top : top + shape[0], left : left + shape[1]] = grey
-    return image
 
 
 def smaller(picture: Image.Image) -> Image.Image:

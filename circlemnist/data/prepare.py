@@ -252,6 +252,23 @@ def _terms(height: int, width: int) -> Array:
     return np.stack(terms).reshape(6, -1).astype(np.float32)
 
 
+def fitted(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fit a picture (H, W) into the middle of an image (28, 28), both 0-255.
+
+
+    What the picture leaves free has the median of its rim; a light rim inverts it all.
+    """
+    shape = [max(1, round(SIDE * side / max(grey.shape))) for side in grey.shape]
+    grey = resized(grey, shape)
+    rim = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    if rim > 127.5:
+        grey, rim = 255 - grey, 255 - rim
+    top, left = ((SIDE - side) // 2 for side in shape)
+    image = np.full((SIDE, SIDE), rim, np.float32)
+    image[top : top + shape[0], left : left + shape[1]] = grey
+    return image
+
+
 def resized(picture: Array, shape: Sequence[int]) -> Array:
     """Return a picture (H, W) float32 in another shape, anti-aliased; itself in its own."""
     (height, width), (rows, columns) = picture.shape, shape

@@ -233,11 +233,7 @@ class Predictor:
         return "as is" if as_is else "placed", one or not self._info.is_digits
 
     def predict_files(
-        self,
-        paths: Sequence[Path],
-        threshold: float,
-        as_is: bool | None = None,
-        one: bool = False,
+        self, paths: Sequence[Path], threshold: float, as_is: bool | None = None, one: bool = False
     ) -> Iterator[list[PredictedDigit] | str]:
         """Predict files and folders of them, in order; "-" is standard input.
 
