@@ -255,7 +255,6 @@ def _terms(height: int, width: int) -> Array:
 def fitted(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fit a picture (H, W) into the middle of an image (28, 28), both 0-255.
 
-
     What the picture leaves free has the median of its rim; a light rim inverts it all.
     """
     shape = [max(1, round(SIDE * side / max(grey.shape))) for side in grey.shape]
