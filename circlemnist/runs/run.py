@@ -52,7 +52,6 @@ class Run:
     environment_file = FileIn("environment.json")
     history_file = FileIn("history.csv")
     checkpoint_file = FileIn("last.pt")
-    lock_file = FileIn("lock")
     metrics_file = FileIn("eval.json")
     embeddings_file = FileIn("embeddings.npz")
     gallery_file = FileIn("gallery.npz")
