@@ -11,6 +11,7 @@ from circlemnist.process import (
     ignore_signals,
     share_cores,
     torchrun_ranks,
+    unread_is_fine,
 )
 
 
@@ -33,8 +34,9 @@ def main() -> None:
         if code < 128 and torchrun_ranks().world_size == 1:
             raise
         # one that was stopped ends soon; gloo's threads may abort one that ends in the usual way
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with unread_is_fine(stream):
+                stream.flush()
         os._exit(code)
 
 

@@ -30,7 +30,7 @@ def train(
     quiet: bool = False,
     **settings: Any,
 ) -> Predictor:
-    """Train an embedder, measure it on the test split, and load it, as `load` does.
+    """Train an embedder, evaluate it on the test split, and load it, as `load` does.
 
     Does what the command of that name does, into the same folders. Progress is a bar in a
     notebook or a terminal, or else a line an epoch.

@@ -83,8 +83,10 @@ def undone(undo: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        _undo.remove(undo)
-        undo()
+        try:
+            undo()
+        finally:
+            _undo.remove(undo)
 
 
 def end_at_once(exit_code: int) -> NoReturn:

@@ -23,6 +23,7 @@ from circlemnist.cli.options import (
 from circlemnist.cli.tables import comparison_text
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
+from circlemnist.process import loading
 
 LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of the first before a number
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
@@ -84,9 +85,10 @@ def compare(
 ) -> None:
     chosen = _chosen_kinds(ctx, kinds)
 
-    from circlemnist.evaluation.compare import compare_runs
-    from circlemnist.plots.draw import draw_group_pictures
-    from circlemnist.plots.style import THEMES, Style
+    with loading():
+        from circlemnist.evaluation.compare import compare_runs
+        from circlemnist.plots.draw import draw_group_pictures
+        from circlemnist.plots.style import THEMES, Style
 
     comparison = compare_runs(outputs, names, metric, data_dir, device, say)
     if not for_machines:

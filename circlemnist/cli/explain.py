@@ -7,6 +7,7 @@ import click
 from circlemnist.cli.options import NearestChoice, PrintablePath, place_options, runs
 from circlemnist.cli.plot import show_in
 from circlemnist.explain import LANGUAGES
+from circlemnist.process import loading
 from circlemnist.runs.run import find_run
 
 
@@ -49,8 +50,9 @@ def explain(
     """
     run = None if run_name is None else find_run(outputs, run_name)
 
-    from circlemnist.evaluation.evaluate import EvaluatedRun
-    from circlemnist.explain.page import write_explainer
+    with loading():
+        from circlemnist.evaluation.evaluate import EvaluatedRun
+        from circlemnist.explain.page import write_explainer
 
     trained = None if run is None else EvaluatedRun(run, data_dir, device)
     write_explainer(out, language, trained)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import PrintablePath, projection_option, run_options
+from circlemnist.cli.options import NearestChoice, PrintablePath, projection_option, run_options
 from circlemnist.cli.plot import show_in
 from circlemnist.plots.kinds import THEME_NAMES
 from circlemnist.process import loading
@@ -16,7 +16,7 @@ from circlemnist.runs.run import find_run
 @projection_option
 @click.option(
     "--theme",
-    type=click.Choice(THEME_NAMES),
+    type=NearestChoice(THEME_NAMES),
     help="colours  [default: those that the system of the reader asks for]",
 )
 @click.option(

@@ -102,12 +102,13 @@ def one_line() -> Iterator[None]:
         # torch has no error of its own for the memory of a CPU, and neither has the loader
         if not full and not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
-        with unread_is_fine(sys.stdout):  # what was not written of the results is given up
-            sys.stdout.flush()
+        if sys.stdout is not None:
+            with unread_is_fine(sys.stdout):  # what was not written of the results is given up
+                sys.stdout.flush()
         few = "there is not enough memory: end other programs, or compute less at once"
         message = f"cannot write: {os.strerror(errno.ENOSPC)}; make room" if full else few
         raise click.ClickException(message) from error
     except Stopped as stopped:
         if torchrun_ranks().rank == 0:
-            click.echo("stopped", err=True)
+            to_stderr("stopped")
         raise click.exceptions.Exit(stopped.exit_code) from None

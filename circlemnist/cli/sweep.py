@@ -26,14 +26,14 @@ from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 
 # a sweep chooses, so it does not look at the test images unless the user asks for it
-HELD_OUT = {
+VALIDATION = {
     "default": None,
     "show_default": False,
     "help": "size of the validation set: the last training images; 0: test set  "
-    f"[default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}]",
+    f"[default: {HOLDOUT['mnist']}; digits: {HOLDOUT['digits']}; a folder: a fifth]",
 }
 # the password in the URL of a database
-SECRET = re.compile(r"(://[^/@:]*:|password=)([^@&]|@(?=.*@))*")
+SECRET = re.compile(r"(://[^/:]*:).*(?=@)|(password=)[^&]*")
 FIRST_SEED = {"help": "first of --seeds"}
 
 
@@ -76,7 +76,7 @@ FIRST_SEED = {"help": "first of --seeds"}
     metavar="URL",
     help="postgresql://… for several machines  [default: a file in the sweep's folder]",
 )
-@partial(setting_options, changes={"holdout": HELD_OUT, "seed": FIRST_SEED})
+@partial(setting_options, changes={"holdout": VALIDATION, "seed": FIRST_SEED})
 @config_option
 @click.option("--name", help="name of the sweep  [default: time, and settings varied]")
 @outputs_option
@@ -118,7 +118,7 @@ def sweep(
     try:
         result = run_sweep(plan, outputs, name, storage, jobs, mode_for(quiet), say)
     except SweepInterrupted as interrupted:
-        words = [SECRET.sub(r"\1***", word) for word in sys.argv[1:]]
+        words = [SECRET.sub(r"\1\2***", word) for word in sys.argv[1:]]
         command = shlex.join(["circlemnist", *words])
         say(f"{interrupted}; continue with the same command: {command}")
         ctx.exit(interrupted.exit_code)

@@ -1,7 +1,6 @@
 """Data sets as tensors in memory: by torchvision, scikit-learn's digits, or folders of pictures."""
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from circlemnist.catalog import CATALOG, TEN_DIGITS, is_folder
 from circlemnist.config import SIDE, Config
 from circlemnist.data.torchvision_files import DownloadError, torchvision_arrays
 from circlemnist.errors import SettingError
+from circlemnist.process import to_stderr
 
 DIGITS_TEST = 360  # the last ones, mostly by other writers than the rest
 SHOTS = 20  # images of a class in a few-shot index
@@ -64,7 +64,8 @@ class Dataset:
             return self
         most = len(self.train) - FEWEST
         if not FEWEST <= count <= most:
-            raise SettingError("holdout", f"must be 0, or from {FEWEST} to {most}, not {count}")
+            allowed = f"0, or from {FEWEST} to {most}" if most >= FEWEST else "0 with so few images"
+            raise SettingError("holdout", f"must be {allowed}, not {count}")
         images, labels = self.train.images, self.train.labels
         validation = Split(images[-count:], labels[-count:])
         train = Split(images[:-count], labels[:-count])
@@ -112,7 +113,7 @@ def load_dataset(
     *,
     timeout: float = 15.0,
     quiet: bool = False,
-    say: Callable[[str], object] = lambda line: print(line, file=sys.stderr),
+    say: Callable[[str], object] = to_stderr,
     config: Config | None = None,
 ) -> Dataset:
     """Load a data set into memory, downloading what `folder` lacks.

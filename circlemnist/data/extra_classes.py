@@ -41,9 +41,9 @@ def with_extra_classes(split: Split, config: Config) -> Split:
     """
     parts = [turned(split, config)]
     if config.halves:
-        parts.append(halves(parts[0], _of_halves(config), config.seed))
+        parts.append(halves(parts[0], _first_half(config), config.seed))
     if config.invented:
-        parts.append(invented(config.invented, _of_invented(config), config.seed))
+        parts.append(invented(config.invented, _first_invented(config), config.seed))
     if len(parts) == 1:
         return parts[0]
     return Split(
@@ -51,22 +51,22 @@ def with_extra_classes(split: Split, config: Config) -> Split:
     )
 
 
-def _of_halves(config: Config) -> int:
+def _first_half(config: Config) -> int:
     """Return the first label of halves; the label of class c of C in a turn is c + C·turn."""
     return len(config.class_names) * max(TURNS.values())
 
 
-def _of_invented(config: Config) -> int:
-    return _of_halves(config) * (1 + _of_halves(config))
+def _first_invented(config: Config) -> int:
+    return _first_half(config) * (1 + _first_half(config))
 
 
 def trained_classes(config: Config) -> tuple[int, ...]:
     """Return all labels that are trained on, ascending: of seen and of extra classes."""
     classes = set(_turned_labels(config)[:, list(config.seen_classes)].flatten().tolist())
     if config.halves:
-        first = _of_halves(config)
+        first = _first_half(config)
         classes |= {first + first * a + b for a in classes for b in classes if a != b}
-    classes |= set(range(_of_invented(config), _of_invented(config) + config.invented))
+    classes |= set(range(_first_invented(config), _first_invented(config) + config.invented))
     return tuple(sorted(classes))
 
 

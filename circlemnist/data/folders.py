@@ -33,8 +33,7 @@ from circlemnist.data.pictures import (
 )
 from circlemnist.data.torchvision_files import ARRAYS
 from circlemnist.errors import UserError
-from circlemnist.runs.arrays import read_npz
-from circlemnist.runs.files import atomic_write
+from circlemnist.runs.arrays import read_made, write_made
 
 MOST_CLASSES = 1000
 FEWEST = 2  # pictures of a class in either split
@@ -61,23 +60,17 @@ def folder_arrays(
         UserError: the folder is no data set, or a picture cannot be read.
     """
     root = Path(os.path.realpath(name))
-    wanted = config.classes.split(",") if config.classes else None
+    wanted = [name.strip() for name in config.classes.split(",")] if config.classes else None
     pictures, classes = _listed(root, wanted)
-    how = f"{root} {config.prepare} {config.skip_unreadable} {classes}"
+    how = f"1 {root} {config.prepare} {config.skip_unreadable} {classes}"
     file = data_dir / f"{root.name}-{_digest(how)[:12]}.npz"
     state = _digest(repr(pictures))
-    try:
-        arrays = read_npz(file, ("state", "skipped", *ARRAYS))
-    except ValueError:  # not there, or damaged
-        arrays = {}
-    if not arrays or str(arrays["state"]) != state:
+    arrays = read_made(file, state, ("skipped", *ARRAYS))
+    if not arrays:
         arrays = _read(root, pictures, classes, config, quiet)
         if _listed(root, wanted)[0] != pictures:
             raise UserError(f"{root} changed while it was read: try again")
-        with suppress(OSError):  # a folder of data may be read-only
-            data_dir.mkdir(parents=True, exist_ok=True)
-            with atomic_write(file) as temporary:
-                np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
+        write_made(file, state, arrays)
     if skipped := int(arrays["skipped"]):
         say(f"{skipped:,} of {len(pictures):,} pictures cannot be read, and are left out")
     return str(root), classes, {name: arrays[name] for name in ARRAYS}
@@ -129,8 +122,9 @@ def _classes(folder: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
         )
     by_letters: dict[str, str] = {}
     for name in names:
-        if not name.isprintable() or "," in name:
-            raise UserError(f"{folder} has a class {name!r}: no name may have commas or line ends")
+        if not name.isprintable() or "," in name or name != name.strip():
+            problem = "no name may have commas, line ends, or spaces at its ends"
+            raise UserError(f"{folder} has a class {name!r}: {problem}")
         twin = by_letters.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if twin != name:
             raise UserError(f"{folder / twin} and {name} differ by case alone: rename one of them")
@@ -175,7 +169,7 @@ def _read(
     def image_of(picture: Picture) -> NDArray[np.uint8] | str:
         path = root / picture.folder / picture.name
         try:
-            if picture.size < 0 and path.exists():  # a pipe would never end
+            if picture.size < 0 and os.path.exists(path):  # noqa: PTH110 - of a pipe, without an end
                 raise UserError(f"{path}: is no file")
             decoded = read_picture(path)
             with named(path):

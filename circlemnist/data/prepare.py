@@ -176,7 +176,7 @@ def placed(ink: Array) -> NDArray[np.uint8]:
     return image
 
 
-def coarse(image: NDArray[np.uint8], pixels: int = 8) -> NDArray[np.uint8]:
+def coarse(image: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
     """Return an image of `placed` as scikit-learn's digits are: filled, by 8 × 8 `pixels`."""
     box = _cut_to_ink(image).astype(np.float32)
     high, wide = ((max(box.shape) - side) / 2 for side in box.shape)

@@ -33,7 +33,7 @@ import torch.nn.functional as F
 
 from circlemnist.errors import UserError
 from circlemnist.process import undone
-from circlemnist.runs.arrays import read_npz
+from circlemnist.runs.arrays import read_made, read_npz, write_made
 from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -68,10 +68,8 @@ def torchvision_arrays(
         own = raw.parent if raw.name == "raw" else raw
         file = own / f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
         if state := _state(raw, pattern):
-            with suppress(ValueError):
-                arrays = read_npz(file, ("state", *ARRAYS))
-                if str(arrays.pop("state")) == state:
-                    return arrays
+            if arrays := read_made(file, state, ARRAYS):
+                return arrays
         else:  # a download: find out now whether it can be written
             with suppress(FileNotFoundError, NotADirectoryError):
                 folder.stat()  # raises for a name that is too long, and a link to itself
@@ -80,10 +78,7 @@ def torchvision_arrays(
             if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
                 raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
         arrays = _complete(kind, raw, timeout, quiet, say)
-        # a folder of data may be read-only
-        with suppress(OSError), atomic_write(file) as temporary:
-            state = _state(raw, pattern)
-            np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
+        write_made(file, _state(raw, pattern), arrays)
         return arrays
     except OSError as error:
         path = error.filename or folder

@@ -236,6 +236,13 @@ class EvaluatedRun:
         return load_snapshots(self.run.snapshots_file)
 
     @cached_property
+    def seen_snapshots(self) -> tuple[Tensor, Tensor]:
+        """Embeddings (T, S, D) float32 and labels (S,) int64 of the snapshots of seen classes."""
+        seen = ~np.isin(self.snapshots.labels, self.config.unseen_classes)
+        embeddings = torch.from_numpy(self.snapshots.embeddings[:, seen]).float()
+        return embeddings, torch.from_numpy(self.snapshots.labels[seen])
+
+    @cached_property
     def has_snapshots(self) -> bool:
         return self.run.snapshots_file.exists()
 
@@ -283,7 +290,7 @@ def check_pictures(run: Run, dataset: Dataset) -> None:
     """Raise UserError where a run was trained on other pictures of a folder than are there now."""
     if dataset.name in CATALOG or not run.environment_file.exists():
         return
-    with suppress(ValueError):  # written by hand
+    with suppress(OSError, ValueError, AttributeError):  # unreadable, or written by hand
         environment = json.loads(run.environment_file.read_text("utf-8"))
         if environment.get("dataset_sha256") not in (None, dataset.checksum()):
             raise UserError(

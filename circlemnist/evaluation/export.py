@@ -218,14 +218,16 @@ def _remove_source_paths(model: "onnx.ModelProto") -> None:
 
 def facts(name: str, config: Config, checkpoint: str | None, pixels: str) -> dict[str, str]:
     """Return the facts in the file of a network; lists and objects as JSON."""
+    dataset = Path(config.dataset).name  # of a folder no path of this machine
     settings = {k: v for k, v in asdict(config).items() if k not in MACHINE_SETTINGS}
+    settings["dataset"] = dataset
     length = "of length 1" if config.loss_info.on_sphere else "of any length"
     most = 255 if pixels == "uint8" else 1
     return {
         "circlemnist": __version__,
         "run": name,
         "checkpoint": checkpoint or "",
-        "dataset": config.dataset,
+        "dataset": dataset,
         "classes": json.dumps(config.class_names),
         "settings": json.dumps(settings),
         "images": f"(N, 28, 28) {pixels}, 0 the background and {most} full ink",

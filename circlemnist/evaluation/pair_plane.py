@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from contourpy import contour_generator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -174,9 +173,3 @@ def pair_places(directions: Array, labels: Array) -> Array:
     sn = means.max(1)
     places = np.where(np.isfinite(sn), sn, np.nan), np.where(counts[labels] > 1, sp, np.nan)
     return np.stack(places, 1)
-
-
-def snapshot_directions(embeddings: Array) -> Array:
-    """Return the embeddings of snapshots, (T, S, D) float16, as float32 rows of length 1."""
-    directions: Array = F.normalize(torch.from_numpy(embeddings).float(), dim=-1).numpy()
-    return directions

@@ -161,7 +161,7 @@ class Report:
 
     def same_images(self, other: "Report") -> bool:
         """Tell whether both are of the same images, against as many training images."""
-        same = self.evaluated_on == other.evaluated_on
+        same = self.dataset == other.dataset and self.evaluated_on == other.evaluated_on
         return same and np.array_equal(self.labels, other.labels)
 
     def fits(self, labels: Array) -> bool:

@@ -142,7 +142,7 @@ window.anchor = (() => {
   // The arrow of the gradient at the anchor's place, that of a single pair there.
   function drawArrow(plot) {
     const place = current && (current.place ?? plot.place(current.index));
-    if (!place) return;
+    if (!place?.every(Number.isFinite)) return;
     const [sn, sp] = place, [x, y] = plot.at(place);
     if (current.place) plot.add("circle", { cx: x, cy: y, r: 11, class: "here" });
     if (!gamma) return;

@@ -92,7 +92,7 @@ def _float64(tensor: Tensor) -> Array:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class PageEmbeddings:
     """The embeddings that the page holds, of as many images as there is room for."""
 
     indices: Array  # (G,) int, the images, of those on the page
@@ -173,12 +173,12 @@ def pad_of(trained: EvaluatedRun) -> Pad | str:
     return pad
 
 
-def gallery_of(trained: EvaluatedRun, pad: Pad | str) -> Gallery:
+def gallery_of(trained: EvaluatedRun, pad: Pad | str) -> PageEmbeddings:
     """Return as many embeddings of the test split as there is room for beside a pad."""
     embeddings, taken = trained.report.arrays.embeddings, _most_embeddings(trained, pad)
     count = len(embeddings)
     indices = np.linspace(0, count - 1, min(count, taken)).round().astype(int)
-    return Gallery(indices, embeddings[indices], trained.similarity.name)
+    return PageEmbeddings(indices, embeddings[indices], trained.similarity.name)
 
 
 def _most_embeddings(trained: EvaluatedRun, pad: Pad | str) -> int:

@@ -204,7 +204,7 @@ window.explorer = (() => {
   function ringPoints(plot) {
     for (const [index, radius] of [[pointed, 8], [chosen, 11]]) {
       const at = index !== null && plot.ids.indexOf(index) >= 0 ? plot.at(plot.place(index)) : null;
-      if (at && at[2] >= 0) plot.add("circle", { cx: at[0], cy: at[1], r: radius, class: "here" });
+      if (at?.every(Number.isFinite) && at[2] >= 0) plot.add("circle", { cx: at[0], cy: at[1], r: radius, class: "here" });
     }
   }
 
@@ -280,7 +280,7 @@ window.explorer = (() => {
       element("slider").max = last;
       element("slider").addEventListener("input", ({ target }) => { play(false); time(Number(target.value)); });
       element("play").addEventListener("click", () => play(!playing));
-      const most = Math.max(...facts.losses);
+      const most = Math.max(...facts.losses) || 1;
       element("loss").setAttribute("viewBox", `0 0 ${last} 1`);
       element("loss").querySelector("polyline").setAttribute("points", facts.losses.map((loss, i) => `${i},${1 - loss / most}`).join(" "));
     }

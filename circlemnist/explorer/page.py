@@ -23,9 +23,10 @@ from circlemnist.evaluation.pair_plane import (
     pair_means,
     pair_places,
 )
-from circlemnist.explorer.pad import Gallery, Pad, gallery_of, in_base64, pad_of
+from circlemnist.explorer.pad import Pad, PageEmbeddings, gallery_of, in_base64, pad_of
 from circlemnist.losses import build_loss
 from circlemnist.plots.animation import Times, times_of
+from circlemnist.plots.history import steps_of
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import project_run
@@ -51,7 +52,7 @@ class Space:
     means: PairMeans
     neighbors: Array  # (N, 5) int, the nearest other images, nearest first
     boundary: Boundary
-    gallery: Gallery  # the embeddings in the page
+    gallery: PageEmbeddings  # the embeddings in the page
     gamma: float | None = None  # where an anchor has a loss by Eq. 6: gamma; m is of the boundary
     frames: Times | None = None  # where there are snapshots
     losses: Array | Sequence[float] = ()  # at the same times
@@ -115,20 +116,18 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
 
 
 def _losses(trained: EvaluatedRun) -> Array:
-    """Return T losses: of the sample, or where there are class weights of the training images."""
-    snapshots, config, history = trained.snapshots, trained.config, trained.history
+    """Return T losses: of the sample, or where there are class weights of training batches."""
+    snapshots, config = trained.snapshots, trained.config
     if config.loss_info.has_class_weights:  # which the snapshots lack
-        middles, means = zip(
-            *[(row.epoch - 0.5, row.loss) for row in history] or [(0, 0)], strict=True
-        )
-        values = np.interp(snapshots.steps / trained.steps_an_epoch, middles, means)
+        rows = steps_of(trained.run)
+        rows = rows if len(rows) else np.zeros((1, 4))  # no epoch has ended
+        values = np.interp(snapshots.steps / trained.steps_an_epoch, rows[:, 0], rows[:, 1])
     else:
-        seen = ~np.isin(snapshots.labels, config.unseen_classes)
-        rows = torch.from_numpy(snapshots.embeddings[:, seen]).float()
-        labels = torch.from_numpy(snapshots.labels[seen])
-        loss = build_loss(config.loss, **config.hyperparameters)
-        values = np.array([float(loss(frame, labels)) for frame in rows])
-    return np.asarray(np.nan_to_num(values))  # as JSON takes them
+        embeddings, labels = trained.seen_snapshots
+        loss = build_loss(config.loss, pairs=config.pairs, **config.hyperparameters)
+        values = np.array([float(loss(frame, labels)) for frame in embeddings])
+    finite: Array = np.nan_to_num(values)  # as JSON takes them
+    return finite
 
 
 def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
@@ -195,5 +194,5 @@ def _sprite(images: Array) -> str:
 
 
 def _json(content: dict[str, Any]) -> str:
-    """Return JSON for a script of the page, in which a closing tag would end it."""
-    return json.dumps(content).replace("</", "<\\/")
+    """Return JSON for a script of the page, in which no tag or comment begins."""
+    return json.dumps(content).replace("<", "\\u003c")

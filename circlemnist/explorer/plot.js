@@ -11,9 +11,9 @@ window.Plot = class {
     return Math.floor(label / 10) % 4;
   }
 
-  // `whole` is [left, bottom, right, top]; `on` has point(id, at), choose(id), lasso(ids) and
-  // decorate(plot), which fills the SVG; `look` has class(id), color(label), ink(), shown(id), ring(id) and
-  // faint(id).
+  // `whole` is [left, bottom, right, top]; `on` has point(id, at), choose(id), lasso(ids), escape(),
+  // drawn(plot) and decorate(plot), which fills the SVG; `look` has class(id), color(label), ink(),
+  // shown(id), ring(id) and faint(id).
   constructor(element, { whole, dimensions = 2, on, look }) {
     Object.assign(this, { element, whole, dimensions, on, look, ids: [], data: [] });
     [this.canvas, this.svg] = element.children;

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import (
@@ -19,7 +19,6 @@ from circlemnist.evaluation.pair_plane import (
     boundary_of,
     pair_means,
     pair_places,
-    snapshot_directions,
 )
 from circlemnist.plots.pair_plane import SN, SP
 from circlemnist.plots.points import Points
@@ -48,7 +47,7 @@ class Movie:
     show: Callable[[int], None]
 
     def write(self, path: Path, width: int) -> None:
-        """Write a GIF, or an MP4 where `path` ends so, `width` pixels wide; a terminal sees a bar.
+        """Write a GIF, or an MP4 where `path` ends so, `width` pixels wide.
 
         Raises:
             OSError: the file cannot be written.
@@ -60,7 +59,7 @@ class Movie:
         order = [*range(self.frames), *[self.frames - 1] * HOLD]
         try:
             with writer.saving(self.figure, str(path), dpi=width / self.figure.get_figwidth()):
-                for frame in tqdm(order, "animation", disable=None, leave=False):
+                for frame in order:
                     self.show(frame)
                     writer.grab_frame()
         except CalledProcessError as error:
@@ -90,8 +89,9 @@ def times_of(
     embeddings, labels = snapshots.embeddings.astype(np.float32), snapshots.labels
     native = native_dimensions(config)
     positions, how = project_frames(embeddings, projection, config.seed, native, last)
-    directions, seen = snapshot_directions(embeddings), ~np.isin(labels, report.unseen)
-    rows, seen_labels = torch.from_numpy(directions[:, seen]), torch.from_numpy(labels[seen])
+    directions = F.normalize(torch.from_numpy(embeddings), dim=-1).numpy()
+    seen_frames, seen_labels = trained.seen_snapshots
+    rows = F.normalize(seen_frames, dim=-1)
     times = Times(
         snapshot_captions(trained),
         Points(positions, labels, drawn_names(config), report.unseen),

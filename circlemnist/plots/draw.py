@@ -63,7 +63,8 @@ def draw_group_pictures(
     """
     drawn = []
     for name in kinds:
-        picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw_groups(groups, style)
+        with working(f"drawing {name}"):
+            picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw_groups(groups, style)
         drawn.append((picture, folder / f"{_stem(style, COMPARED[name], name)}.png"))
     yield from _saved(drawn, style)
 

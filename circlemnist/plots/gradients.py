@@ -1,4 +1,4 @@
-"""What losses pull at, over the (s_n, s_p) square: the paper's Fig. 2, for any of the family."""
+"""What losses pull at, over the pair plane: the paper's Fig. 2, for any of the family."""
 
 import numpy as np
 import torch

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,7 +13,17 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
-from circlemnist.plots.style import Array, Grid, Style, Theme, draw_grid, heading, new_figure, write
+from circlemnist.plots.style import (
+    Array,
+    Grid,
+    Style,
+    Theme,
+    draw_grid,
+    drawn,
+    heading,
+    new_figure,
+    write,
+)
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
@@ -36,14 +45,12 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
             f"{trained.run.folder}"
         )
     if trained.has_snapshots:
-        snapshots = trained.snapshots
-        seen = ~np.isin(snapshots.labels, trained.config.unseen_classes)
-        labels = torch.from_numpy(snapshots.labels[seen])
+        frames, labels = trained.seen_snapshots
         shares = [
-            knn_accuracy(labels[nearest_others(embeddings, 1, trained.similarity)[1]], labels, 1)
-            for embeddings in torch.from_numpy(snapshots.embeddings[:, seen]).float()
+            knn_accuracy(labels[nearest_others(frame, 1, trained.similarity)[1]], labels, 1)
+            for frame in frames
         ]
-        one_nn = (snapshots.steps / trained.steps_an_epoch, np.array(shares))
+        one_nn = (trained.snapshots.steps / trained.steps_an_epoch, np.array(shares))
     title, steps = heading(trained, "training"), steps_of(trained.run)
     return history_figure(rows, steps, one_nn, title, style.theme)
 
@@ -51,7 +58,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     """Draw the cosines of every run of a group on common axes, and its loss on its own scale."""
     grid, theme = Grid(groups), style.theme
-    datasets = dict.fromkeys(title_of(group.runs[0].dataset) for group in grid.groups)
+    datasets = dict.fromkeys(drawn(title_of(group.runs[0].dataset)) for group in grid.groups)
     title = f"{', '.join(datasets)}, training{grid.selection}"
     with new_figure(title, theme, grid.width, 1.3 + grid.rows * (0.85 * grid.side + 0.4)) as figure:
         size, ratios = (2 * grid.rows, grid.columns), [2, 1] * grid.rows
@@ -110,7 +117,8 @@ def history_figure(
         epochs, rates = zip(*((row.epoch, row.lr) for row in rows), strict=True)
         _draw_curve(panels[2], np.array(epochs), np.array(rates), theme.ink, "lr")
         panels[2].set_ylabel("lr")
-        end, _, sp, sn = steps[-1].tolist()
+        paired = steps[np.isfinite(steps).all(1)]  # a batch may lack pairs
+        end, _, sp, sn = (paired if len(paired) else steps)[-1].tolist()
         for name, value, is_upper, color in (
             ("mean $s_p$", sp, sp >= sn, theme.same),
             ("mean $s_n$", sn, sp < sn, theme.different),

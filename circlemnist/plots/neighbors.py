@@ -123,7 +123,7 @@ def draw_predictions(
     for digit in digits:
         prediction = digit.prediction
         verdict, frame = ("known", "right") if prediction.known else ("unknown", "wrong")
-        votes = f"{prediction.name}  {prediction.agree}/{prediction.of}"
+        votes = f"{class_names[prediction.label]}  {prediction.agree}/{prediction.of}"
         pixels = np.asarray(digit.pixels)
         row = [Tile(np.asarray(digit.picture)), Tile(pixels, f"{votes}\n{verdict}", frame)]
         for place, index in enumerate(digit.indices[:PREDICTED_NEIGHBORS].tolist()):

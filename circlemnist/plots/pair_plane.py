@@ -1,10 +1,9 @@
-"""Pairs in the (s_n, s_p) plane and the loss's decision boundary, the paper's Fig. 5."""
+"""Pairs in the pair plane and the loss's decision boundary, the paper's Fig. 5."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -29,7 +28,7 @@ from circlemnist.plots.style import (
 PANELS, COLUMNS = 6, 3  # of a run over its epochs
 SNAPSHOT_BINS, GROUP_BINS = 80, 100
 EXPONENT = 0.35  # small shares show, though most of the pairs lie in few bins
-SN, SP = "$s_n$, cosine to another class", "$s_p$, cosine within the class"
+SN, SP = "$s_n$, cosine to another class", "$s_p$, cosine to its own class"
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,9 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     boundary, clouds = boundary_of(trained.config), []
     counted = f"pairs of {trained.report.counted}"
     if trained.has_snapshots:
-        snapshots, captions = trained.snapshots, snapshot_captions(trained)
-        seen = ~np.isin(snapshots.labels, trained.config.unseen_classes)
-        counted += f", at first of {seen.sum()}"
-        moving = F.normalize(torch.from_numpy(snapshots.embeddings[:, seen]).float(), dim=-1)
-        labels = torch.from_numpy(snapshots.labels[seen])
+        captions, (embeddings, labels) = snapshot_captions(trained), trained.seen_snapshots
+        counted += f", at first of {len(labels)}"
+        moving = F.normalize(embeddings, dim=-1)
         # the last of them is of the sample what the whole split shows
         for time in np.unique(np.linspace(0, len(captions) - 1, PANELS).round().astype(int))[:-1]:
             density = pair_density(moving[time], labels, SNAPSHOT_BINS)
@@ -80,7 +77,7 @@ def pair_plane_figure(
 ) -> Figure:
     """Draw densities over the plane with the decision boundary: of Circle Loss, a circle (Eq. 8).
 
-    The boundary is where half of a pair's pull is left; pairs within are pulled less, not let go.
+    The boundary is where half of a pair's pull is left, or where a hinge lets a pair go.
     A star marks the optimum, s_n = 0 and s_p = 1.
 
     Args:

@@ -204,7 +204,7 @@ class Grid:
         """Return the name of a group, and its 1-NN over the seeds."""
         deviation, mean = group.deviation("1nn"), 100 * group.mean("1nn")
         spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
-        lines = textwrap.wrap(group.name, round(LETTERS_PER_INCH * self.side))
+        lines = textwrap.wrap(group.name.replace("$", r"\$"), round(LETTERS_PER_INCH * self.side))
         return "\n".join([*lines, f"1-NN {mean:.2f}{spread} %"])
 
     def images(self, images: Sequence[tuple[str, str]]) -> str:

@@ -77,6 +77,7 @@ def draw_sweep(groups: Sequence[Group], key: str, style: Style, about: str = "")
         combinations = len(set(columns[0])) * len(set(columns[1]))
         draw, means = heat_map if len(groups) >= FULL * combinations else plane, "mean"
     best, seeds = values.best, max(len(group.seeds) for group in groups)
+    about = about.replace("$", r"\$")
     heading = f"{about}: {values.label}" if about else values.label
     over = f"{means} of {seeds} seeds; " if seeds > 1 else ""
     result = f"best {metric.number(values.means[best])} at {values.name(best)}"

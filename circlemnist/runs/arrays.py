@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.errors import UserError
+from circlemnist.runs.files import atomic_write
 
 
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -38,6 +40,23 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
             file.compression = zipfile.ZIP_DEFLATED if name in packed else zipfile.ZIP_STORED
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def read_made(path: Path, state: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read arrays made of files in this state; none where these changed, or `path` is damaged."""
+    with suppress(ValueError):
+        arrays = read_npz(path, ("state", *names))
+        if str(arrays.pop("state")) == state:
+            return arrays
+    return {}
+
+
+def write_made(path: Path, state: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays for `read_made`; nothing where that cannot be: `path` may be read-only."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from circlemnist.limits import Value, did_you_mean
 
 # last training images, which cells are evaluated on; of digits a fifth
 HOLDOUT = {name: info.holdout for name, info in CATALOG.items()}
+LEAST_HOLDOUT = 100  # of a folder: `FEWEST` of data/datasets.py, which loads torch
 LONGEST_NAME = 80  # letters of the name of a cell's folder
 SWITCH = {"true": True, "on": True, "false": False, "off": False}
 RANGE = re.compile(r"(.+?)\.\.(.+?)(:log)?")
@@ -107,7 +108,7 @@ class Plan:
         """Return the settings of a cell, or raise SettingError where they do not fit together."""
         settings = {**self.settings, **varied, "seed": seed}
         dataset = str(settings.get("dataset"))
-        fallback = 100 if is_folder(dataset) else HOLDOUT["mnist"]  # until the folder is read
+        fallback = LEAST_HOLDOUT if is_folder(dataset) else HOLDOUT["mnist"]  # until it is read
         settings.setdefault("holdout", HOLDOUT.get(dataset, fallback))
         return Config(**settings)  # type: ignore[arg-type]
 
@@ -120,7 +121,8 @@ class Plan:
         """Return the plan for what was loaded: by `auto`, or from a folder, of which a fifth."""
         settings: dict[str, Value] = {**self.settings, "dataset": dataset}
         if is_folder(dataset):
-            settings = {"holdout": size // 5, **settings, "classes": ",".join(classes)}
+            holdout = max(size // 5, LEAST_HOLDOUT)
+            settings = {"holdout": holdout, **settings, "classes": ",".join(classes)}
         return replace(self, settings=settings)
 
     @cached_property

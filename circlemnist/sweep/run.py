@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, load_dataset
+from circlemnist.data.datasets import SHOTS, Dataset, load_dataset
 from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group, in_words
@@ -32,7 +31,7 @@ from circlemnist.sweep.storage import (
     make_sweep,
 )
 from circlemnist.sweep.study import Claim, SweepStudy
-from circlemnist.sweep.worker import Answer, Workers
+from circlemnist.sweep.worker import GALLERY, Answer, Workers
 from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Mode, new_bar
 
@@ -125,18 +124,31 @@ def run_sweep(
 def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, which serves all cells, as the device does."""
 
-    @cache
+    loaded: dict[Config, Dataset] = {}
+
     def load(data: Config) -> Dataset:
-        return load_dataset(data.dataset, Path(data.data_dir), quiet=quiet, say=say, config=data)
+        if data not in loaded:
+            folder = Path(data.data_dir)
+            loaded[data] = load_dataset(data.dataset, folder, quiet=quiet, say=say, config=data)
+        return loaded[data]
 
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
     if "dataset" not in plan.grid[0]:
-        loaded = load(plan.configs[0].data)
-        plan = plan.on(loaded.name, loaded.classes, len(loaded.train))
+        whole = load(plan.configs[0].data)
+        plan = plan.on(whole.name, whole.classes, len(whole.train))
+        loaded[plan.configs[0].data] = whole
     for config in plan.configs:
-        loaded = load(config.data)
-        dataset = loaded.used_by(config.on(loaded.name, loaded.classes))
+        whole = load(config.data)
+        config = config.on(whole.name, whole.classes)
+        dataset = whole.used_by(config)
+        if plan.metric.startswith("few-shot/") and dataset.unseen is not None:
+            gallery = dataset.train.labels[: GALLERY if config.holdout else None]
+            labels = torch.cat([gallery, dataset.unseen.labels])
+            least = int(labels.unique(return_counts=True)[1].min())
+            if least < SHOTS:
+                problem = f"{plan.metric} needs {SHOTS} images of each class, and one has {least}"
+                raise SettingError("metric", problem)
         left = len(dataset.train)
         if (config.batch_size or 0) > left:  # perhaps it has extra classes, which take their time
             left = len(with_extra_classes(dataset.train, config))

@@ -18,6 +18,7 @@ import torch
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
+from circlemnist.evaluation.evaluate import check_pictures
 from circlemnist.process import SIGNALS, Stopped, StopSignals, end_at_once, ignore_signals
 from circlemnist.runs.run import Run, create_run, locked
 from circlemnist.sweep.study import Claim
@@ -177,7 +178,9 @@ class Worker:
             self._dataset(config.data),
             self._note,
         )
-        if begun is None:
+        if begun is not None:
+            check_pictures(begun, training.dataset)
+        else:
             folder, name = run.folder.parent, run.name
             run = create_run(folder, name, training.config, environment(training))
         with locked(run, PATIENCE):
@@ -190,4 +193,5 @@ class Worker:
 
     def _load(self, data: Config) -> Dataset:
         folder = Path(data.data_dir)
-        return load_dataset(data.dataset, folder, quiet=True, say=self._note, config=data)
+        say = lambda _line: None  # noqa: E731 - the sweep has said it
+        return load_dataset(data.dataset, folder, quiet=True, say=say, config=data)

@@ -188,7 +188,8 @@ def build_objective(config: Config, split: Split) -> Objective:
     """Build the objective; fixed class weights are arranged by the similarity of training images.
 
     Raises:
-        SettingError: class weights would be fixed for more than `MOST_FIXED` classes.
+        SettingError: class weights would be fixed for more than `MOST_FIXED` classes, or the loss
+            takes more classes than there are.
     """
     shaping = CircleLoss(SHAPING_GAMMA, SHAPING_M, normalize=False) if config.fold else None
     classes = trained_classes(config)
@@ -196,6 +197,8 @@ def build_objective(config: Config, split: Split) -> Objective:
     if fixed and len(classes) > MOST_FIXED:
         problem = f"must be learned with {len(classes):,} classes, not fixed"
         raise SettingError("class_weights", problem)
+    if config.loss == "adacos" and len(classes) < 3:
+        raise SettingError("loss", f"adacos takes 3 classes or more, not {len(classes)}")
     loss = build_loss(
         config.loss,
         num_classes=len(classes),

@@ -229,7 +229,7 @@ def test_boxes_of_a_form_are_not_of_the_digits_in_them() -> None:
 
 
 def test_coarse_image_is_that_of_8_by_8_pixels_which_the_digit_fills() -> None:
-    image = coarse(prepare(pictured(strokes())))
+    image = coarse(prepare(pictured(strokes())), 8)
     assert (image.shape, image.dtype, extent(image)[0]) == ((28, 28), np.uint8, 28)
     small = resizing(28, 8) @ image @ resizing(28, 8).T
     assert difference(resizing(8, 28) @ small @ resizing(8, 28).T, image) < 12

@@ -16,7 +16,7 @@ from PIL import Image
 from circlemnist import CircleLoss
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import Boundary, PairMeans, boundary_of, pair_density
-from circlemnist.explorer.pad import Gallery
+from circlemnist.explorer.pad import PageEmbeddings
 from circlemnist.explorer.page import Space, explorer_html
 from circlemnist.plots.animation import Times
 from circlemnist.plots.points import Points
@@ -61,7 +61,7 @@ def made_space(dimensions: int = 2) -> Space:
         means=PairMeans(0.25, 0.75, -0.25),
         neighbors=random.integers(MADE, size=(MADE, 5)),
         boundary=Boundary("circle", 0.25),
-        gallery=Gallery(np.arange(MADE), unit, "cosine"),
+        gallery=PageEmbeddings(np.arange(MADE), unit, "cosine"),
         gamma=80.0,
         frames=Times(
             [f"time {number}" for number in range(TIMES)],
