@@ -21,8 +21,8 @@ def main() -> None:
     share_cores()
     if sys.stderr is None:  # closed, or of a program without a console
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # the encoding of a file may lack some letters
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # the encoding of a file, or of the C locale, may lack some letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from circlemnist.cli.main import main as commands
