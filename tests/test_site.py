@@ -42,7 +42,7 @@ SAID = [
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
     """A copy of docs/ with what it takes in from beside it."""
-    for path in [*ROOT.glob("*.md"), ROOT / "CITATION.cff"]:
+    for path in [*ROOT.glob("*.md"), ROOT / "CITATION.cff", ROOT / "LICENSE"]:
         shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     return tmp_path / "docs"
