@@ -66,11 +66,11 @@ def train(
     if run is None:
         resolved = _new_config(config, settings)
     else:
-        beside = {"config": config, "name": name}
-        for given in (*settings, *(key for key, value in beside.items() if value is not None)):
-            if given not in MACHINE_SETTINGS:
+        options = [k for k, v in {"config": config, "name": name}.items() if v is not None]
+        for setting in (*settings, *options):
+            if setting not in MACHINE_SETTINGS:
                 problem = "cannot be given with `resume`: a run has its own settings"
-                raise SettingError(given, problem)
+                raise SettingError(setting, problem)
         resolved = replace(run.config(), **settings)
     try:
         run, _ = train_run(resolved, folder, name, run, mode_for(quiet), to_stderr, tensorboard)

@@ -6,6 +6,7 @@ from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 
 TEN_DIGITS = tuple("0123456789")
+LEAST_SPLIT = 100  # images: it has pairs of both kinds, and 20 neighbours in a gallery
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ class Config:
             return None
         return f"has no effect with `{other}` {'off' if value is False else value}"
 
-    def on(self, dataset: str, class_names: Sequence[str]) -> "Config":
+    def for_dataset(self, dataset: str, class_names: Sequence[str]) -> "Config":
         """Return these settings for the data set that was loaded: its name, and its classes."""
         classes = ",".join(class_names) if is_folder(dataset) else None
         return replace(self, dataset=dataset, classes=classes)

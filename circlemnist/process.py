@@ -24,8 +24,8 @@ PATIENCE = 5.0
 COURTESY = 1.0
 
 SILENCE = 0.5  # seconds of work before it is shown
-_shown_works: list[threading.Event] = []  # the innermost last
-_shows_work = False
+_works_on_terminal: list[threading.Event] = []  # the innermost last
+_reports_work = False
 
 
 def share_cores() -> None:
@@ -73,27 +73,27 @@ class Stopped(BaseException):
         self.exit_code = 128 + signum
 
 
-_undo: list[Callable[[], object]] = []  # what `end_at_once` calls
+_cleanups: list[Callable[[], object]] = []  # what `end_at_once` calls
 
 
 @contextmanager
-def undone(undo: Callable[[], object]) -> Iterator[None]:
-    """Call `undo` at the end of the block, or where `end_at_once` ends the process within."""
-    _undo.append(undo)
+def cleanup(clean: Callable[[], object]) -> Iterator[None]:
+    """Call `clean` at the end of the block, or where `end_at_once` ends the process within."""
+    _cleanups.append(clean)
     try:
         yield
     finally:
         try:
-            undo()
+            clean()
         finally:
-            _undo.remove(undo)
+            _cleanups.remove(clean)
 
 
 def end_at_once(exit_code: int) -> NoReturn:
     """End the process, whatever its threads do, and leave nothing half-written."""
-    for undo in reversed(_undo):
+    for clean in reversed(_cleanups):
         with suppress(Exception):
-            undo()
+            clean()
     os._exit(exit_code)
 
 
@@ -199,8 +199,8 @@ def unread_is_fine(stream: TextIO) -> Iterator[None]:
 @contextmanager
 def loading(shown: bool = True) -> Iterator[None]:
     """Within, torch is loaded; from here on a terminal shows what `working` says, if `shown`."""
-    global _shows_work
-    _shows_work = shown and torchrun_ranks().rank == 0
+    global _reports_work
+    _reports_work = shown and torchrun_ranks().rank == 0
     with working("loading torch"):
         yield
 
@@ -211,7 +211,7 @@ def working(words: str) -> Iterator[None]:
 
     Only after `loading`, and only what takes a while; of works in one another the innermost.
     """
-    if not _shows_work or sys.stderr is None or not sys.stderr.isatty():
+    if not _reports_work or sys.stderr is None or not sys.stderr.isatty():
         yield
         return
     begun, ended = time.monotonic(), threading.Event()
@@ -219,12 +219,12 @@ def working(words: str) -> Iterator[None]:
     def show() -> None:
         if ended.wait(SILENCE):
             return
-        _shown_works.append(ended)
+        _works_on_terminal.append(ended)
         while not ended.is_set():
-            if _shown_works[-1] is ended:
+            if _works_on_terminal[-1] is ended:
                 _write_over(f"{words} … {time.monotonic() - begun:.0f} s")
             ended.wait(1)
-        _shown_works.remove(ended)
+        _works_on_terminal.remove(ended)
         _write_over("")
 
     thread = threading.Thread(target=show, daemon=True)
@@ -248,7 +248,7 @@ def to_stderr(line: str) -> None:
     """Print a line on standard error, whether or not somebody reads it."""
     if sys.stderr is None:  # print would take standard output
         return
-    if _shown_works:
+    if _works_on_terminal:
         _write_over("")
     with unread_is_fine(sys.stderr):
         print(line, file=sys.stderr, flush=True)

@@ -174,7 +174,7 @@ def test_terminal_shows_the_innermost_work_that_takes_a_while(
 ) -> None:
     sent = terminal(30)
     monkeypatch.setattr("circlemnist.process.SILENCE", 0.01)
-    monkeypatch.setattr("circlemnist.process._shows_work", False)
+    monkeypatch.setattr("circlemnist.process._reports_work", False)
     with working("not asked for"):
         time.sleep(0.1)
     with loading():

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from circlemnist.catalog import CATALOG, TEN_DIGITS, is_folder
+from circlemnist.catalog import CATALOG, LEAST_SPLIT, TEN_DIGITS, is_folder
 from circlemnist.config import SIDE, Config
 from circlemnist.data.torchvision_files import DownloadError, torchvision_arrays
 from circlemnist.errors import SettingError
@@ -18,7 +18,6 @@ from circlemnist.process import to_stderr
 
 DIGITS_TEST = 360  # the last ones, mostly by other writers than the rest
 SHOTS = 20  # images of a class in a few-shot index
-FEWEST = 100  # images of a split: it has pairs of both kinds, and 20 neighbours in a gallery
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,15 @@ class Dataset:
     def hold_out(self, count: int) -> "Dataset":
         """Return a data set that is evaluated on the last `count` training images; itself where 0.
 
-        SettingError where fewer than `FEWEST` images would be left in a split.
+        SettingError where fewer than `LEAST_SPLIT` images would be left in a split.
         """
         if count == 0:
             return self
-        most = len(self.train) - FEWEST
-        if not FEWEST <= count <= most:
-            allowed = f"0, or from {FEWEST} to {most}" if most >= FEWEST else "0 with so few images"
-            raise SettingError("holdout", f"must be {allowed}, not {count}")
+        most = len(self.train) - LEAST_SPLIT
+        if not LEAST_SPLIT <= count <= most:
+            allowed = f", or from {LEAST_SPLIT} to {most}"
+            allowed = allowed if most >= LEAST_SPLIT else " with so few images"
+            raise SettingError("holdout", f"must be 0{allowed}, not {count}")
         images, labels = self.train.images, self.train.labels
         validation = Split(images[-count:], labels[-count:])
         train = Split(images[:-count], labels[:-count])

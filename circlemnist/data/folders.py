@@ -33,7 +33,7 @@ from circlemnist.data.pictures import (
 )
 from circlemnist.data.torchvision_files import ARRAYS
 from circlemnist.errors import UserError
-from circlemnist.runs.arrays import read_made, write_made
+from circlemnist.runs.arrays import read_cached, write_cached
 
 MOST_CLASSES = 1000
 FEWEST = 2  # pictures of a class in either split
@@ -65,12 +65,12 @@ def folder_arrays(
     how = f"1 {root} {config.prepare} {config.skip_unreadable} {classes}"
     file = data_dir / f"{root.name}-{_digest(how)[:12]}.npz"
     state = _digest(repr(pictures))
-    arrays = read_made(file, state, ("skipped", *ARRAYS))
+    arrays = read_cached(file, state, ("skipped", *ARRAYS))
     if not arrays:
         arrays = _read(root, pictures, classes, config, quiet)
         if _listed(root, wanted)[0] != pictures:
             raise UserError(f"{root} changed while it was read: try again")
-        write_made(file, state, arrays)
+        write_cached(file, state, arrays)
     if skipped := int(arrays["skipped"]):
         say(f"{skipped:,} of {len(pictures):,} pictures cannot be read, and are left out")
     return str(root), classes, {name: arrays[name] for name in ARRAYS}

@@ -32,8 +32,8 @@ import torch
 import torch.nn.functional as F
 
 from circlemnist.errors import UserError
-from circlemnist.process import undone
-from circlemnist.runs.arrays import read_made, read_npz, write_made
+from circlemnist.process import cleanup
+from circlemnist.runs.arrays import read_cached, read_npz, write_cached
 from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -68,7 +68,7 @@ def torchvision_arrays(
         own = raw.parent if raw.name == "raw" else raw
         file = own / f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
         if state := _state(raw, pattern):
-            if arrays := read_made(file, state, ARRAYS):
+            if arrays := read_cached(file, state, ARRAYS):
                 return arrays
         else:  # a download: find out now whether it can be written
             with suppress(FileNotFoundError, NotADirectoryError):
@@ -78,7 +78,7 @@ def torchvision_arrays(
             if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
                 raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
         arrays = _complete(kind, raw, timeout, quiet, say)
-        write_made(file, _state(raw, pattern), arrays)
+        write_cached(file, _state(raw, pattern), arrays)
         return arrays
     except OSError as error:
         path = error.filename or folder
@@ -122,7 +122,7 @@ def _complete(
     Two processes that do so at once have a copy each, and end with the same files.
     """
     name = tempfile.mkdtemp()
-    with undone(lambda: shutil.rmtree(name, ignore_errors=True)):
+    with cleanup(lambda: shutil.rmtree(name, ignore_errors=True)):
         copy, pattern = _raw_files(kind, Path(name))
         copy.mkdir(parents=True)
         for path in raw.glob(pattern):
@@ -163,7 +163,7 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
         stderr=None if is_watched else subprocess.DEVNULL,  # torchvision's bar
         text=True,
     )
-    with process, undone(process.kill):
+    with process, cleanup(process.kill):
         try:
             sizes, limit = _sizes(folder), time.monotonic() + START
             while process.poll() is None and time.monotonic() < limit:

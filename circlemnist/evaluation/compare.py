@@ -6,10 +6,8 @@ image that both classify correctly, or both wrongly, says nothing; of the others
 win half, were both equally good. That test is about two trainings, not about their settings.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -220,9 +218,7 @@ def differing_machines(runs: Sequence[Run]) -> list[str]:
     by_value: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         facts: dict[str, object] = {"precision": run.config().precision}
-        with suppress(OSError, ValueError, AttributeError):  # else nothing is known of its machine
-            environment = json.loads(run.environment_file.read_text("utf-8"))
-            facts |= {name: environment.get(key) for name, key in FACTS.items()}
+        facts |= {name: run.environment().get(key) for name, key in FACTS.items()}
         for name, value in facts.items():
             if value:
                 by_value.setdefault(name, {}).setdefault(str(value), []).append(run.name)

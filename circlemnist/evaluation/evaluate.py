@@ -1,6 +1,5 @@
 """Evaluate a run: embed the splits of its data set, compute the metrics, keep the report."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from circlemnist.catalog import CATALOG
 from circlemnist.config import Config
-from circlemnist.data.datasets import SHOTS, Dataset, load_dataset
+from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.data.extra_classes import check_objective, objective_name, trained_classes
 from circlemnist.errors import UserError
 from circlemnist.evaluation import known, metrics
@@ -83,7 +82,7 @@ def evaluate(
         within = metrics_within(queries[unseen], labels[unseen], similarity)
         unseen_metrics = {f"unseen/{name}": value for name, value in within.items()}
         pool_labels = torch.cat([train.labels, others.labels])
-        if int(pool_labels.unique(return_counts=True)[1].min()) >= SHOTS:
+        if metrics.has_few_shot(pool_labels):
             # embed only the images of unseen classes that are in an index
             chosen = metrics.few_shot_indices(pool_labels).unique() - len(train)
             chosen = chosen[chosen >= 0]
@@ -288,15 +287,13 @@ class EvaluatedRun:
 
 def check_pictures(run: Run, dataset: Dataset) -> None:
     """Raise UserError where a run was trained on other pictures of a folder than are there now."""
-    if dataset.name in CATALOG or not run.environment_file.exists():
+    if dataset.name in CATALOG:
         return
-    with suppress(OSError, ValueError, AttributeError):  # unreadable, or written by hand
-        environment = json.loads(run.environment_file.read_text("utf-8"))
-        if environment.get("dataset_sha256") not in (None, dataset.checksum()):
-            raise UserError(
-                f"the pictures in {dataset.name} have changed since {run.name} was trained: "
-                "`train` a new run"
-            )
+    if run.environment().get("dataset_sha256") not in (None, dataset.checksum()):
+        raise UserError(
+            f"the pictures in {dataset.name} have changed since {run.name} was trained: "
+            "`train` a new run"
+        )
 
 
 @working("embedding the images")

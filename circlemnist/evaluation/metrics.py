@@ -271,6 +271,11 @@ def _equal_error(pairs: PairSimilarities) -> tuple[float, float]:
     return reject_0 + share * (reject_1 - reject_0), float(lenient)
 
 
+def has_few_shot(pool_labels: Tensor) -> bool:
+    """Tell whether each class of a pool with these labels (N,) fills its part of an index."""
+    return int(pool_labels.unique(return_counts=True)[1].min()) >= SHOTS
+
+
 def few_shot_indices(labels: Tensor) -> Tensor:
     """Return the images of each index, (DRAWS, C·SHOTS), of a pool with these labels (N,)."""
     generator = torch.Generator().manual_seed(0)

@@ -82,9 +82,9 @@ window.anchor = (() => {
     drawTicks();
     const who = index === null ? `drawing, taken for ${names[label]}` : names[label], size = 42;
     const by = (pair, word) => (pair ? `${word} by this ${names[labels[pair.index]]} with ${Math.round(pair.weight)}` : `${word} by none`);
-    const told = gamma ? `This ${who}${index === null ? "," : ""} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
+    const sentence = gamma ? `This ${who}${index === null ? "," : ""} is ${by(negative, "pushed")} and ${by(positive, "pulled")}.`
       : `This ${who}, and the pairs that are hardest for it.`;
-    text.textContent = index === null ? told : `${told} (${explorer.described(index)})`;
+    text.textContent = index === null ? sentence : `${sentence} (${explorer.described(index)})`;
     const caption = (pair, s) => `${s} ${pair.s.toFixed(2)}`;
     hardest.replaceChildren(...(index === null ? [] : [explorer.imageButton(index, "anchor", size)]),
       ...[[negative, "s_n"], [positive, "s_p"]].filter(([pair]) => pair).map(([pair, s]) => explorer.imageButton(pair.index, caption(pair, s), size)));

@@ -29,26 +29,22 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
     arrays, names = report.arrays, drawn_names(report.config)
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (arrays.labels[report.seen], arrays.neighbor_labels[report.seen, 0]), 1)
-    shown, totals = f"1-NN of {report.counted}", counts.sum(1)
+    shown = f"1-NN of {report.counted}"
     if len(names) > MOST:
-        mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-        worst = np.sort(np.argsort(-mistakes.sum(0) - mistakes.sum(1), kind="stable")[:MOST])
         shown += f", the {MOST} of {len(names):,} classes with the most mistakes"
-        counts, totals = counts[np.ix_(worst, worst)], totals[worst]
-        names = [names[label] for label in worst]
-    return confusion_figure(counts, names, heading(trained, shown), style.theme, totals)
+    return confusion_figure(counts, names, heading(trained, shown), style.theme)
 
 
-def confusion_figure(
-    counts: Array, names: Sequence[str], title: str, theme: Theme, totals: Array | None = None
-) -> Figure:
+def confusion_figure(counts: Array, names: Sequence[str], title: str, theme: Theme) -> Figure:
     """Draw counts (C, C) by class, in rows, and by predicted class; colour is for mistakes.
 
-    `totals` (C,) are all images of each class, where some were taken for a class not shown.
+    Of many classes those with the most mistakes are drawn.
     """
-    mistakes = counts * (1 - np.eye(len(counts), dtype=int))
+    mistakes, totals = counts * (1 - np.eye(len(counts), dtype=int)), counts.sum(1)
+    worst = np.sort(np.argsort(-mistakes.sum(0) - mistakes.sum(1), kind="stable")[:MOST])
+    names, totals = [names[label] for label in worst], totals[worst]
+    counts, mistakes = (table[np.ix_(worst, worst)] for table in (counts, mistakes))
     most = max(int(mistakes.max()), 1)
-    totals = counts.sum(1) if totals is None else totals
     centred: dict[str, Any] = {"ha": "center", "va": "center"}
     size = min(10 / len(names), 1.0) ** 0.7  # of letters; the figure grows for the rest
     side = 8 * size * max(len(names) / 10, 1.0)

@@ -28,6 +28,7 @@ from circlemnist.plots.style import (
     heading,
     new_figure,
     shades,
+    without_formulas,
 )
 
 QUERIES, NEIGHBORS = 8, 7
@@ -112,7 +113,7 @@ def draw_predictions(
     Raises:
         UserError: the file cannot be written.
     """
-    name = predictor.run.name.replace("$", r"\$")  # which would begin a formula
+    name = without_formulas(predictor.run.name)
     title = (
         f"{drawn(title_of(predictor.dataset))}, run {name}\n"
         f"known above a typicality of {point.threshold:.2f}: {100 * point.false_accepts:.2g} % "

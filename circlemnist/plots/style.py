@@ -157,7 +157,12 @@ def heading(trained: EvaluatedRun, shown: str, how: str = "") -> str:
 def drawn(name: str, longest: int = LONGEST_NAME) -> str:
     """Return the name of a class or a folder as it is drawn: not too long, and no formula."""
     short = name if len(name) <= longest else f"{name[: longest - 1]}…"
-    return short.replace("$", r"\$")
+    return without_formulas(short)
+
+
+def without_formulas(text: str) -> str:
+    """Return a user's text as matplotlib draws it letter by letter: "$" would begin a formula."""
+    return text.replace("$", r"\$")
 
 
 def drawn_names(config: Config, longest: int = LONGEST_NAME) -> list[str]:
@@ -204,7 +209,7 @@ class Grid:
         """Return the name of a group, and its 1-NN over the seeds."""
         deviation, mean = group.deviation("1nn"), 100 * group.mean("1nn")
         spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
-        lines = textwrap.wrap(group.name.replace("$", r"\$"), round(LETTERS_PER_INCH * self.side))
+        lines = textwrap.wrap(without_formulas(group.name), round(LETTERS_PER_INCH * self.side))
         return "\n".join([*lines, f"1-NN {mean:.2f}{spread} %"])
 
     def images(self, images: Sequence[tuple[str, str]]) -> str:

@@ -15,7 +15,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from circlemnist.evaluation.group import Group, differing_settings, in_words, value_in_words
 from circlemnist.evaluation.metric_names import METRICS, Metric
-from circlemnist.plots.style import Array, Style, Theme, draw_grid, legible, new_figure, shades
+from circlemnist.plots.style import (
+    Array,
+    Style,
+    Theme,
+    draw_grid,
+    legible,
+    new_figure,
+    shades,
+    without_formulas,
+)
 
 DOT_ROWS = 40  # groups that have a row each
 NAME_WIDTH = 44  # characters of a line of the name of a row
@@ -77,8 +86,7 @@ def draw_sweep(groups: Sequence[Group], key: str, style: Style, about: str = "")
         combinations = len(set(columns[0])) * len(set(columns[1]))
         draw, means = heat_map if len(groups) >= FULL * combinations else plane, "mean"
     best, seeds = values.best, max(len(group.seeds) for group in groups)
-    about = about.replace("$", r"\$")
-    heading = f"{about}: {values.label}" if about else values.label
+    heading = f"{without_formulas(about)}: {values.label}" if about else values.label
     over = f"{means} of {seeds} seeds; " if seeds > 1 else ""
     result = f"best {metric.number(values.means[best])} at {values.name(best)}"
     return draw(values, f"{heading}\n{over}{result}", style.theme)

@@ -42,7 +42,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def read_made(path: Path, state: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def read_cached(path: Path, state: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read arrays made of files in this state; none where these changed, or `path` is damaged."""
     with suppress(ValueError):
         arrays = read_npz(path, ("state", *names))
@@ -51,12 +51,12 @@ def read_made(path: Path, state: str, names: Sequence[str]) -> dict[str, NDArray
     return {}
 
 
-def write_made(path: Path, state: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays for `read_made`; nothing where that cannot be: `path` may be read-only."""
+def write_cached(path: Path, state: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays for `read_cached`; nothing where that cannot be: `path` may be read-only."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
-            np.savez(temporary, **arrays, state=np.array(state))  # type: ignore[arg-type]
+            write_npz(temporary, {**arrays, "state": np.array(state)}, packed=())
 
 
 @dataclass(frozen=True)

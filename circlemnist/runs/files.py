@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from circlemnist.errors import UserError
-from circlemnist.process import undone
+from circlemnist.process import cleanup
 
 UNFINISHED = ".unfinished-"
 NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system without it
@@ -25,7 +25,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     crash leaves it for `remove_unfinished`. Raises OSError where the file cannot be written.
     """
     temporary = path.with_name(_new_name() + path.suffix)
-    with undone(lambda: _remove(temporary)):
+    with cleanup(lambda: _remove(temporary)):
         temporary.touch(exist_ok=False)
         yield temporary
         flush_file(temporary)
@@ -59,7 +59,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def hidden_folder(parent: Path) -> Iterator[Path]:
     """Give a new folder in `parent` to fill and rename; it is removed where it is still there."""
     folder = parent / _new_name()
-    with undone(lambda: _remove(folder)):
+    with cleanup(lambda: _remove(folder)):
         folder.mkdir()
         yield folder
 

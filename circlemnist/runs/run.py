@@ -75,6 +75,14 @@ class Run:
         except SettingError as error:
             raise UserError(f"{self.config_file}: {error}") from error
 
+    def environment(self) -> dict[str, Any]:
+        """Read what the run was trained with; empty where nothing can be known of it."""
+        with suppress(OSError, ValueError):  # not there, unreadable, or written by hand
+            content = json.loads(self.environment_file.read_text("utf-8"))
+            if isinstance(content, dict):
+                return content
+        return {}
+
     def history(self) -> list[Epoch]:
         """Read the history, empty where no epoch has ended; raises UserError where damaged."""
         return read_history(self.history_file)

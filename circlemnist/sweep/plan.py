@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
-from circlemnist.catalog import CATALOG, is_folder
+from circlemnist.catalog import CATALOG, LEAST_SPLIT, is_folder
 from circlemnist.config import MACHINE_SETTINGS, Config, setting_problem, setting_type
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metric_names import OF_UNSEEN
@@ -21,7 +21,6 @@ from circlemnist.limits import Value, did_you_mean
 
 # last training images, which cells are evaluated on; of digits a fifth
 HOLDOUT = {name: info.holdout for name, info in CATALOG.items()}
-LEAST_HOLDOUT = 100  # of a folder: `FEWEST` of data/datasets.py, which loads torch
 LONGEST_NAME = 80  # letters of the name of a cell's folder
 SWITCH = {"true": True, "on": True, "false": False, "off": False}
 RANGE = re.compile(r"(.+?)\.\.(.+?)(:log)?")
@@ -108,7 +107,7 @@ class Plan:
         """Return the settings of a cell, or raise SettingError where they do not fit together."""
         settings = {**self.settings, **varied, "seed": seed}
         dataset = str(settings.get("dataset"))
-        fallback = LEAST_HOLDOUT if is_folder(dataset) else HOLDOUT["mnist"]  # until it is read
+        fallback = LEAST_SPLIT if is_folder(dataset) else HOLDOUT["mnist"]  # until it is read
         settings.setdefault("holdout", HOLDOUT.get(dataset, fallback))
         return Config(**settings)  # type: ignore[arg-type]
 
@@ -117,11 +116,11 @@ class Plan:
         """The settings of all combinations in `grid`, with the first seed."""
         return [self.config(varied, self.seeds[0]) for varied in self.grid]
 
-    def on(self, dataset: str, classes: Sequence[str], size: int) -> "Plan":
+    def for_dataset(self, dataset: str, classes: Sequence[str], size: int) -> "Plan":
         """Return the plan for what was loaded: by `auto`, or from a folder, of which a fifth."""
         settings: dict[str, Value] = {**self.settings, "dataset": dataset}
         if is_folder(dataset):
-            holdout = max(size // 5, LEAST_HOLDOUT)
+            holdout = max(size // 5, LEAST_SPLIT)
             settings = {"holdout": holdout, **settings, "classes": ",".join(classes)}
         return replace(self, settings=settings)
 

@@ -17,6 +17,7 @@ from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.evaluation.metrics import has_few_shot
 from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.process import Stopped, StopSignals, unread_is_fine
 from circlemnist.runs.run import alone, check_name
@@ -136,19 +137,16 @@ def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
         resolve_precision(precision, resolve_device(device))
     if "dataset" not in plan.grid[0]:
         whole = load(plan.configs[0].data)
-        plan = plan.on(whole.name, whole.classes, len(whole.train))
+        plan = plan.for_dataset(whole.name, whole.classes, len(whole.train))
         loaded[plan.configs[0].data] = whole
     for config in plan.configs:
         whole = load(config.data)
-        config = config.on(whole.name, whole.classes)
+        config = config.for_dataset(whole.name, whole.classes)
         dataset = whole.used_by(config)
         if plan.metric.startswith("few-shot/") and dataset.unseen is not None:
             gallery = dataset.train.labels[: GALLERY if config.holdout else None]
-            labels = torch.cat([gallery, dataset.unseen.labels])
-            least = int(labels.unique(return_counts=True)[1].min())
-            if least < SHOTS:
-                problem = f"{plan.metric} needs {SHOTS} images of each class, and one has {least}"
-                raise SettingError("metric", problem)
+            if not has_few_shot(torch.cat([gallery, dataset.unseen.labels])):
+                raise SettingError("metric", f"{plan.metric} takes {SHOTS} images of each class")
         left = len(dataset.train)
         if (config.batch_size or 0) > left:  # perhaps it has extra classes, which take their time
             left = len(with_extra_classes(dataset.train, config))

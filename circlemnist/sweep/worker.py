@@ -192,6 +192,10 @@ class Worker:
         self._connection.send(Answer("note", {}, line))
 
     def _load(self, data: Config) -> Dataset:
-        folder = Path(data.data_dir)
-        say = lambda _line: None  # noqa: E731 - the sweep has said it
-        return load_dataset(data.dataset, folder, quiet=True, say=say, config=data)
+        return load_dataset(
+            data.dataset,
+            Path(data.data_dir),
+            quiet=True,
+            say=lambda _line: None,  # the sweep has said it
+            config=data,
+        )

@@ -123,7 +123,7 @@ class Training:
         self.device = resolve_device(config.device)
         # absolute, for commands in other folders; Path.resolve may raise for a link to itself
         data_dir = os.path.realpath(config.data_dir)
-        config = config.on(dataset.name, dataset.classes)
+        config = config.for_dataset(dataset.name, dataset.classes)
         self.dataset = dataset.used_by(config)
         self.split = with_extra_classes(self.dataset.train, config).to(self.device)
         self.config = replace(config.resolve(dataset.name, len(self.split)), data_dir=data_dir)
