@@ -202,6 +202,10 @@ def test_what_continues_a_sweep_shows_no_password(
     for url, shown in (
         ("postgresql://me:secret@there/db", "postgresql://me:***@there/db"),
         ("postgresql://me:sec@ret@there", "postgresql://me:***@there"),
+        ("postgresql://me:sec&ret@there", "postgresql://me:***@there"),
+        ("postgresql://me@org:secret@there/db", "postgresql://me@org:***@there/db"),
+        ("postgresql://there:5432/db", "postgresql://there:5432/db"),
+        ("postgresql://there/db?password=sec@ret", "postgresql://there/db?password=***"),
         ("postgresql://there/db?password=secret&x=1", "postgresql://there/db?password=***&x=1"),
         ("postgresql://me@there/db", "postgresql://me@there/db"),
     ):

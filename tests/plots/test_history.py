@@ -29,6 +29,13 @@ def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> Non
     assert not boxes[0].overlaps(boxes[1])
 
 
+def test_last_step_without_pairs_leaves_the_names_at_the_step_before() -> None:
+    steps = np.array([[0.5, 1, 0.8, 0.1], [1, 1, np.nan, 0.2]])
+    figure = history_figure([Epoch(1, 1, 0.8, 0.1, 0.5, 0.1, 1.0)], steps, None, *TITLED)
+    (line,) = parts(figure, "mean_sp")
+    assert [text.xy for text in line.axes.texts] == [(0.5, 0.8), (0.5, 0.1)]
+
+
 def test_a_history_begins_at_the_first_step_where_the_checkpoint_has_its_steps(
     tmp_path: Path,
 ) -> None:

@@ -49,6 +49,19 @@ def test_title_is_as_large_as_fits(letters: int, size: int | None) -> None:
     assert title.get_fontsize() == size if size else box.width > 0.85 * figure.bbox.width
 
 
+def test_confusion_of_many_classes_has_the_worst_with_shares_of_all_their_images() -> None:
+    counts = np.diag([9] * 42)
+    counts[5, 7], counts[6, 8] = 1, 3
+    figure = confusion_figure(counts, [f"class {label}" for label in range(42)], *TITLED)
+    (axes,) = figure.axes
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [f"class {label}" for label in range(40)]
+    counts[5, 7], counts[5, 41], counts[41, 0] = 0, 1, 2  # 41 is shown, and 39 is not
+    figure = confusion_figure(counts, [f"class {label}" for label in range(42)], *TITLED)
+    written = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert (written[5, 5], written[39, 39], written[0, 39]) == ("90", "82", "2")
+
+
 def test_confusion_has_room_for_long_names_and_no_share_of_a_class_without_images() -> None:
     figure = confusion_figure(np.diag([0, *[900] * 9]), CLOTHES, *TITLED)
     (axes,) = figure.axes

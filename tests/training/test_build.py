@@ -113,6 +113,12 @@ def test_step_moves_weights_down_the_gradient(split: Split) -> None:
             b.data.copy_(a.detach())  # a rounding would grow in the next step
 
 
+def test_adacos_of_two_classes_is_refused(split: Split) -> None:
+    config = Config(loss="adacos", unseen="2,3,4,5,6,7,8,9", epochs=1)
+    with pytest.raises(SettingError, match="adacos takes 3 classes or more, not 2"):
+        build_training(config, split)
+
+
 def test_batch_of_fewer_images_than_processes_is_refused(split: Split) -> None:
     with pytest.raises(SettingError, match="`batch_size` must be ≥ 5, the processes"):
         build_training(replace(CONFIG, batch_size=4), split, Processes(0, 5))
