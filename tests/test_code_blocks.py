@@ -43,8 +43,9 @@ from tests.pages import (
 
 NOT_RUN = {
     r"python3 -m venv ": "makes a venv; tests/test_wheel.py installs the program in one",
-    r"(\.venv/bin/)?pip install ": "fetches packages; tests/test_wheel.py installs the program",
-    r"\.venv/bin/python -m pytest$": "starts these tests",
+    r"\. \.venv/bin/activate$": "for the shell, after which `circlemnist` is on the path",
+    r"pip install ": "fetches packages; tests/test_wheel.py installs the program",
+    r"python -m pytest$": "starts these tests",
     r"tensorboard --logdir \w+$": "serves until stopped; tests/training/test_tensorboard.py reads",
     r'eval "\$\(_CIRCLEMNIST_COMPLETE=': "for the shell; tests/test_recipes.py has its output",
     r"_CIRCLEMNIST_COMPLETE=fish_source ": "for the shell; tests/test_recipes.py has its output",

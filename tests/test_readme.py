@@ -96,7 +96,7 @@ def test_page_of_the_commands_begins_with_all_of_them() -> None:
 
 @pytest.mark.parametrize("text", [README, JAPANESE], ids=["English", "Japanese"])
 def test_ci_runs_the_readme_test_command(text: str) -> None:
-    (command,) = re.findall(r"^python3 .* && \.venv/bin/(python -m pytest)$", text, re.MULTILINE)
+    (command,) = re.findall(r"^python -m pytest$", text, re.MULTILINE)
     assert f'"$bin/{command.replace(" ", chr(34) + " ", 1)}' in (ROOT / ".ci/run").read_text()
 
 
