@@ -8,6 +8,7 @@ are a length and a list of terms.
 
 import ast
 import re
+import unicodedata
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from circlemnist.config import Config
 from tests.conftest import ROOT, invoke
 
 LONGEST, MEDIAN, PERCENTILE_95 = 30, 16, 28  # words of a sentence
-WIDEST = 80  # columns of a line of help
+WIDEST = 80  # columns of a line of help, and of a command
 # what the field does not say → what it says
 TERMS = {
     r"held[- ]out": "validation",
@@ -93,6 +94,21 @@ def test_documents_use_the_terms_of_the_field(page: Path) -> None:
     text = re.sub(r"`[^`]*`", "", page.read_text("utf-8"))
     for term, right in TERMS.items():
         assert not re.search(rf"\b{term}\b", text, re.IGNORECASE), f"{term}: say {right}"
+
+
+def columns(line: str) -> int:
+    return len(line) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
+
+
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/*.md"))], ids=lambda page: page.name
+)
+def test_commands_fit_a_terminal_and_are_a_line_each(page: Path) -> None:
+    """A line that ends with a backslash goes on in the shells of Linux and macOS alone."""
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert [line for line in lines if columns(line) > WIDEST or line.endswith("\\")] == []
 
 
 @pytest.mark.parametrize("name", [None, *main.commands])

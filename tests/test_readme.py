@@ -64,8 +64,7 @@ def test_every_number_is_in_the_file_that_holds_it(mnist_archives: Path) -> None
 
     row = r"^\| `?([a-z-]+)`? \| (\d\d\.\d\d ± \S+ \| \S+ ± \S+ \| \S+ ± \S+) \|"
     of_readme, measured = (
-        dict(re.findall(row, text, re.MULTILINE))
-        for text in (README, page("loss-comparison"))
+        dict(re.findall(row, text, re.MULTILINE)) for text in (README, page("loss-comparison"))
     )
     assert of_readme == {name: measured[name] for name in FAMILY}
 
