@@ -30,11 +30,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from circlemnist.losses.circle_kernel.autograd import (
-    anchor_loss,
-    batch_loss,
-    pair_inputs,
-)
+from circlemnist.losses.circle_kernel.autograd import anchor_loss, batch_loss, pair_inputs
 from circlemnist.losses.inputs import (
     Reduction,
     check_embeddings,
@@ -42,7 +38,6 @@ from circlemnist.losses.inputs import (
     check_settings,
     check_sizes,
     class_inputs,
-    settings_in_words,
 )
 
 PairSets = Literal["anchor", "batch"]
@@ -66,7 +61,7 @@ class CircleLoss(nn.Module):
         normalize: False takes the embeddings as they are, for those that have unit length already.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
+        TypeError, ValueError: for a setting outside of these.
 
     The loss is float64 for float64 embeddings and else float32, also under autocast; gradients
     have the dtypes of their embeddings. Memory does not grow with B², except under torch.compile. A
@@ -123,10 +118,6 @@ class CircleLoss(nn.Module):
             loss = anchor_loss if self.pairs == "anchor" else batch_loss
             return loss(inputs, self.gamma, self.m, self.reduction)
 
-    def extra_repr(self) -> str:
-        """Return the settings, for `print`."""
-        return settings_in_words(self, "gamma", "m", "pairs", "reduction", "normalize")
-
 
 class ClassCircleLoss(nn.Module):
     """Circle Loss with class-level labels: the references are learnable weights, one a class.
@@ -140,7 +131,7 @@ class ClassCircleLoss(nn.Module):
         gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
+        TypeError, ValueError: for a setting outside of these.
 
     `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
     """
@@ -161,11 +152,8 @@ class ClassCircleLoss(nn.Module):
         self.gamma, self.m = float(gamma), float(m)
         self.reduction, self.normalize = reduction, normalize
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights of random direction and a length near 1."""
-        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.shape[1]))
+        # of random direction, and a length near 1
+        nn.init.normal_(self.weight, std=1 / math.sqrt(embedding_dim))
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch.
@@ -186,7 +174,3 @@ class ClassCircleLoss(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
-
-    def extra_repr(self) -> str:
-        """Return the settings, for `print`."""
-        return settings_in_words(self, "gamma", "m", "reduction", "normalize")

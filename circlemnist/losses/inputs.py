@@ -1,21 +1,18 @@
-"""What users pass to the losses: checks, whose messages name the shape or value, and settings."""
+"""Checks of what users pass to the losses: messages name the shape or value."""
 
 from __future__ import annotations
 
 import math
 from functools import reduce
-from numbers import Integral, Real
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
 
 
 def check_settings(gamma: float, m: float, reduction: str) -> None:
-    check_number("gamma", gamma)
-    check_number("m", m)
     if not (math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"gamma is finite and greater than 0, not {gamma}")
     if not -1 < m < 1:
@@ -24,27 +21,10 @@ def check_settings(gamma: float, m: float, reduction: str) -> None:
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
 
 
-def check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is a number, not {type(value).__name__}: {value!r}")
-
-
 def check_sizes(num_classes: int, embedding_dim: int) -> None:
     for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name} is an integer, not {type(value).__name__}: {value!r}")
         if value < 1:
             raise ValueError(f"{name} is at least 1, not {value}")
-
-
-def settings_in_words(loss: nn.Module, *names: str) -> str:
-    """Return the sizes of the class weights, where there are any, and the settings of a loss."""
-    settings = {name: getattr(loss, name) for name in names}
-    if isinstance(weight := getattr(loss, "weight", None), Tensor):
-        settings = {"num_classes": len(weight), "embedding_dim": weight.shape[1], **settings}
-    return ", ".join(
-        f"{k}={v:g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in settings.items()
-    )
 
 
 def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> None:
