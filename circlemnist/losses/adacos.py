@@ -76,7 +76,7 @@ class AdaCosLoss(nn.Module):
             () tensor.
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         embeddings, labels = class_inputs(embeddings, labels, self.weight)
         dtype = compute_dtype(embeddings, self.weight)

@@ -107,7 +107,7 @@ class CircleLoss(nn.Module):
             () tensor, or (B,) for reduction="none".
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit.
+            TypeError, ValueError: for dtypes, shapes or lengths that do not fit.
         """
         check_embeddings(embeddings, labels)
         check_references(embeddings, labels, ref_embeddings, ref_labels, self_index)
@@ -167,7 +167,7 @@ class ClassCircleLoss(nn.Module):
             () tensor, or (B,) for reduction="none".
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         embeddings, labels = class_inputs(embeddings, labels, self.weight)
         classes = torch.arange(len(self.weight), device=self.weight.device)

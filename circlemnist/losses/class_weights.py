@@ -1,6 +1,7 @@
 """The class weights of a loss, and directions to fix them at."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -86,3 +87,17 @@ def arrange_directions(directions: Tensor, similarity: Tensor) -> Tensor:
         options = {"maximize": True, "rng": np.random.default_rng(start)}
         orders.append(quadratic_assignment(similar, cosines, method="2opt", options=options))
     return directions[torch.from_numpy(max(orders, key=lambda order: order.fun).col_ind)]
+
+
+def class_similarities(images: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
+    """Return the cosines (C, C) between the mean images of C classes, centred on their mean.
+
+    Args:
+        images: (N, ...) of any dtype.
+        labels: (N,) integers; a class may be missing.
+    """
+    pixels = images.flatten(1).float().cpu()
+    by_class = [pixels[(labels == label).cpu()].mean(0) for label in classes]
+    means = torch.stack(by_class).nan_to_num()
+    unit = F.normalize(means - means.mean(0))
+    return unit @ unit.T

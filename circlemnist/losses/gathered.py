@@ -4,20 +4,13 @@
     loss = GatheredLoss(CircleLoss())(network(images), labels)  # the images of this process
     loss.backward()
 
-Let L be the loss of the global batch: the embeddings of all W processes, in the order of their
-ranks. Every process returns the value of L, and its backward pass gives
-
-    W dL/dx  to each of its own embeddings x
-    dL/dw    to each class weight w, the same on every process
-
-so that the mean over the processes, which DistributedDataParallel takes, is the gradient of one
-process that has the whole batch: for the network, where each process has the share of its own
-embeddings, and for class weights. Where gradients are added up in place of the mean,
-`(loss / W).backward()` gives the same.
-
-Nothing is divided by the number of processes: a mean over anchors, pairs or triplets is one over
-those of the global batch, and what follows the batches (the scale of AdaCos, the centres of Center
-Loss) follows the global one.
+L is the loss of the global batch: the embeddings of all W processes, in the order of their ranks.
+Every process returns the value of L, and its backward pass gives W dL/dx to each of its own
+embeddings x, and dL/dw to each class weight w, the same on every process. The mean over the
+processes, which DistributedDataParallel takes, is then the gradient of one process that has the
+whole batch. Nothing is divided by the number of processes: a mean over anchors, pairs or triplets
+is one over those of the global batch, and what follows the batches (the scale of AdaCos, the
+centres of Center Loss) follows the global one.
 """
 
 from __future__ import annotations
@@ -31,12 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from circlemnist.losses.circle import CircleLoss
 from circlemnist.losses.inputs import check_embeddings, compute_dtype
-from circlemnist.losses.pair_statistics import (
-    PairStatistics,
-    as_statistics,
-    pair_statistics,
-    pair_sums,
-)
+from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
 
 class References(NamedTuple):
@@ -62,7 +50,7 @@ def gather_references(embeddings: Tensor, labels: Tensor) -> References:
         labels: (B,) of any integer dtype.
 
     Raises:
-        TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit; on every
+        TypeError, ValueError: for dtypes, shapes or lengths that do not fit; on every
             process where the embeddings of two processes differ in dimension or precision.
     """
     check_embeddings(embeddings, labels)
@@ -143,8 +131,6 @@ def gathered_loss(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor
 def gathered_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairStatistics:
     """`pair_statistics` of the global batch, the same on every process.
 
-    Each computes the pairs of its own embeddings with all of them.
-
     Args:
         embeddings: (B, D) of this process, of any float dtype; B may be 0.
         labels: (B,) of any integer dtype.
@@ -153,15 +139,8 @@ def gathered_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairSta
     Raises:
         TypeError, ValueError: as `gather_references`.
     """
-    if _world_size() == 1:
-        return pair_statistics(embeddings, labels, m)
     references = gather_references(embeddings.detach(), labels)
-    # the rows of a process lie together, after those of the ranks below
-    own = references.self_index
-    start = int(own[0]) if len(own) else 0
-    sums = pair_sums(references.embeddings, references.labels, m, start, start + len(own))
-    dist.all_reduce(sums)
-    return as_statistics(sums)
+    return pair_statistics(references.embeddings, references.labels, m)
 
 
 def _check_reduction(loss: nn.Module) -> None:

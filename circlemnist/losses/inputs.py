@@ -46,7 +46,6 @@ def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> No
             f"one label for each embedding: {prefix}embeddings {tuple(embeddings.shape)}, "
             f"{prefix}labels {tuple(labels.shape)}"
         )
-    _check_device(embeddings, labels, f"{prefix}labels")
 
 
 def check_references(
@@ -64,7 +63,6 @@ def check_references(
             raise ValueError("self_index marks rows of ref_embeddings, and there are none")
         return
     check_embeddings(ref_embeddings, ref_labels, "ref_")
-    _check_device(embeddings, ref_embeddings, "ref_embeddings")
     if embeddings.shape[1] != ref_embeddings.shape[1]:
         raise ValueError(
             f"embeddings {tuple(embeddings.shape)} and ref_embeddings "
@@ -83,7 +81,6 @@ def _check_self_index(labels: Tensor, ref_labels: Tensor, self_index: Tensor) ->
             f"self_index has one row number for each anchor: {tuple(self_index.shape)} "
             f"for labels {tuple(labels.shape)}"
         )
-    _check_device(labels, self_index, "self_index")
     if torch.compiler.is_compiling() or len(self_index) == 0:
         return
     low, high = int(self_index.min()), int(self_index.max())
@@ -109,10 +106,6 @@ def class_inputs(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Te
         0..C - 1.
     """
     check_embeddings(embeddings, labels)
-    if embeddings.device != weight.device:
-        raise ValueError(
-            f"the class weights are on {weight.device}, the embeddings are on {embeddings.device}"
-        )
     if embeddings.shape[1] != weight.shape[1]:
         raise ValueError(
             f"embeddings {tuple(embeddings.shape)} and class weights {tuple(weight.shape)} "
@@ -133,8 +126,3 @@ def class_inputs(embeddings: Tensor, labels: Tensor, weight: Tensor) -> tuple[Te
 def _check_tensor(value: object, name: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a torch.Tensor, not {type(value).__name__}")
-
-
-def _check_device(anchors: Tensor, other: Tensor, name: str) -> None:
-    if anchors.device != other.device:
-        raise ValueError(f"{name} is on {other.device}, the embeddings are on {anchors.device}")

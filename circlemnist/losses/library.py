@@ -117,7 +117,7 @@ class _Careful(nn.Module):
             () tensor, NaN where an embedding is not finite.
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         check_embeddings(embeddings, labels)
         weights = list(self.parameters())

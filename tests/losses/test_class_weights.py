@@ -15,7 +15,7 @@ def symmetric(size):
     return similarity + similarity.T
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 64])
+@pytest.mark.parametrize("dim", [3, 4, 5, 64])
 def test_ten_directions_are_about_as_far_apart_as_can_be(dim):
     directions = spread_directions(10, dim)
     torch.testing.assert_close(directions.norm(dim=1), torch.ones(10))

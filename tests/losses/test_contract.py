@@ -265,7 +265,6 @@ WRONG = {
         (X[:, :, None], Y, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
         (X, Y[:, None], r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
         (X, torch.eye(C)[Y].long(), r"^labels.*\(12, 6\)$"),
-        (X, Y.to("meta"), "^labels is on meta.*cpu"),
     ],
     TypeError: [
         (X.long(), Y, "^embeddings are.*int64"),
@@ -280,7 +279,6 @@ WRONG = {
 LABELS = {-100: torch.int64, -1: torch.int32, C: torch.int64, C + 1: torch.uint8, 99: torch.uint64}
 WRONG_OF_CLASSES = [
     (X[:, :2], Y, r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"),
-    (X.to("meta"), Y.to("meta"), "class weights are on cpu, the embeddings are on meta"),
     *(
         (
             X,
