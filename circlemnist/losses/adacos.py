@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import check_sizes, class_inputs, compute_dtype
+from circlemnist.losses.inputs import class_inputs, compute_dtype
 
 
 class AdaCosLoss(nn.Module):
@@ -39,7 +39,7 @@ class AdaCosLoss(nn.Module):
             already, or are coordinates.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these.
+        ValueError: there are fewer classes.
 
     `weight` is the (C, D) parameter; give it to the optimizer. `scale` is a () float32 buffer
     without gradient: every forward in training mode moves it, before it is used; in evaluation
@@ -54,7 +54,6 @@ class AdaCosLoss(nn.Module):
 
     def __init__(self, num_classes: int, embedding_dim: int, *, normalize: bool = True) -> None:
         super().__init__()
-        check_sizes(num_classes, embedding_dim)
         if num_classes < 3:
             raise ValueError(f"num_classes is at least 3, not {num_classes}")
         self.normalize = normalize

@@ -22,8 +22,6 @@ It is computed as softplus(logsumexp over positives + logsumexp over negatives),
 that do not belong at -inf.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
@@ -36,7 +34,6 @@ from circlemnist.losses.inputs import (
     check_embeddings,
     check_references,
     check_settings,
-    check_sizes,
     class_inputs,
 )
 
@@ -148,7 +145,6 @@ class ClassCircleLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_settings(gamma, m, reduction)
-        check_sizes(num_classes, embedding_dim)
         self.gamma, self.m = float(gamma), float(m)
         self.reduction, self.normalize = reduction, normalize
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))

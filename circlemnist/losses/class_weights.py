@@ -90,14 +90,9 @@ def arrange_directions(directions: Tensor, similarity: Tensor) -> Tensor:
 
 
 def class_similarities(images: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
-    """Return the cosines (C, C) between the mean images of C classes, centred on their mean.
-
-    Args:
-        images: (N, ...) of any dtype.
-        labels: (N,) integers; a class may be missing.
-    """
+    """Return the cosines (C, C) between the mean images of C classes, centred on their mean."""
     pixels = images.flatten(1).float().cpu()
     by_class = [pixels[(labels == label).cpu()].mean(0) for label in classes]
-    means = torch.stack(by_class).nan_to_num()
+    means = torch.stack(by_class).nan_to_num()  # a class may be missing
     unit = F.normalize(means - means.mean(0))
     return unit @ unit.T

@@ -13,8 +13,6 @@ is one over those of the global batch, and what follows the batches (the scale o
 centres of Center Loss) follows the global one.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch
@@ -74,15 +72,11 @@ class GatheredLoss(nn.Module):
         loss: of `LOSSES`, or any loss(embeddings (N, D), labels (N,)) -> (). Its class weights are
             the same on every process: of one seed, or sent by DistributedDataParallel.
 
-    Raises:
-        ValueError: for a loss with reduction="none", which has no value of the global batch.
-
     Without torch.distributed, or with one process, it is the loss itself.
     """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
-        _check_reduction(loss)
         self.loss = loss
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -97,7 +91,8 @@ class GatheredLoss(nn.Module):
             () tensor, the same on every process.
 
         Raises:
-            TypeError, ValueError: as `gather_references` and the loss.
+            TypeError, ValueError: as `gather_references` and the loss; or the loss has
+                reduction="none", and so no value of the global batch.
         """
         return gathered_loss(self.loss, embeddings, labels)
 
@@ -112,7 +107,10 @@ def gathered_loss(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor
     Raises:
         TypeError, ValueError: as `GatheredLoss`, `gather_references` and the loss.
     """
-    _check_reduction(loss)
+    if getattr(loss, "reduction", None) == "none":
+        raise ValueError(
+            "a gathered loss has one value: its reduction is 'mean' or 'sum', not 'none'"
+        )
     if _world_size() == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
     check_embeddings(embeddings, labels)
@@ -141,13 +139,6 @@ def gathered_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairSta
     """
     references = gather_references(embeddings.detach(), labels)
     return pair_statistics(references.embeddings, references.labels, m)
-
-
-def _check_reduction(loss: nn.Module) -> None:
-    if getattr(loss, "reduction", None) == "none":
-        raise ValueError(
-            "a gathered loss has one value, which reduction='none' has not: take 'mean' or 'sum'"
-        )
 
 
 def _world_size() -> int:

@@ -1,7 +1,5 @@
 """Checks of what users pass to the losses: messages name the shape or value."""
 
-from __future__ import annotations
-
 import math
 from functools import reduce
 from typing import Literal
@@ -19,12 +17,6 @@ def check_settings(gamma: float, m: float, reduction: str) -> None:
         raise ValueError(f"m lies between -1 and 1, both excluded, not {m}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-
-
-def check_sizes(num_classes: int, embedding_dim: int) -> None:
-    for name, value in (("num_classes", num_classes), ("embedding_dim", embedding_dim)):
-        if value < 1:
-            raise ValueError(f"{name} is at least 1, not {value}")
 
 
 def check_embeddings(embeddings: Tensor, labels: Tensor, prefix: str = "") -> None:

@@ -34,7 +34,7 @@ def triplet(m: float, **options: Any) -> nn.Module:
     Schroff et al., "FaceNet", CVPR 2015, on cosines. L / gamma of the unified loss (Eq. 1 of Circle
     Loss) tends to the hardest triplet alone. 0 for a batch without triplets.
     """
-    return _Triplet(m, **_library_options(**options))
+    return _Triplet(m, **_options(**options))
 
 
 def contrastive(m: float, **options: Any) -> nn.Module:
@@ -43,7 +43,7 @@ def contrastive(m: float, **options: Any) -> nn.Module:
     That of torch.nn.CosineEmbeddingLoss; Hadsell et al., "Dimensionality Reduction by Learning an
     Invariant Mapping", CVPR 2006, take squared distances. Each mean is over the pairs not at 0.
     """
-    return _Contrastive(pos_margin=1.0, neg_margin=m, **_library_options(**options))
+    return _Contrastive(pos_margin=1.0, neg_margin=m, **_options(**options))
 
 
 def softmax(num_classes: int, embedding_dim: int, gamma: float, **options: Any) -> nn.Module:
@@ -51,7 +51,7 @@ def softmax(num_classes: int, embedding_dim: int, gamma: float, **options: Any) 
 
     The class weights, `W` (D, C), are normalised whatever `normalize` says.
     """
-    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_library_options(**options))
+    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_options(**options))
 
 
 def sphereface(
@@ -68,8 +68,7 @@ def sphereface(
     """
     if m != int(m) or m < 1:
         raise ValueError(f"m is a whole number of at least 1, not {m}")
-    sizes = num_classes, embedding_dim
-    return _SphereFace(*sizes, int(m), scale=gamma, **_library_options(**options))
+    return _SphereFace(num_classes, embedding_dim, int(m), scale=gamma, **_options(**options))
 
 
 def cosface(
@@ -79,8 +78,7 @@ def cosface(
 
     Wang et al., "CosFace", CVPR 2018, Eq. 4, which is AM-Softmax.
     """
-    sizes = num_classes, embedding_dim
-    return _CosFace(*sizes, margin=m, scale=gamma, **_library_options(**options))
+    return _CosFace(num_classes, embedding_dim, margin=m, scale=gamma, **_options(**options))
 
 
 def arcface(
@@ -90,11 +88,10 @@ def arcface(
 
     Deng et al., "ArcFace", CVPR 2019, Eq. 3.
     """
-    sizes = num_classes, embedding_dim
-    return _ArcFace(*sizes, math.degrees(m), scale=gamma, **_library_options(**options))
+    return _ArcFace(num_classes, embedding_dim, math.degrees(m), scale=gamma, **_options(**options))
 
 
-def _library_options(reduction: str = "mean", normalize: bool = True) -> dict[str, Any]:
+def _options(reduction: str = "mean", normalize: bool = True) -> dict[str, Any]:
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}")
     distance = CosineSimilarity()

@@ -60,23 +60,15 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     Raises:
         SettingError: bfloat16 is asked for, and the device has none.
     """
+    if precision == "float32":
+        return precision
+    known = probe() if device.type == "cpu" else _known_of_gpu(device)
     if precision == "auto":
-        on_cpu = device.type == "cpu"
-        wanted = probe().gain >= WORTHWHILE if on_cpu else not bfloat16_problem(device)
-        return "bfloat16" if wanted else "float32"
-    if precision == "bfloat16" and (problem := bfloat16_problem(device)):
+        return "bfloat16" if known.gain >= WORTHWHILE else "float32"
+    if known.problem:
         mend = 'use `precision` auto, or write "float32" into config.toml of a run that goes on'
-        raise SettingError("precision", f"bfloat16: {problem}; {mend}")
+        raise SettingError("precision", f"bfloat16: {known.problem}; {mend}")
     return precision
-
-
-def bfloat16_problem(device: torch.device) -> str:
-    """Say why a device cannot train in bfloat16; empty where it can, even if it were slower."""
-    if device.type == "cpu":
-        return probe().problem
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return ""
-    return "of GPUs only some have it, and this one does not"
 
 
 @dataclass(frozen=True)
@@ -85,6 +77,12 @@ class Probe:
 
     problem: str = ""  # why it cannot be used, in words; empty where it can
     gain: float = 0.0  # times as fast as in float32 a step of training is; 0 where not known
+
+
+def _known_of_gpu(device: torch.device) -> Probe:
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return Probe(gain=WORTHWHILE)
+    return Probe("of GPUs only some have it, and this one does not")
 
 
 @cache

@@ -34,19 +34,18 @@ def fit(
     assert config.epochs is not None
     reported: set[str] = set()
     try:
-        try:
-            while len(state.history) < config.epochs:
-                values = train_epoch(state, config, split, progress, stop)
-                state.save(run)
-                progress.epoch(state.history[-1])
-                for kind, line in diagnose(state.history, values, config):
-                    if kind not in reported:
-                        progress.note(line)
-                    reported.add(kind)
-                stop.check()
-        except Stopped:
+        while len(state.history) < config.epochs:
+            values = train_epoch(state, config, split, progress, stop)
             state.save(run)
-            raise
+            progress.epoch(state.history[-1])
+            for kind, line in diagnose(state.history, values, config):
+                if kind not in reported:
+                    progress.note(line)
+                reported.add(kind)
+            stop.check()
+    except Stopped:
+        state.save(run)
+        raise
     except Diverged as error:
         checkpoint = "it has no checkpoint yet"
         if run.checkpoint_file.exists():

@@ -31,18 +31,6 @@ def test_in_the_plane_they_are_the_corners_of_a_regular_polygon(count):
     torch.testing.assert_close(spread_directions(count, 2), wanted, rtol=0, atol=1e-7)
 
 
-def test_similar_classes_come_beside_each_other():
-    """A ring of classes, numbered at random, is found again around the circle."""
-    ring = torch.randperm(10)
-    place = ring.argsort()
-    steps = (place[:, None] - place).abs()
-    similarity = -torch.minimum(steps, 10 - steps).float()
-    directions = arrange_directions(spread_directions(10, 2), similarity)
-    around = torch.atan2(directions[:, 1], directions[:, 0]).argsort()
-    order = (place[around] - place[around[0]]) % 10
-    assert order.tolist() in ([*range(10)], [0, *range(9, 0, -1)])
-
-
 def test_the_best_of_all_orders_is_found():
     """Exchanges alone may end at an order that is not the best."""
     orders = torch.tensor(list(permutations(range(7))))

@@ -308,14 +308,10 @@ def test_wrong_inputs_are_refused_and_leave_the_state(name, error, x, y, message
 NAN, INF = math.nan, math.inf
 CIRCLES, LIBRARY = ["circle", "circle-class"], [name for name in LOSSES if name not in OURS]
 WRONG_SETTINGS = [  # of which losses, setting, values, and what is said of each
-    (OURS_OF_CLASSES, "num_classes", (0, -1), "{} is at least 1, not {}"),
-    (OURS_OF_CLASSES, "embedding_dim", (0, -1), "{} is at least 1, not {}"),
     (CIRCLES, "gamma", (0, -1, NAN, INF), "{} is finite and greater than 0, not {}"),
     (CIRCLES, "m", (-1, 1, 1.5, NAN), "{} lies between -1 and 1, both excluded, not {}"),
     (CIRCLES, "reduction", ("max",), "{} is 'mean', 'sum' or 'none', not '{}'"),
     (["circle"], "pairs", ("all",), "{} is 'anchor' or 'batch', not '{}'"),
-    (["center"], "gamma", (-0.1, NAN, INF), "{} is finite and at least 0, not {}"),
-    (["center"], "rate", (-0.1, 1.1, NAN), "{} lies between 0 and 1, not {}"),
     (["adacos"], "num_classes", (2,), "{} is at least 3, not {}"),
     (["sphereface"], "m", (2.5, 0.25, 0, -1), "{} is a whole number of at least 1, not {}"),
     (LIBRARY, "reduction", ("none", "max"), "{} is 'mean' or 'sum', not '{}'"),

@@ -100,20 +100,6 @@ def _circle_loss_computes_its_own_anchors_alone(rank):
     assert shapes == [[size, D], [size], [8, D], [8], [size]]
 
 
-def _other_precisions_are_as_on_one_process(rank):
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        (x, y), (everyone, labels) = batch(rank, dtype), both(dtype)
-        value, wanted = GatheredLoss(CircleLoss())(x, y), CircleLoss()(everyone, labels)
-        value.backward()
-        wanted.backward()
-        assert (value.dtype, x.grad.dtype) == (torch.float32, dtype)
-        assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
-        # gamma 80 makes 10^-7, the rounding of a cosine in float32, to some 10^-5 of a gradient
-        rtol = 5e-4 if dtype == torch.float32 else 1.6e-2
-        own = everyone.grad[:3] if rank == 0 else everyone.grad[3:]
-        torch.testing.assert_close(x.grad / 2, own, rtol=rtol, atol=rtol / 10)
-
-
 def _what_is_not_finite_on_one_process_is_seen_on_all(rank):
     x, y = batch(rank)
     if rank == 1:
@@ -136,7 +122,6 @@ CHECKS = (
     _references_are_those_of_all_processes_with_the_sum_of_gradients,
     _statistics_are_those_of_the_global_batch,
     _circle_loss_computes_its_own_anchors_alone,
-    _other_precisions_are_as_on_one_process,
     _what_is_not_finite_on_one_process_is_seen_on_all,
     _every_process_refuses_what_does_not_fit_together,
 )
@@ -162,10 +147,8 @@ def test_without_other_processes_references_are_the_batch():
 
 
 def test_a_value_for_each_anchor_is_refused():
-    loss = CircleLoss(reduction="none")
-    for refused in (GatheredLoss, lambda loss: gathered_loss(loss, *batch(1))):
-        with pytest.raises(ValueError, match="reduction='none'"):
-            refused(loss)
+    with pytest.raises(ValueError, match="not 'none'"):
+        gathered_loss(CircleLoss(reduction="none"), *batch(1))
 
 
 def _guide(rank, world):

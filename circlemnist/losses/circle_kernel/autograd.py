@@ -5,8 +5,6 @@ that each similarity is computed once. Every other reduction computes its tiles 
 backward pass. While torch.compile traces, the plain formula runs, which the compiler fuses.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -14,8 +14,6 @@ Exponents are kept in units of ln 2: torch.exp2 is as exact as torch.exp, and on
 times as fast (benchmarks/loss.py prints both).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
