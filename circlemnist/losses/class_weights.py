@@ -37,9 +37,7 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
     weight = class_weights(loss)
     rows = weight.T if hasattr(loss, "W") else weight  # (C, D)
     if directions.shape != rows.shape:
-        raise ValueError(
-            f"the class weights are {tuple(rows.shape)}, not {tuple(directions.shape)}"
-        )
+        raise ValueError(f"class weights are {tuple(rows.shape)}, not {tuple(directions.shape)}")
     weight.requires_grad_(False)
     rows.copy_(directions)
 

@@ -66,8 +66,6 @@ def check_references(
 
 def _check_self_index(labels: Tensor, ref_labels: Tensor, self_index: Tensor) -> None:
     _check_tensor(self_index, "self_index")
-    if self_index.dtype not in (torch.int32, torch.int64):
-        raise TypeError(f"self_index is of dtype int64 or int32, not {self_index.dtype}")
     if self_index.shape != labels.shape:
         raise ValueError(
             f"self_index has one row number for each anchor: {tuple(self_index.shape)} "

@@ -76,15 +76,11 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     mean_sp, mean_sn = sp[half:].nanmean().item(), sn[half:].nanmean().item()
     warm = len(history) * len(values) >= WARM_UP_STEPS
     if warm and mean_sn > COLLAPSED_COSINE and mean_sp - mean_sn < COLLAPSED_GAP:
-        remedy = "lower `lr`"
-        if config.net == "article":
-            remedy += ", or take `net` small, which ends in BatchNorm"
-        elif not config.last_norm:
-            remedy += ", or take `last_norm`"
         yield (
             "collapse",
             f"the embeddings have collapsed to a point, mean s_n {mean_sn:.3f} at mean s_p "
-            f"{mean_sp:.3f} after epoch {len(history)}: {remedy}",
+            f"{mean_sp:.3f} after epoch {len(history)}: lower `lr`, or take a `net` that ends in "
+            "BatchNorm: all but article, with `last_norm`",
         )
     epochs = math.ceil(WARM_UP_STEPS / len(values))
     if len(history) > epochs and config.loss_info.decreases:

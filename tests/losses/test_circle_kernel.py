@@ -39,10 +39,8 @@ def agree(values, expected, tolerance=None):
 
 def pairs(kind, size, n, classes):
     """Unit vectors in three dimensions; the first anchor has no positive."""
-    (x, y), (r, z) = (
-        batch(size, classes[0], torch.float64, 3),
-        batch(n, classes[1], torch.float64, 3),
-    )
+    x, y = batch(size, classes[0], torch.float64, 3)
+    r, z = batch(n, classes[1], torch.float64, 3)
     x, r, own = normalize(x.detach()), normalize(r.detach()), torch.full_like(y, -1)
     y[0] = 9
     if kind == "itself":

@@ -32,7 +32,6 @@ STATE = {
 ALL = pytest.mark.parametrize("name", LOSSES)
 # a large batch of Circle Loss is computed in tiles
 SIZES = pytest.mark.parametrize(("name", "size"), [("circle", 400), *((n, B) for n in LOSSES)])
-FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
 def constructor(name):
@@ -83,26 +82,14 @@ def close(results, expected, tolerance=1e-9):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-# pytorch-metric-learning multiplies in the dtype of its weights, which are float32 in a training
-DTYPES = [
-    (name, embeddings, weights)
-    for name, embeddings, weights in product(LOSSES, FLOATS, FLOATS)
-    if name in OURS
-    or not STATE[name]
-    or weights == torch.float64
-    or (weights == torch.float32 and embeddings != torch.float64)
-]
-
-
-@pytest.mark.parametrize(("name", "embeddings", "weights"), DTYPES)
-def test_a_scalar_of_the_wider_dtype_and_at_least_float32(name, embeddings, weights):
-    loss = built(name).to(weights)
-    dtypes = {embeddings, *(parameter.dtype for parameter in loss.parameters())}
-    x, y = batch(dtype=embeddings)
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_scalar_of_the_dtype_of_the_embeddings_and_at_least_float32(name, dtype):
+    wide = torch.promote_types(dtype, torch.float32)
+    loss, (x, y) = built(name).to(wide), batch(dtype=dtype)
     value, *gradients = outcome(loss, x, y)
-    assert value.shape == ()
+    assert (value.shape, value.dtype) == ((), wide)
     assert value > 0
-    assert value.dtype == (torch.float64 if torch.float64 in dtypes else torch.float32)
     tensors = [x, *loss.parameters(), *loss.buffers()]
     assert [(g.shape, g.dtype) for g in gradients] == [(t.shape, t.dtype) for t in tensors]
     assert gradients[0].ne(0).any()

@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -34,7 +33,7 @@ def test_collapse(split: Split, tmp_path: Path) -> None:
     """No BatchNorm before the normalisation, and a large step: all cosines stay near 1."""
     lines = notes(replace(ARTICLE, lr=0.5, epochs=12, scheduler="none"), split, tmp_path)
     assert "collapsed to a point" in lines[0]
-    assert "lower `lr`, or take `net` small" in lines[0]
+    assert "lower `lr`" in lines[0]
     assert "the loss does not fall" in lines[1]
     assert len(lines) == 2
 
@@ -83,20 +82,11 @@ def test_collapse_is_all_cosines_near_1_in_the_later_half_of_an_epoch(
     assert [*kinds] == ["collapse"] * collapsed
 
 
-@pytest.mark.parametrize(
-    ("change", "remedy"),
-    [
-        ({"net": "article"}, "lower `lr`, or take `net` small, which ends in BatchNorm"),
-        ({"last_norm": False}, "lower `lr`, or take `last_norm`"),
-        ({"last_norm": True}, "lower `lr`"),
-    ],
-    ids=["article", "plain", "norm"],
-)
-def test_remedy_of_a_collapse_is_one_the_network_lacks(change: dict[str, Any], remedy: str) -> None:
-    kinds = warnings([9, 8], [0.96] * 100, [0.94] * 100, replace(CONFIG, **change))
-    assert kinds == {
+def test_collapse_is_reported_with_the_cosines_and_the_remedy() -> None:
+    assert warnings([9, 8], [0.96] * 100, [0.94] * 100) == {
         "collapse": "the embeddings have collapsed to a point, mean s_n 0.940 at mean s_p 0.960 "
-        f"after epoch 2: {remedy}"
+        "after epoch 2: lower `lr`, or take a `net` that ends in BatchNorm: all but article, with "
+        "`last_norm`"
     }
 
 
@@ -154,12 +144,6 @@ def test_margin_that_is_advised_is_the_least_of_two_decimals(dim: int) -> None:
     assert unreachable_margin(Config(dim=dim, m=least)) is None
     assert unreachable_margin(Config(dim=dim, m=least - 0.01)) is not None
     assert other == ", or a larger `dim`"
-
-
-@pytest.mark.parametrize("dim", range(5, 12))
-def test_ten_directions_are_at_right_angles_or_more_from_five_dimensions_on(dim: int) -> None:
-    for m in (-0.5, -1e-3, 0, 1e-3):
-        assert unreachable_margin(Config(dim=dim, m=m)) is None
 
 
 def test_margin_below_zero_asks_for_its_size() -> None:
