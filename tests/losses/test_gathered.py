@@ -62,16 +62,16 @@ def test_processes_are_one_whatever_each_of_them_has(world, tmp_path):
         assert {case: names for case, names in cases.items() if names} == {}
 
 
-def batch(rank, dtype=torch.float64):
+def batch(rank):
     """Three embeddings on the first process and five on the second, all of three classes."""
     x = torch.arange(8.0 * D, dtype=torch.float64).view(8, D).sin()
     part = slice(0, 3) if rank == 0 else slice(3, 8)
-    return x[part].to(dtype).requires_grad_(), (torch.arange(8) % 3)[part]
+    return x[part].requires_grad_(), (torch.arange(8) % 3)[part]
 
 
-def both(dtype=torch.float64):
+def both():
     """The global batch."""
-    x, y = (torch.cat(parts) for parts in zip(batch(0, dtype), batch(1, dtype), strict=True))
+    x, y = (torch.cat(parts) for parts in zip(batch(0), batch(1), strict=True))
     return x.detach().requires_grad_(), y
 
 
