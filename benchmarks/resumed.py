@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from benchmarks import shared
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split, load_dataset
+from circlemnist.models.precision import resolve_precision
 from circlemnist.runs.files import write_text
 from circlemnist.runs.run import alone
 from circlemnist.training.build import build_training
@@ -81,7 +83,8 @@ def load_mnist(data_dir: Path, validate: bool) -> Dataset:
 
 def train_alone(config: Config, split: Split) -> TrainState | None:
     """Train without a run folder; None where the loss diverged."""
-    state = build_training(config, split)
+    precision = resolve_precision(config.precision, split.labels.device)
+    state = build_training(replace(config, precision=precision), split)
     try:
         shared.train(state, config, split, config.epochs)
     except Diverged:

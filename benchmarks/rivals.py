@@ -157,7 +157,7 @@ def train_unseen(whole: Dataset, precision: str, seed: int) -> tuple[Embedder, f
     """Train the recipe `unseen`, its extra classes drawn within the seconds."""
     config = replace(CONFIG, precision=precision, seed=seed)
     begun = time.process_time()
-    training = NewTraining(config, whole, print)
+    training = NewTraining(config, whole, torch.device("cpu"), print)
     shared.train(training.state, training.config, training.split, training.config.epochs)
     return training.state.embedder, time.process_time() - begun
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from benchmarks import shared
 from benchmarks.shared import median_range, ratios, seconds_of, train
 from circlemnist.config import Config, read_settings
+from circlemnist.data.batches import random_affine
 from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.losses import pair_statistics
@@ -31,7 +32,7 @@ from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
-from circlemnist.training.loop import first_step, step_images, train_step
+from circlemnist.training.loop import first_step, train_step
 from circlemnist.training.state import TrainState
 
 AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
@@ -71,7 +72,8 @@ def epoch_in_parts(state: TrainState, config: Config, split: Split) -> dict[str,
     state.embedder.train()
     last = now()
     for indices in order:
-        images, labels = step_images(state, config, split, indices), split.labels[indices]
+        images, labels = split.images[indices, None].float() / 255, split.labels[indices]
+        images = random_affine(images, state.generator, config.elastic)
         done("images")
         _, embeddings = train_step(state, images, labels)
         done("optimizer")
@@ -97,8 +99,10 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     split = load_dataset("mnist", data_dir).train
     resolved = Config(**settings).resolve("mnist", len(split))
     # one training takes the epochs of all rounds, and one more
-    resolved = replace(resolved, epochs=max(resolved.epochs or 0, rounds + 1))
-    split = split.to(device := resolve_device(resolved.device))
+    device = resolve_device(resolved.device)
+    precision = resolve_precision(resolved.precision, device)
+    epochs = max(resolved.epochs or 0, rounds + 1)
+    resolved, split = replace(resolved, epochs=epochs, precision=precision), split.to(device)
     state = build_training(resolved, split)
     epoch_in_parts(state, resolved, split)
     parts, wholes = [], []
@@ -111,7 +115,7 @@ def profile(config: Path, data_dir: Path, loss: str | None, rounds: int) -> None
     whole = statistics.median(wholes)
     seconds["other"] = whole - sum(seconds.values())
     print(f"{config.name}, {resolved.loss_and_values}, {rounds} rounds")
-    print(f"{shared.machine()}, {device}, {resolve_precision(resolved.precision, device)}")
+    print(f"{shared.machine()}, {device}, {precision}")
     for name, value in seconds.items():
         print(f"{name:22}{value:8.2f} s {value / whole:7.1%}")
     print(f"{'an epoch':22}{whole:8.2f} s")
@@ -155,8 +159,9 @@ def recipes(data_dir: Path, rounds: int) -> None:
     torch.set_num_threads(1)
     whole = load_dataset("mnist", data_dir).train
     split = Split(whole.images[:SHORT_IMAGES], whole.labels[:SHORT_IMAGES])
+    precision = {"precision": resolve_precision("auto", torch.device("cpu"))}
     configs = {
-        name: Config(**read_settings(path)).resolve("mnist", len(whole))
+        name: Config(**read_settings(path) | precision).resolve("mnist", len(whole))
         for name, path in recipe_files().items()
         if name != "unseen"
     }
@@ -176,7 +181,8 @@ def recipes(data_dir: Path, rounds: int) -> None:
 def checkpoint(data_dir: Path) -> None:
     """What a checkpoint costs: its seconds beside those of an epoch."""
     split = load_dataset("mnist", data_dir).train
-    config = Config(epochs=EPOCHS).resolve("mnist", len(split))
+    precision = resolve_precision("auto", torch.device("cpu"))
+    config = Config(epochs=EPOCHS, precision=precision).resolve("mnist", len(split))
     state, writes = build_training(config, split), []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = Run(Path(folder))

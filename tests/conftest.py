@@ -45,8 +45,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # teams of threads wait for one another
 os.environ["XDG_CACHE_HOME"] = CACHES = tempfile.mkdtemp(prefix="circlemnist-caches-")
 atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
 SLOW = precision.Probe(gain=0.5)
-if (file := precision.probe_file()) is not None:
-    precision.write_probe(SLOW, file)
+precision.write_probe(SLOW)
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +122,7 @@ def bfloat16_here(tmp_path_factory: pytest.TempPathFactory) -> None:
         precision.probe.cache_clear()
         found = precision.probe()
         precision.probe.cache_clear()
-    if not found.usable:
+    if found.problem:
         pytest.skip(f"no bfloat16: {found.problem}")
 
 

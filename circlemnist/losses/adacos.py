@@ -26,12 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import (
-    check_sizes,
-    class_inputs,
-    compute_dtype,
-    settings_in_words,
-)
+from circlemnist.losses.inputs import class_inputs, compute_dtype
 
 
 class AdaCosLoss(nn.Module):
@@ -40,12 +35,11 @@ class AdaCosLoss(nn.Module):
     Args:
         num_classes: C, at least 3: for two, log(C - 1) is 0.
         embedding_dim: D, at least 1.
-        dynamic: the scale follows the batches; False keeps the fixed one.
         normalize: False takes embeddings and weights as they are, for those that have unit length
             already, or are coordinates.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
+        ValueError: there are fewer classes.
 
     `weight` is the (C, D) parameter; give it to the optimizer. `scale` is a () float32 buffer
     without gradient: every forward in training mode moves it, before it is used; in evaluation
@@ -58,28 +52,19 @@ class AdaCosLoss(nn.Module):
 
     scale: Tensor
 
-    def __init__(
-        self, num_classes: int, embedding_dim: int, dynamic: bool = True, *, normalize: bool = True
-    ) -> None:
+    def __init__(self, num_classes: int, embedding_dim: int, *, normalize: bool = True) -> None:
         super().__init__()
-        check_sizes(num_classes, embedding_dim)
         if num_classes < 3:
             raise ValueError(f"num_classes is at least 3, not {num_classes}")
-        if not isinstance(dynamic, bool):  # a scale, where other losses have their gamma
-            raise TypeError(f"dynamic is True or False, not {dynamic!r}")
-        self.dynamic, self.normalize = dynamic, normalize
+        self.normalize = normalize
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
-        self.register_buffer("scale", torch.empty((), dtype=torch.float32))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights of random direction and a length near 1; the fixed scale."""
-        num_classes, embedding_dim = self.weight.shape
+        # of random direction, and a length near 1
         nn.init.normal_(self.weight, std=1 / math.sqrt(embedding_dim))
-        nn.init.constant_(self.scale, math.sqrt(2) * math.log(num_classes - 1))
+        fixed = math.sqrt(2) * math.log(num_classes - 1)
+        self.register_buffer("scale", torch.tensor(fixed, dtype=torch.float32))
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch; in training mode a dynamic scale moves first.
+        """The loss of a batch; in training mode the scale moves first.
 
         Args:
             embeddings: (B, D) of any float dtype; B may be 0, which gives 0 and moves no scale.
@@ -90,7 +75,7 @@ class AdaCosLoss(nn.Module):
             () tensor.
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         embeddings, labels = class_inputs(embeddings, labels, self.weight)
         dtype = compute_dtype(embeddings, self.weight)
@@ -99,7 +84,7 @@ class AdaCosLoss(nn.Module):
             if self.normalize:
                 x, weight = _unit_rows(x), _unit_rows(weight)
             cosines = x @ weight.T  # (B, C)
-            if self.training and self.dynamic and len(x):
+            if self.training and len(x):
                 self._move_scale(cosines, labels)
             # a copy, as the next batch may move the buffer before this one's backward needs it
             logits = self.scale.clone() * cosines
@@ -117,10 +102,6 @@ class AdaCosLoss(nn.Module):
         theta_med = theta.quantile(0.5)
         scale = log_b_avg / theta_med.clamp(max=math.pi / 4).cos()
         self.scale.copy_(torch.where(scale.isfinite(), scale, self.scale))
-
-    def extra_repr(self) -> str:
-        """Return the settings, for `print`."""
-        return settings_in_words(self, "dynamic", "normalize")
 
 
 def _unit_rows(x: Tensor) -> Tensor:

@@ -24,13 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from circlemnist.losses.inputs import (
-    check_number,
-    check_sizes,
-    class_inputs,
-    compute_dtype,
-    settings_in_words,
-)
+from circlemnist.losses.inputs import class_inputs, compute_dtype
 
 
 class CenterLoss(nn.Module):
@@ -41,9 +35,6 @@ class CenterLoss(nn.Module):
         embedding_dim: D, at least 1.
         gamma: the paper's lambda, the share of the distances; finite and >= 0. The paper: 0.003.
         rate: the paper's alpha, how far a centre moves; 0 <= rate <= 1. The paper: 0.5.
-
-    Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
 
     `weight` (C, D) and `bias` (C,) are parameters; give them to the optimizer. `centers` (C, D) is
     a buffer without gradient, 0 at first: every forward in training mode moves it, after it was
@@ -59,25 +50,11 @@ class CenterLoss(nn.Module):
         self, num_classes: int, embedding_dim: int, gamma: float = 0.003, rate: float = 0.5
     ) -> None:
         super().__init__()
-        check_sizes(num_classes, embedding_dim)
-        check_number("gamma", gamma)
-        check_number("rate", rate)
-        if not (math.isfinite(gamma) and gamma >= 0):
-            raise ValueError(f"gamma is finite and at least 0, not {gamma}")
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate lies between 0 and 1, not {rate}")
         self.gamma, self.rate = float(gamma), float(rate)
-        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
-        self.bias = nn.Parameter(torch.empty(num_classes))
+        bound = 1 / math.sqrt(embedding_dim)  # as in nn.Linear
+        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num_classes).uniform_(-bound, bound))
         self.register_buffer("centers", torch.zeros(num_classes, embedding_dim))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights and biases uniform within 1 / sqrt(D), as in nn.Linear; the centres at 0."""
-        bound = 1 / math.sqrt(self.weight.shape[1])
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
-        nn.init.zeros_(self.centers)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch; in training mode the centres move.
@@ -91,7 +68,7 @@ class CenterLoss(nn.Module):
             () tensor.
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         embeddings, labels = class_inputs(embeddings, labels, self.weight)
         dtype = compute_dtype(embeddings, self.weight)
@@ -114,7 +91,3 @@ class CenterLoss(nn.Module):
         centers = self.centers.to(x.dtype)
         moved = centers - self.rate * (n * centers - belongs @ x) / (1 + n)
         self.centers.copy_(torch.where(moved.isfinite().all(), moved, centers))
-
-    def extra_repr(self) -> str:
-        """Return the settings, for `print`."""
-        return settings_in_words(self, "gamma", "rate")

@@ -22,27 +22,19 @@ It is computed as softplus(logsumexp over positives + logsumexp over negatives),
 that do not belong at -inf.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from circlemnist.losses.circle_kernel.autograd import (
-    anchor_loss,
-    batch_loss,
-    pair_inputs,
-)
+from circlemnist.losses.circle_kernel.autograd import anchor_loss, batch_loss, pair_inputs
 from circlemnist.losses.inputs import (
     Reduction,
     check_embeddings,
     check_references,
     check_settings,
-    check_sizes,
     class_inputs,
-    settings_in_words,
 )
 
 PairSets = Literal["anchor", "batch"]
@@ -66,7 +58,7 @@ class CircleLoss(nn.Module):
         normalize: False takes the embeddings as they are, for those that have unit length already.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
+        TypeError, ValueError: for a setting outside of these.
 
     The loss is float64 for float64 embeddings and else float32, also under autocast; gradients
     have the dtypes of their embeddings. Memory does not grow with B², except under torch.compile. A
@@ -112,7 +104,7 @@ class CircleLoss(nn.Module):
             () tensor, or (B,) for reduction="none".
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit.
+            TypeError, ValueError: for dtypes, shapes or lengths that do not fit.
         """
         check_embeddings(embeddings, labels)
         check_references(embeddings, labels, ref_embeddings, ref_labels, self_index)
@@ -122,10 +114,6 @@ class CircleLoss(nn.Module):
             )
             loss = anchor_loss if self.pairs == "anchor" else batch_loss
             return loss(inputs, self.gamma, self.m, self.reduction)
-
-    def extra_repr(self) -> str:
-        """Return the settings, for `print`."""
-        return settings_in_words(self, "gamma", "m", "pairs", "reduction", "normalize")
 
 
 class ClassCircleLoss(nn.Module):
@@ -140,7 +128,7 @@ class ClassCircleLoss(nn.Module):
         gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these, naming its value.
+        TypeError, ValueError: for a setting outside of these.
 
     `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
     """
@@ -157,15 +145,11 @@ class ClassCircleLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_settings(gamma, m, reduction)
-        check_sizes(num_classes, embedding_dim)
         self.gamma, self.m = float(gamma), float(m)
         self.reduction, self.normalize = reduction, normalize
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights of random direction and a length near 1."""
-        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight.shape[1]))
+        # of random direction, and a length near 1
+        nn.init.normal_(self.weight, std=1 / math.sqrt(embedding_dim))
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch.
@@ -179,14 +163,10 @@ class ClassCircleLoss(nn.Module):
             () tensor, or (B,) for reduction="none".
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         embeddings, labels = class_inputs(embeddings, labels, self.weight)
         classes = torch.arange(len(self.weight), device=self.weight.device)
         with torch.autocast(embeddings.device.type, enabled=False):
             inputs = pair_inputs(embeddings, labels, self.weight, classes, None, self.normalize)
             return anchor_loss(inputs, self.gamma, self.m, self.reduction)
-
-    def extra_repr(self) -> str:
-        """Return the settings, for `print`."""
-        return settings_in_words(self, "gamma", "m", "reduction", "normalize")

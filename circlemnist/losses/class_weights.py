@@ -1,6 +1,7 @@
 """The class weights of a loss, and directions to fix them at."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -36,9 +37,7 @@ def fix_class_weights(loss: nn.Module, directions: Tensor) -> None:
     weight = class_weights(loss)
     rows = weight.T if hasattr(loss, "W") else weight  # (C, D)
     if directions.shape != rows.shape:
-        raise ValueError(
-            f"the class weights are {tuple(rows.shape)}, not {tuple(directions.shape)}"
-        )
+        raise ValueError(f"class weights are {tuple(rows.shape)}, not {tuple(directions.shape)}")
     weight.requires_grad_(False)
     rows.copy_(directions)
 
@@ -86,3 +85,12 @@ def arrange_directions(directions: Tensor, similarity: Tensor) -> Tensor:
         options = {"maximize": True, "rng": np.random.default_rng(start)}
         orders.append(quadratic_assignment(similar, cosines, method="2opt", options=options))
     return directions[torch.from_numpy(max(orders, key=lambda order: order.fun).col_ind)]
+
+
+def class_similarities(images: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
+    """Return the cosines (C, C) between the mean images of C classes, centred on their mean."""
+    pixels = images.flatten(1).float().cpu()
+    by_class = [pixels[(labels == label).cpu()].mean(0) for label in classes]
+    means = torch.stack(by_class).nan_to_num()  # a class may be missing
+    unit = F.normalize(means - means.mean(0))
+    return unit @ unit.T

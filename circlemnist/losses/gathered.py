@@ -4,23 +4,14 @@
     loss = GatheredLoss(CircleLoss())(network(images), labels)  # the images of this process
     loss.backward()
 
-Let L be the loss of the global batch: the embeddings of all W processes, in the order of their
-ranks. Every process returns the value of L, and its backward pass gives
-
-    W dL/dx  to each of its own embeddings x
-    dL/dw    to each class weight w, the same on every process
-
-so that the mean over the processes, which DistributedDataParallel takes, is the gradient of one
-process that has the whole batch: for the network, where each process has the share of its own
-embeddings, and for class weights. Where gradients are added up in place of the mean,
-`(loss / W).backward()` gives the same.
-
-Nothing is divided by the number of processes: a mean over anchors, pairs or triplets is one over
-those of the global batch, and what follows the batches (the scale of AdaCos, the centres of Center
-Loss) follows the global one.
+L is the loss of the global batch: the embeddings of all W processes, in the order of their ranks.
+Every process returns the value of L, and its backward pass gives W dL/dx to each of its own
+embeddings x, and dL/dw to each class weight w, the same on every process. The mean over the
+processes, which DistributedDataParallel takes, is then the gradient of one process that has the
+whole batch. Nothing is divided by the number of processes: a mean over anchors, pairs or triplets
+is one over those of the global batch, and what follows the batches (the scale of AdaCos, the
+centres of Center Loss) follows the global one.
 """
-
-from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -31,12 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from circlemnist.losses.circle import CircleLoss
 from circlemnist.losses.inputs import check_embeddings, compute_dtype
-from circlemnist.losses.pair_statistics import (
-    PairStatistics,
-    as_statistics,
-    pair_statistics,
-    pair_sums,
-)
+from circlemnist.losses.pair_statistics import PairStatistics, pair_statistics
 
 
 class References(NamedTuple):
@@ -50,36 +36,29 @@ class References(NamedTuple):
     """(B,) int64, the rows of the N that are this process's own."""
 
 
-def gather_references(
-    embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
-) -> References:
+def gather_references(embeddings: Tensor, labels: Tensor) -> References:
     """Gather the embeddings of all processes, with gradients, and their labels.
 
-    Every process of the group calls it, and calls backward if one does. What the gathered rows get
-    as gradients is added up over the processes and goes back to the process that each row is from.
+    Every process calls it, and calls backward if one does. What the gathered rows get as gradients
+    is added up over the processes and goes back to the process that each row is from.
     Without torch.distributed, or with one process, the batch is its own references.
 
     Args:
         embeddings: (B, D) of any float dtype; B may differ from process to process, and be 0.
         labels: (B,) of any integer dtype.
-        group: the processes; default: all of them.
 
     Raises:
-        TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit; on every
+        TypeError, ValueError: for dtypes, shapes or lengths that do not fit; on every
             process where the embeddings of two processes differ in dimension or precision.
     """
     check_embeddings(embeddings, labels)
     rows, labels = embeddings.to(compute_dtype(embeddings)), labels.long()
-    rank, world = _rank_and_world(group)
-    if world == 1:
+    if _world_size() == 1:
         return References(rows, labels, torch.arange(len(labels), device=labels.device))
-    sizes, needs_gradient = _exchange_sizes(rows, world, group)
-    if needs_gradient and not rows.requires_grad:
-        rows = rows.detach().requires_grad_()  # as the others will wait for this one's backward
+    sizes, rank = _exchange_sizes(rows), dist.get_rank()
     start = sum(sizes[:rank])
     own = torch.arange(start, start + sizes[rank], device=labels.device)
-    gathered = _Gather.apply(rows, sizes, rank, group)
-    return References(gathered, _all_rows(labels, sizes, group), own)
+    return References(_Gather.apply(rows, sizes, rank), _all_rows(labels, sizes), own)
 
 
 class GatheredLoss(nn.Module):
@@ -92,21 +71,16 @@ class GatheredLoss(nn.Module):
     Args:
         loss: of `LOSSES`, or any loss(embeddings (N, D), labels (N,)) -> (). Its class weights are
             the same on every process: of one seed, or sent by DistributedDataParallel.
-        group: the processes; default: all of them.
-
-    Raises:
-        ValueError: for a loss with reduction="none", which has no value of the global batch.
 
     Without torch.distributed, or with one process, it is the loss itself.
     """
 
-    def __init__(self, loss: nn.Module, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, loss: nn.Module) -> None:
         super().__init__()
-        _check_reduction(loss)
-        self.loss, self.group = loss, group
+        self.loss = loss
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of the global batch; every process of the group calls it.
+        """The loss of the global batch; every process calls it.
 
         Args:
             embeddings: (B, D) of this process, of any float dtype; B may differ from process to
@@ -117,15 +91,14 @@ class GatheredLoss(nn.Module):
             () tensor, the same on every process.
 
         Raises:
-            TypeError, ValueError: as `gather_references` and the loss.
+            TypeError, ValueError: as `gather_references` and the loss; or the loss has
+                reduction="none", and so no value of the global batch.
         """
-        return gathered_loss(self.loss, embeddings, labels, self.group)
+        return gathered_loss(self.loss, embeddings, labels)
 
 
-def gathered_loss(
-    loss: nn.Module, embeddings: Tensor, labels: Tensor, group: dist.ProcessGroup | None = None
-) -> Tensor:
-    """What `GatheredLoss(loss, group)` gives, of a loss whose state is to keep its names.
+def gathered_loss(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """What `GatheredLoss(loss)` gives, of a loss whose state is to keep its names.
 
     Args:
         embeddings: (B, D) of this process, of any float dtype.
@@ -134,29 +107,27 @@ def gathered_loss(
     Raises:
         TypeError, ValueError: as `GatheredLoss`, `gather_references` and the loss.
     """
-    _check_reduction(loss)
-    _, world = _rank_and_world(group)
-    if world == 1:
+    if getattr(loss, "reduction", None) == "none":
+        raise ValueError(
+            "a gathered loss has one value: its reduction is 'mean' or 'sum', not 'none'"
+        )
+    if _world_size() == 1:
         return loss(embeddings, labels)  # type: ignore[no-any-return]
     check_embeddings(embeddings, labels)
     embeddings = embeddings.to(compute_dtype(embeddings))
-    references = gather_references(embeddings, labels, group)
+    references = gather_references(embeddings, labels)
     # a subclass may have changed what a mean is
     if type(loss) is not CircleLoss or loss.pairs != "anchor":
         return loss(*references[:2])  # type: ignore[no-any-return]
     own = loss(embeddings, labels, *references)
     if loss.reduction == "mean":
         own = own * _share_of_anchors(labels, references.labels, own.dtype)
-    return _Sum.apply(own, world, group)  # type: ignore[no-any-return]
+    return _Sum.apply(own)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
-def gathered_statistics(
-    embeddings: Tensor, labels: Tensor, m: float, group: dist.ProcessGroup | None = None
-) -> PairStatistics:
-    """`pair_statistics` of the global batch, the same on every process of the group.
-
-    Each computes the pairs of its own embeddings with all of them.
+def gathered_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairStatistics:
+    """`pair_statistics` of the global batch, the same on every process.
 
     Args:
         embeddings: (B, D) of this process, of any float dtype; B may be 0.
@@ -166,51 +137,24 @@ def gathered_statistics(
     Raises:
         TypeError, ValueError: as `gather_references`.
     """
-    if _rank_and_world(group)[1] == 1:
-        return pair_statistics(embeddings, labels, m)
-    references = gather_references(embeddings.detach(), labels, group)
-    # the rows of a process lie together, after those of the ranks below
-    own = references.self_index
-    start = int(own[0]) if len(own) else 0
-    sums = pair_sums(references.embeddings, references.labels, m, start, start + len(own))
-    dist.all_reduce(sums, group=group)
-    return as_statistics(sums)
+    references = gather_references(embeddings.detach(), labels)
+    return pair_statistics(references.embeddings, references.labels, m)
 
 
-def _check_reduction(loss: nn.Module) -> None:
-    if getattr(loss, "reduction", None) == "none":
-        raise ValueError(
-            "a gathered loss has one value, which reduction='none' has not: take 'mean' or 'sum'"
-        )
+def _world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def _rank_and_world(group: dist.ProcessGroup | None) -> tuple[int, int]:
-    if not (dist.is_available() and dist.is_initialized()):
-        return 0, 1
-    rank = dist.get_rank(group)
-    if rank < 0:
-        raise ValueError("this process is not one of the group")
-    return rank, dist.get_world_size(group)
-
-
-def _exchange_sizes(
-    rows: Tensor, world: int, group: dist.ProcessGroup | None
-) -> tuple[list[int], bool]:
-    """The number of rows of each process, and whether any of them gets a gradient."""
-    size, dim = rows.shape
-    mine = [size, dim, int(rows.dtype == torch.float64), int(rows.requires_grad)]
-    sent = torch.tensor(mine, device=rows.device)
-    received = sent.new_empty(world * len(mine))
-    dist.all_gather_single(received, sent, group)
-    sizes, dims, doubles, gradients = received.view(world, -1).T.tolist()
-    if len(set(dims)) > 1:
-        raise ValueError(f"embeddings differ in their dimension between processes: {dims}")
-    if len(set(doubles)) > 1:
-        raise TypeError(
-            "embeddings are float64 on some processes alone, of ranks "
-            f"{[rank for rank, double in enumerate(doubles) if double]}"
-        )
-    return sizes, any(gradients)
+def _exchange_sizes(rows: Tensor) -> list[int]:
+    """The number of rows of each process."""
+    sent = torch.tensor([*rows.shape, rows.element_size()], device=rows.device)
+    received = sent.new_empty(dist.get_world_size() * len(sent))
+    dist.all_gather_single(received, sent)
+    sizes, *dims_and_bytes = received.view(-1, len(sent)).T.tolist()
+    for name, values in zip(("dimension", "bytes a number"), dims_and_bytes, strict=True):
+        if len(set(values)) > 1:
+            raise ValueError(f"embeddings differ in their {name} between processes: {values}")
+    return [int(size) for size in sizes]
 
 
 def _share_of_anchors(labels: Tensor, all_labels: Tensor, dtype: torch.dtype) -> Tensor:
@@ -227,11 +171,9 @@ class _Gather(torch.autograd.Function):
     """(N, D) rows of all processes; a row's gradient is the sum of those of all processes."""
 
     @staticmethod
-    def forward(
-        ctx: Any, rows: Tensor, sizes: list[int], rank: int, group: dist.ProcessGroup | None
-    ) -> Tensor:
-        ctx.sizes, ctx.rank, ctx.group = sizes, rank, group
-        return _all_rows(rows, sizes, group)
+    def forward(ctx: Any, rows: Tensor, sizes: list[int], rank: int) -> Tensor:
+        ctx.sizes, ctx.rank = sizes, rank
+        return _all_rows(rows, sizes)
 
     @staticmethod
     @once_differentiable
@@ -239,30 +181,29 @@ class _Gather(torch.autograd.Function):
         most = max(ctx.sizes)
         sent = torch.cat([_padded(part, most) for part in grads[0].split(ctx.sizes)])
         received = sent.new_empty(most, *sent.shape[1:])
-        dist.reduce_scatter_single(received, sent, group=ctx.group)
-        return received[: ctx.sizes[ctx.rank]], None, None, None
+        dist.reduce_scatter_single(received, sent)
+        return received[: ctx.sizes[ctx.rank]], None, None
 
 
 class _Sum(torch.autograd.Function):
     """The sum of a () value over all processes, each of which has the same derivative by it."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, world: int, group: dist.ProcessGroup | None) -> Tensor:
-        ctx.world = world
+    def forward(ctx: Any, value: Tensor) -> Tensor:
         total: Tensor = value.clone()
-        dist.all_reduce(total, group=group)
+        dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return grads[0] * ctx.world, None, None
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0] * dist.get_world_size()
 
 
-def _all_rows(rows: Tensor, sizes: list[int], group: dist.ProcessGroup | None) -> Tensor:
+def _all_rows(rows: Tensor, sizes: list[int]) -> Tensor:
     """(N, ...) the rows of all processes, from the (B, ...) of this one."""
     most = max(sizes)
     received = rows.new_empty(len(sizes) * most, *rows.shape[1:])
-    dist.all_gather_single(received, _padded(rows.detach(), most).contiguous(), group)
+    dist.all_gather_single(received, _padded(rows.detach(), most).contiguous())
     if min(sizes) == most:
         return received
     return torch.cat([part[:n] for part, n in zip(received.split(most), sizes, strict=True)])

@@ -1,13 +1,13 @@
 """The losses of the family that pytorch-metric-learning has, with the names and units of theirs.
 
 Each function returns a module, loss(embeddings (B, D), labels (B,) int64) -> (), on cosines. A
-gamma is a scale and an m a margin, as the papers write them. The `Options` of all of them:
+gamma is a scale and an m a margin, as the papers write them. The options of all of them:
 `normalize=False` takes embeddings as they are, for those that have unit length already, and class
 weights too; `reduction="sum"` adds what "mean" divides; another one is a ValueError.
 """
 
 import math
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any
 
 import torch
 from pytorch_metric_learning.distances import CosineSimilarity
@@ -28,43 +28,34 @@ from circlemnist.losses.inputs import check_embeddings, class_inputs, compute_dt
 STEEP = 1e-6
 
 
-class Options(TypedDict, total=False):
-    """The settings of every loss here."""
-
-    reduction: Literal["mean", "sum"]
-    normalize: bool
-
-
-def triplet(m: float, **options: Unpack[Options]) -> nn.Module:
+def triplet(m: float, **options: Any) -> nn.Module:
     """[s_n - s_p + m]_+, 0 < m <= 2: the mean over all triplets of the batch that are not 0.
 
     Schroff et al., "FaceNet", CVPR 2015, on cosines. L / gamma of the unified loss (Eq. 1 of Circle
     Loss) tends to the hardest triplet alone. 0 for a batch without triplets.
     """
-    return _Triplet(m, **_library_options(**options))
+    return _Triplet(m, **_options(**options))
 
 
-def contrastive(m: float, **options: Unpack[Options]) -> nn.Module:
+def contrastive(m: float, **options: Any) -> nn.Module:
     """1 - s_p over the positive pairs, [s_n - m]_+ over the negative ones, the two means added.
 
     That of torch.nn.CosineEmbeddingLoss; Hadsell et al., "Dimensionality Reduction by Learning an
     Invariant Mapping", CVPR 2006, take squared distances. Each mean is over the pairs not at 0.
     """
-    return _Contrastive(pos_margin=1.0, neg_margin=m, **_library_options(**options))
+    return _Contrastive(pos_margin=1.0, neg_margin=m, **_options(**options))
 
 
-def softmax(
-    num_classes: int, embedding_dim: int, gamma: float, **options: Unpack[Options]
-) -> nn.Module:
+def softmax(num_classes: int, embedding_dim: int, gamma: float, **options: Any) -> nn.Module:
     """Cross-entropy of gamma cos(theta): Zhai & Wu, "Classification is a Strong Baseline", 2019.
 
     The class weights, `W` (D, C), are normalised whatever `normalize` says.
     """
-    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_library_options(**options))
+    return _Softmax(num_classes, embedding_dim, 1 / gamma, **_options(**options))
 
 
 def sphereface(
-    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Unpack[Options]
+    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Any
 ) -> nn.Module:
     """Cross-entropy of gamma psi(theta), psi(theta) = (-1)^k cos(m theta) - 2k for the own class.
 
@@ -77,33 +68,30 @@ def sphereface(
     """
     if m != int(m) or m < 1:
         raise ValueError(f"m is a whole number of at least 1, not {m}")
-    sizes = num_classes, embedding_dim
-    return _SphereFace(*sizes, int(m), scale=gamma, **_library_options(**options))
+    return _SphereFace(num_classes, embedding_dim, int(m), scale=gamma, **_options(**options))
 
 
 def cosface(
-    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Unpack[Options]
+    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Any
 ) -> nn.Module:
     """Cross-entropy of gamma (s - m) for the own class and gamma s for the others.
 
     Wang et al., "CosFace", CVPR 2018, Eq. 4, which is AM-Softmax.
     """
-    sizes = num_classes, embedding_dim
-    return _CosFace(*sizes, margin=m, scale=gamma, **_library_options(**options))
+    return _CosFace(num_classes, embedding_dim, margin=m, scale=gamma, **_options(**options))
 
 
 def arcface(
-    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Unpack[Options]
+    num_classes: int, embedding_dim: int, gamma: float, m: float, **options: Any
 ) -> nn.Module:
     """Cross-entropy of gamma cos(theta + m) for the own class, m in radians.
 
     Deng et al., "ArcFace", CVPR 2019, Eq. 3.
     """
-    sizes = num_classes, embedding_dim
-    return _ArcFace(*sizes, math.degrees(m), scale=gamma, **_library_options(**options))
+    return _ArcFace(num_classes, embedding_dim, math.degrees(m), scale=gamma, **_options(**options))
 
 
-def _library_options(reduction: str = "mean", normalize: bool = True) -> dict[str, Any]:
+def _options(reduction: str = "mean", normalize: bool = True) -> dict[str, Any]:
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}")
     distance = CosineSimilarity()
@@ -126,7 +114,7 @@ class _Careful(nn.Module):
             () tensor, NaN where an embedding is not finite.
 
         Raises:
-            TypeError, ValueError: for dtypes, shapes, lengths, devices or labels that do not fit.
+            TypeError, ValueError: for dtypes, shapes, lengths or labels that do not fit.
         """
         check_embeddings(embeddings, labels)
         weights = list(self.parameters())
@@ -137,11 +125,7 @@ class _Careful(nn.Module):
             return 0 * sum((weight.sum() for weight in weights), embeddings.sum())
         with torch.autocast(embeddings.device.type, enabled=False):
             value: Tensor = super().forward(embeddings, labels, *args, **kwargs)
-        for argument in (embeddings, *args, *kwargs.values()):
-            # a mean over pairs leaves out what is NaN
-            if isinstance(argument, Tensor) and argument.is_floating_point():
-                value = value + (0 * argument.detach()).sum()
-        return value
+        return value + (0 * embeddings.detach()).sum()  # a mean over pairs leaves out what is NaN
 
 
 class _Triplet(_Careful, TripletMarginLoss):  # type: ignore[misc]

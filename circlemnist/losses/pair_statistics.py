@@ -44,26 +44,15 @@ def pair_statistics(embeddings: Tensor, labels: Tensor, m: float) -> PairStatist
         m: relaxation of Eqs. 6 and 8, -1 < m < 1.
 
     Raises:
-        TypeError, ValueError: for dtypes, shapes, lengths or devices that do not fit.
+        TypeError, ValueError: for dtypes, shapes or lengths that do not fit.
     """
     check_embeddings(embeddings, labels)
-    return as_statistics(pair_sums(embeddings, labels, m, 0, len(labels)))
-
-
-@torch.no_grad()
-def pair_sums(embeddings: Tensor, labels: Tensor, m: float, first: int, end: int) -> Tensor:
-    """(5,) what `as_statistics` takes, of the pairs of the rows `first` to `end` with all rows."""
     rows = max(1, BLOCK_ELEMENTS // max(1, len(labels)))
     with torch.autocast(embeddings.device.type, enabled=False):
         unit = F.normalize(embeddings.to(compute_dtype(embeddings)))
         sums = unit.new_zeros(5)  # added up at once: a list of them would fragment the memory
-        for start in range(first, end, rows):
-            sums += _sums(unit, labels, start, min(rows, end - start), m)
-    return sums
-
-
-def as_statistics(sums: Tensor) -> PairStatistics:
-    """The statistics of what `pair_sums` returned, or of several such added up."""
+        for start in range(0, len(labels), rows):
+            sums += _sums(unit, labels, start, min(rows, len(labels) - start), m)
     sum_p, count_p, sum_n, count_n, violating = sums.unbind()
     return PairStatistics(sum_p / count_p, sum_n / count_n, violating / (count_p + count_n))
 

@@ -12,7 +12,6 @@ from circlemnist.config import SIDE, Config
 BLOCK = 200  # images whose activations a processor's cache holds; of more each takes longer
 # corners in an image with a border of one pixel: the image itself, and moved by a pixel each way
 SHIFTED_VIEWS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
-
 HIDDEN = 128  # numbers of a hidden layer
 Forward = Callable[[Tensor], list[Tensor]]
 

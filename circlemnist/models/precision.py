@@ -32,13 +32,8 @@ from circlemnist.runs.files import write_text
 # without the folder it is started in, where a file may have the name of a module
 COMMAND = (sys.executable, "-P", "-m", "circlemnist.models.precision")
 LIMIT = 60.0  # seconds, of which it needs a few
-# what keeps a library from some of the processor's instructions
-RESTRAINTS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
-LOADED = "loaded\n"  # what the process that tries it prints first
 WORTHWHILE = 1.1  # times as fast as float32: what is less may be chance
 ALIKE = 0.9  # least cosine of the gradients in both, which rounding leaves at 0.98
-# what ends a process from within, and would again
-FAULTS = ("SIGILL", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT")
 BATCH, ROUNDS = 100, 5
 PRECISIONS = ("float32", "bfloat16")
 
@@ -65,21 +60,15 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     Raises:
         SettingError: bfloat16 is asked for, and the device has none.
     """
+    if precision == "float32":
+        return precision
+    known = probe() if device.type == "cpu" else _known_of_gpu(device)
     if precision == "auto":
-        wanted = probe().worthwhile if device.type == "cpu" else not bfloat16_problem(device)
-        return "bfloat16" if wanted else "float32"
-    if precision == "bfloat16" and (problem := bfloat16_problem(device)):
-        raise SettingError("precision", f"bfloat16: {problem}; use `precision` auto")
+        return "bfloat16" if known.gain >= WORTHWHILE else "float32"
+    if known.problem:
+        mend = 'use `precision` auto, or write "float32" into config.toml of a run that goes on'
+        raise SettingError("precision", f"bfloat16: {known.problem}; {mend}")
     return precision
-
-
-def bfloat16_problem(device: torch.device) -> str:
-    """Say why a device cannot train in bfloat16; empty where it can, even if it were slower."""
-    if device.type == "cpu":
-        return probe().problem
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return ""
-    return "of GPUs only some have it, and this one does not"
 
 
 @dataclass(frozen=True)
@@ -89,13 +78,11 @@ class Probe:
     problem: str = ""  # why it cannot be used, in words; empty where it can
     gain: float = 0.0  # times as fast as in float32 a step of training is; 0 where not known
 
-    @property
-    def usable(self) -> bool:
-        return not self.problem
 
-    @property
-    def worthwhile(self) -> bool:
-        return self.usable and self.gain >= WORTHWHILE
+def _known_of_gpu(device: torch.device) -> Probe:
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return Probe(gain=WORTHWHILE)
+    return Probe("of GPUs only some have it, and this one does not")
 
 
 @cache
@@ -104,72 +91,55 @@ def probe() -> Probe:
     processor = dict(torch.cpu.get_capabilities())
     if not any("bf16" in name and there for name, there in processor.items()):
         return Probe("this processor does not announce it")
-    file = probe_file()
-    if file is not None:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged is as none
-            content = json.loads(file.read_text("utf-8"))
-            return Probe(str(content["problem"]), float(content["gain"]))
-    result, lasting = _try_in_child()
-    if file is not None and lasting:
-        write_probe(result, file)
+    with suppress(OSError, RuntimeError, ValueError, TypeError):  # damaged is as none
+        return Probe(**json.loads(probe_file().read_text("utf-8")))
+    try:
+        result = _try_in_child()
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError):
+        return Probe("a process that tries it gave no answer")  # the next one may
+    write_probe(result)
     return result
 
 
-def probe_file() -> Path | None:
-    """Return the file of the result with this processor, kernel and torch; None without home.
+def probe_file() -> Path:
+    """Return the file of the result with this processor, kernel and torch.
 
-    It is in `$XDG_CACHE_HOME`, or `~/.cache` where that is not set.
+    It is in `$XDG_CACHE_HOME`, or `~/.cache` where that is not set; RuntimeError without a home.
     """
     about = [dict(torch.cpu.get_capabilities()), platform.release(), torch.__version__]
-    about += [[name, os.environ[name]] for name in RESTRAINTS if name in os.environ]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "circlemnist" / f"bfloat16-{digest[:16]}.json"
 
 
-def write_probe(result: Probe, file: Path) -> None:
+def write_probe(result: Probe) -> None:
     """Keep a result for the next time, where the folder can be written."""
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):
+        file = probe_file()
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(asdict(result)) + "\n")
 
 
-def _try_in_child() -> tuple[Probe, bool]:
-    """The result of a process that tries it, and whether another one would have the same."""
-    # that process finds what this one imports, wherever it came from
+def _try_in_child() -> Probe:
+    """Return the result of a process that tries it, in a session of its own: Ctrl-C is for us."""
+    # it finds what this process imports, wherever that came from
     paths = os.pathsep.join(str(path) or str(Path.cwd()) for path in sys.path)
-    try:
-        # in a session of its own: Ctrl-C is for this process alone
-        child = subprocess.run(
-            COMMAND,
-            env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=LIMIT,
-        )
-    except OSError:
-        return Probe("no process could be started to try it"), False
-    except subprocess.TimeoutExpired as late:
-        # one that has not yet loaded torch, from a far disk, says nothing about the processor
-        loaded = LOADED in (late.stdout or b"").decode()
-        return Probe(f"a process that tried it here did not end within {LIMIT:g} s"), loaded
-    if child.returncode:
-        names = {-getattr(signal, name): name for name in FAULTS if hasattr(signal, name)}
-        name = names.get(child.returncode)
-        return Probe(f"a process that tried it here ended with {name or 'an error'}"), bool(name)
-    try:
-        values = json.loads(child.stdout.decode().removeprefix(LOADED))
-        gain, cosine = values["float32"] / values["bfloat16"], values["cosine"]
-    except (ValueError, KeyError, TypeError, ZeroDivisionError):
-        return Probe("a process that tried it here gave no answer"), False
-    if not cosine >= ALIKE:  # nor where it is not a number
-        return Probe("a process that tried it here found wrong gradients"), True
-    return Probe(gain=round(gain, 2)), True
+    child = subprocess.run(
+        COMMAND,
+        env={**os.environ, "PYTHONPATH": paths},
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=LIMIT,
+    )
+    if child.returncode < 0 and child.returncode != -signal.SIGKILL:  # which comes from outside
+        name = signal.Signals(-child.returncode).name
+        return Probe(f"a process that tried it here ended with {name}")
+    values = json.loads(child.stdout)
+    if not values["cosine"] >= ALIKE:  # nor where it is not a number
+        return Probe("a process that tried it here found wrong gradients")
+    return Probe(gain=round(values["float32"] / values["bfloat16"], 2))
 
 
 def _timed_steps() -> dict[str, float]:
@@ -200,9 +170,4 @@ def _timed_steps() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it may die, and leaves no core then
-    print(LOADED, end="", flush=True)
     print(json.dumps(_timed_steps()))

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +33,6 @@ from circlemnist.sweep.storage import (
 )
 from circlemnist.sweep.study import Claim, SweepStudy
 from circlemnist.sweep.worker import GALLERY, Answer, Workers
-from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Mode, new_bar
 
 GLANCE = 0.2  # seconds between two looks for a signal
@@ -292,7 +291,8 @@ class _Loop:
         if not claim.deaths:
             claim.begun = time.monotonic()
         # the precision is resolved once for all workers: each might find another
-        workers.give(claim, resolve_run_precision(config), self.folder.cells / name)
+        precision = resolve_precision(config.precision, resolve_device(config.device))
+        workers.give(claim, replace(config, precision=precision), self.folder.cells / name)
 
     def _take(self, claim: Claim, answer: Answer | None) -> None:
         words = in_words({**claim.varied, "seed": claim.seeds[0]})

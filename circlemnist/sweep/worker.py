@@ -19,10 +19,10 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
 from circlemnist.errors import Unwritten, UserError
 from circlemnist.evaluation.evaluate import check_pictures
+from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.process import SIGNALS, Stopped, StopSignals, end_at_once, ignore_signals
 from circlemnist.runs.run import Run, create_run, locked
 from circlemnist.sweep.study import Claim
-from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training, environment
 from circlemnist.training.state import Diverged
@@ -171,13 +171,10 @@ class Worker:
 
     def _train(self, config: Config, run: Run) -> dict[str, float]:
         begun = run if run.config_file.exists() else None
-        if begun is not None:
-            config = replace(config, precision=begun.config().precision)
-        training = Training(
-            resolve_run_precision(config, begun),
-            self._dataset(config.data),
-            self._note,
-        )
+        device = resolve_device(config.device)
+        precision = begun.config().precision if begun is not None else config.precision
+        config = replace(config, precision=resolve_precision(precision, device))
+        training = Training(config, self._dataset(config.data), device, self._note)
         if begun is not None:
             check_pictures(begun, training.dataset)
         else:

@@ -11,31 +11,22 @@ from circlemnist.runs.history import Epoch
 
 # angles between neighbours in the best codes known of C directions in D dimensions, in degrees, by
 # (C, D): N. J. A. Sloane's tables of spherical codes
-SPHERICAL_CODES = {
-    (7, 3): 77.8695,
-    (8, 3): 74.8585,
-    (9, 3): 70.5288,
-    (10, 3): 66.1468,
-    (9, 4): 80.6760,
-    (10, 4): 80.4060,
-}
+SPHERICAL_CODES = {(10, 3): 66.1468, (10, 4): 80.4060}
 
 WARM_UP_STEPS = 200
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.9, 0.05
 
 
-def unreachable_margin(config: Config, classes: int | None = None) -> str | None:
-    """Warn where so many classes, by default all, cannot meet Circle Loss's margin in `dim`.
+def unreachable_margin(config: Config, classes: int = 10) -> str | None:
+    """Warn where so many classes cannot meet Circle Loss's margin in `dim` dimensions.
 
     On the decision boundary s_n² + (s_p - 1)² = 2m² an anchor with s_p = 1 has s_n = √2·m. For
     m < 0, where alpha_n is 0 up to s_n = -m, that is what is asked for.
     """
     if config.m is None or config.loss not in CIRCLES:
         return None
-    named = len(config.class_names)
-    classes = classes or named
     cosine = closest_cosine(classes, config.dim)
-    if cosine is None or classes > named:
+    if cosine is None:
         return None
     limit, formula = math.sqrt(2) * config.m, "√2·m"
     if config.m < 0:
@@ -85,15 +76,11 @@ def diagnose(history: list[Epoch], values: Tensor, config: Config) -> Iterator[t
     mean_sp, mean_sn = sp[half:].nanmean().item(), sn[half:].nanmean().item()
     warm = len(history) * len(values) >= WARM_UP_STEPS
     if warm and mean_sn > COLLAPSED_COSINE and mean_sp - mean_sn < COLLAPSED_GAP:
-        remedy = "lower `lr`"
-        if config.net == "article":
-            remedy += ", or take `net` small, which ends in BatchNorm"
-        elif not config.last_norm:
-            remedy += ", or take `last_norm`"
         yield (
             "collapse",
             f"the embeddings have collapsed to a point, mean s_n {mean_sn:.3f} at mean s_p "
-            f"{mean_sp:.3f} after epoch {len(history)}: {remedy}",
+            f"{mean_sp:.3f} after epoch {len(history)}: lower `lr`, or take a `net` that ends in "
+            "BatchNorm: all but article, with `last_norm`",
         )
     epochs = math.ceil(WARM_UP_STEPS / len(values))
     if len(history) > epochs and config.loss_info.decreases:

@@ -15,9 +15,7 @@ from circlemnist.training.diagnosis import diagnose
 from circlemnist.training.progress import Progress
 from circlemnist.training.state import Diverged, EpochCursor, TrainState
 
-# Steps between two checks for a loss that is not finite: a check waits for the GPU.
-CHECK_EVERY = {"cpu": 1}
-CHECK_SELDOM = 50
+CHECK_SELDOM = 50  # steps between two checks for a loss that is not finite, which wait for a GPU
 
 
 def fit(
@@ -36,19 +34,18 @@ def fit(
     assert config.epochs is not None
     reported: set[str] = set()
     try:
-        try:
-            while len(state.history) < config.epochs:
-                values = train_epoch(state, config, split, progress, stop)
-                state.save(run)
-                progress.epoch(state.history[-1])
-                for kind, line in diagnose(state.history, values, config):
-                    if kind not in reported:
-                        progress.note(line)
-                    reported.add(kind)
-                stop.check()
-        except Stopped:
+        while len(state.history) < config.epochs:
+            values = train_epoch(state, config, split, progress, stop)
             state.save(run)
-            raise
+            progress.epoch(state.history[-1])
+            for kind, line in diagnose(state.history, values, config):
+                if kind not in reported:
+                    progress.note(line)
+                reported.add(kind)
+            stop.check()
+    except Stopped:
+        state.save(run)
+        raise
     except Diverged as error:
         checkpoint = "it has no checkpoint yet"
         if run.checkpoint_file.exists():
@@ -65,6 +62,8 @@ def train_epoch(
 ) -> Tensor:
     """Train the next epoch, or the rest of the one begun, and add its row to the history.
 
+    With `augment` its images are augmented, except in the last `plain_share` of all steps.
+
     Returns (steps, 4) float32: loss, mean s_p, mean s_n and violating of each step. When `Stopped`
     is raised, the steps done are in `state.cursor`.
     """
@@ -72,14 +71,18 @@ def train_epoch(
     cursor = state.cursor = state.cursor or first_step(config, split, state.generator)
     order, cursor.values = cursor.order.to(device), cursor.values.to(device)
     number, started = len(state.history) + 1, time.perf_counter() - cursor.seconds
-    check_every = CHECK_EVERY.get(device.type, CHECK_SELDOM)
+    check_every = 1 if device.type == "cpu" else CHECK_SELDOM
+    first_plain_step = round((1 - config.plain_share) * state.total_steps)
     state.embedder.train()
     if state.recorder is not None and state.step == 0:
         state.recorder.record(0, state.embedder)
     for indices in order[cursor.step :]:
-        # every process augments the global batch, which is little work: so the random numbers are
-        # those of a single process
-        images = state.processes.share(step_images(state, config, split, indices))
+        images = split.images[indices, None].float() / 255
+        if config.augment and state.step < first_plain_step:
+            # every process augments the global batch, which is little work: so the random numbers
+            # are those of a single process
+            images = random_affine(images, state.generator, config.elastic)
+        images = state.processes.share(images)
         labels = state.processes.share(split.labels[indices])
         loss, embeddings = train_step(state, images, labels)
         statistics = gathered_statistics(embeddings, labels, config.circle_m)
@@ -97,18 +100,6 @@ def train_epoch(
             stop.check()
     state.finish_epoch()
     return cursor.values
-
-
-def step_images(state: TrainState, config: Config, split: Split, indices: Tensor) -> Tensor:
-    """Return the images of the next step, (B, 1, 28, 28) float in 0-1.
-
-    With `augment` they are augmented, except in the last `plain_share` of all steps.
-    """
-    images = split.images[indices, None].float() / 255
-    first_plain_step = round((1 - config.plain_share) * state.total_steps)
-    if config.augment and state.step < first_plain_step:
-        images = random_affine(images, state.generator, config.elastic)
-    return images
 
 
 def train_step(state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,6 +69,10 @@ class Processes:
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
 
+    def common_precision(self, precision: str) -> str:
+        """Return "bfloat16" where that is the precision of every process, else "float32"."""
+        return "float32" if self.maximum(int(precision == "float32")) else "bfloat16"
+
     def run_on_all(self, work: Callable[[], Result]) -> Result:
         """Call `work` in all processes; return its result in this one.
 

@@ -6,6 +6,8 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from circlemnist import __version__
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, load_dataset
@@ -13,13 +15,13 @@ from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.errors import Lost
 from circlemnist.evaluation.evaluate import EvaluatedRun, check_pictures
 from circlemnist.evaluation.report import Report
-from circlemnist.models.precision import resolve_device
+from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
 from circlemnist.process import Stopped, StopSignals, working
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run, create_run, describe_machine, locked
-from circlemnist.training.build import build_training, flat_schedule, resolve_run_precision
+from circlemnist.training.build import build_training
 from circlemnist.training.diagnosis import unreachable_margin
 from circlemnist.training.loop import fit
 from circlemnist.training.processes import ALONE, Processes, join_processes
@@ -63,7 +65,9 @@ def train(
         Stopped: one of them came before.
     """
     device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
     with join_processes(device) as processes, StopSignals(processes.maximum) as stop:
+        config = replace(config, precision=processes.common_precision(precision))
         if tensorboard:
             require_tensorboard()
         if processes.rank > 0:
@@ -73,9 +77,8 @@ def train(
                 config.dataset, Path(config.data_dir), quiet=mode == "quiet", say=say, config=config
             )
         )
-        config = resolve_run_precision(config, run, processes)
         with working("preparing the training"):
-            training = processes.run_on_all(lambda: Training(config, dataset, say, processes))
+            training = Training(config, dataset, device, say, processes)
         if run is not None:
             check_pictures(run, training.dataset)
         run = processes.run_on_rank_zero(
@@ -110,31 +113,29 @@ class Training:
     """A training whose settings, data and device have proved good; nothing is written yet.
 
     Its `config` is resolved for the data set; its `dataset` is what it trains on and is tested on.
-    Raises UserError where a setting does not fit the data, or the device is not there.
+    Raises UserError where a setting does not fit the data.
     """
 
     def __init__(
         self,
         config: Config,
         dataset: Dataset,
+        device: torch.device,
         say: Callable[[str], object],
         processes: Processes = ALONE,
     ) -> None:
-        self.device = resolve_device(config.device)
         # absolute, for commands in other folders; Path.resolve may raise for a link to itself
         data_dir = os.path.realpath(config.data_dir)
         config = config.for_dataset(dataset.name, dataset.classes)
         self.dataset = dataset.used_by(config)
-        self.split = with_extra_classes(self.dataset.train, config).to(self.device)
+        self.split = with_extra_classes(self.dataset.train, config).to(device)
         self.config = replace(config.resolve(dataset.name, len(self.split)), data_dir=data_dir)
-        self.processes = processes
+        self.device, self.processes = device, processes
         self.state = build_training(self.config, self.split, processes)
-        flat = flat_schedule(self.config, self.state.total_steps)
         if config.snapshots and processes.rank == 0:
-            test = self.dataset.test.to(self.device)
+            test = self.dataset.test.to(device)
             self.state.recorder = Recorder(test, self.state.total_steps)
-        unreachable = unreachable_margin(self.config, len(self.state.objective.classes))
-        for warning in filter(None, (unreachable, flat)):
+        if warning := unreachable_margin(self.config, len(self.state.objective.classes)):
             say(warning)
 
     def fit(self, run: Run, progress: Progress, stop: StopSignals) -> EvaluatedRun:

@@ -6,7 +6,8 @@
 hyperparameters, the pictures, and the test embeddings for the projector.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -81,8 +82,7 @@ class Board(Progress):
             return
         steps, values, rates = zip(*self.pending, strict=True)
         self.pending = []
-        with writing(self.folder):
-            writer = self._writer_from(steps[0])
+        with self._open(steps[0]) as writer:
             for step, row, lr in zip(steps, torch.stack(values).tolist(), rates, strict=True):
                 for name, value in zip((*OF_STEPS, "lr"), (*row, lr), strict=True):
                     writer.add_scalar(f"step/{name}", value, step)
@@ -96,8 +96,7 @@ class Board(Progress):
         last = self.epochs * self.steps
         metrics = trained.report.metrics
         settings = {k: v for k, v in asdict(trained.config).items() if v is not None}
-        with writing(self.folder):
-            writer = self._writer_from(last + 1)
+        with self._open(last + 1) as writer:
             scalars = {f"measure/{name}": value for name, value in metrics.items()}
             writer.add_hparams(settings, scalars, run_name=".", global_step=last)
             for path in pictures:
@@ -106,10 +105,12 @@ class Board(Progress):
             writer.close()
         write_projector(trained, self.folder)
 
-    def _writer_from(self, step: int) -> "SummaryWriter":
-        """Return the writer; when it is opened, it hides older values of `step` and later."""
-        if self.writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+    @contextmanager
+    def _open(self, step: int) -> Iterator["SummaryWriter"]:
+        """Give the writer; when it is made, it hides older values of `step` and later."""
+        with writing(self.folder):
+            if self.writer is None:
+                from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(self.folder, purge_step=step)
-        return self.writer
+                self.writer = SummaryWriter(self.folder, purge_step=step)
+            yield self.writer

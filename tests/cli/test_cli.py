@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from circlemnist import __version__
@@ -329,7 +330,7 @@ def test_settings_that_do_not_fit_the_checkpoint_are_refused(
 ) -> None:
     """They were changed after the training began."""
     config = Config(dataset="digits", net="tiny", epochs=1, **settings)
-    training = Training(config, load_dataset("digits", Path()), print)
+    training = Training(config, load_dataset("digits", Path()), torch.device("cpu"), print)
     run = create_run(tmp_path / "outputs", "run", training.config, {})
     training.state.save(run)
     content = run.config_file.read_text()

@@ -64,15 +64,6 @@ def test_a_run_keeps_the_precision_that_it_began_with(
     assert machine.precisions == [expected] * 2
 
 
-def test_a_run_of_before_is_float32(machine: Machine) -> None:
-    """Its file says auto, which no CPU took for bfloat16."""
-    file = begin(machine, SLOW)
-    file.write_text(file.read_text().replace('"float32"', '"auto"'))
-    machine.found = FAST
-    assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
-    assert machine.precisions == ["float32"] * 2
-
-
 def test_bfloat16_is_refused_where_it_does_not_work(machine: Machine) -> None:
     machine.found = NONE
     result = invoke("train", *SMALL, "--precision", "bfloat16")
@@ -87,7 +78,7 @@ def test_a_run_of_bfloat16_says_how_it_goes_on_where_that_does_not_work(machine:
     file = begin(machine, FAST)
     machine.found = NONE
     result = invoke("train", "--resume", "begun")
-    assert_one_line_error(result, NONE.problem, 'write precision = "float32" into', str(file))
+    assert_one_line_error(result, NONE.problem, 'write "float32" into config.toml of a run')
     assert invoke("eval", "begun").exit_code == 0
     file.write_text(file.read_text().replace('"bfloat16"', '"float32"'))
     assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
@@ -99,7 +90,7 @@ def test_a_cell_of_a_sweep_keeps_the_precision_that_it_began_with(machine: Machi
         answer = Worker(Pipe()[0], StopSignals()).answer(config, Path("cells", "one"))
     assert machine.precisions == ["bfloat16"] * 2
     assert answer.kind == "error"
-    assert "one trains in bfloat16: this processor dislikes it" in answer.words
+    assert "one: `precision` bfloat16: this processor dislikes it" in answer.words
 
 
 @pytest.mark.parametrize(("found", "expected"), [(FAST, "bfloat16"), (SLOW, "float32")])

@@ -50,14 +50,3 @@ def test_values_gradients_and_centres_of_several_steps(gamma, rate):
         centers = moved(x.tolist(), y.tolist(), centers, rate)
         after = torch.tensor(centers, dtype=torch.float64)
         torch.testing.assert_close(loss.centers, after, rtol=1e-10, atol=1e-10)
-
-
-def test_begins_as_a_linear_layer_and_again_after_a_reset():
-    loss = CenterLoss(50, 25)
-    assert loss.centers.eq(0).all()
-    loss.centers.fill_(1.0)
-    loss.reset_parameters()
-    assert loss.centers.eq(0).all()
-    for parameter in (loss.weight, loss.bias):
-        assert 0.15 <= parameter.abs().max() <= 0.2
-        assert parameter.mean().abs() <= 0.06

@@ -1,11 +1,9 @@
 """CircleLoss and ClassCircleLoss against the paper's equations in float64, and their laws."""
 
-import math
 from itertools import combinations, product
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import CircleLoss as OtherCircleLoss
@@ -19,7 +17,6 @@ SETTINGS = pytest.mark.parametrize(
 )
 REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 TRACED = pytest.mark.usefixtures("traced")
-PAIRS = st.sampled_from(["anchor", "batch"])
 
 
 @pytest.fixture(params=[False, True], ids=["eager", "traced"])
@@ -113,35 +110,16 @@ def test_mean_leaves_out_anchors_without_both_kinds_of_pairs(needs_gradient, cou
 
 
 class TestClassLevel:
-    @TRACED
     @SETTINGS
-    @REDUCTIONS
-    def test_is_cross_entropy_over_alpha_weighted_logits(self, gamma, m, reduction):
+    def test_value_and_gradients_of_embeddings_and_weights(self, gamma, m):
         x, y = batch(9, classes=6)
-        loss = ClassCircleLoss(6, 5, gamma, m, reduction).double()
-        s = cosines(x, loss.weight).detach()
-        own = F.one_hot(y, 6).bool()
-        alpha = torch.where(own, 1 + m - s, s + m).relu()
-        logits = gamma * alpha * torch.where(own, s - (1 - m), s - m)
-        wanted = F.cross_entropy(logits, y, reduction=reduction)
-        torch.testing.assert_close(loss(x, y).detach(), wanted, rtol=1e-10, atol=1e-12)
-
-    def test_gradients_of_embeddings_and_weights(self):
-        x, y = batch(9, classes=6)
-        loss = ClassCircleLoss(6, 5).double()
+        loss = ClassCircleLoss(6, 5, gamma, m).double()
         similarities = cosines(x.detach(), loss.weight.detach())
-        _, slopes = per_anchor(similarities, y.tolist(), [*range(6)], [-1] * 9, 80, 0.25)
-        gradients = torch.autograd.grad(loss(x, y), [x, loss.weight])
+        values, slopes = per_anchor(similarities, y.tolist(), [*range(6)], [-1] * 9, gamma, m)
+        value = loss(x, y)
+        close([value], [values.mean()])
+        gradients = torch.autograd.grad(value, [x, loss.weight])
         close(gradients, through_cosines(x, loss.weight, slopes / 9))
-
-    @pytest.mark.parametrize(("first", "unknown"), [(-1, 0), (0, 3)])
-    def test_values_of_unknown_classes_alone_are_nan_while_torch_compile_traces(
-        self, first, unknown, monkeypatch
-    ):
-        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-        loss = ClassCircleLoss(3, 5, reduction="none")
-        values = loss(torch.randn(4, 5), torch.arange(first, first + 4))
-        assert values.isnan().nonzero().tolist() == [[unknown]]
 
     def test_one_class_gives_zero(self):
         x = torch.randn(3, 5, requires_grad=True)
@@ -160,15 +138,6 @@ def batches(draw, max_size=40):
     return x, torch.randint(classes, (size,), generator=generator)
 
 
-@given(batches(), PAIRS)
-def test_rotation_and_length_do_not_matter(batch, pairs):
-    x, y = batch
-    rotation, _ = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], dtype=x.dtype))
-    lengths = torch.rand(len(x), 1, dtype=x.dtype) + 0.1
-    loss = CircleLoss(pairs=pairs)
-    assert loss(x @ rotation * lengths, y).item() == pytest.approx(loss(x, y).item(), rel=1e-9)
-
-
 @given(batches(max_size=200), st.floats(1, 1024), st.floats(-0.3, 0.9))
 def test_equals_pytorch_metric_learning(batch, gamma, m):
     """Where its reducer, which leaves out zeros, averages the same anchors."""
@@ -178,14 +147,3 @@ def test_equals_pytorch_metric_learning(batch, gamma, m):
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-8)
     slope, wanted = (torch.autograd.grad(loss, x)[0] for loss in (ours, theirs))
     assert (slope - wanted).norm() <= 1e-8 * wanted.norm()
-
-
-@given(st.integers(2, 6), st.integers(2, 4), st.floats(10, 200), st.floats(0.1, 0.9))
-def test_equal_pairs_add_the_log_of_their_number(classes, samples, gamma, m):
-    """The rule for gamma, m and the batch in docs/circle-loss.md."""
-    x = torch.eye(classes, dtype=torch.float64).repeat(samples, 1)
-    y = torch.arange(classes).repeat(samples)
-    sp, sn, pairs = 1.0, 0.0, (samples - 1) * (classes - 1) * samples
-    exponent = gamma * (sn**2 + (1 - sp) ** 2 - 2 * m * m) + math.log(pairs)
-    wanted = max(exponent, 0.0) + math.log1p(math.exp(-abs(exponent)))
-    assert CircleLoss(gamma, m)(x, y).item() == pytest.approx(wanted, rel=1e-9)

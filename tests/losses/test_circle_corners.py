@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from circlemnist import CircleLoss, ClassCircleLoss
+from circlemnist import CircleLoss
 
 BOTH = pytest.mark.parametrize("pairs", ["anchor", "batch"])
 REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -21,15 +21,6 @@ def value_and_gradient(loss, x, y, *references):
     assert x.grad.isfinite().all()
     assert x.grad.dtype == x.dtype
     return value, x.grad
-
-
-@BOTH
-@REDUCTIONS
-@SIZES
-def test_all_embeddings_equal(pairs, reduction, size):
-    loss = CircleLoss(pairs=pairs, reduction=reduction)
-    value, _ = value_and_gradient(loss, torch.ones(size, 4), torch.arange(size) % 2)
-    assert (value > 0).all()
 
 
 @BOTH
@@ -134,15 +125,10 @@ def test_nan_shows_in_every_loss(pairs, reduction, needs_gradient, labels):
 
 
 @BOTH
-def test_nan_of_a_single_anchor_reference_or_class_weight_shows(pairs):
+def test_nan_of_a_single_anchor_or_reference_shows(pairs):
     x, y, r = torch.randn(1, 3), torch.arange(1), torch.full((1, 3), torch.nan)
     for sets in ((r, y), (x, y, r, y), (r, y, x, y)):
         assert CircleLoss(pairs=pairs)(*sets).isnan()
-    many, labels = torch.randn(4, 3), torch.arange(4)
-    assert CircleLoss(pairs=pairs)(many, labels, torch.cat([many[:3], r]), labels).isnan()
-    loss = ClassCircleLoss(5, 3)
-    torch.nn.init.constant_(loss.weight, torch.nan)
-    assert loss(many, labels).isnan()
 
 
 X, Y = torch.randn(6, 4), torch.arange(6) % 2
@@ -153,34 +139,23 @@ CALL = {
     "ref_labels": Y,
     "self_index": torch.tensor([0, 1, -1, 3, 4, -1]),
 }
-META = {"ref_embeddings": X.to("meta"), "ref_labels": Y.to("meta")}
 ALONE = {"ref_embeddings": None, "ref_labels": None, "self_index": torch.arange(6)}
 WRONG = {
     TypeError: [
-        ({"ref_embeddings": X.tolist()}, "^ref_embeddings is a torch.Tensor, not list"),
         ({"ref_labels": Y.numpy()}, "^ref_labels is a torch.Tensor, not ndarray"),
         ({"self_index": [0, 1, 2, 3, 4, 5]}, "^self_index is a torch.Tensor, not list"),
         ({"ref_embeddings": X.long()}, "^ref_embeddings are.*int64"),
-        ({"ref_labels": Y.float()}, "^ref_labels are.*float32"),
-        ({"self_index": torch.arange(6.0)}, "float32"),
     ],
     ValueError: [
         ({"ref_labels": None}, "together"),
         ({"ref_embeddings": None}, "together"),
         (ALONE, "^self_index marks rows of ref_"),
         ({"ref_embeddings": X[:, :3]}, r"\(6, 4\).*\(6, 3\)"),
-        ({"ref_embeddings": X[:, 0]}, r"^ref_embeddings are \(B, D\), not \(6,\)"),
-        ({"ref_labels": Y[:5]}, r"ref_embeddings \(6, 4\), ref_labels \(5,\)"),
         ({"ref_labels": Y[:, None]}, r"ref_labels\.squeeze\(1\)"),
-        ({"ref_labels": X.long()}, r"^ref_labels are \(B,\), not \(6, 4\)$"),
         ({"self_index": torch.arange(5)}, r"\(5,\)"),
         ({"self_index": torch.arange(6) + 1}, r"-1\.\.5, not in 1\.\.6"),
         ({"self_index": torch.arange(6) - 2}, r"-1\.\.5, not in -2\.\.3"),
         ({"self_index": torch.arange(6).flip(0)}, "labels differ"),
-        ({"self_index": torch.tensor([-1, 0, -1, -1, -1, -1])}, "labels differ"),
-        ({"ref_labels": Y.to("meta")}, "^ref_labels is on meta.*cpu"),
-        (META, "^ref_embeddings is on meta.*cpu"),
-        ({"self_index": Y.to("meta")}, "^self_index is on meta.*cpu"),
     ],
 }
 

@@ -10,9 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from circlemnist import CircleLoss, ClassCircleLoss
+from circlemnist import CircleLoss
 from circlemnist.losses.circle_kernel import autograd, tiles
 from circlemnist.losses.circle_kernel.formula import PairInputs, plain_log_sums
 
@@ -38,16 +37,10 @@ def agree(values, expected, tolerance=None):
         assert (a - b).norm() <= limit * b.norm()
 
 
-SHAPES = [(4, 5), (1, 3), (99, 99)]  # of tiles: rows and columns
-KINDS = pytest.mark.parametrize("kind", ["itself", "marked", "unmarked"])
-
-
-def pairs(kind, size=11, n=14, classes=(4, 5)):
+def pairs(kind, size, n, classes):
     """Unit vectors in three dimensions; the first anchor has no positive."""
-    (x, y), (r, z) = (
-        batch(size, classes[0], torch.float64, 3),
-        batch(n, classes[1], torch.float64, 3),
-    )
+    x, y = batch(size, classes[0], torch.float64, 3)
+    r, z = batch(n, classes[1], torch.float64, 3)
     x, r, own = normalize(x.detach()), normalize(r.detach()), torch.full_like(y, -1)
     y[0] = 9
     if kind == "itself":
@@ -74,23 +67,17 @@ def check_tiles(inputs, gamma, m, shape, tolerance=1e-9):
         torch.testing.assert_close(tiled[3:], dense[3:], rtol=1e-9, atol=1e-9)
 
 
-@KINDS
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("gamma", "m"), [(80.0, 0.25), (1.0, 0.0), (300.0, -0.6), (9.0, 0.9)])
-def test_tiles_are_the_whole_matrix(kind, shape, gamma, m):
-    check_tiles(pairs(kind), gamma, m, shape)
-
-
 @given(data=st.data())
 def test_tiles_of_any_shape_are_the_whole_matrix(data):
     size, n, classes = (data.draw(st.integers(2, most)) for most in (30, 30, 8))
-    inputs = pairs(data.draw(st.sampled_from(["itself", "marked"])), size, n, (classes, 6))
+    kind = data.draw(st.sampled_from(["itself", "marked", "unmarked"]))
     shape = data.draw(st.tuples(st.integers(1, 31), st.integers(1, 31)))
-    check_tiles(inputs, 80.0, data.draw(st.floats(-0.9, 0.9)), shape)
+    gamma, m = data.draw(st.sampled_from([1.0, 80.0, 300.0])), data.draw(st.floats(-0.9, 0.9))
+    check_tiles(pairs(kind, size, n, (classes, 6)), gamma, m, shape)
 
 
 @pytest.mark.parametrize("references", [True, False])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [(4, 5), (1, 3), (99, 99)])
 def test_rows_whose_exponents_are_far_apart(references, shape):
     """By more than exp can span: no row takes the largest exponent of another for its own."""
     x = torch.eye(4, dtype=torch.float64)[[0, 1, 0, 2, 0, 1]]
@@ -122,36 +109,6 @@ def test_float32_stays_close_to_float64(gamma):
     loss = CircleLoss(gamma)
     exact = evaluate(loss, x.detach().double().requires_grad_(), y)
     agree([t.double() for t in evaluate(loss, x, y)], exact, 1e-7 * gamma)
-
-
-class Products(TorchDispatchMode):
-    """Counts the products of matrices."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm_)
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("size", [9, 400])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("wanted", ["x", "r", "both", "x alone", "none", "none alone"])
-def test_each_product_is_computed_once_and_none_for_nobody(size, reduction, wanted):
-    """That of the similarities, and those of the gradients."""
-    (x, y), (r, z) = batch(size, 3), batch(size, 3)
-    alone = wanted.endswith("alone")
-    x.requires_grad_(wanted in ("x", "both", "x alone"))
-    r.requires_grad_(wanted in ("r", "both"))
-    with Products() as products:
-        loss = CircleLoss(reduction=reduction)(x, y, *[r, z] * (not alone))
-        if loss.requires_grad:
-            loss.backward()
-    # of a large batch two tiles have each product for themselves
-    once = 1 if size == 9 else 2
-    gradients = 0 if not loss.requires_grad else 1 if alone and size == 9 else 2
-    assert products.count == once * (1 + gradients)
-    assert (x.grad is not None, r.grad is not None) == (x.requires_grad, r.requires_grad)
 
 
 @pytest.mark.parametrize("columns", [7, (1 << 20) + 1, 1 << 28])
@@ -196,22 +153,6 @@ class TestCompiled:
         compiled = torch.compile(loss, fullgraph=True)
         agree(evaluate(compiled, x, y, *sets), evaluate(loss, x, y, *sets), 1e-9)
 
-    def test_class_level_and_half_precision(self):
-        loss, (x, y) = ClassCircleLoss(7, 16), batch(40, 7, torch.bfloat16)
-        compiled = torch.compile(loss, fullgraph=True)
-        agree(evaluate(compiled, x, y), evaluate(loss, x, y), 1e-2)
-
-    def test_with_a_network_under_autocast(self):
-        net = torch.nn.Linear(16, 8)
-        x, y = batch(40, 5)
-
-        def step(x, y):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                return CircleLoss()(net(x), y)
-
-        expected = pytest.approx(step(x, y).item(), rel=2e-2)
-        assert torch.compile(step, fullgraph=True)(x, y).item() == expected
-
     def test_other_batch_sizes_follow(self):
         loss = CircleLoss()
         compiled = torch.compile(loss, fullgraph=True)
@@ -219,35 +160,14 @@ class TestCompiled:
             x, y = batch(size, 5, torch.float64)
             agree(evaluate(compiled, x, y), evaluate(loss, x, y), 1e-9)
 
-    @pytest.mark.parametrize("size", [6, 400])
-    def test_corners(self, size):
-        """A zero row, no positives, NaN."""
-        compiled = torch.compile(CircleLoss(), fullgraph=True, dynamic=False)
-        x, y = batch(size, 2)[0].detach(), torch.arange(size)
-        x[0] = 0
-        value, gradient = evaluate(compiled, x.requires_grad_(), y // 2)
-        assert value.isfinite()
-        assert gradient.isfinite().all()
-        assert gradient[0].eq(0).all()
-        assert not any(tensor.any() for tensor in evaluate(compiled, x, y))
-        x = x.detach()
-        x[1] = torch.nan
-        assert compiled(x, y // 2).isnan()
-
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-@pytest.mark.parametrize("unit", [True, False])
-@pytest.mark.parametrize("size", [8, 400])
-@pytest.mark.parametrize("references", [True, False])
-def test_second_derivative_is_a_clear_error(reduction, unit, size, references):
-    x, y = batch(size, 3)
-    sets = [x.detach(), y, x, y] if references else [x, y]
-    loss = CircleLoss(reduction=reduction, normalize=unit)(*sets).sum()
-    (first,) = torch.autograd.grad(loss, x, retain_graph=True)
-    (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
-    assert gradient.equal(first)
+def test_second_derivative_is_a_clear_error(reduction):
+    x, y = batch(8, 3)
+    loss = CircleLoss(reduction=reduction)(x.detach(), y, x, y).sum()
+    torch.autograd.grad(loss, x, retain_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
-        (loss + gradient.square().sum()).backward()
+        torch.autograd.grad(loss, x, create_graph=True)
 
 
 @pytest.mark.slow

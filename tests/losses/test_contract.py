@@ -3,10 +3,10 @@
 import copy
 import inspect
 import math
+import re
 from importlib import import_module
 from itertools import product
 
-import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -32,7 +32,6 @@ STATE = {
 ALL = pytest.mark.parametrize("name", LOSSES)
 # a large batch of Circle Loss is computed in tiles
 SIZES = pytest.mark.parametrize(("name", "size"), [("circle", 400), *((n, B) for n in LOSSES)])
-FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
 def constructor(name):
@@ -64,11 +63,11 @@ def unchanged(loss, before):
 def outcome(loss, x, y, autocast=False):
     """Value, gradients, state after a step of a copy of the loss; the batch is left alone."""
     loss, before, labels = copy.deepcopy(loss), x.detach(), y.clone()
-    x = before.clone(memory_format=torch.preserve_format).requires_grad_()
+    x = before.clone().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         value = loss(x, y)
     value.backward()
-    assert x.equal(before) or before.isnan().any()
+    assert x.equal(before)
     assert y.equal(labels)
     gradients = [parameter.grad for parameter in loss.parameters()]
     return [value.detach(), x.grad, *gradients, *loss.buffers()]
@@ -83,29 +82,14 @@ def close(results, expected, tolerance=1e-9):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-# pytorch-metric-learning multiplies in the dtype of its weights, which are float32 in a training
-DTYPES = [
-    (name, embeddings, weights)
-    for name, embeddings, weights in product(LOSSES, FLOATS, FLOATS)
-    if name in OURS
-    or not STATE[name]
-    or weights == torch.float64
-    or (weights == torch.float32 and embeddings != torch.float64)
-]
-
-
-@pytest.mark.parametrize(("name", "embeddings", "weights"), DTYPES)
-def test_a_scalar_of_the_wider_dtype_and_at_least_float32(name, embeddings, weights):
-    loss = built(name).to(weights)
-    dtypes = {embeddings, *(parameter.dtype for parameter in loss.parameters())}
-    x, y = batch(dtype=embeddings)
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_scalar_of_the_dtype_of_the_embeddings_and_at_least_float32(name, dtype):
+    wide = torch.promote_types(dtype, torch.float32)
+    loss, (x, y) = built(name).to(wide), batch(dtype=dtype)
     value, *gradients = outcome(loss, x, y)
-    assert value.shape == ()
+    assert (value.shape, value.dtype) == ((), wide)
     assert value > 0
-    assert value.dtype == (torch.float64 if torch.float64 in dtypes else torch.float32)
-    if name in OURS and embeddings == torch.float64:
-        exact = copy.deepcopy(loss).double().eval()(x, y).item()
-        assert loss.eval()(x, y).item() == pytest.approx(exact, rel=1e-12)
     tensors = [x, *loss.parameters(), *loss.buffers()]
     assert [(g.shape, g.dtype) for g in gradients] == [(t.shape, t.dtype) for t in tensors]
     assert gradients[0].ne(0).any()
@@ -125,16 +109,6 @@ def test_half_embeddings_integers_of_any_dtype_and_autocast_give_the_bits_of_flo
     expected = outcome(loss, x.float(), y)
     expected[1] = expected[1].to(x.dtype)
     assert equal(outcome(loss, x, labels, kind == "autocast"), expected)
-
-
-@SIZES
-def test_neither_order_nor_strides_of_the_batch_matter(name, size):
-    loss, (x, y) = built(name).double(), batch(size, torch.float64)
-    order = torch.randperm(size)
-    strided, doubled = x.detach()[order].T.contiguous().T, y[order].repeat_interleave(2)
-    expected = outcome(loss, x, y)
-    expected[1] = expected[1][order]
-    close(outcome(loss, strided, doubled[::2]), expected)
 
 
 @pytest.mark.parametrize("name", ON_SPHERE)
@@ -278,7 +252,6 @@ WRONG = {
         (X[:, :, None], Y, r"^embeddings are \(B, D\), not \(12, 4, 1\)$"),
         (X, Y[:, None], r"^labels.*\(12, 1\).*pass labels\.squeeze\(1\)"),
         (X, torch.eye(C)[Y].long(), r"^labels.*\(12, 6\)$"),
-        (X, Y.to("meta"), "^labels is on meta.*cpu"),
     ],
     TypeError: [
         (X.long(), Y, "^embeddings are.*int64"),
@@ -293,7 +266,6 @@ WRONG = {
 LABELS = {-100: torch.int64, -1: torch.int32, C: torch.int64, C + 1: torch.uint8, 99: torch.uint64}
 WRONG_OF_CLASSES = [
     (X[:, :2], Y, r"embeddings \(12, 2\) and class weights \(6, 4\) differ in their dimension"),
-    (X.to("meta"), Y.to("meta"), "class weights are on cpu, the embeddings are on meta"),
     *(
         (
             X,
@@ -322,72 +294,32 @@ def test_wrong_inputs_are_refused_and_leave_the_state(name, error, x, y, message
 
 NAN, INF = math.nan, math.inf
 CIRCLES, LIBRARY = ["circle", "circle-class"], [name for name in LOSSES if name not in OURS]
-SIZED = ("num_classes", "embedding_dim")
 WRONG_SETTINGS = [  # of which losses, setting, values, and what is said of each
-    (OURS_OF_CLASSES, SIZED, (0, -1), "{} is at least 1, not {}"),
-    (OURS_OF_CLASSES, SIZED, (9.5, "9", True), "{} is an integer, not"),
-    (CIRCLES, ("gamma",), (0, -1, NAN, INF), "{} is finite and greater than 0, not {}"),
-    (CIRCLES, ("m",), (-1, 1, 1.5, NAN), "{} lies between -1 and 1, both excluded, not {}"),
-    (CIRCLES, ("gamma", "m"), ("80", True, None), "{} is a number, not"),
-    (CIRCLES, ("reduction",), ("max",), "{} is 'mean', 'sum' or 'none', not '{}'"),
-    (["circle"], ("pairs",), ("all",), "{} is 'anchor' or 'batch', not '{}'"),
-    (["center"], ("gamma",), (-0.1, NAN, INF), "{} is finite and at least 0, not {}"),
-    (["center"], ("rate",), (-0.1, 1.1, NAN), "{} lies between 0 and 1, not {}"),
-    (["center"], ("gamma", "rate"), ("1", True), "{} is a number, not"),
-    (["adacos"], ("num_classes",), (2,), "{} is at least 3, not {}"),
-    (["adacos"], ("dynamic",), (80.0,), "{} is True or False, not {}"),
-    (["sphereface"], ("m",), (2.5, 0.25, 0, -1), "{} is a whole number of at least 1, not {}"),
-    (LIBRARY, ("reduction",), ("none", "max"), "{} is 'mean' or 'sum', not '{}'"),
+    (CIRCLES, "gamma", (0, -1, NAN, INF), "{} is finite and greater than 0, not {}"),
+    (CIRCLES, "m", (-1, 1, 1.5, NAN), "{} lies between -1 and 1, both excluded, not {}"),
+    (CIRCLES, "reduction", ("max",), "{} is 'mean', 'sum' or 'none', not '{}'"),
+    (["circle"], "pairs", ("all",), "{} is 'anchor' or 'batch', not '{}'"),
+    (["adacos"], "num_classes", (2,), "{} is at least 3, not {}"),
+    (["sphereface"], "m", (2.5, 0.25, 0, -1), "{} is a whole number of at least 1, not {}"),
+    (LIBRARY, "reduction", ("none", "max"), "{} is 'mean' or 'sum', not '{}'"),
 ]
 
 
 @pytest.mark.parametrize(
     ("name", "setting", "value", "message"),
     [
-        (*case, message)
-        for names, settings, values, message in WRONG_SETTINGS
-        for case in product(names, settings, values)
+        (name, setting, value, message)
+        for names, setting, values, message in WRONG_SETTINGS
+        for name, value in product(names, values)
     ],
 )
 def test_wrong_settings(name, setting, value, message):
-    usual = {"num_classes": C, "embedding_dim": D, "gamma": 8.0, "m": 0.5}
-    if name == "sphereface":
+    usual = {"num_classes": C, "embedding_dim": D, "gamma": 8.0, "m": 0.5, setting: value}
+    if name == "sphereface" and setting != "m":
         usual["m"] = 2
-    needed = inspect.signature(constructor(name)).parameters
-    settings = {key: given for key, given in usual.items() if key in needed} | {setting: value}
-    of_kind = message.endswith("not")
-    error = TypeError if of_kind or setting == "dynamic" else ValueError
-    message = f"{message} {type(value).__name__}: {value!r}" if of_kind else message
-    with pytest.raises(error) as refused:
-        constructor(name)(**settings)
-    assert str(refused.value) == message.format(setting, value)
-
-
-def test_numbers_of_numpy_are_settings_too():
-    loss = constructor("circle-class")(np.int64(3), np.int32(8), np.float32(64), np.float64(0.5))
-    assert (loss.weight.shape, loss.gamma) == ((3, 8), 64)
-
-
-@pytest.mark.parametrize("name", ["circle-class", "adacos"])
-@pytest.mark.parametrize("dim", [4, 400])
-def test_weights_begin_with_random_directions_and_a_length_near_1(name, dim):
-    loss = build_loss(name, num_classes=4000 // dim, embedding_dim=dim)
-    weight = loss.weight.detach().clone()
-    assert weight.square().sum(1).mean().item() == pytest.approx(1, abs=0.1)
-    assert weight.mean().abs() * dim**0.5 <= 0.05
-    loss.reset_parameters()
-    assert loss.weight.ne(weight).all()
-
-
-def test_descriptions_of_ours_name_the_settings_which_have_the_defaults_of_the_papers():
-    built = [build_loss(name, num_classes=C, embedding_dim=D) for name in OURS]
-    assert [repr(loss) for loss in built] == [
-        "CircleLoss(gamma=80, m=0.25, pairs='anchor', reduction='mean', normalize=True)",
-        "ClassCircleLoss(num_classes=6, embedding_dim=4, gamma=80, m=0.25, reduction='mean', "
-        "normalize=True)",
-        "AdaCosLoss(num_classes=6, embedding_dim=4, dynamic=True, normalize=True)",
-        "CenterLoss(num_classes=6, embedding_dim=4, gamma=0.003, rate=0.5)",
-    ]
+    needed = {*inspect.signature(constructor(name)).parameters, "reduction"}
+    with pytest.raises(ValueError, match=f"^{re.escape(message.format(setting, value))}$"):
+        constructor(name)(**{key: usual[key] for key in usual.keys() & needed})
 
 
 @ALL

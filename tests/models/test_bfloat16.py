@@ -1,22 +1,20 @@
 """What is known of bfloat16 on a processor: tried in a process that may die, kept, tried again."""
 
-import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from circlemnist.models import precision
 from circlemnist.models.precision import Probe, probe, probe_file
-from tests.conftest import set_ranks, time_limit
+from tests.conftest import set_ranks
 
 WORKS = 'print(\'{"float32": 30.0, "bfloat16": 20.0, "cosine": 0.98}\')'
 FASTER = WORKS.replace("20.0", "10.0")
 KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
-HERE = "a process that tried it here "
-WRONG = Probe(HERE + "found wrong gradients")
-ERROR, SILENT = Probe(HERE + "ended with an error"), Probe(HERE + "gave no answer")
+WRONG = Probe("a process that tried it here found wrong gradients")
+DIES = Probe("a process that tried it here ended with SIGILL")
+SILENT = Probe("a process that tries it gave no answer")
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +23,6 @@ def _announced(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     processor = {"cpu_name": "A", "avx2": True, "avx512_bf16": True}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
-    probe.cache_clear()
     yield
     probe.cache_clear()
 
@@ -41,39 +38,23 @@ def try_by(child, monkeypatch):
     ("child", "result", "lasting"),
     [
         pytest.param(WORKS, Probe(gain=1.5), True, id="works"),
-        pytest.param(WORKS.replace("20.0", "40.0"), Probe(gain=0.75), True, id="slower"),
         pytest.param(WORKS.replace("0.98", "0.5"), WRONG, True, id="wrong"),
         pytest.param(WORKS.replace("0.98", "NaN"), WRONG, True, id="not a number"),
-        pytest.param(KILL.format("SIGILL"), Probe(HERE + "ended with SIGILL"), True, id="dies"),
-        pytest.param(KILL.format("SIGKILL"), ERROR, False, id="killed"),
-        pytest.param("raise ImportError", ERROR, False, id="fails"),
+        pytest.param(KILL.format("SIGILL"), DIES, True, id="dies"),
+        pytest.param(KILL.format("SIGKILL"), SILENT, False, id="killed"),
+        pytest.param("raise ImportError", SILENT, False, id="fails"),
         pytest.param("print('{}')", SILENT, False, id="empty"),
-        pytest.param("print('hello')", SILENT, False, id="babbles"),
-        pytest.param("import os; os.write(1, b'\\xe9')", SILENT, False, id="no letters"),
     ],
 )
 def test_a_process_of_its_own_tries_it_once(child, result, lasting, monkeypatch):
     """What says nothing about the processor is not kept."""
     assert try_by(child, monkeypatch) == result
-    assert result.worthwhile == (result.gain == 1.5)
-    assert result.usable == (result.problem == "")
     assert try_by(FASTER, monkeypatch) == (result if lasting else Probe(gain=3.0))
 
 
-@pytest.mark.parametrize("loaded", [True, False])
-def test_a_process_that_hangs_is_ended_and_remembered_once_it_has_loaded(loaded, monkeypatch):
-    begin = "print('loaded', flush=True); " if loaded else ""
-    with monkeypatch.context() as patch, time_limit(20):
-        patch.setattr(precision, "LIMIT", 1.5)
-        result = try_by(f"import time; {begin}time.sleep(60)", patch)
-    assert result == Probe(HERE + "did not end within 1.5 s")
-    assert try_by(WORKS, monkeypatch) == (result if loaded else Probe(gain=1.5))
-
-
-def test_a_path_that_is_no_text_does_no_harm(tmp_path, monkeypatch):
-    """A notebook may add one, which Python itself passes over."""
-    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
-    assert try_by(WORKS, monkeypatch) == Probe(gain=1.5)
+def test_a_process_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(precision, "LIMIT", 0.5)
+    assert try_by("import time; time.sleep(60)", monkeypatch) == SILENT
 
 
 def test_nothing_is_tried_where_it_is_not_announced(monkeypatch):
@@ -82,18 +63,11 @@ def test_nothing_is_tried_where_it_is_not_announced(monkeypatch):
     assert try_by(WORKS, monkeypatch) == Probe("this processor does not announce it")
 
 
-def test_nothing_is_known_where_no_process_can_be_started(tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "COMMAND", (str(tmp_path / "nothing"),))
-    assert probe() == Probe("no process could be started to try it")
-    assert try_by(WORKS, monkeypatch).usable
-
-
 def test_another_processor_or_torch_is_tried_by_itself(monkeypatch):
     first = try_by(WORKS, monkeypatch)
     for change in (
         (torch, "__version__", "3.0"),
         (torch.cpu, "get_capabilities", lambda: {"cpu_name": "B", "bf16": True}),
-        (os, "environ", {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(*change)
@@ -101,9 +75,7 @@ def test_another_processor_or_torch_is_tried_by_itself(monkeypatch):
     assert try_by(FASTER, monkeypatch) == first
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b'{"problem": "", "gain": 1', b"[]", b'{"problem": ""}', b"\xff\xfe"]
-)
+@pytest.mark.parametrize("content", [b"", b'{"problem": "", "gain": 1', b"[]", b"\xff\xfe"])
 def test_a_damaged_file_is_replaced(content, monkeypatch):
     file = probe_file()
     file.parent.mkdir(parents=True)
@@ -120,27 +92,14 @@ def test_it_is_tried_each_time_where_nothing_can_be_written(tmp_path, monkeypatc
     assert try_by(FASTER, monkeypatch) == Probe(gain=3.0)
 
 
-def test_it_is_kept_at_home_where_no_other_place_is_named_if_there_is_a_home(tmp_path, monkeypatch):
-    def homeless():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "home", homeless)
-        assert try_by(WORKS, patch) == Probe(gain=1.5)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    assert try_by(FASTER, monkeypatch) == Probe(gain=3.0)
-    (file,) = (tmp_path / "home" / ".cache" / "circlemnist").iterdir()
-    assert file == probe_file()
-
-
 def test_the_real_process_answers_wherever_it_is_started(tmp_path, monkeypatch):
     """In a folder with a file that has the name of a module, and with a launcher's words."""
     (tmp_path / "torch.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
     set_ranks(monkeypatch, 1)
+    probe.cache_clear()
     result = probe()
     if "ended with SIG" in result.problem:
         pytest.skip(f"no bfloat16: {result.problem}")
-    assert result.usable
+    assert result.problem == ""
     assert result.gain > 0

@@ -1,38 +1,24 @@
 """From settings to a training: weights, pixels, precision, optimizer, schedule and loss."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 import torch
 from torch.nn.functional import normalize
-from torch.optim import SGD
 
 from circlemnist import CircleLoss
 from circlemnist.config import Config
 from circlemnist.data.batches import batches
 from circlemnist.data.datasets import Split, load_dataset
-from circlemnist.errors import SettingError, UserError
+from circlemnist.errors import SettingError
 from circlemnist.family import FAMILY
 from circlemnist.losses import build_loss
 from circlemnist.losses.class_weights import spread_directions
-from circlemnist.models.precision import Probe
-from circlemnist.process import StopSignals
-from circlemnist.runs.run import create_run
-from circlemnist.training.build import (
-    build_objective,
-    build_scheduler,
-    build_training,
-    class_similarities,
-    resolve_run_precision,
-)
+from circlemnist.training.build import Objective, build_training
 from circlemnist.training.loop import train_step
 from circlemnist.training.processes import Processes
-from circlemnist.training.progress import Progress
 from circlemnist.training.run import Training
-from tests.conftest import set_ranks
 from tests.training.helpers import CONFIG
 
 LABELS = torch.arange(30) % 10
@@ -70,17 +56,16 @@ def test_optimizer_is_sgd_of_all_that_is_learned(loss: str, split: Split) -> Non
     assert {id(p) for p in group["params"]} == {id(p) for p in everything}
 
 
-def test_schedules_have_their_shapes_and_leave_the_momentum() -> None:
+def test_schedules_have_their_shapes_and_leave_the_momentum(split: Split) -> None:
     rates: dict[str, list[float]] = {}
     for name in ("onecycle", "cosine", "multistep", "none"):
-        optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5, momentum=0.9)
-        scheduler = build_scheduler(name, optimizer, 0.5, 20)
-        rates[name] = []
+        state = build_training(replace(CONFIG, scheduler=name, lr=0.5, epochs=4), split)
+        group, rates[name] = state.optimizer.param_groups[0], []
         for _ in range(20):
-            assert optimizer.param_groups[0]["momentum"] == 0.9
-            rates[name].append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            scheduler.step()
+            assert group["momentum"] == 0.9
+            rates[name].append(group["lr"])
+            state.optimizer.step()
+            state.scheduler.step()
         assert max(rates[name]) == pytest.approx(0.5)
     onecycle = rates["onecycle"]
     assert onecycle.index(max(onecycle)) == 5  # three tenths of the steps less one, from 0
@@ -124,54 +109,6 @@ def test_batch_of_fewer_images_than_processes_is_refused(split: Split) -> None:
         build_training(replace(CONFIG, batch_size=4), split, Processes(0, 5))
 
 
-FAST, SLOW = Probe(gain=1.5), Probe(gain=0.9)
-
-
-class TwoProcesses:
-    """Stands for two processes: the other one needs float32 (1), or not (0)."""
-
-    def __init__(self, other: int) -> None:
-        self.other = other
-
-    def run_on_all(self, work: Callable[[], Any]) -> Any:
-        return work()
-
-    def maximum(self, value: int) -> int:
-        return max(value, self.other)
-
-
-@pytest.mark.parametrize(
-    ("probe", "local_rank", "other", "expected"),
-    [
-        (FAST, 0, 0, "bfloat16"),
-        (FAST, 0, 1, "float32"),
-        (SLOW, 0, 0, "float32"),
-        (SLOW, 1, 0, "bfloat16"),
-        (FAST, 1, 1, "float32"),
-    ],
-    ids=["both", "one", "other", "second of one", "second of other"],
-)
-@pytest.mark.parametrize("precision", ["auto", "float32"])
-def test_all_processes_take_the_precision_that_every_machine_has(
-    precision: str,
-    probe: Probe,
-    local_rank: int,
-    other: int,
-    expected: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Only the first process of a machine tries its processor."""
-    tries: list[int] = []
-    monkeypatch.setattr(
-        "circlemnist.models.precision.probe", lambda: tries.append(local_rank) or probe
-    )
-    set_ranks(monkeypatch, local_rank)
-    config = Config(device="cpu", precision=precision)
-    resolved = resolve_run_precision(config, None, cast(Processes, TwoProcesses(other)))
-    assert resolved.precision == ("float32" if precision == "float32" else expected)
-    assert len(tries) == (precision == "auto" and local_rank == 0)
-
-
 def stages(*dims: int) -> list[torch.Tensor]:
     return [normalize(torch.randn(30, dim)) for dim in dims]
 
@@ -179,7 +116,7 @@ def stages(*dims: int) -> list[torch.Tensor]:
 def test_pairs_take_the_settings_of_the_run(split: Split) -> None:
     (last,) = stages(64)
     for pairs in ("anchor", "batch"):
-        objective = build_objective(Config(gamma=32, m=0.4, pairs=pairs), split)
+        objective = Objective(Config(gamma=32, m=0.4, pairs=pairs), split)
         value = objective([last], LABELS)
         torch.testing.assert_close(value, CircleLoss(32, 0.4, pairs)(last, LABELS))
 
@@ -187,18 +124,21 @@ def test_pairs_take_the_settings_of_the_run(split: Split) -> None:
 def test_first_embedding_is_shaped_at_a_gamma_and_m_of_its_own(split: Split) -> None:
     """Independent of those of the run."""
     first, last = stages(64, 2)
-    objective = build_objective(Config(gamma=20, m=0.67, dim=2, fold=64), split)
+    objective = Objective(Config(gamma=20, m=0.67, dim=2, fold=64), split)
     expected = CircleLoss(20, 0.67)(last, LABELS) + CircleLoss(80, 0.25)(first, LABELS)
     torch.testing.assert_close(objective([first, last], LABELS), expected)
 
 
 def test_fixed_weights_are_arranged_by_similarity(split: Split) -> None:
-    """No exchange of two classes puts similar ones closer together."""
+    """No exchange of two classes puts similar ones, by their mean images, closer together."""
     config = Config(loss="circle-class", class_weights="fixed", dim=2, m=0.67)
-    weight = build_objective(config, split).loss.weight
+    weight = Objective(config, split).loss.weight
     assert not weight.requires_grad
     assert sorted(weight.tolist()) == sorted(spread_directions(10, 2).tolist())
-    cosines, similarities = weight @ weight.T, class_similarities(split, range(10))
+    pixels = split.images.flatten(1).float()
+    means = torch.stack([pixels[split.labels == label].mean(0) for label in range(10)])
+    centred = normalize(means - means.mean(0))
+    cosines, similarities = weight @ weight.T, centred @ centred.T
     best = (cosines * similarities).sum()
     for i in range(10):
         for j in range(i):
@@ -212,7 +152,7 @@ def test_loss_is_that_of_the_seen_classes_counted_from_0(loss: str, split: Split
     seen = torch.tensor([1, 2, 4, 5, 6, 7, 9])
     config = Config(loss=loss, dim=8, unseen="0,3,8")
     torch.manual_seed(1)
-    objective = build_objective(config, split)
+    objective = Objective(config, split)
     torch.manual_seed(1)
     expected = build_loss(
         loss,
@@ -228,58 +168,18 @@ def test_loss_is_that_of_the_seen_classes_counted_from_0(loss: str, split: Split
     torch.testing.assert_close(value, expected(embeddings, index), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("loss", [name for name in FAMILY if FAMILY[name].has_class_weights])
-def test_fixed_weights_of_seen_classes_are_as_far_apart_as_possible(
-    loss: str, split: Split
-) -> None:
-    config = Config(loss=loss, dim=2, class_weights="fixed", unseen="0,3,5,8")
-    module = build_objective(config, split).loss
-    weight = module.W.T if hasattr(module, "W") else module.weight
-    assert sorted(weight.tolist()) == sorted(spread_directions(6, 2).tolist())
-
-
 def test_state_of_other_classes_is_refused(split: Split) -> None:
-    state = build_objective(Config(unseen="1,2"), split).state_dict()
-    build_objective(Config(unseen="2,1"), split).load_state_dict(state)
+    state = Objective(Config(unseen="1,2"), split).state_dict()
+    Objective(Config(unseen="2,1"), split).load_state_dict(state)
     for other in ("1,3", None):
         with pytest.raises(ValueError, match="of 0,3,4,5,6,7,8,9"):
-            build_objective(Config(unseen=other), split).load_state_dict(state)
+            Objective(Config(unseen=other), split).load_state_dict(state)
 
 
-def test_state_of_ten_turned_classes_is_not_that_of_the_ten_digits(split: Split) -> None:
-    """1, 2 and 3 in quarter turns are ten classes, since half turns of 1 are kept together."""
-    settings = {"dataset": "digits", "turned": "quarters"}
-    turned = [Config(unseen=unseen, **settings) for unseen in ("0,4,5,6,7,8,9", "0,1,4,5,6,7,9")]
-    objective, other = (build_objective(config, split) for config in turned)
-    assert len(objective.classes) == len(other.classes) == 10
-    for wrong in (other, build_objective(Config(), split)):
-        with pytest.raises(ValueError, match="of the loss circle of 1,"):
-            wrong.load_state_dict(objective.state_dict())
-
-
-@pytest.mark.parametrize(("invented", "classes"), [(91, "101"), (991, "1,001")])
-def test_directions_of_many_classes_are_not_fixed(
-    split: Split, invented: int, classes: str
-) -> None:
-    config = Config(loss="arcface", class_weights="fixed", invented=invented)
-    with pytest.raises(SettingError, match=f"with {classes} classes"):
-        build_objective(config, split)
-
-
-@pytest.mark.parametrize("loss", ["circle", "arcface"])
-def test_turned_images_are_extra_classes_in_training_alone(loss: str, tmp_path: Path) -> None:
-    """A checkpoint of them does not fit a training with fewer turns."""
-    settings = {"dataset": "digits", "net": "tiny", "epochs": 1, "loss": loss}
-    config = Config(**settings, unseen="0,4,5,6,8,9", turned="mirrored", classes_per_batch=10)
-    training = Training(config, load_dataset("digits", Path()), print)
+def test_turned_images_are_extra_classes_in_training_alone() -> None:
+    config = replace(CONFIG, unseen="0,4,5,6,8,9", turned="mirrored", classes_per_batch=10)
+    training = Training(config, load_dataset("digits", Path()), torch.device("cpu"), print)
     assert len(training.split) == 8 * len(training.dataset.train)
     # 1 looks as it does after half a turn
-    assert training.split.labels.unique().numel() == 4 * 8 - 4
+    assert training.split.labels.unique().numel() == len(training.state.objective.classes) == 28
     assert set(training.dataset.train.labels.tolist()) == {1, 2, 3, 7}
-    progress = Progress("quiet", training.config, len(training.split))
-    run = create_run(tmp_path, "run", training.config, {})
-    report = training.fit(run, progress, StopSignals()).evaluate()
-    assert report.gallery == len(training.dataset.train)
-    fewer = replace(config, turned="quarters")
-    with pytest.raises(UserError, match="does not fit config"):
-        Training(fewer, load_dataset("digits", Path()), print).state.restore(run)

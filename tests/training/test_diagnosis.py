@@ -3,17 +3,14 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.family import FAMILY
 from circlemnist.runs.history import Epoch
-from circlemnist.training.build import flat_schedule
 from circlemnist.training.diagnosis import diagnose, unreachable_margin
 from tests.conftest import invoke
 from tests.training.helpers import Watcher, trained
@@ -36,7 +33,7 @@ def test_collapse(split: Split, tmp_path: Path) -> None:
     """No BatchNorm before the normalisation, and a large step: all cosines stay near 1."""
     lines = notes(replace(ARTICLE, lr=0.5, epochs=12, scheduler="none"), split, tmp_path)
     assert "collapsed to a point" in lines[0]
-    assert "lower `lr`, or take `net` small" in lines[0]
+    assert "lower `lr`" in lines[0]
     assert "the loss does not fall" in lines[1]
     assert len(lines) == 2
 
@@ -85,20 +82,11 @@ def test_collapse_is_all_cosines_near_1_in_the_later_half_of_an_epoch(
     assert [*kinds] == ["collapse"] * collapsed
 
 
-@pytest.mark.parametrize(
-    ("change", "remedy"),
-    [
-        ({"net": "article"}, "lower `lr`, or take `net` small, which ends in BatchNorm"),
-        ({"last_norm": False}, "lower `lr`, or take `last_norm`"),
-        ({"last_norm": True}, "lower `lr`"),
-    ],
-    ids=["article", "plain", "norm"],
-)
-def test_remedy_of_a_collapse_is_one_the_network_lacks(change: dict[str, Any], remedy: str) -> None:
-    kinds = warnings([9, 8], [0.96] * 100, [0.94] * 100, replace(CONFIG, **change))
-    assert kinds == {
+def test_collapse_is_reported_with_the_cosines_and_the_remedy() -> None:
+    assert warnings([9, 8], [0.96] * 100, [0.94] * 100) == {
         "collapse": "the embeddings have collapsed to a point, mean s_n 0.940 at mean s_p 0.960 "
-        f"after epoch 2: {remedy}"
+        "after epoch 2: lower `lr`, or take a `net` that ends in BatchNorm: all but article, with "
+        "`last_norm`"
     }
 
 
@@ -147,32 +135,6 @@ def test_ordinary_runs_get_no_warning(config: Config, split: Split, tmp_path: Pa
     assert notes(config, split, tmp_path) == []
 
 
-@pytest.mark.slow  # a search takes seconds
-@pytest.mark.parametrize("dim", range(1, 12))
-def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
-    """The bound is that of the best placing of ten directions that a search finds."""
-    steps = 1500
-    x = torch.randn(30, 10, dim, dtype=torch.float64).requires_grad_()
-    optimizer = torch.optim.Adam([x], lr=0.1)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1e-4 ** (1 / steps))
-    for sharpness in torch.logspace(1, 4, steps).tolist():
-        directions = nn.functional.normalize(x, dim=2)
-        cosines = (directions @ directions.mT).masked_fill(torch.eye(10, dtype=torch.bool), -2)
-        optimizer.zero_grad()
-        ((cosines.flatten(1) * sharpness).logsumexp(1).sum() / sharpness).backward()
-        optimizer.step()
-        schedule.step()
-    cosine = cosines.amax((1, 2)).min().item()
-    for m, met in (
-        (max(cosine, 0) / math.sqrt(2) + 0.002, True),
-        (cosine / math.sqrt(2) - 0.002, False),
-        (-cosine - 0.002, True),
-        (-cosine + 0.002, False),
-    ):
-        if -1 < m < 1 and (met or cosine > 0.1):
-            assert (unreachable_margin(Config(dim=dim, m=m)) is None) == met
-
-
 @pytest.mark.parametrize("dim", range(1, 5))
 def test_margin_that_is_advised_is_the_least_of_two_decimals(dim: int) -> None:
     line = unreachable_margin(Config(dim=dim, m=0.01))
@@ -182,12 +144,6 @@ def test_margin_that_is_advised_is_the_least_of_two_decimals(dim: int) -> None:
     assert unreachable_margin(Config(dim=dim, m=least)) is None
     assert unreachable_margin(Config(dim=dim, m=least - 0.01)) is not None
     assert other == ", or a larger `dim`"
-
-
-@pytest.mark.parametrize("dim", range(5, 12))
-def test_ten_directions_are_at_right_angles_or_more_from_five_dimensions_on(dim: int) -> None:
-    for m in (-0.5, -1e-3, 0, 1e-3):
-        assert unreachable_margin(Config(dim=dim, m=m)) is None
 
 
 def test_margin_below_zero_asks_for_its_size() -> None:
@@ -207,30 +163,3 @@ def test_margin_is_reported_when_training_starts(tmp_path: Path) -> None:
         "10 classes in 2 dimensions have neighbours with a cosine of 0.81 at best, above the "
         "√2·m = 0.35 that --m 0.25 asks for: take --m 0.58 or more, or a larger --dim"
     ]
-
-
-def test_turned_classes_get_no_warning_of_the_margin() -> None:
-    """Of more than ten no arrangement is known."""
-    assert unreachable_margin(Config(dim=2, m=0.1)) is not None
-    assert unreachable_margin(Config(dim=2, m=0.1, turned="quarters"), 40) is None
-
-
-@pytest.mark.parametrize(
-    ("scheduler", "batch_size", "is_flat"),
-    [
-        ("onecycle", 1000, True),
-        ("cosine", 1000, False),
-        ("none", 1000, False),
-        ("onecycle", 5, False),
-    ],
-)
-def test_schedule_without_steps_to_rise_is_reported(
-    scheduler: str, batch_size: int, is_flat: bool
-) -> None:
-    """Of one-cycle, the only step of an epoch of 1,437 images by 1,000 has its final rate."""
-    config = Config(epochs=1, batch_size=batch_size, scheduler=scheduler).resolve("digits", 1437)
-    line = flat_schedule(config, 1437 // batch_size)
-    assert (line is not None) == is_flat
-    if line is not None:
-        assert "over 1 step never" in line
-        assert "`epochs`" in line

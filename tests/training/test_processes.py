@@ -100,6 +100,10 @@ def _work(rank: int, world: int) -> Ends:
             result["errors"].append(str(error))
     result["rank zero"] = here.run_on_rank_zero(lambda: here.rank)
     result["largest"] = here.maximum(rank + 5)  # as of two signals
+    half = "bfloat16"
+    result["precisions"] = [
+        here.common_precision(precisions[rank]) for precisions in ((half, half), (half, "float32"))
+    ]
     result["own"] = here.run_on_all(lambda: here.rank)
     return result
 
@@ -135,6 +139,7 @@ def test_an_error_of_one_process_is_raised_in_all(two: tuple[Path, list[Ends]]) 
     for rank, ends in enumerate(two[1]):
         assert ends["errors"] == [f"`lr` is wrong in process {failing}" for failing in (0, 1)]
         assert (ends["rank zero"], ends["own"], ends["largest"]) == (0, rank, 6)
+        assert ends["precisions"] == ["bfloat16", "float32"]
 
 
 @pytest.fixture

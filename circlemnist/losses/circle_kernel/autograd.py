@@ -5,8 +5,6 @@ that each similarity is computed once. Every other reduction computes its tiles 
 backward pass. While torch.compile traces, the plain formula runs, which the compiler fuses.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -111,14 +109,13 @@ class _ReducedLoss(torch.autograd.Function):
             ctx.share = 1 / (exponent != -torch.inf).sum().clamp_min_(1).to(loss.dtype)
             loss.mul_(ctx.share)
         ctx.gradients = sums.d_anchors, sums.d_references
-        ctx.save_for_backward(inputs.anchors, inputs.references)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivative()
         scale = grads[0] if ctx.share is None else grads[0] * ctx.share
-        gradients = [None if g is None else g * scale for g in ctx.gradients]
-        d_anchors, d_references = _differentiable_once(gradients, ctx.saved_tensors)
+        d_anchors, d_references = (None if g is None else g * scale for g in ctx.gradients)
         return None, None, None, d_anchors, None, d_references, None, None
 
 
@@ -134,16 +131,14 @@ class _LogSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivative()
         inputs = PairInputs(*ctx.saved_tensors)
         by_p, by_n = grads[0][:, None], grads[1][:, None]
-        with torch.no_grad(), torch.autocast(inputs.anchors.device.type, enabled=False):
+        with torch.autocast(inputs.anchors.device.type, enabled=False):
             sums = compute_log_sums(
                 inputs, ctx.gamma, ctx.m, lambda rows, _p, _n: (by_p[rows], by_n[rows])
             )
-        d_anchors, d_references = _differentiable_once(
-            [sums.d_anchors, sums.d_references], (inputs.anchors, inputs.references)
-        )
-        return None, None, d_anchors, None, d_references, None, None
+        return None, None, sums.d_anchors, None, sums.d_references, None, None
 
 
 def _logistic(rows: Rows, log_sum_p: Tensor, log_sum_n: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,28 +147,13 @@ def _logistic(rows: Rows, log_sum_p: Tensor, log_sum_n: Tensor) -> tuple[Tensor,
     return z, z
 
 
-class _FirstDerivative(torch.autograd.Function):
-    """Passes a first derivative on, and says why there is no second one where one is asked for."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, point: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None]:
+def _refuse_second_derivative() -> None:
+    """Raise RuntimeError in a backward pass that is to be differentiated."""
+    if torch.is_grad_enabled():
         raise RuntimeError(
             "Circle Loss has no second derivative: alpha is a constant in its gradient (Eqs. 9-10),"
             " so the gradient is not that of a function; call backward() without create_graph"
         )
-
-
-def _differentiable_once(
-    gradients: list[Tensor | None], points: tuple[Tensor | None, ...]
-) -> list[Tensor | None]:
-    if not torch.is_grad_enabled():
-        return gradients
-    pairs = zip(gradients, points, strict=True)
-    return [None if g is None else _FirstDerivative.apply(g, point) for g, point in pairs]
 
 
 class _UnitRows(torch.autograd.Function):

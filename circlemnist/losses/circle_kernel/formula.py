@@ -1,7 +1,5 @@
 """Eq. 6 in plain tensors: the formula to read first, and what torch.compile fuses."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -14,8 +14,6 @@ Exponents are kept in units of ln 2: torch.exp2 is as exact as torch.exp, and on
 times as fast (benchmarks/loss.py prints both).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -30,8 +28,7 @@ CPU_ROWS, CPU_COLUMNS = 256, 4096
 # Up to this many pairs one matrix, without sorting, is the quicker way. An accelerator has memory
 # for more, and there each further kernel and each wait for the class bounds costs more.
 DENSE_PAIRS, DEVICE_DENSE_PAIRS = 320 * 320, 2048 * 2048
-# Bytes of one block of rows on an accelerator.
-DEVICE_BLOCK_BYTES = 1 << 28
+DEVICE_BLOCK_BYTES = 1 << 28  # of one block of rows on an accelerator
 
 # (rows of the block, log-sum of its positives, of its negatives) -> dL/d of both, each (R, 1)
 Rows = slice | Tensor
