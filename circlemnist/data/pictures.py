@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from circlemnist.config import SIDE
-from circlemnist.data.prepare import Digit, digits, fitted
+from circlemnist.data.prepare import Digit, coarse, digits, fitted
 from circlemnist.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -35,11 +35,18 @@ TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it small
 REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "ICO", "ICNS")
 
 Read = tuple[Image.Image, list[Digit]]
-# how a picture becomes an image: its ink placed as MNIST's was; the whole picture fitted into the
-# image; or taken as it is, of 28 × 28 already, light on dark
-Manner = Literal["placed", "fitted", "as is"]
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+class Manner(NamedTuple):
+    """How a picture becomes images."""
+
+    # its ink placed as MNIST's was; the whole picture fitted into the image; or taken as it is, of
+    # 28 × 28 already, light on dark
+    kind: Literal["placed", "fitted", "as is"] = "placed"
+    one: bool = False  # there is only one digit, as where it is not "placed"
+    side: int = SIDE  # pixels that a digit is as coarse as, where it is "placed"
 
 
 def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
@@ -206,12 +213,8 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return shown
 
 
-def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = False) -> list[Digit]:
+def read_digits(picture: Image.Image, manner: Manner) -> list[Digit]:
     """Find the digits of a picture, each as the network takes it, in reading order.
-
-    Args:
-        manner: how they are made; a picture that is not "placed" is one.
-        one: there is only one.
 
     Returns:
         Images (28, 28) uint8, 0 the background; boxes as shares of the width and the height.
@@ -220,21 +223,24 @@ def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = Fal
         UserError: it has too many pixels, nothing is on it, or it is not 28 × 28.
     """
     check_size(picture)
-    if manner != "placed":
-        if manner == "as is" and picture.size != (SIDE, SIDE):
-            wide, high = picture.size
-            raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
-        grey = fitted(grey_of(smaller(picture))) if manner == "fitted" else grey_of(picture)
-        pixels = np.round(grey).astype(np.uint8)
-        if pixels.min() == pixels.max():
-            raise UserError("there is nothing on it: it is blank")
-        return [Digit((0, 0, 1, 1), pixels)]
-    grey = grey_of(smaller(picture))
-    sides = grey.shape[::-1] * 2
-    return [
-        Digit(tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)), image)
-        for box, image in digits(grey, one)
-    ]
+    if manner.kind == "placed":
+        grey = grey_of(smaller(picture))
+        sides = grey.shape[::-1] * 2
+        return [
+            Digit(
+                tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)),
+                image if manner.side == SIDE else coarse(image, manner.side),
+            )
+            for box, image in digits(grey, manner.one)
+        ]
+    if manner.kind == "as is" and picture.size != (SIDE, SIDE):
+        wide, high = picture.size
+        raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
+    grey = fitted(grey_of(smaller(picture))) if manner.kind == "fitted" else grey_of(picture)
+    pixels = np.round(grey).astype(np.uint8)
+    if pixels.min() == pixels.max():
+        raise UserError("there is nothing on it: it is blank")
+    return [Digit((0, 0, 1, 1), pixels)]
 
 
 def smaller(picture: Image.Image) -> Image.Image:
@@ -250,7 +256,7 @@ def smaller(picture: Image.Image) -> Image.Image:
 
 
 def read_all(
-    sources: Sequence[Path | UserError], manner: Manner, one: bool = False
+    sources: Sequence[Path | UserError], manner: Manner
 ) -> Generator[Read | str, None, None]:
     """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
 
@@ -263,13 +269,12 @@ def read_all(
             if isinstance(source, UserError):
                 raise source
             is_file = source != STANDARD_INPUT
-            if not is_file and sys.stdin is None:
-                raise UserError("-: standard input is closed")
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 small = smaller(picture)
-                picture = picture if manner == "as is" else small
-                return thumbnail(small), read_digits(picture, manner, one)
+                return thumbnail(small), read_digits(
+                    picture if manner.kind == "as is" else small, manner
+                )
         except UserError as error:
             return str(error)
 
@@ -305,20 +310,20 @@ def named(name: object) -> Iterator[None]:
         raise UserError(f"{name}: {error}") from error
 
 
-def digits_of(image: object, manner: Manner, one: bool) -> list[Digit]:
+def digits_of(image: object, manner: Manner) -> list[Digit]:
     """Return the digits of a Pillow image, or of a file, as `read_digits` does.
 
     Raises:
         UserError: it is neither, cannot be read, or nothing is on it.
     """
     if isinstance(image, Image.Image):
-        return read_digits(upright(image), manner, one)
+        return read_digits(upright(image), manner)
     if not isinstance(image, str | Path):
         kind = type(image).__name__
         raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
     picture = read_picture(Path(image))
     with named(image):
-        return read_digits(picture, manner, one)
+        return read_digits(picture, manner)
 
 
 def as_pixels(given: Tensor | NDArray[Any]) -> Tensor:

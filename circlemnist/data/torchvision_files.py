@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -33,7 +32,7 @@ import torch.nn.functional as F
 
 from circlemnist.errors import UserError
 from circlemnist.process import cleanup
-from circlemnist.runs.arrays import read_cached, read_npz, write_cached
+from circlemnist.runs.arrays import cached, read_npz
 from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -52,7 +51,6 @@ class Answer(TypedDict):
 
     damaged: list[str]  # names of the damaged files
     problem: str | None  # why there is no data set, where there is none
-    is_local: bool  # whether the problem is of this machine (a full disk), not of the network
 
 
 def torchvision_arrays(
@@ -62,24 +60,17 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
-    raw, pattern = _raw_files(kind, folder)
     try:
+        raw, pattern = _raw_files(kind, folder)
         raw = _place(raw, pattern, folder)
-        own = raw.parent if raw.name == "raw" else raw
-        file = own / f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
-        if state := _state(raw, pattern):
-            if arrays := read_cached(file, state, ARRAYS):
-                return arrays
-        else:  # a download: find out now whether it can be written
-            with suppress(FileNotFoundError, NotADirectoryError):
-                folder.stat()  # raises for a name that is too long, and a link to itself
-            ancestors = (folder, *folder.absolute().parents)
-            ancestor = next(path for path in ancestors if os.path.lexists(path))
-            if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
-                raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
-        arrays = _complete(kind, raw, timeout, quiet, say)
-        write_cached(file, _state(raw, pattern), arrays)
-        return arrays
+        file = raw.parent if raw.name == "raw" else raw
+        file /= f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
+        return cached(
+            file,
+            lambda: _state(raw, pattern),
+            ARRAYS,
+            lambda: _complete(kind, raw, timeout, quiet, say),
+        )
     except OSError as error:
         path = error.filename or folder
         raise UserError(
@@ -133,8 +124,6 @@ def _complete(
         if (problem := answer["problem"]) is not None:
             if damaged:
                 raise UserError(f"{raw / damaged[0]} is damaged, and not to be had now ({problem})")
-            if answer["is_local"]:
-                raise UserError(f"cannot download {kind}: {problem}; make room")
             raise DownloadError(
                 f"cannot download {kind} ({problem}); put its files into {raw}, name another "
                 "`data_dir`, or train on `dataset` digits"
@@ -177,7 +166,7 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
                 return answer
         except ValueError:
             problem = f"torchvision ended with exit code {process.returncode}"
-    return Answer(damaged=[], problem=problem, is_local=False)
+    return Answer(damaged=[], problem=problem)
 
 
 def _sizes(folder: Path) -> dict[Path, int]:
@@ -196,7 +185,7 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
     damaged = _remove_damaged(raw, pattern, source)
     root = raw if kind == "USPS" else folder
     options = {"split": split_name[0]} if split_name else {}
-    problem, is_local = None, False
+    problem = None
     try:
         arrays = {}
         for name in ("train", "test"):
@@ -211,8 +200,7 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
         problem = f"silent for {timeout:g} s"
     except Exception as error:  # whatever a server and a disk can do
         problem = " ".join(str(error).split())
-        is_local = isinstance(error, OSError) and error.strerror is not None
-    return Answer(damaged=damaged, problem=problem, is_local=is_local)
+    return Answer(damaged=damaged, problem=problem)
 
 
 def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -195,10 +195,8 @@ def compare_runs(
         UserError: a name is of neither, a run is given twice, a file of it is damaged, it cannot be
             evaluated, or there is only one run.
     """
-    reports = [
-        EvaluatedRun(run, data_dir, device).report.without_embeddings()
-        for run in _runs(outputs, names, say)
-    ]
+    runs = _runs(outputs, names, say)
+    reports = [EvaluatedRun(run, data_dir, device).report for run in runs]
     if not reports:
         raise UserError(f"no training of {' or '.join(names)} is finished yet")
     groups, repeated = group_runs(reports)

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -42,21 +42,27 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def read_cached(path: Path, state: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read arrays made of files in this state; none where these changed, or `path` is damaged."""
+def cached(
+    path: Path,
+    state: Callable[[], str],
+    names: Sequence[str],
+    make: Callable[[], dict[str, NDArray[Any]]],
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays in `path`, or make and store them where it is damaged or out of date.
+
+    They are out of date where the files they were made of are in another `state`. Nothing is stored
+    where that cannot be: the folder may be read-only.
+    """
     with suppress(ValueError):
         arrays = read_npz(path, ("state", *names))
-        if str(arrays.pop("state")) == state:
+        if str(arrays.pop("state")) == state():
             return arrays
-    return {}
-
-
-def write_cached(path: Path, state: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays for `read_cached`; nothing where that cannot be: `path` may be read-only."""
+    arrays = make()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
-            write_npz(temporary, {**arrays, "state": np.array(state)}, packed=())
+            np.savez(temporary, **{**arrays, "state": np.array(state())})  # type: ignore[arg-type]
+    return arrays
 
 
 @dataclass(frozen=True)

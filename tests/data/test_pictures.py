@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from PIL import Image
 from circlemnist.data import pictures
 from circlemnist.data.pictures import (
     MOST_PIXELS,
+    Manner,
     as_pixels,
     grey_of,
     picture_files,
@@ -29,9 +31,9 @@ from tests.data.test_prepare import difference, pictured, strokes
 PLAIN = Image.fromarray(pictured(strokes()).astype(np.uint8))
 
 
-def prepared(picture: Image.Image, manner: pictures.Manner = "placed") -> NDArray[np.uint8]:
+def prepared(picture: Image.Image, kind: Any = "placed") -> NDArray[np.uint8]:
     """Return the one digit of a picture, (28, 28)."""
-    return read_digits(picture, manner, one=True)[0].image
+    return read_digits(picture, Manner(kind, one=True))[0].image
 
 
 def saved(image: Image.Image, kind: str, **more: object) -> Image.Image:
@@ -86,19 +88,19 @@ def test_large_picture_is_made_smaller_first() -> None:
 
 def test_as_it_is_keeps_every_pixel() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
-    np.testing.assert_array_equal(prepared(Image.fromarray(pixels), manner="as is"), pixels)
+    np.testing.assert_array_equal(prepared(Image.fromarray(pixels), kind="as is"), pixels)
     finer = np.maximum(pixels * 257.0 - 100, 0)  # 0.4 of a grey below: rounded, not cut off
     sixteen = saved(Image.fromarray(finer.astype(np.uint16)), "PNG")
-    np.testing.assert_array_equal(prepared(sixteen, manner="as is"), pixels)
+    np.testing.assert_array_equal(prepared(sixteen, kind="as is"), pixels)
     np.testing.assert_array_equal(as_pixels(np.maximum(pixels - 0.4, 0) / 255)[0], pixels)
     with pytest.raises(UserError, match="160 × 160"):
-        prepared(PLAIN, manner="as is")
+        prepared(PLAIN, kind="as is")
 
 
 @pytest.mark.parametrize("colour", [0, 255])
 def test_what_is_blank_is_no_image_as_it_is(colour: int) -> None:
     with pytest.raises(UserError, match="nothing on it"):
-        prepared(Image.new("L", (28, 28), colour), manner="as is")
+        prepared(Image.new("L", (28, 28), colour), kind="as is")
 
 
 def test_pixels_that_are_not_finite_are_named() -> None:
@@ -162,7 +164,7 @@ def test_path_that_cannot_be_asked_for_is_named_and_the_others_are_there(tmp_pat
     Image.new("L", (9, 9)).save(tmp_path / "it.png")
     long, found = picture_files([tmp_path / ("x" * 300), tmp_path / "it.png"])
     assert found == tmp_path / "it.png"
-    (line,) = pictures.read_all([long], manner="placed")
+    (line,) = pictures.read_all([long], Manner("placed"))
     assert str(line).startswith(f"{tmp_path}/xxx")
     assert "cannot be read: File name too long" in str(line)
 
@@ -228,7 +230,7 @@ def test_pictures_come_in_order_and_few_are_read_ahead(
         image = Image.new("L", (28, 28), number)
         image.putpixel((1, 1), 255)
         image.save(file)
-    reading = pictures.read_all(files, manner="as is")
+    reading = pictures.read_all(files, Manner("as is"))
     first = next(reading)
     for file in files[5:]:  # too far ahead to have been read
         file.unlink()
@@ -250,7 +252,7 @@ def test_what_is_shown_of_a_large_picture_is_small(mode: str, tmp_path: Path) ->
     else:
         large = grey.convert("RGB").convert(mode)
     large.save(tmp_path / "it.tif")
-    (one,) = pictures.read_all([tmp_path / "it.tif"], manner="placed")
+    (one,) = pictures.read_all([tmp_path / "it.tif"], Manner("placed"))
     assert not isinstance(one, str)
     shown = np.asarray(one[0], int)
     assert shown.shape == (154, 256, 3)
@@ -271,7 +273,7 @@ def test_reading_that_is_given_up_reads_no_further(
 
     monkeypatch.setattr(pictures, "read_picture", slowly)
     reading = pictures.read_all(
-        [tmp_path / f"{number}.png" for number in range(600)], manner="as is"
+        [tmp_path / f"{number}.png" for number in range(600)], Manner("as is")
     )
     next(reading)
     reading.close()

@@ -241,7 +241,7 @@ def test_damaged_file_is_named_where_it_cannot_be_fetched(mnist_dir: Path) -> No
 def test_folder_that_cannot_be_written_is_named(serve: Serve, tmp_path: Path) -> None:
     serve()
     (tmp_path / "data").write_text("a file, not a folder")
-    with pytest.raises(UserError, match=r"data; .*`data_dir`"):
+    with pytest.raises(UserError, match=r"data/MNIST/raw: .*`data_dir`"):
         load(tmp_path / "data")
 
 
