@@ -96,19 +96,13 @@ class Config:
         None, "classes that training never sees, such as 0,4,5,8; evaluated apart"
     )
     turned: str = _setting(
-        "none",
-        "extra classes: images turned by quarters, or also mirrored",
-        choices=tuple(TURNS),
+        "none", "extra classes: images turned by quarters, or also mirrored", choices=tuple(TURNS)
     )
     halves: bool = _setting(
-        False,
-        "extra classes: the upper half of one class above the lower half of another",
+        False, "extra classes: the upper half of one class above the lower half of another"
     )
     invented: int = _setting(
-        0,
-        "extra classes: this many random characters, 40 images each",
-        least=0,
-        most=MOST_INVENTED,
+        0, "extra classes: this many random characters, 40 images each", least=0, most=MOST_INVENTED
     )
     epochs: int | None = _setting(
         None,

@@ -23,14 +23,7 @@ from tqdm.auto import tqdm
 
 from circlemnist.catalog import CATALOG, DatasetInfo
 from circlemnist.config import SIDE
-from circlemnist.data.pictures import (
-    Manner,
-    Read,
-    as_pixels,
-    digits_of,
-    picture_files,
-    read_all,
-)
+from circlemnist.data.pictures import Manner, Read, as_pixels, digits_of, picture_files, read_all
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.known import embed_with_features, typicality
