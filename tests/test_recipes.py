@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from circlemnist.cli.main import main
-from circlemnist.config import Config, read_settings
+from circlemnist.config import read_settings
 from circlemnist.recipes import Recipe, read_recipe, recipe_files, recipes
 from tests.conftest import ROOT, assert_one_line_error, invoke
 from tests.process import PROGRAM
@@ -64,14 +64,6 @@ def test_length_that_is_typed_takes_the_place_of_the_recipes(tmp_path: Path) -> 
     typed = invoke("train", "--dry-run", "--config", "mine.toml", "--images", 900).stdout
     assert "images = 900\n" in typed
     assert "epochs" not in typed
-
-
-def test_recipe_is_found_by_its_name_in_any_folder() -> None:
-    for name, path in recipe_files().items():
-        by_name = invoke("train", "--dry-run", "--config", name)
-        assert by_name.exit_code == 0, by_name.output
-        assert by_name.stdout == Config(**read_settings(path)).to_toml()
-        assert by_name.stdout == invoke("train", "--dry-run", "--config", path).stdout
 
 
 def test_name_is_a_recipe_and_a_path_or_suffix_is_a_file(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ when a name look-up hangs:
 
     python -m circlemnist.data.torchvision_files MNIST FOLDER SECONDS
 
-The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`. One of
-EMNIST's splits is named with it: "EMNIST letters".
+The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints what `fetch`
+returns. One of EMNIST's splits is named with it: "EMNIST letters".
 """
 
 import gzip
@@ -24,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -46,13 +45,6 @@ class DownloadError(UserError):
     """No server delivered the data set; the message says what each server did."""
 
 
-class Answer(TypedDict):
-    """What the process prints."""
-
-    damaged: list[str]  # names of the damaged files
-    problem: str | None  # why there is no data set, where there is none
-
-
 def torchvision_arrays(
     kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
 ) -> dict[str, np.ndarray]:
@@ -60,11 +52,10 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
+    raw, pattern = _raw_files(kind, folder)
+    name = "-".join(["arrays", *kind.split()[1:]])
+    file = folder / kind.split()[0] / f"{name}.npz"
     try:
-        raw, pattern = _raw_files(kind, folder)
-        raw = _place(raw, pattern, folder)
-        file = raw.parent if raw.name == "raw" else raw
-        file /= f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
         return cached(
             file,
             lambda: _state(raw, pattern),
@@ -87,18 +78,6 @@ def _raw_files(kind: str, root: Path) -> tuple[Path, str]:
     return root / name / "raw", patterns.get(name, "*-ubyte*")
 
 
-def _place(raw: Path, pattern: str, folder: Path) -> Path:
-    """Return the folder of the files of a data set: where torchvision puts them, or nearby.
-
-    Its own folder may be `folder` or hold that, and may be written in small letters.
-    """
-    kind = raw.relative_to(folder).parts[0].lower()
-    around = [*folder.glob("*"), folder.absolute(), folder.absolute().parent]
-    own = [path for path in around if path.name.lower().replace("-", "") == kind]
-    places = [raw, *(place for path in own for place in (path / "raw", path))]
-    return next((place for place in places if any(place.glob(pattern))), raw)
-
-
 def _state(raw: Path, pattern: str) -> str:
     """Names, sizes and times of the files of a data set; empty where there are none."""
     stats = [(path.name, path.stat()) for path in sorted(raw.glob(pattern))]
@@ -119,9 +98,8 @@ def _complete(
         for path in raw.glob(pattern):
             shutil.copyfile(path, copy / path.name.replace(".idx", "-idx"))
         before = {path.name for path in copy.iterdir()}
-        answer = _run(kind, Path(name), timeout, quiet)
-        damaged = answer["damaged"]
-        if (problem := answer["problem"]) is not None:
+        damaged, problem = _run(kind, Path(name), timeout, quiet)
+        if problem is not None:
             if damaged:
                 raise UserError(f"{raw / damaged[0]} is damaged, and not to be had now ({problem})")
             raise DownloadError(
@@ -140,8 +118,8 @@ def _complete(
         return read_npz(Path(name) / "arrays.npz", ARRAYS)
 
 
-def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
-    """Run the process until it ends, or no file has grown for too long."""
+def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> tuple[list[str], str | None]:
+    """Run the process, as `fetch` does, until it ends or no file has grown for too long."""
     is_watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
     process = subprocess.Popen(
         [*COMMAND, kind, str(folder), str(timeout)],
@@ -162,19 +140,23 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
             if process.poll() is None:
                 problem = f"no answer within {MIRRORS * timeout:g} s"
             else:
-                answer: Answer = json.loads(process.stdout.read() if process.stdout else "")
-                return answer
+                damaged, problem = json.loads(process.stdout.read() if process.stdout else "")
+                return damaged, problem
         except ValueError:
             problem = f"torchvision ended with exit code {process.returncode}"
-    return Answer(damaged=[], problem=problem)
+    return [], problem
 
 
 def _sizes(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
-def fetch(kind: str, folder: Path, timeout: float) -> Answer:
-    """Complete the data set in `folder` and write its arrays, with torchvision."""
+def fetch(kind: str, folder: Path, timeout: float) -> tuple[list[str], str | None]:
+    """Complete the data set in `folder` and write its arrays, with torchvision.
+
+    Returns:
+        The names of files that were damaged, and why there is no data set, where there is none.
+    """
     from torchvision import datasets
 
     (folder / "started").touch()  # from now on the servers' time runs
@@ -182,7 +164,7 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
     raw, pattern = _raw_files(kind, folder)
     kind, *split_name = kind.split()
     source = getattr(datasets, kind)
-    damaged = _remove_damaged(raw, pattern, source)
+    damaged = [] if kind == "USPS" else _remove_damaged(raw, pattern)
     root = raw if kind == "USPS" else folder
     options = {"split": split_name[0]} if split_name else {}
     problem = None
@@ -200,7 +182,7 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
         problem = f"silent for {timeout:g} s"
     except Exception as error:  # whatever a server and a disk can do
         problem = " ".join(str(error).split())
-    return Answer(damaged=damaged, problem=problem)
+    return damaged, problem
 
 
 def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,23 +197,16 @@ def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.nda
     return images, labels
 
 
-def _remove_damaged(raw: Path, pattern: str, source: Any) -> list[str]:
+def _remove_damaged(raw: Path, pattern: str) -> list[str]:
     """Unpack the files, and remove those that torchvision could not read; return their names."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-    from torchvision.datasets.utils import check_integrity
 
-    # USPS, whose files stay packed
-    checksums = {name: md5 for _, name, md5 in getattr(source, "split_list", {}).values()}
     damaged = []
     for path in sorted(raw.glob(pattern)):  # a file ahead of the packed one
         unpacked = path.with_suffix("") if path.suffix == ".gz" else path
         if unpacked != path and unpacked.exists():
             continue
         try:
-            if path.name in checksums:
-                if not check_integrity(path, checksums[path.name]):
-                    raise ValueError
-                continue
             if unpacked != path:  # by whomever
                 unpacked.write_bytes(gzip.decompress(path.read_bytes()))
             read_sn3_pascalvincent_tensor(str(unpacked))

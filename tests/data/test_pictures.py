@@ -2,9 +2,8 @@
 
 import io
 import sys
-import time
 import zlib
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -73,13 +72,6 @@ def transparent(colour: int) -> Image.Image:
 )
 def test_every_mode_gives_the_same_image(image: Image.Image, kind: str) -> None:
     assert difference(prepared(saved(image, kind)), prepared(PLAIN)) < 3
-
-
-def test_orientation_of_exif_is_kept() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter to the right
-    turned = saved(PLAIN.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif.tobytes())
-    assert difference(prepared(turned), prepared(PLAIN)) < 3
 
 
 def test_large_picture_is_made_smaller_first() -> None:
@@ -258,23 +250,3 @@ def test_what_is_shown_of_a_large_picture_is_small(mode: str, tmp_path: Path) ->
     assert shown.shape == (154, 256, 3)
     np.testing.assert_allclose(shown[10, 10], 240, atol=4)
     np.testing.assert_allclose(shown[85, 119], 20, atol=4)
-
-
-def test_reading_that_is_given_up_reads_no_further(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
-    read: list[Path] = []
-
-    def slowly(file: Path) -> Image.Image:
-        read.append(file)
-        time.sleep(0.01)
-        return Image.new("L", (28, 28))
-
-    monkeypatch.setattr(pictures, "read_picture", slowly)
-    reading = pictures.read_all(
-        [tmp_path / f"{number}.png" for number in range(600)], Manner("as is")
-    )
-    next(reading)
-    reading.close()
-    assert len(read) < pictures.AHEAD
