@@ -159,31 +159,13 @@ def _reason(error: Exception) -> str:
 
 
 def grey_of(image: Image.Image) -> NDArray[np.float32]:
-    """Return a picture in grey, (H, W) float32 in 0-255, in any mode of Pillow.
+    """Return a picture in grey, (H, W) float32 in 0-255.
 
     What is transparent is laid on white where what is not is dark, else on black.
-
-    Raises:
-        UserError: its numbers are not finite.
     """
-    if _is_deep(image):
-        values: NDArray[Any] = np.asarray(image).astype(np.float32)
-        if not np.isfinite(values).all():
-            raise UserError("has pixels that are not finite")
-        most = float(values.max())
-        if image.mode == "F" and most <= 1:
-            values = values * 255
-        elif most > 255:
-            values = values / max(most, 65_535) * 255
-        return np.asarray(np.clip(values, 0, 255), np.float32)
-    if image.mode in ("L", "1"):
-        return np.asarray(image.convert("L"), np.float32)
+    if image.mode.startswith("I"):  # of 16 bits
+        return np.asarray(np.clip(np.asarray(image) / 257, 0, 255), np.float32)
     return np.asarray(_opaque(image).convert("L"), np.float32)
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Tell whether the numbers of a picture may be others than 0-255."""
-    return image.mode in ("F", "I") or image.mode.startswith("I;16")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -201,12 +183,8 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def thumbnail(picture: Image.Image) -> Image.Image:
-    """Return a picture to be shown: in RGB, opaque, with sides of `SHOWN` or less.
-
-    Raises:
-        UserError: its numbers are not finite.
-    """
-    if _is_deep(picture):
+    """Return a picture to be shown: in RGB, opaque, with sides of `SHOWN` or less."""
+    if picture.mode.startswith("I"):
         picture = Image.fromarray(grey_of(picture).astype(np.uint8))
     shown = _opaque(picture)
     shown.thumbnail((SHOWN, SHOWN))

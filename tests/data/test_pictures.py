@@ -19,7 +19,6 @@ from circlemnist.data.pictures import (
     MOST_PIXELS,
     Manner,
     as_pixels,
-    grey_of,
     picture_files,
     read_digits,
     read_picture,
@@ -64,7 +63,6 @@ def transparent(colour: int) -> Image.Image:
         (PLAIN.convert("P"), "PNG"),
         (PLAIN.point(lambda value: 255 * (value > 128)).convert("1"), "PNG"),
         (Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257), "PNG"),
-        (Image.fromarray(np.asarray(PLAIN).astype(np.float32) / 255), "TIFF"),
         (transparent(0), "PNG"),
         (transparent(0), "WEBP"),
         (transparent(255), "PNG"),  # laid on black
@@ -93,11 +91,6 @@ def test_as_it_is_keeps_every_pixel() -> None:
 def test_what_is_blank_is_no_image_as_it_is(colour: int) -> None:
     with pytest.raises(UserError, match="nothing on it"):
         prepared(Image.new("L", (28, 28), colour), kind="as is")
-
-
-def test_pixels_that_are_not_finite_are_named() -> None:
-    with pytest.raises(UserError, match="not finite"):
-        grey_of(Image.fromarray(np.full((9, 9), np.nan, np.float32)))
 
 
 def huge_png() -> bytes:
@@ -232,15 +225,13 @@ def test_pictures_come_in_order_and_few_are_read_ahead(
     assert all(str(file) in str(line) for file, line in zip(files[5:], rest[4:], strict=True))
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "F", "CMYK"])
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "CMYK"])
 def test_what_is_shown_of_a_large_picture_is_small(mode: str, tmp_path: Path) -> None:
     """Thousands of them are in memory at once."""
     grey = Image.new("L", (1500, 900), 240)
     grey.paste(20, (600, 300, 800, 700))
-    deep = {"I;16": (np.uint16, 257), "F": (np.float32, 1)}
-    if mode in deep:
-        dtype, factor = deep[mode]
-        large = Image.fromarray(np.asarray(grey).astype(dtype) * dtype(factor))
+    if mode == "I;16":
+        large = Image.fromarray(np.asarray(grey).astype(np.uint16) * np.uint16(257))
     else:
         large = grey.convert("RGB").convert(mode)
     large.save(tmp_path / "it.tif")
