@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import http.server
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -244,16 +243,6 @@ def test_two_processes_that_download_at_once_end_with_the_same_files(
     assert [process.wait() for process in processes] == [0, 0]
     assert is_mnist(load(tmp_path / "data")[0], mnist_archives)
     assert len(files(tmp_path / "data")) == 9
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit limits the size of files")
-def test_no_space_left_is_one_line_and_leaves_nothing(serve: Serve, tmp_path: Path) -> None:
-    serve()
-    limited, env = ["prlimit", "--fsize=2000000", *LOADING], {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(limited, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert ended.stderr.splitlines()[-1].startswith(f"{DownloadError.__module__}.DownloadError: ")
-    assert files(tmp_path) == []
 
 
 @pytest.mark.usefixtures("no_network")

@@ -195,35 +195,11 @@ def test_verification_counts_whole_pairs() -> None:
     check_verification(*(side.astype(np.float32) for side in pairs))
 
 
-def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
-    """Within what twenty draws differ by from five hundred by another hand."""
-    (queries, labels), (pool, of) = (
-        clusters(count, count, noise=1.5, classes=10) for count in (300, 900)
-    )
-    unseen = torch.isin(labels, torch.tensor([2, 7, 9]))
-    result = metrics.few_shot((queries, labels), (pool, of), unseen)
-    random, shares = np.random.default_rng(5), []
-    cosines = (queries.double() @ pool.double().T).numpy()
-    for _ in range(500):
-        index = np.concatenate(
-            [random.choice(np.flatnonzero(of == c), SHOTS, replace=False) for c in range(10)]
-        )
-        correct = of[index[cosines[:, index].argmax(1)]] == labels
-        shares.append(
-            [part.double().mean() for part in (correct, correct[~unseen], correct[unseen])]
-        )
-    for name, values in zip(("all", "seen", "unseen"), np.array(shares).T, strict=True):
-        error = values.std() * (1 / 20 + 1 / 500) ** 0.5
-        assert abs(result[f"few-shot/{name}"] - values.mean()) < 4 * error
-    assert result == metrics.few_shot((queries, labels), (pool, of), unseen)
-    assert 0.3 < result["few-shot/all"] < 0.95
-
-
 def test_index_has_as_many_of_each_class() -> None:
     """Of a class of 20 images among thousands it has all; and 20 of the thousands."""
     labels = torch.tensor([0] * 5000 + [1] * SHOTS)
     indices = metrics.few_shot_indices(labels)
-    assert len(indices) == metrics.DRAWS
+    assert len({tuple(index.tolist()) for index in indices}) == metrics.DRAWS  # each another one
     for index in indices:
         assert len(index.unique()) == len(index)
         assert torch.bincount(labels[index]).tolist() == [SHOTS, SHOTS]

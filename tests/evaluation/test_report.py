@@ -183,16 +183,6 @@ def test_arrays_that_are_no_embeddings_are_one_line(changed: dict[str, Any], run
         load_report(run)
 
 
-def test_array_that_announces_more_than_memory_is_one_line(run: Run, tmp_path: Path) -> None:
-    sound = np.lib.format.header_data_from_array_1_0(np.zeros((2, 2), np.float32))
-    huge = tmp_path / "embeddings.npy"
-    with huge.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {**sound, "shape": (2**44, 64)})
-    shutil.make_archive(str(tmp_path / "huge"), "zip", tmp_path, "embeddings.npy")
-    shutil.move(tmp_path / "huge.zip", run.embeddings_file)
-    assert_one_line_error(invoke("plot", run.folder), "embeddings.npz", "circlemnist eval")
-
-
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"metrics": {}}', "[" * 100_000, '{"metrics": {"1nn": "x"}}'], ids=len
 )
