@@ -1,8 +1,7 @@
 """A folder of pictures as a data set: a subfolder a class, perhaps below `train/` and `test/`.
 
 The layout is that of torchvision's `ImageFolder`. The images made of the pictures are stored in the
-folder of the data sets, with the names, sizes and times of the pictures; they are made again when
-one of these has changed.
+folder of the data sets, and made again when a picture has another name, size or time.
 """
 
 import hashlib

@@ -60,17 +60,14 @@ def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
             if not path.is_dir():
                 yield path
                 continue
-            files = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
+            named = (file for file in path.rglob("*") if named_as_picture(file.name))
+            files = sorted(file for file in named if file.is_file())
         except OSError as error:
             yield UserError(f"{path}: cannot be read: {_reason(error)}")
             continue
         yield from files
         if not files:
             yield UserError(f"{path}: there are no pictures in this folder")
-
-
-def _is_picture(file: Path) -> bool:
-    return named_as_picture(file.name) and file.is_file()
 
 
 def named_as_picture(name: str) -> bool:
@@ -99,8 +96,6 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Imag
         raise UserError(f"{name}: cannot be read: {_reason(error)}") from error
     if len(content) > MOST_BYTES:
         raise UserError(f"{name}: has more than {MOST_BYTES:,} bytes: save it smaller")
-    if not content:
-        raise UserError(f"{name}: is empty")
     if content[4:12] in HEIC:
         raise UserError(f"{name}: is a HEIC picture: save it as JPEG or PNG")
     return _decoded(content, name)

@@ -1,16 +1,13 @@
 """The files of MNIST and its kin, as torchvision lays them out, and their arrays.
 
 `MNIST/raw` holds what torchvision downloaded, packed or unpacked. `MNIST/arrays.npz` beside it is
-ours: the same images as arrays, read in a twentieth of the time. It is made again when a file in
-`raw` changes.
+ours: the same images as arrays, read in a twentieth of the time.
 
 torchvision runs in a process of its own, so that the program need not import it, and can end it
-when a name look-up hangs:
+when a name look-up hangs. The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and
+prints what `fetch` returns:
 
     python -m circlemnist.data.torchvision_files MNIST FOLDER SECONDS
-
-The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints what `fetch`
-returns. One of EMNIST's splits is named with it: "EMNIST letters".
 """
 
 import gzip

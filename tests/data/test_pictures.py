@@ -113,7 +113,7 @@ def animation(kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is empty"),
+        (b"", "no picture"),
         (b"no picture at all", "no picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
         (huge_png(), f"more than {MOST_PIXELS // 1_000_000} megapixels"),
