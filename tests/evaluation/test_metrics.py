@@ -11,7 +11,6 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from circlemnist.data.datasets import SHOTS
@@ -58,18 +57,6 @@ def test_neighbours_are_the_most_similar(size: int, similarity: Similarity) -> N
         there = np.take_along_axis(expected, indices.numpy(), 1)
         np.testing.assert_allclose(there, values, atol=1e-6)
         assert (np.diff(np.sort(indices, 1)) > 0).all()
-
-
-@both
-@pytest.mark.parametrize("k", [1, 5, 20])
-def test_knn_equals_scikit_learn(k: int, similarity: Similarity) -> None:
-    (gallery, of), (queries, labels) = clusters(400, 0, similarity), clusters(150, 1, similarity)
-    neighbors = of[metrics.nearest(queries, gallery, 20, similarity)[1]]
-    metric = {COSINE: "cosine", DISTANCE: "euclidean"}[similarity]
-    reference = KNeighborsClassifier(k, metric=metric, algorithm="brute").fit(gallery, of)
-    expected = reference.score(queries, labels)
-    assert 0.3 < expected < 0.99
-    assert metrics.knn_accuracy(neighbors, labels, k) == pytest.approx(expected, abs=1e-12)
 
 
 def test_class_that_no_neighbour_has_wins_no_vote() -> None:
