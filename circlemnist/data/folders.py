@@ -28,9 +28,8 @@ from circlemnist.data.pictures import (
     read_digits,
     read_picture,
 )
-from circlemnist.data.torchvision_files import ARRAYS
+from circlemnist.data.torchvision_files import ARRAYS, cached
 from circlemnist.errors import UserError
-from circlemnist.runs.arrays import cached
 
 MOST_CLASSES = 1000
 FEWEST = 2  # pictures of a class in either split

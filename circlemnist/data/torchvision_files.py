@@ -19,16 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from circlemnist.errors import UserError
 from circlemnist.process import cleanup
-from circlemnist.runs.arrays import cached, read_npz
+from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -64,6 +67,29 @@ def torchvision_arrays(
         raise UserError(
             f"cannot read or write {path}: {error.strerror}; choose another `data_dir`"
         ) from error
+
+
+def cached(
+    path: Path,
+    state: Callable[[], str],
+    names: Sequence[str],
+    make: Callable[[], dict[str, NDArray[Any]]],
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays in `path`, or make and store them where it is damaged or out of date.
+
+    They are out of date where the files they were made of are in another `state`. Nothing is stored
+    where that cannot be: the folder may be read-only.
+    """
+    with suppress(ValueError):
+        arrays = read_npz(path, ("state", *names))
+        if str(arrays.pop("state")) == state():
+            return arrays
+    arrays = make()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            np.savez(temporary, **{**arrays, "state": np.array(state())})  # type: ignore[arg-type]
+    return arrays
 
 
 def _raw_files(kind: str, root: Path) -> tuple[Path, str]:

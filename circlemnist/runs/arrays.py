@@ -2,8 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.errors import UserError
-from circlemnist.runs.files import atomic_write
 
 
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -40,29 +38,6 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
             file.compression = zipfile.ZIP_DEFLATED if name in packed else zipfile.ZIP_STORED
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-def cached(
-    path: Path,
-    state: Callable[[], str],
-    names: Sequence[str],
-    make: Callable[[], dict[str, NDArray[Any]]],
-) -> dict[str, NDArray[Any]]:
-    """Return the arrays in `path`, or make and store them where it is damaged or out of date.
-
-    They are out of date where the files they were made of are in another `state`. Nothing is stored
-    where that cannot be: the folder may be read-only.
-    """
-    with suppress(ValueError):
-        arrays = read_npz(path, ("state", *names))
-        if str(arrays.pop("state")) == state():
-            return arrays
-    arrays = make()
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            np.savez(temporary, **{**arrays, "state": np.array(state())})  # type: ignore[arg-type]
-    return arrays
 
 
 @dataclass(frozen=True)
