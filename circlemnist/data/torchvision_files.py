@@ -114,6 +114,12 @@ def _complete(
 
     Two processes that do so at once have a copy each, and end with the same files.
     """
+    if not raw.is_dir():  # a download: find out now whether it can be written
+        with suppress(FileNotFoundError, NotADirectoryError):
+            raw.stat()  # raises for a name that is too long, and a link to itself
+        ancestor = next(path for path in raw.absolute().parents if os.path.lexists(path))
+        if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
+            raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
     name = tempfile.mkdtemp()
     with cleanup(lambda: shutil.rmtree(name, ignore_errors=True)):
         copy, pattern = _raw_files(kind, Path(name))

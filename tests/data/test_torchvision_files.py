@@ -218,14 +218,6 @@ def test_damaged_file_is_named_where_it_cannot_be_fetched(mnist_dir: Path) -> No
     assert path.read_bytes() == b"half"
 
 
-@pytest.mark.slow  # it is downloaded before
-def test_folder_that_cannot_be_written_is_named(serve: Serve, tmp_path: Path) -> None:
-    serve()
-    (tmp_path / "data").write_text("a file, not a folder")
-    with pytest.raises(UserError, match=r"data/MNIST/raw: .*`data_dir`"):
-        load(tmp_path / "data")
-
-
 LOADING = (
     sys.executable,
     "-c",
