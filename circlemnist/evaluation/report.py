@@ -110,11 +110,6 @@ class Report:
         return f"{len(self.arrays.labels):,} {self.split_name} images{unseen}"
 
     @property
-    def images(self) -> tuple[str, str]:
-        """The data set and its images of seen classes, in words."""
-        return self.dataset, self.counted
-
-    @property
     def evaluated_on(self) -> str:
         """Images and gallery, in words."""
         gallery = "" if self.gallery is None else f", against {self.gallery:,} training images"

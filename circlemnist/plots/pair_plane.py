@@ -68,7 +68,8 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
         directions = trained.directions(embeddings[chosen])
         density = pair_density(directions, labels[chosen], GROUP_BINS)
         clouds.append(Cloud(grid.caption(group), density, boundary_of(trained.config)))
-    images = grid.images([group.runs[0].images for group in grid.groups])
+    first_runs = [group.runs[0] for group in grid.groups]
+    images = grid.images([(report.dataset, report.counted) for report in first_runs])
     return pair_plane_figure(clouds, f"pairs of {images}", style.theme, grid)
 
 
