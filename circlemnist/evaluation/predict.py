@@ -189,8 +189,7 @@ class Predictor:
         pixels = self.pixels(images, as_is)
         if not len(pixels):
             return []
-        boxes = [None] * len(pixels)
-        return self._verdicts(*self._compared(pixels), self.point(far).threshold, boxes)
+        return self._classify(pixels, self.point(far).threshold, [None] * len(pixels))[1]
 
     def read(
         self,
@@ -214,7 +213,7 @@ class Predictor:
         digits = digits_of(picture, self._manner(as_is, one))
         pixels = torch.from_numpy(np.stack([digit.image for digit in digits]))
         boxes = [digit.box for digit in digits]
-        return self._verdicts(*self._compared(pixels), self.point(far).threshold, boxes)
+        return self._classify(pixels, self.point(far).threshold, boxes)[1]
 
     def _manner(self, as_is: bool | None, one: bool = True) -> Manner:
         if as_is is None and self.dataset not in CATALOG:
@@ -250,8 +249,8 @@ class Predictor:
         """Predict pictures that were read, by name, all at once."""
         digits = [d for _, read in pictures if not isinstance(read, str) for d in read[1]]
         if digits:
-            near, typical = self._compared(torch.from_numpy(np.stack([d.image for d in digits])))
-            predictions = self._verdicts(near, typical, threshold, [d.box for d in digits])
+            pixels = torch.from_numpy(np.stack([d.image for d in digits]))
+            near, predictions = self._classify(pixels, threshold, [d.box for d in digits])
             rows = zip(near.indices, near.labels, near.similarities, predictions, strict=True)
         for name, read in pictures:
             if isinstance(read, str):
@@ -260,31 +259,24 @@ class Predictor:
                 picture, own = read
                 yield [PredictedDigit(name, picture, d.image, *next(rows)) for d in own]
 
-    def _compared(self, pixels: Tensor) -> tuple[Nearest, Tensor]:
-        """Return the nearest that vote, and how typical each image (N, 28, 28) uint8 is (N,)."""
+    def _classify(
+        self, pixels: Tensor, threshold: float, boxes: Sequence[tuple[float, ...] | None]
+    ) -> tuple[Nearest, list[Prediction]]:
+        """Return the nearest of images (N, 28, 28) uint8 that vote, and what each is taken for."""
         pixels = pixels.to(self.embedder.mean.device)
         embeddings, features = embed_with_features(self.embedder, pixels, self.config.views)
-        typical = typicality(features, self.gallery.subspaces).max(1).values
-        return self._nearest(embeddings, min(NEIGHBORS, len(self.gallery.labels))), typical
-
-    def _verdicts(
-        self,
-        near: Nearest,
-        typical: Tensor,
-        threshold: float,
-        boxes: Sequence[tuple[float, ...] | None],
-    ) -> list[Prediction]:
+        near = self._nearest(embeddings, min(NEIGHBORS, len(self.gallery.labels)))
         names, asked = self.config.class_names, near.labels.shape[1]
         votes = F.one_hot(near.labels, len(names)).sum(1)  # (N, C)
         rows = zip(
             votes.argmax(1).tolist(),
             votes.max(1).values.tolist(),
             near.similarities[:, 0].tolist(),
-            typical.tolist(),
+            typicality(features, self.gallery.subspaces).max(1).values.tolist(),
             boxes,
             strict=True,
         )
-        return [
+        return near, [
             Prediction(label, names[label], agree, asked, similarity, score, score > threshold, box)
             for label, agree, similarity, score, box in rows
         ]
