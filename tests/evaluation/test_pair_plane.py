@@ -10,9 +10,9 @@ from torch import Tensor
 from circlemnist.config import Config
 from circlemnist.evaluation.pair_plane import (
     Boundary,
+    beyond,
     boundary_of,
     pair_density,
-    share_beyond,
 )
 from circlemnist.family import FAMILY
 from circlemnist.losses import build_loss
@@ -153,12 +153,12 @@ def test_share_outside_is_that_of_the_centres_of_bins(m: float) -> None:
             density[row, column] = 0.5
             sp, sn = (-1 + (2 * i + 1) / bins for i in (row, column))
             outside = np.hypot(sn, sp - 1) > 2**0.5 * abs(m)
-            assert share_beyond(density, Boundary("circle", m)) == (0.5 if outside else 0)
-    assert share_beyond(np.ones((bins, bins)), Boundary("circle", 0.01)) == bins**2
+            assert beyond(density, Boundary("circle", m)).sum() == (0.5 if outside else 0)
+    assert beyond(np.ones((bins, bins)), Boundary("circle", 0.01)).sum() == bins**2
 
 
 def test_on_the_circle_is_inside() -> None:
     density = np.zeros((2, 2))
     density[1, 1] = 1  # s_p and s_n 0.5: 0.5² + 0.5² = 2 · 0.5²
-    assert share_beyond(density, Boundary("circle", 0.5)) == 0
-    assert share_beyond(density, Boundary("circle", 0.49)) == 1
+    assert beyond(density, Boundary("circle", 0.5)).sum() == 0
+    assert beyond(density, Boundary("circle", 0.49)).sum() == 1
