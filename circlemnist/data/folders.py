@@ -132,10 +132,8 @@ def _pictures(root: Path, folder: str) -> list[Picture]:
     pictures = []
     for entry in _entries(root / folder):
         if entry.is_dir():
-            raise UserError(
-                f"{root / folder / entry.name} is a folder in a class: pictures lie right in the "
-                "folder of their class"
-            )
+            path = root / folder / entry.name
+            raise UserError(f"{path} is a folder in a class: move its pictures into {folder}")
         if named_as_picture(entry.name):
             facts = entry.stat()
             pictures.append(Picture(folder, entry.name, facts.st_size, facts.st_mtime_ns))
