@@ -24,7 +24,7 @@ import click
 from benchmarks import shared
 from benchmarks.shared import mean_sd
 from circlemnist.config import Config, read_settings
-from circlemnist.evaluation.report import point_at, read_points
+from circlemnist.evaluation.report import OperatingPoint, point_at
 from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run, find_runs
@@ -72,7 +72,8 @@ class Training:
 
 def read_training(run: Run) -> Training:
     report = json.loads(run.metrics_file.read_text("utf-8"))
-    shares = report["metrics"] | {REFUSED: point_at(read_points(report)).false_rejects}
+    points = [OperatingPoint(**row) for row in report["known"]]
+    shares = report["metrics"] | {REFUSED: point_at(points).false_rejects}
     percents = {name: 100 * share for name, share in shares.items()}
     return Training(run.config(), percents, [epoch.seconds for epoch in run.history()])
 

@@ -14,7 +14,7 @@ from circlemnist.evaluation.predict import Predictor
 from circlemnist.limits import did_you_mean
 from circlemnist.process import Stopped, to_stderr, torchrun_ranks
 from circlemnist.recipes import settings_file
-from circlemnist.runs.run import find_run
+from circlemnist.runs.run import Run, find_run
 from circlemnist.training.progress import mode_for
 from circlemnist.training.run import Interrupted
 from circlemnist.training.run import train as train_run
@@ -32,8 +32,8 @@ def train(
 ) -> Predictor:
     """Train an embedder, evaluate it on the test split, and load it, as `load` does.
 
-    Does what the command of that name does, into the same folders. Progress is a bar in a
-    notebook or a terminal, or else a line an epoch.
+    Does what the command of that name does. Progress is a bar in a notebook or a terminal, or
+    else a line an epoch.
 
     Args:
         config: a recipe by its name, or a file of settings; what is given beside it beats it.
@@ -66,25 +66,28 @@ def train(
     if run is None:
         resolved = _new_config(config, settings)
     else:
-        options = [k for k, v in {"config": config, "name": name}.items() if v is not None]
-        for setting in (*settings, *options):
-            if setting not in MACHINE_SETTINGS:
-                problem = "cannot be given with `resume`: a run has its own settings"
-                raise SettingError(setting, problem)
-        resolved = replace(run.config(), **settings)
+        named = {k: v for k, v in {"config": config, "name": name}.items() if v is not None}
+        resolved = _continued(run, settings | named)
     try:
         run, _ = train_run(resolved, folder, name, run, mode_for(quiet), to_stderr, tensorboard)
     except Interrupted as interrupted:
-        arguments: dict[str, Any] = {"resume": str(interrupted.run.folder)}
-        if tensorboard:
-            arguments["tensorboard"] = True
+        arguments = {"resume": str(interrupted.run.folder), "tensorboard": tensorboard or None}
         if resume is not None:  # a new run has them in its settings
             arguments |= settings
-        call = f"circlemnist.train({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+        words = [f"{name}={value!r}" for name, value in arguments.items() if value is not None]
+        call = f"circlemnist.train({', '.join(words)})"
         raise KeyboardInterrupt(f"{interrupted}; continue with {call}") from None
     except Stopped:
         raise KeyboardInterrupt from None
     return Predictor(run, resolved.device)
+
+
+def _continued(run: Run, settings: dict[str, Any]) -> Config:
+    for name in settings:
+        if name not in MACHINE_SETTINGS:
+            problem = "cannot be given with `resume`: a run has its own settings"
+            raise SettingError(name, problem)
+    return replace(run.config(), **settings)
 
 
 def _new_config(file: str | Path | None, settings: dict[str, Any]) -> Config:

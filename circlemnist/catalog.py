@@ -56,14 +56,3 @@ def is_folder(dataset: str) -> bool:
 def title_of(dataset: str) -> str:
     """Return the title of a data set, or the name of its folder."""
     return CATALOG[dataset].title if dataset in CATALOG else Path(dataset).name
-
-
-def class_names_of(dataset: str, classes: str | None) -> tuple[str, ...]:
-    """Return the names of the classes by label; none of a folder that has not been read.
-
-    Args:
-        classes: those of a folder, separated by commas.
-    """
-    if is_folder(dataset):
-        return tuple(classes.split(",")) if classes else ()
-    return CATALOG.get(dataset, CATALOG["mnist"]).classes  # auto is of digits

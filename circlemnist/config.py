@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import tomli_w
 
-from circlemnist.catalog import CATALOG, class_names_of, is_folder
+from circlemnist.catalog import CATALOG, is_folder
 from circlemnist.errors import SettingError, UserError
 from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, LOSS_SETTINGS, LossInfo
 from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
@@ -96,19 +96,13 @@ class Config:
         None, "classes that training never sees, such as 0,4,5,8; evaluated apart"
     )
     turned: str = _setting(
-        "none",
-        "extra classes: images turned by quarters, or also mirrored",
-        choices=tuple(TURNS),
+        "none", "extra classes: images turned by quarters, or also mirrored", choices=tuple(TURNS)
     )
     halves: bool = _setting(
-        False,
-        "extra classes: the upper half of one class above the lower half of another",
+        False, "extra classes: the upper half of one class above the lower half of another"
     )
     invented: int = _setting(
-        0,
-        "extra classes: this many random characters, 40 images each",
-        least=0,
-        most=MOST_INVENTED,
+        0, "extra classes: this many random characters, 40 images each", least=0, most=MOST_INVENTED
     )
     epochs: int | None = _setting(
         None,
@@ -228,7 +222,9 @@ class Config:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of all classes by label; none of a folder that has not been read."""
-        return class_names_of(self.dataset, self.classes)
+        if is_folder(self.dataset):
+            return tuple(self.classes.split(",")) if self.classes else ()
+        return CATALOG.get(self.dataset, CATALOG["mnist"]).classes  # auto is of digits
 
     @property
     def unseen_classes(self) -> tuple[int, ...]:

@@ -4,10 +4,10 @@ A recipe is headed by a comment: its first sentence, up to a colon if there is o
 for, and the paragraph that begins with `Expected:` what it reaches and how long it takes.
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
+from circlemnist.catalog import is_folder
 from circlemnist.errors import UserError
 from circlemnist.limits import did_you_mean
 
@@ -35,16 +35,14 @@ def recipes() -> list[Recipe]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read the comments ahead of its first setting; raises ValueError where one is missing."""
+    """Read the comments ahead of its first setting."""
     lines = path.read_text("utf-8").splitlines()
     head = lines[: next((n for n, line in enumerate(lines) if line[:1] != "#"), None)]
     text = "\n".join(line[1:].strip() for line in head)
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
     sentence = paragraphs[0].split(". ")[0].rstrip(".")
-    expected = [text for text in paragraphs[1:] if text.startswith(EXPECTED)]
-    if not sentence or len(expected) != 1:
-        raise ValueError(f"{path} does not begin with what it is for and what to expect")
-    return Recipe(path.stem, sentence.split(":")[0], expected[0].removeprefix(EXPECTED).rstrip("."))
+    expected = next(text for text in paragraphs if text.startswith(EXPECTED))
+    return Recipe(path.stem, sentence.split(":")[0], expected.removeprefix(EXPECTED).rstrip("."))
 
 
 def settings_file(text: str) -> Path:
@@ -54,15 +52,11 @@ def settings_file(text: str) -> Path:
     are; `./plane` and `plane.toml` are files. Raises UserError where there is no such recipe.
     """
     path, files = Path(text), recipe_files()
-    separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if path.suffix or any(separator in text for separator in separators):
-        if path.stem in files and not os.path.exists(path):  # noqa: PTH110 - never raises
-            raise UserError(f"no file {path}; the recipe of that name is `config` {path.stem}")
+    if path.suffix or is_folder(text):
         return path
     if text not in files:
-        names = ", ".join(files) or "none"
         raise UserError(
             f"no recipe {text!r}{did_you_mean(text, files)} "
-            f"(recipes: {names}; a file: `config` ./{text})"
+            f"(recipes: {', '.join(files)}; a file: `config` ./{text})"
         )
     return files[text]

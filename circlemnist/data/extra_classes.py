@@ -18,11 +18,7 @@ from circlemnist.config import SIDE, TURNS, Config
 from circlemnist.data.datasets import Split
 
 # digits that look alike in several turns: for each turn, the first turn that it looks like
-ALIKE = {
-    0: (0, 0, 0, 0, 0, 0, 0, 0),
-    1: (0, 1, 0, 1, 4, 5, 4, 5),
-    8: (0, 1, 0, 1, 0, 1, 0, 1),
-}
+ALIKE = {0: (0, 0, 0, 0, 0, 0, 0, 0), 1: (0, 1, 0, 1, 4, 5, 4, 5), 8: (0, 1, 0, 1, 0, 1, 0, 1)}
 
 IMAGES = 40  # of an invented character
 STROKES, POINTS, DOTS = 3, 4, 25  # at most; that span a curve; that a curve is drawn with

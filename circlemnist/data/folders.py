@@ -1,18 +1,15 @@
 """A folder of pictures as a data set: a subfolder a class, perhaps below `train/` and `test/`.
 
 The layout is that of torchvision's `ImageFolder`. The images made of the pictures are stored in the
-folder of the data sets, with the names, sizes and times of the pictures; they are made again when
-one of these has changed.
+folder of the data sets, and made again when a picture has another name, size or time.
 """
 
 import hashlib
 import os
-import stat
 import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from itertools import groupby
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +28,8 @@ from circlemnist.data.pictures import (
     read_digits,
     read_picture,
 )
-from circlemnist.data.torchvision_files import ARRAYS
+from circlemnist.data.torchvision_files import ARRAYS, cached
 from circlemnist.errors import UserError
-from circlemnist.runs.arrays import read_cached, write_cached
 
 MOST_CLASSES = 1000
 FEWEST = 2  # pictures of a class in either split
@@ -47,7 +43,7 @@ class Picture(NamedTuple):
 
     folder: str  # that it is in, below the data set
     name: str
-    size: int  # -1 of what is no file
+    size: int
     time: int
 
 
@@ -62,18 +58,19 @@ def folder_arrays(
     root = Path(os.path.realpath(name))
     wanted = [name.strip() for name in config.classes.split(",")] if config.classes else None
     pictures, classes = _listed(root, wanted)
-    how = f"1 {root} {config.prepare} {config.skip_unreadable} {classes}"
-    file = data_dir / f"{root.name}-{_digest(how)[:12]}.npz"
-    state = _digest(repr(pictures))
-    arrays = read_cached(file, state, ("skipped", *ARRAYS))
-    if not arrays:
-        arrays = _read(root, pictures, classes, config, quiet)
+
+    def read() -> dict[str, NDArray[Any]]:
+        images, is_read = _read(root, pictures, config, quiet)
         if _listed(root, wanted)[0] != pictures:
             raise UserError(f"{root} changed while it was read: try again")
-        write_cached(file, state, arrays)
-    if skipped := int(arrays["skipped"]):
+        return _parted(root, pictures, images, is_read)
+
+    how = f"1 {root} {config.prepare} {config.skip_unreadable} {classes}"
+    file = data_dir / f"{root.name}-{_digest(how)[:12]}.npz"
+    arrays = cached(file, lambda: _digest(repr(pictures)), ("skipped", *ARRAYS), read)
+    if skipped := int(arrays.pop("skipped")):
         say(f"{skipped:,} of {len(pictures):,} pictures cannot be read, and are left out")
-    return str(root), classes, {name: arrays[name] for name in ARRAYS}
+    return str(root), classes, arrays
 
 
 def _digest(text: str) -> str:
@@ -134,20 +131,12 @@ def _classes(folder: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
 def _pictures(root: Path, folder: str) -> list[Picture]:
     pictures = []
     for entry in _entries(root / folder):
-        is_picture = named_as_picture(entry.name)
-        # not asked of a link that may lead in a circle: as a picture it is unreadable
-        if not (is_picture and entry.is_symlink()) and entry.is_dir():
-            raise UserError(
-                f"{root / folder / entry.name} is a folder in a class: pictures lie right in the "
-                "folder of their class"
-            )
-        size, time = -1, 0
-        with suppress(OSError):
+        if entry.is_dir():
+            path = root / folder / entry.name
+            raise UserError(f"{path} is a folder in a class: move its pictures into {folder}")
+        if named_as_picture(entry.name):
             facts = entry.stat()
-            if stat.S_ISREG(facts.st_mode):
-                size, time = facts.st_size, facts.st_mtime_ns
-        if is_picture:
-            pictures.append(Picture(folder, entry.name, size, time))
+            pictures.append(Picture(folder, entry.name, facts.st_size, facts.st_mtime_ns))
     _check_count(root, folder, len(pictures))
     return pictures
 
@@ -161,56 +150,56 @@ def _check_count(root: Path, folder: str, count: int) -> None:
 
 
 def _read(
-    root: Path, pictures: list[Picture], classes: tuple[str, ...], config: Config, quiet: bool
-) -> dict[str, NDArray[Any]]:
-    """Make the images of all pictures, and part them into both splits; count those left out."""
-    manner: Manner = "placed" if config.prepare else "fitted"
+    root: Path, pictures: list[Picture], config: Config, quiet: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Make the images of all pictures, (N, 28, 28), and tell which could be read, (N,)."""
+    manner = Manner("placed" if config.prepare else "fitted", one=True)
 
     def image_of(picture: Picture) -> NDArray[np.uint8] | str:
         path = root / picture.folder / picture.name
         try:
-            if picture.size < 0 and os.path.exists(path):  # noqa: PTH110 - of a pipe, without an end
-                raise UserError(f"{path}: is no file")
             decoded = read_picture(path)
             with named(path):
-                return read_digits(decoded, manner, one=True)[0].image
+                return read_digits(decoded, manner)[0].image
         except UserError as error:
             return str(error)
 
     images = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     is_read = np.ones(len(pictures), bool)
-    made = on_all_cores(image_of, pictures)
     hidden = True if quiet else None  # None: where no terminal is
-    with (
-        closing(made),
-        tqdm(total=len(pictures), unit=" pictures", leave=False, disable=hidden) as bar,
-    ):
-        for place, image in enumerate(made):
-            bar.update()
+    with closing(on_all_cores(image_of, pictures)) as made:
+        bar = tqdm(made, total=len(pictures), unit=" pictures", leave=False, disable=hidden)
+        for place, image in enumerate(bar):
             if not isinstance(image, str):
                 images[place] = image
             elif config.skip_unreadable:
                 is_read[place] = False
             else:
+                bar.close()
                 raise UserError(f"{image}; `skip_unreadable` leaves such pictures out")
-    is_test, labels = np.zeros(len(pictures), bool), np.zeros(len(pictures), np.int64)
-    start = 0
-    for folder, of_class in groupby(pictures, key=lambda picture: picture.folder):
+    return images, is_read
+
+
+def _parted(
+    root: Path, pictures: list[Picture], images: NDArray[np.uint8], is_read: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of both splits, and the number of pictures that were not read."""
+    folders, owners = np.unique([picture.folder for picture in pictures], return_inverse=True)
+    names = [os.path.split(folder)[1] for folder in folders]
+    labels = np.unique(names, return_inverse=True)[1][owners]
+    is_test = np.zeros(len(pictures), bool)
+    for number, folder in enumerate(folders.tolist()):
         part, name = os.path.split(folder)
-        end = start + sum(1 for _ in of_class)
-        places = start + np.flatnonzero(is_read[start:end])
-        start = end
+        places = np.flatnonzero((owners == number) & is_read)
         _check_count(root, folder, len(places))
-        labels[places] = classes.index(name)
         if not part:  # drawn by the name, so that other classes change nothing
             count = max(round(TEST_SHARE * len(places)), FEWEST)
-            is_test[places[_shuffled(len(places), zlib.crc32(name.encode()))[:count]]] = True
-        elif part == "test":
-            is_test[places] = True
+            places = places[_shuffled(len(places), zlib.crc32(name.encode()))[:count]]
+        is_test[places] = part != "train"
     arrays: dict[str, NDArray[Any]] = {"skipped": np.array(int((~is_read).sum()))}
     for split, chosen in zip(PARTS, (~is_test & is_read, is_test), strict=True):
         places = np.flatnonzero(chosen)
-        names = [os.path.splitext(pictures[place].name)[0] for place in places]  # noqa: PTH122
+        names = [Path(pictures[place].name).stem for place in places]
         places = places[_order(names, labels[places])]
         arrays[f"{split}_images"], arrays[f"{split}_labels"] = images[places], labels[places]
     return arrays

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from circlemnist.config import SIDE
-from circlemnist.data.prepare import Digit, digits, fitted
+from circlemnist.data.prepare import Digit, coarse, digits, fitted
 from circlemnist.errors import UserError
 
 MOST_PIXELS = 50_000_000
@@ -35,11 +35,18 @@ TOO_LARGE = f"has more than {MOST_PIXELS // 1_000_000} megapixels: save it small
 REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "ICO", "ICNS")
 
 Read = tuple[Image.Image, list[Digit]]
-# how a picture becomes an image: its ink placed as MNIST's was; the whole picture fitted into the
-# image; or taken as it is, of 28 × 28 already, light on dark
-Manner = Literal["placed", "fitted", "as is"]
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+class Manner(NamedTuple):
+    """How a picture becomes images."""
+
+    # its ink placed as MNIST's was; the whole picture fitted into the image; or taken as it is, of
+    # 28 × 28 already, light on dark
+    kind: Literal["placed", "fitted", "as is"] = "placed"
+    one: bool = False  # there is only one digit, as where it is not "placed"
+    side: int = SIDE  # pixels that a digit is as coarse as, where it is "placed"
 
 
 def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
@@ -53,17 +60,14 @@ def picture_files(paths: Sequence[Path]) -> Iterator[Path | UserError]:
             if not path.is_dir():
                 yield path
                 continue
-            files = [file for file in sorted(path.rglob("*")) if _is_picture(file)]
+            named = (file for file in path.rglob("*") if named_as_picture(file.name))
+            files = sorted(file for file in named if file.is_file())
         except OSError as error:
             yield UserError(f"{path}: cannot be read: {_reason(error)}")
             continue
         yield from files
         if not files:
             yield UserError(f"{path}: there are no pictures in this folder")
-
-
-def _is_picture(file: Path) -> bool:
-    return named_as_picture(file.name) and file.is_file()
 
 
 def named_as_picture(name: str) -> bool:
@@ -92,8 +96,6 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Image.Imag
         raise UserError(f"{name}: cannot be read: {_reason(error)}") from error
     if len(content) > MOST_BYTES:
         raise UserError(f"{name}: has more than {MOST_BYTES:,} bytes: save it smaller")
-    if not content:
-        raise UserError(f"{name}: is empty")
     if content[4:12] in HEIC:
         raise UserError(f"{name}: is a HEIC picture: save it as JPEG or PNG")
     return _decoded(content, name)
@@ -152,31 +154,13 @@ def _reason(error: Exception) -> str:
 
 
 def grey_of(image: Image.Image) -> NDArray[np.float32]:
-    """Return a picture in grey, (H, W) float32 in 0-255, in any mode of Pillow.
+    """Return a picture in grey, (H, W) float32 in 0-255.
 
     What is transparent is laid on white where what is not is dark, else on black.
-
-    Raises:
-        UserError: its numbers are not finite.
     """
-    if _is_deep(image):
-        values: NDArray[Any] = np.asarray(image).astype(np.float32)
-        if not np.isfinite(values).all():
-            raise UserError("has pixels that are not finite")
-        most = float(values.max())
-        if image.mode == "F" and most <= 1:
-            values = values * 255
-        elif most > 255:
-            values = values / max(most, 65_535) * 255
-        return np.asarray(np.clip(values, 0, 255), np.float32)
-    if image.mode in ("L", "1"):
-        return np.asarray(image.convert("L"), np.float32)
+    if image.mode.startswith("I"):  # of 16 bits
+        return np.asarray(np.clip(np.asarray(image) / 257, 0, 255), np.float32)
     return np.asarray(_opaque(image).convert("L"), np.float32)
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Tell whether the numbers of a picture may be others than 0-255."""
-    return image.mode in ("F", "I") or image.mode.startswith("I;16")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -194,24 +178,16 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def thumbnail(picture: Image.Image) -> Image.Image:
-    """Return a picture to be shown: in RGB, opaque, with sides of `SHOWN` or less.
-
-    Raises:
-        UserError: its numbers are not finite.
-    """
-    if _is_deep(picture):
+    """Return a picture to be shown: in RGB, opaque, with sides of `SHOWN` or less."""
+    if picture.mode.startswith("I"):
         picture = Image.fromarray(grey_of(picture).astype(np.uint8))
     shown = _opaque(picture)
     shown.thumbnail((SHOWN, SHOWN))
     return shown
 
 
-def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = False) -> list[Digit]:
+def read_digits(picture: Image.Image, manner: Manner) -> list[Digit]:
     """Find the digits of a picture, each as the network takes it, in reading order.
-
-    Args:
-        manner: how they are made; a picture that is not "placed" is one.
-        one: there is only one.
 
     Returns:
         Images (28, 28) uint8, 0 the background; boxes as shares of the width and the height.
@@ -220,21 +196,24 @@ def read_digits(picture: Image.Image, manner: Manner = "placed", one: bool = Fal
         UserError: it has too many pixels, nothing is on it, or it is not 28 × 28.
     """
     check_size(picture)
-    if manner != "placed":
-        if manner == "as is" and picture.size != (SIDE, SIDE):
-            wide, high = picture.size
-            raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
-        grey = fitted(grey_of(smaller(picture))) if manner == "fitted" else grey_of(picture)
-        pixels = np.round(grey).astype(np.uint8)
-        if pixels.min() == pixels.max():
-            raise UserError("there is nothing on it: it is blank")
-        return [Digit((0, 0, 1, 1), pixels)]
-    grey = grey_of(smaller(picture))
-    sides = grey.shape[::-1] * 2
-    return [
-        Digit(tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)), image)
-        for box, image in digits(grey, one)
-    ]
+    if manner.kind == "placed":
+        grey = grey_of(smaller(picture))
+        sides = grey.shape[::-1] * 2
+        return [
+            Digit(
+                tuple(round(edge / side, 4) for edge, side in zip(box, sides, strict=True)),
+                image if manner.side == SIDE else coarse(image, manner.side),
+            )
+            for box, image in digits(grey, manner.one)
+        ]
+    if manner.kind == "as is" and picture.size != (SIDE, SIDE):
+        wide, high = picture.size
+        raise UserError(f"is {wide} × {high}, and as it is an image has {SIDE} × {SIDE}")
+    grey = fitted(grey_of(smaller(picture))) if manner.kind == "fitted" else grey_of(picture)
+    pixels = np.round(grey).astype(np.uint8)
+    if pixels.min() == pixels.max():
+        raise UserError("there is nothing on it: it is blank")
+    return [Digit((0, 0, 1, 1), pixels)]
 
 
 def smaller(picture: Image.Image) -> Image.Image:
@@ -250,7 +229,7 @@ def smaller(picture: Image.Image) -> Image.Image:
 
 
 def read_all(
-    sources: Sequence[Path | UserError], manner: Manner, one: bool = False
+    sources: Sequence[Path | UserError], manner: Manner
 ) -> Generator[Read | str, None, None]:
     """Read and prepare pictures, on all cores; in their order, a line in place of a bad one.
 
@@ -263,13 +242,12 @@ def read_all(
             if isinstance(source, UserError):
                 raise source
             is_file = source != STANDARD_INPUT
-            if not is_file and sys.stdin is None:
-                raise UserError("-: standard input is closed")
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 small = smaller(picture)
-                picture = picture if manner == "as is" else small
-                return thumbnail(small), read_digits(picture, manner, one)
+                return thumbnail(small), read_digits(
+                    picture if manner.kind == "as is" else small, manner
+                )
         except UserError as error:
             return str(error)
 
@@ -305,20 +283,20 @@ def named(name: object) -> Iterator[None]:
         raise UserError(f"{name}: {error}") from error
 
 
-def digits_of(image: object, manner: Manner, one: bool) -> list[Digit]:
+def digits_of(image: object, manner: Manner) -> list[Digit]:
     """Return the digits of a Pillow image, or of a file, as `read_digits` does.
 
     Raises:
         UserError: it is neither, cannot be read, or nothing is on it.
     """
     if isinstance(image, Image.Image):
-        return read_digits(upright(image), manner, one)
+        return read_digits(upright(image), manner)
     if not isinstance(image, str | Path):
         kind = type(image).__name__
         raise UserError(f"an image is a path, a Pillow image, an array or a tensor: no {kind}")
     picture = read_picture(Path(image))
     with named(image):
-        return read_digits(picture, manner, one)
+        return read_digits(picture, manner)
 
 
 def as_pixels(given: Tensor | NDArray[Any]) -> Tensor:

@@ -45,14 +45,7 @@ class Digit(NamedTuple):
 
 
 def prepare(picture: Array) -> NDArray[np.uint8]:
-    """Return a picture of one character as MNIST would have it; raises as `digits` does.
-
-    Args:
-        picture: (H, W), as for `digits`.
-
-    Returns:
-        (28, 28) uint8, 0 the background and 255 full ink.
-    """
+    """Return a picture (H, W) of one character as MNIST would have it; see `digits`."""
     return digits(picture, one=True)[0].image
 
 

@@ -1,16 +1,13 @@
 """The files of MNIST and its kin, as torchvision lays them out, and their arrays.
 
 `MNIST/raw` holds what torchvision downloaded, packed or unpacked. `MNIST/arrays.npz` beside it is
-ours: the same images as arrays, read in a twentieth of the time. It is made again when a file in
-`raw` changes.
+ours: the same images as arrays, read in a twentieth of the time.
 
 torchvision runs in a process of its own, so that the program need not import it, and can end it
-when a name look-up hangs:
+when a name look-up hangs. The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and
+prints what `fetch` returns:
 
     python -m circlemnist.data.torchvision_files MNIST FOLDER SECONDS
-
-The process completes `FOLDER/MNIST/raw`, writes `FOLDER/arrays.npz`, and prints an `Answer`. One of
-EMNIST's splits is named with it: "EMNIST letters".
 """
 
 import gzip
@@ -22,18 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from circlemnist.errors import UserError
 from circlemnist.process import cleanup
-from circlemnist.runs.arrays import read_cached, read_npz, write_cached
+from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -47,14 +45,6 @@ class DownloadError(UserError):
     """No server delivered the data set; the message says what each server did."""
 
 
-class Answer(TypedDict):
-    """What the process prints."""
-
-    damaged: list[str]  # names of the damaged files
-    problem: str | None  # why there is no data set, where there is none
-    is_local: bool  # whether the problem is of this machine (a full disk), not of the network
-
-
 def torchvision_arrays(
     kind: str, folder: Path, timeout: float, quiet: bool, say: Callable[[str], object]
 ) -> dict[str, np.ndarray]:
@@ -63,28 +53,43 @@ def torchvision_arrays(
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
     raw, pattern = _raw_files(kind, folder)
+    name = "-".join(["arrays", *kind.split()[1:]])
+    file = folder / kind.split()[0] / f"{name}.npz"
     try:
-        raw = _place(raw, pattern, folder)
-        own = raw.parent if raw.name == "raw" else raw
-        file = own / f"{'-'.join(['arrays', *kind.split()[1:]])}.npz"
-        if state := _state(raw, pattern):
-            if arrays := read_cached(file, state, ARRAYS):
-                return arrays
-        else:  # a download: find out now whether it can be written
-            with suppress(FileNotFoundError, NotADirectoryError):
-                folder.stat()  # raises for a name that is too long, and a link to itself
-            ancestors = (folder, *folder.absolute().parents)
-            ancestor = next(path for path in ancestors if os.path.lexists(path))
-            if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
-                raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
-        arrays = _complete(kind, raw, timeout, quiet, say)
-        write_cached(file, _state(raw, pattern), arrays)
-        return arrays
+        return cached(
+            file,
+            lambda: _state(raw, pattern),
+            ARRAYS,
+            lambda: _complete(kind, raw, timeout, quiet, say),
+        )
     except OSError as error:
         path = error.filename or folder
         raise UserError(
             f"cannot read or write {path}: {error.strerror}; choose another `data_dir`"
         ) from error
+
+
+def cached(
+    path: Path,
+    state: Callable[[], str],
+    names: Sequence[str],
+    make: Callable[[], dict[str, NDArray[Any]]],
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays in `path`, or make and store them where it is damaged or out of date.
+
+    They are out of date where the files they were made of are in another `state`. Nothing is stored
+    where that cannot be: the folder may be read-only.
+    """
+    with suppress(ValueError):
+        arrays = read_npz(path, ("state", *names))
+        if str(arrays.pop("state")) == state():
+            return arrays
+    arrays = make()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            np.savez(temporary, **{**arrays, "state": np.array(state())})  # type: ignore[arg-type]
+    return arrays
 
 
 def _raw_files(kind: str, root: Path) -> tuple[Path, str]:
@@ -94,18 +99,6 @@ def _raw_files(kind: str, root: Path) -> tuple[Path, str]:
         return root / name, "usps*.bz2"
     patterns = {"EMNIST": f"emnist-{''.join(split)}-*-ubyte", "QMNIST": "qmnist-*"}
     return root / name / "raw", patterns.get(name, "*-ubyte*")
-
-
-def _place(raw: Path, pattern: str, folder: Path) -> Path:
-    """Return the folder of the files of a data set: where torchvision puts them, or nearby.
-
-    Its own folder may be `folder` or hold that, and may be written in small letters.
-    """
-    kind = raw.relative_to(folder).parts[0].lower()
-    around = [*folder.glob("*"), folder.absolute(), folder.absolute().parent]
-    own = [path for path in around if path.name.lower().replace("-", "") == kind]
-    places = [raw, *(place for path in own for place in (path / "raw", path))]
-    return next((place for place in places if any(place.glob(pattern))), raw)
 
 
 def _state(raw: Path, pattern: str) -> str:
@@ -121,6 +114,12 @@ def _complete(
 
     Two processes that do so at once have a copy each, and end with the same files.
     """
+    if not raw.is_dir():  # a download: find out now whether it can be written
+        with suppress(FileNotFoundError, NotADirectoryError):
+            raw.stat()  # raises for a name that is too long, and a link to itself
+        ancestor = next(path for path in raw.absolute().parents if os.path.lexists(path))
+        if not (ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)):
+            raise UserError(f"cannot write into {ancestor}; choose another `data_dir`")
     name = tempfile.mkdtemp()
     with cleanup(lambda: shutil.rmtree(name, ignore_errors=True)):
         copy, pattern = _raw_files(kind, Path(name))
@@ -128,13 +127,10 @@ def _complete(
         for path in raw.glob(pattern):
             shutil.copyfile(path, copy / path.name.replace(".idx", "-idx"))
         before = {path.name for path in copy.iterdir()}
-        answer = _run(kind, Path(name), timeout, quiet)
-        damaged = answer["damaged"]
-        if (problem := answer["problem"]) is not None:
+        damaged, problem = _run(kind, Path(name), timeout, quiet)
+        if problem is not None:
             if damaged:
                 raise UserError(f"{raw / damaged[0]} is damaged, and not to be had now ({problem})")
-            if answer["is_local"]:
-                raise UserError(f"cannot download {kind}: {problem}; make room")
             raise DownloadError(
                 f"cannot download {kind} ({problem}); put its files into {raw}, name another "
                 "`data_dir`, or train on `dataset` digits"
@@ -151,8 +147,8 @@ def _complete(
         return read_npz(Path(name) / "arrays.npz", ARRAYS)
 
 
-def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
-    """Run the process until it ends, or no file has grown for too long."""
+def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> tuple[list[str], str | None]:
+    """Run the process, as `fetch` does, until it ends or no file has grown for too long."""
     is_watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
     process = subprocess.Popen(
         [*COMMAND, kind, str(folder), str(timeout)],
@@ -173,19 +169,23 @@ def _run(kind: str, folder: Path, timeout: float, quiet: bool) -> Answer:
             if process.poll() is None:
                 problem = f"no answer within {MIRRORS * timeout:g} s"
             else:
-                answer: Answer = json.loads(process.stdout.read() if process.stdout else "")
-                return answer
+                damaged, problem = json.loads(process.stdout.read() if process.stdout else "")
+                return damaged, problem
         except ValueError:
             problem = f"torchvision ended with exit code {process.returncode}"
-    return Answer(damaged=[], problem=problem, is_local=False)
+    return [], problem
 
 
 def _sizes(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
-def fetch(kind: str, folder: Path, timeout: float) -> Answer:
-    """Complete the data set in `folder` and write its arrays, with torchvision."""
+def fetch(kind: str, folder: Path, timeout: float) -> tuple[list[str], str | None]:
+    """Complete the data set in `folder` and write its arrays, with torchvision.
+
+    Returns:
+        The names of files that were damaged, and why there is no data set, where there is none.
+    """
     from torchvision import datasets
 
     (folder / "started").touch()  # from now on the servers' time runs
@@ -193,10 +193,10 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
     raw, pattern = _raw_files(kind, folder)
     kind, *split_name = kind.split()
     source = getattr(datasets, kind)
-    damaged = _remove_damaged(raw, pattern, source)
+    damaged = [] if kind == "USPS" else _remove_damaged(raw, pattern)
     root = raw if kind == "USPS" else folder
     options = {"split": split_name[0]} if split_name else {}
-    problem, is_local = None, False
+    problem = None
     try:
         arrays = {}
         for name in ("train", "test"):
@@ -211,8 +211,7 @@ def fetch(kind: str, folder: Path, timeout: float) -> Answer:
         problem = f"silent for {timeout:g} s"
     except Exception as error:  # whatever a server and a disk can do
         problem = " ".join(str(error).split())
-        is_local = isinstance(error, OSError) and error.strerror is not None
-    return Answer(damaged=damaged, problem=problem, is_local=is_local)
+    return damaged, problem
 
 
 def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -227,23 +226,16 @@ def _as_mnist(kind: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.nda
     return images, labels
 
 
-def _remove_damaged(raw: Path, pattern: str, source: Any) -> list[str]:
+def _remove_damaged(raw: Path, pattern: str) -> list[str]:
     """Unpack the files, and remove those that torchvision could not read; return their names."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-    from torchvision.datasets.utils import check_integrity
 
-    # USPS, whose files stay packed
-    checksums = {name: md5 for _, name, md5 in getattr(source, "split_list", {}).values()}
     damaged = []
     for path in sorted(raw.glob(pattern)):  # a file ahead of the packed one
         unpacked = path.with_suffix("") if path.suffix == ".gz" else path
         if unpacked != path and unpacked.exists():
             continue
         try:
-            if path.name in checksums:
-                if not check_integrity(path, checksums[path.name]):
-                    raise ValueError
-                continue
             if unpacked != path:  # by whomever
                 unpacked.write_bytes(gzip.decompress(path.read_bytes()))
             read_sn3_pascalvincent_tensor(str(unpacked))

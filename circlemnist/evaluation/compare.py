@@ -128,12 +128,7 @@ class Comparison:
         tests = [asdict(test) | test.difference._asdict() for test in self.tests]
         for test in tests:
             del test["difference"]
-        return {
-            "groups": groups,
-            "metric": self.metric,
-            "tests": tests,
-            "untested": self.untested,
-        }
+        return {"groups": groups, "metric": self.metric, "tests": tests, "untested": self.untested}
 
 
 def compare_groups(groups: list[Group], metric: str) -> Comparison:
@@ -195,10 +190,8 @@ def compare_runs(
         UserError: a name is of neither, a run is given twice, a file of it is damaged, it cannot be
             evaluated, or there is only one run.
     """
-    reports = [
-        EvaluatedRun(run, data_dir, device).report.without_embeddings()
-        for run in _runs(outputs, names, say)
-    ]
+    runs = _runs(outputs, names, say)
+    reports = [EvaluatedRun(run, data_dir, device).report for run in runs]
     if not reports:
         raise UserError(f"no training of {' or '.join(names)} is finished yet")
     groups, repeated = group_runs(reports)
@@ -224,14 +217,13 @@ def differing_machines(runs: Sequence[Run]) -> list[str]:
                 by_value.setdefault(name, {}).setdefault(str(value), []).append(run.name)
     return [
         f"the runs differ in {name}, which may explain a small difference: "
-        + "; ".join(f"{value} ({in_short(names)})" for value, names in values.items())
+        + "; ".join(
+            f"{value} ({names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)})"
+            for value, names in values.items()
+        )
         for name, values in by_value.items()
         if len(values) > 1
     ]
-
-
-def in_short(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _runs(outputs: Path, names: Sequence[str], say: Say) -> list[Run]:

@@ -270,11 +270,6 @@ class EvaluatedRun:
     def similarity(self) -> Similarity:
         return similarity_of(self.config)
 
-    @property
-    def test_points(self) -> tuple[Tensor, Tensor]:
-        """Embeddings (N, D) float32 and labels (N,) int64 of the test images of seen classes."""
-        return self.points(self.report.seen)
-
     def points(self, chosen: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
         """Return embeddings and labels of the test images for which `chosen` (N,) is true."""
         arrays = self.report.arrays

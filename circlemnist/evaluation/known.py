@@ -5,10 +5,8 @@ does. The features of a class lie close to a linear subspace of few dimensions. 
 typical of the class as the cosine of its features to that subspace: the subspace method of Watanabe
 et al., "Evaluation and Selection of Variables in Pattern Recognition", 1967.
 
-Thresholds are calibrated on training images that the subspaces were not fitted to, `validation`.
-Out-of-distribution images are `mixed_halves` of them. Fewer digits of unseen classes are accepted
-than of these: their share to the power of `HARDER`, at rates from 0.2 % to 30 %, measured on two
-networks that were trained on six digits. Test images have no part in it.
+Thresholds are calibrated on training images that the subspaces were not fitted to, and on
+`mixed_halves` of them. Of unseen digits fewer are accepted: a share to the power of `HARDER`.
 """
 
 import numpy as np

@@ -66,8 +66,7 @@ OF_UNSEEN = {
     "few-shot/seen": Metric("1-NN, 20 images a class, seen classes", "those of seen classes"),
     "few-shot/unseen": Metric("1-NN, 20 images a class, unseen classes", "those of unseen classes"),
     "rejection/roc_auc": Metric(
-        "unseen told from seen, area under the ROC curve",
-        "ROC area: is its class in the gallery?",
+        "unseen told from seen, area under the ROC curve", "ROC area: is its class in the gallery?"
     ),
     "rejection/fpr@tpr=0.95": Metric("unseen that pass where 95 % of the seen do", low=True),
 }

@@ -8,7 +8,6 @@ queries and 60,000 gallery images.
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,7 +27,6 @@ ROC_POINTS = 300
 DRAWS = 20  # indices of few-shot accuracy
 KNOWN_ACCEPTED = 0.95  # of seen classes, at the threshold of rejection
 MOST_PAIRED = 10_000
-GROUPS, LEAST_ROUNDS = 1000, 10  # of columns that the nearest are looked for in
 
 Similarities = NDArray[np.float32]
 
@@ -81,25 +79,8 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Return similarities (Q, k) and indices (Q, k) of the `k` nearest in a gallery (G, D)."""
     parts = blocks(queries, len(gallery))
-    best = [_largest(similarity.between(block, gallery), k) for _, block in parts]
-    return torch.cat([values for values, _ in best]), torch.cat([indices for _, indices in best])
-
-
-def _largest(s: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the `k` largest of each row and their columns, as `topk` does, in less time."""
-    rounds = s.shape[1] // GROUPS
-    if rounds < LEAST_ROUNDS or k > GROUPS:
-        values, indices = s.topk(k)
-        return values, indices
-    # the k largest are in the k groups with the largest maximum; a group is every GROUPS-th
-    # column, and the columns left over are all searched
-    whole = rounds * GROUPS
-    groups = s[:, :whole].unflatten(1, (rounds, GROUPS)).amax(1).topk(k).indices  # (rows, k)
-    places = groups[:, :, None] + GROUPS * torch.arange(rounds, device=s.device)
-    rest = torch.arange(whole, s.shape[1], device=s.device).expand(len(s), -1)
-    places = torch.cat([places.flatten(1), rest], 1)
-    values, best = s.gather(1, places).topk(k)
-    return values, places.gather(1, best)
+    best = [similarity.between(block, gallery).topk(k) for _, block in parts]
+    return torch.cat([part.values for part in best]), torch.cat([part.indices for part in best])
 
 
 def nearest_others(
@@ -190,16 +171,9 @@ def pair_similarities(
             sp[p : p + len(block_sp)] = block_sp
             sn[n : n + other.size].reshape(other.shape)[:] = other
             p, n = p + len(block_sp), n + other.size
-    _sort(sp)
-    _sort(sn)
+    sp.sort()
+    sn.sort()
     return PairSimilarities(sp, sn)
-
-
-def _sort(values: Similarities) -> None:  # in place, on two cores
-    middle = len(values) // 2
-    values.partition(middle)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(np.ndarray.sort, (values[:middle], values[middle:])))
 
 
 def verification(pairs: PairSimilarities) -> dict[str, float]:

@@ -116,13 +116,8 @@ def pair_density(embeddings: Tensor, labels: Tensor, bins: int = BINS) -> NDArra
     return (total / max(anchors, 1)).numpy()
 
 
-def share_beyond(density: NDArray[Any], boundary: Boundary) -> float:
-    """Return the share of a density beyond a decision boundary, by bin centres."""
-    return float(beyond(density, boundary).sum())
-
-
 def beyond(density: NDArray[Any], boundary: Boundary) -> NDArray[Any]:
-    """Return a density with 0 in place of what is within the decision boundary."""
+    """Return a density with 0 in the bins whose centre is within the decision boundary."""
     centres = _centres(density)
     return density * (boundary.excess(centres, centres[:, None]) > 0)
 
@@ -152,7 +147,7 @@ def pair_means(embeddings: Tensor, labels: Tensor, boundary: Boundary) -> PairMe
     """Return the means of unit rows (N, D) with labels (N,); 0 without pairs of both kinds."""
     density = pair_density(embeddings, labels)
     sn, sp = middle(density)
-    return PairMeans(share_beyond(density, boundary), sp, sn)
+    return PairMeans(float(beyond(density, boundary).sum()), sp, sn)
 
 
 def pair_places(directions: Array, labels: Array) -> Array:

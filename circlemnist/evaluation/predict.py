@@ -23,8 +23,7 @@ from tqdm.auto import tqdm
 
 from circlemnist.catalog import CATALOG, DatasetInfo
 from circlemnist.config import SIDE
-from circlemnist.data.pictures import Manner, as_pixels, digits_of, picture_files, read_all
-from circlemnist.data.prepare import Digit, coarse
+from circlemnist.data.pictures import Manner, Read, as_pixels, digits_of, picture_files, read_all
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import NEIGHBORS, load_embedder
 from circlemnist.evaluation.known import embed_with_features, typicality
@@ -190,7 +189,7 @@ class Predictor:
         pixels = self.pixels(images, as_is)
         if not len(pixels):
             return []
-        return self.verdicts(*self.compared(pixels), self.point(far).threshold)
+        return self._classify(pixels, self.point(far).threshold, [None] * len(pixels))[1]
 
     def read(
         self,
@@ -211,26 +210,17 @@ class Predictor:
         """
         if isinstance(picture, Tensor | np.ndarray):
             return self.predict([picture], far)
-        manner, one = self._manner(as_is, one)
-        digits = self._coarse(digits_of(picture, manner, one), manner)
+        digits = digits_of(picture, self._manner(as_is, one))
         pixels = torch.from_numpy(np.stack([digit.image for digit in digits]))
-        return self.verdicts(
-            *self.compared(pixels), self.point(far).threshold, [d.box for d in digits]
-        )
+        boxes = [digit.box for digit in digits]
+        return self._classify(pixels, self.point(far).threshold, boxes)[1]
 
-    def _coarse(self, digits: list[Digit], manner: Manner) -> list[Digit]:
-        """Return digits as coarse as the images of the data set, where they were placed."""
-        side = self._info.side
-        if manner != "placed" or side == SIDE:
-            return digits
-        return [digit._replace(image=coarse(digit.image, side)) for digit in digits]
-
-    def _manner(self, as_is: bool | None, one: bool = True) -> tuple[Manner, bool]:
-        """Return how pictures become images, and whether each has one digit."""
+    def _manner(self, as_is: bool | None, one: bool = True) -> Manner:
         if as_is is None and self.dataset not in CATALOG:
-            return "placed" if self.config.prepare else "fitted", True
+            return Manner("placed" if self.config.prepare else "fitted", one=True)
         as_is = self.as_is if as_is is None else as_is
-        return "as is" if as_is else "placed", one or not self._info.is_digits
+        one = one or not self._info.is_digits
+        return Manner("as is" if as_is else "placed", one, self._info.side)
 
     def predict_files(
         self, paths: Sequence[Path], threshold: float, as_is: bool | None = None, one: bool = False
@@ -241,78 +231,52 @@ class Predictor:
             The digits of each, or one line of what is wrong with it.
         """
         files = list(picture_files(paths))
-        manner, one = self._manner(as_is, one)
-        pictures = read_all(files, manner, one)
+        pictures = read_all(files, self._manner(as_is, one))
         with (
             closing(pictures),
             tqdm(total=len(files), unit=" images", disable=None, leave=False) as bar,
         ):
-            for start in range(0, len(files), FILES_AT_ONCE):
-                part = files[start : start + FILES_AT_ONCE]
-                read = list(islice(pictures, len(part)))
-                digits = [
-                    (str(file), picture[0], digit)
-                    for file, picture in zip(part, read, strict=True)
-                    if not isinstance(picture, str)
-                    for digit in self._coarse(picture[1], manner)
-                ]
-                predicted = iter(self._predict_digits(digits, threshold))
+            named = zip(map(str, files), pictures, strict=True)
+            while part := list(islice(named, FILES_AT_ONCE)):
+                predicted = self._predict_pictures(part, threshold)
                 bar.clear()  # what is made of these is printed where it stands
-                for picture in read:
-                    if isinstance(picture, str):
-                        yield picture
-                    else:
-                        yield list(islice(predicted, len(picture[1])))
+                yield from predicted
                 bar.update(len(part))
 
-    def _predict_digits(
-        self, digits: Sequence[tuple[str, Image.Image, Digit]], threshold: float
-    ) -> list[PredictedDigit]:
-        if not digits:
-            return []
-        pixels, boxes = zip(*((digit.image, digit.box) for _, _, digit in digits), strict=True)
-        near, typical = self.compared(torch.from_numpy(np.stack(pixels)))
-        predictions = self.verdicts(near, typical, threshold, boxes)
-        rows = zip(digits, near.indices, near.labels, near.similarities, predictions, strict=True)
-        return [
-            PredictedDigit(name, picture, digit.image, indices, labels, similarities, prediction)
-            for (name, picture, digit), indices, labels, similarities, prediction in rows
-        ]
+    def _predict_pictures(
+        self, pictures: Sequence[tuple[str, Read | str]], threshold: float
+    ) -> Iterator[list[PredictedDigit] | str]:
+        """Predict pictures that were read, by name, all at once."""
+        digits = [d for _, read in pictures if not isinstance(read, str) for d in read[1]]
+        if digits:
+            pixels = torch.from_numpy(np.stack([d.image for d in digits]))
+            near, predictions = self._classify(pixels, threshold, [d.box for d in digits])
+            rows = zip(near.indices, near.labels, near.similarities, predictions, strict=True)
+        for name, read in pictures:
+            if isinstance(read, str):
+                yield read
+            else:
+                picture, own = read
+                yield [PredictedDigit(name, picture, d.image, *next(rows)) for d in own]
 
-    def compared(self, pixels: Tensor) -> tuple[Nearest, Tensor]:
-        """Return the nearest images of the gallery that vote, and how typical each image is.
-
-        Args:
-            pixels: (N, 28, 28) uint8, one or more.
-
-        Returns:
-            The second is (N,) float32 in 0-1, of the class that an image is most typical of; both
-            on the CPU.
-        """
+    def _classify(
+        self, pixels: Tensor, threshold: float, boxes: Sequence[tuple[float, ...] | None]
+    ) -> tuple[Nearest, list[Prediction]]:
+        """Return the nearest of images (N, 28, 28) uint8 that vote, and what each is taken for."""
         pixels = pixels.to(self.embedder.mean.device)
         embeddings, features = embed_with_features(self.embedder, pixels, self.config.views)
-        typical = typicality(features, self.gallery.subspaces).max(1).values
-        return self._nearest(embeddings, min(NEIGHBORS, len(self.gallery.labels))), typical
-
-    def verdicts(
-        self,
-        near: Nearest,
-        typicality: Tensor,
-        threshold: float,
-        boxes: Sequence[tuple[float, ...] | None] | None = None,
-    ) -> list[Prediction]:
-        """Return what the nearest say of each image, and by its typicality if it is known."""
+        near = self._nearest(embeddings, min(NEIGHBORS, len(self.gallery.labels)))
         names, asked = self.config.class_names, near.labels.shape[1]
         votes = F.one_hot(near.labels, len(names)).sum(1)  # (N, C)
         rows = zip(
             votes.argmax(1).tolist(),
             votes.max(1).values.tolist(),
             near.similarities[:, 0].tolist(),
-            typicality.tolist(),
-            [None] * len(votes) if boxes is None else boxes,
+            typicality(features, self.gallery.subspaces).max(1).values.tolist(),
+            boxes,
             strict=True,
         )
-        return [
+        return near, [
             Prediction(label, names[label], agree, asked, similarity, score, score > threshold, box)
             for label, agree, similarity, score, box in rows
         ]
@@ -333,8 +297,7 @@ class Predictor:
                 raise UserError(f"of several images each must be one, not {tuple(image.shape)}")
             pixels: NDArray[np.uint8] = rows[0].cpu().numpy()
             return pixels
-        manner, _ = self._manner(as_is)
-        return self._coarse(digits_of(image, manner, one=True), manner)[0].image
+        return digits_of(image, self._manner(as_is))[0].image
 
 
 def load(run: str | Path, device: str = "auto") -> Predictor:

@@ -1,9 +1,8 @@
 """What `eval` keeps in a run: `eval.json`, `embeddings.npz`, and the gallery in `gallery.npz`."""
 
 import json
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.catalog import CATALOG, is_folder
-from circlemnist.config import SIDE, Config
+from circlemnist.config import Config
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.metrics import SIMILARITIES
 from circlemnist.runs.arrays import read_npz, write_npz
@@ -21,7 +20,6 @@ from circlemnist.runs.run import Run
 
 Array = NDArray[Any]
 MOST_REJECTED = 0.03  # of the known images, where no rate is asked for
-OLD_NAME = "held-out training"  # of the validation images in files of earlier versions
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,6 @@ class Arrays:
     neighbor_labels: Array  # (N, K) int64; the first is the 1-NN prediction
     neighbor_similarities: Array  # (N, K) float32, descending
 
-    def check(self, classes: int) -> None:
-        """Raise ValueError where shapes, types or labels are not as promised."""
-        n, k = self.neighbors.shape
-        shapes = {
-            "embeddings": ("f", (n, self.embeddings.shape[-1])),
-            "labels": ("i", (n,)),
-            "neighbors": ("i", (n, k)),
-            "neighbor_labels": ("i", (n, k)),
-            "neighbor_similarities": ("f", (n, k)),
-        }
-        _check(vars(self), shapes, classes)
-
 
 @dataclass(frozen=True)
 class Gallery:
@@ -72,31 +58,6 @@ class Gallery:
     labels: Array  # (G,) int64
     subspaces: Array  # (C, K, F) float16, of `class_subspaces`
     images: Array | None = None  # (G, 28, 28) uint8; None where they were not read
-
-    def check(self, classes: int) -> None:
-        """Raise ValueError where shapes, types or labels are not as promised."""
-        size = len(self.labels)
-        shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-            "embeddings": ("f4", (size, self.embeddings.shape[-1])),
-            "labels": ("i8", (size,)),
-            "subspaces": ("f2", (classes, *self.subspaces.shape[-2:])),
-        }
-        if self.images is not None:
-            shapes["images"] = ("u1", (size, SIDE, SIDE))
-        _check(vars(self), shapes, classes)
-
-
-def _check(
-    arrays: Mapping[str, Array], shapes: Mapping[str, tuple[str, tuple[int, ...]]], classes: int
-) -> None:
-    for name, (kind, shape) in shapes.items():
-        array = arrays[name]
-        if not array.dtype.str[1:].startswith(kind) or array.shape != shape or array.size == 0:
-            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{name} is not finite")
-        if "labels" in name and not 0 <= array.min() <= array.max() < classes:
-            raise ValueError(f"{name} are not classes")
 
 
 @dataclass(frozen=True)
@@ -149,11 +110,6 @@ class Report:
         return f"{len(self.arrays.labels):,} {self.split_name} images{unseen}"
 
     @property
-    def images(self) -> tuple[str, str]:
-        """The data set and its images of seen classes, in words."""
-        return self.dataset, self.counted
-
-    @property
     def evaluated_on(self) -> str:
         """Images and gallery, in words."""
         gallery = "" if self.gallery is None else f", against {self.gallery:,} training images"
@@ -167,13 +123,6 @@ class Report:
     def fits(self, labels: Array) -> bool:
         """Tell whether a gallery of these labels (G,) has as many images as its own."""
         return self.gallery in (None, len(labels))
-
-    def without_embeddings(self) -> "Report":
-        """Return a report in little memory, with the nearest image of each alone."""
-        arrays = self.arrays
-        parts = (arrays.neighbors, arrays.neighbor_labels, arrays.neighbor_similarities)
-        nearest = (part[:, :1].copy() for part in parts)
-        return replace(self, per_image=Arrays(arrays.embeddings[:, :0], arrays.labels, *nearest))
 
     def to_json(self) -> str:
         """Return the text of `eval.json`."""
@@ -236,19 +185,19 @@ def load_report(run: Run, per_image: bool = True) -> Report | None:
         arrays = None
         if per_image:
             arrays = Arrays(**read_npz(run.embeddings_file, [part.name for part in fields(Arrays)]))
-            arrays.check(len(config.class_names))
+            _check_lengths(arrays.embeddings, arrays.labels, arrays.neighbor_labels)
         report = Report(
             run,
             config,
             dataset=content["dataset"],
-            split_name=str(content["images"]).replace(OLD_NAME, "validation"),
+            split_name=content["images"],
             similarity=content["similarity"],
             unseen=tuple(int(label) for label in content.get("unseen", ())),
             checkpoint=content["checkpoint"],
             metrics={name: float(value) for name, value in content["metrics"].items()},
             per_image=arrays,
             gallery=content.get("gallery"),
-            known=read_points(content),
+            known=tuple(OperatingPoint(**row) for row in content.get("known", ())),
         )
         required = {"1nn", *["unseen/recall@1"] * bool(report.unseen)}
         known = report.dataset in CATALOG or is_folder(report.dataset)
@@ -268,11 +217,9 @@ def check_unchanged(report: Report, checkpoint: str | None) -> None:
         raise UserError(f"{report.run.name} has trained on since it was evaluated: try again")
 
 
-def read_points(content: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
-    """Return the thresholds in the content of eval.json; none in that of an older version."""
-    names = [part.name for part in fields(OperatingPoint)]
-    rows = content.get("known", ())
-    return tuple(OperatingPoint(*(float(row[name]) for name in names)) for row in rows)
+def _check_lengths(*arrays: Array) -> None:
+    if len({len(array) for array in arrays}) > 1 or not arrays[0].size:
+        raise ValueError("arrays of different lengths, or empty ones")
 
 
 def save_gallery(run: Run, gallery: Gallery, checkpoint: str | None) -> None:
@@ -296,8 +243,8 @@ def load_gallery(run: Run, images: bool = False) -> Gallery:
         arrays = read_npz(run.gallery_file, ["checkpoint", *names])
         checkpoint = str(arrays.pop("checkpoint"))
         gallery = Gallery(**arrays)
-        gallery.check(len(run.config().class_names))
-    except (ValueError, zipfile.BadZipFile) as error:
+        _check_lengths(gallery.embeddings, gallery.labels)
+    except ValueError as error:
         raise UserError(
             f"{run.gallery_file} is damaged or of an older version: {mend} again"
         ) from error

@@ -52,7 +52,7 @@ def draw(trained: EvaluatedRun, style: Style) -> Figure:
         for time in np.unique(np.linspace(0, len(captions) - 1, PANELS).round().astype(int))[:-1]:
             density = pair_density(moving[time], labels, SNAPSHOT_BINS)
             clouds.append(Cloud(captions[time], density, boundary))
-    embeddings, labels = trained.test_points
+    embeddings, labels = trained.points(trained.report.seen)
     density = pair_density(trained.directions(embeddings), labels)
     clouds.append(Cloud(f"after {duration(trained)}", density, boundary))
     return pair_plane_figure(clouds, heading(trained, counted), style.theme)
@@ -63,12 +63,13 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
     grid, clouds = Grid(groups), []
     for group in grid.groups:
         trained = EvaluatedRun(group.runs[0].run)
-        embeddings, labels = trained.test_points
+        embeddings, labels = trained.points(trained.report.seen)
         chosen = sample(len(labels))
         directions = trained.directions(embeddings[chosen])
         density = pair_density(directions, labels[chosen], GROUP_BINS)
         clouds.append(Cloud(grid.caption(group), density, boundary_of(trained.config)))
-    images = grid.images([group.runs[0].images for group in grid.groups])
+    first_runs = [group.runs[0] for group in grid.groups]
+    images = grid.images([(report.dataset, report.counted) for report in first_runs])
     return pair_plane_figure(clouds, f"pairs of {images}", style.theme, grid)
 
 

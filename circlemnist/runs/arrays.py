@@ -3,7 +3,6 @@
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circlemnist.errors import UserError
-from circlemnist.runs.files import atomic_write
 
 
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -40,23 +38,6 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], packed: Collection
             file.compression = zipfile.ZIP_DEFLATED if name in packed else zipfile.ZIP_STORED
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-def read_cached(path: Path, state: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read arrays made of files in this state; none where these changed, or `path` is damaged."""
-    with suppress(ValueError):
-        arrays = read_npz(path, ("state", *names))
-        if str(arrays.pop("state")) == state:
-            return arrays
-    return {}
-
-
-def write_cached(path: Path, state: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays for `read_cached`; nothing where that cannot be: `path` may be read-only."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            write_npz(temporary, {**arrays, "state": np.array(state)}, packed=())
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,14 +274,6 @@ def test_what_is_no_image_is_named_in_one_line(run: Predictor, given: object) ->
         with pytest.raises(UserError, match="an image is a path") as error:
             call(given)  # type: ignore[operator]
         assert "\n" not in str(error.value)
-
-
-def test_standard_input_that_is_closed_is_named(
-    run: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdin", None)
-        assert list(run.predict_files([Path("-")], 0.5)) == ["-: standard input is closed"]
 
 
 def test_test_time_augmentation_is_that_of_the_run(finished_run: Path, tmp_path: Path) -> None:

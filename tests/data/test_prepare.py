@@ -49,12 +49,6 @@ def test_ink_fills_the_box_and_is_centred_by_its_mass() -> None:
             assert CENTER - 0.5 <= center <= CENTER + 0.5
 
 
-def test_aspect_is_kept() -> None:
-    bar = np.zeros((100, 100))
-    bar[10:90, 40:50] = 1
-    assert extent(placed(bar)) == (20, 2)  # 20 × 10 / 80 is 2.5, which rounds to even
-
-
 def test_placed_is_what_a_transcription_of_the_definition_gives() -> None:
     """Each pixel of the box is a mean over a triangle of two of its widths, one by one."""
     box = np.random.default_rng(0).uniform(0.1, 1, (50, 30))
@@ -77,12 +71,6 @@ def test_placed_is_what_a_transcription_of_the_definition_gives() -> None:
     top, left = round(14 - y), round(14 - x)
     expected[top : top + 20, left : left + 12] = np.round(255 * small)
     assert np.abs(placed(np.pad(box, 7)).astype(float) - expected).max() <= 1
-
-
-def test_resizing_keeps_what_is_even_and_is_the_identity_at_the_same_size() -> None:
-    np.testing.assert_allclose(resizing(37, 20).sum(1), 1, rtol=1e-5)
-    np.testing.assert_allclose(resizing(6, 20) @ np.full(6, 3.0), 3, rtol=1e-5)
-    np.testing.assert_array_equal(resizing(9, 9), np.eye(9))
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (50, 40), (-25, 60)])

@@ -11,7 +11,6 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from circlemnist.data.datasets import SHOTS
@@ -58,33 +57,6 @@ def test_neighbours_are_the_most_similar(size: int, similarity: Similarity) -> N
         there = np.take_along_axis(expected, indices.numpy(), 1)
         np.testing.assert_allclose(there, values, atol=1e-6)
         assert (np.diff(np.sort(indices, 1)) > 0).all()
-
-
-@pytest.mark.parametrize("size", [9_999, 10_000, 23_456])
-def test_nearest_of_a_large_gallery_are_those_of_topk(size: int) -> None:
-    queries, gallery = torch.randn(7, 3), torch.randn(size, 3).round(decimals=1)  # with ties
-    similarities, indices = metrics.nearest(queries, gallery, 20)
-    every = queries @ gallery.T
-    torch.testing.assert_close(similarities, every.topk(20).values, rtol=0, atol=0)
-    torch.testing.assert_close(every.gather(1, indices), similarities, rtol=0, atol=0)
-    assert all(len(row.unique()) == 20 for row in indices)
-
-
-def test_no_queries_have_no_neighbours() -> None:
-    values, indices = metrics.nearest(torch.empty(0, 3), torch.randn(5, 3), 2)
-    assert values.shape == indices.shape == (0, 2)
-
-
-@both
-@pytest.mark.parametrize("k", [1, 5, 20])
-def test_knn_equals_scikit_learn(k: int, similarity: Similarity) -> None:
-    (gallery, of), (queries, labels) = clusters(400, 0, similarity), clusters(150, 1, similarity)
-    neighbors = of[metrics.nearest(queries, gallery, 20, similarity)[1]]
-    metric = {COSINE: "cosine", DISTANCE: "euclidean"}[similarity]
-    reference = KNeighborsClassifier(k, metric=metric, algorithm="brute").fit(gallery, of)
-    expected = reference.score(queries, labels)
-    assert 0.3 < expected < 0.99
-    assert metrics.knn_accuracy(neighbors, labels, k) == pytest.approx(expected, abs=1e-12)
 
 
 def test_class_that_no_neighbour_has_wins_no_vote() -> None:
@@ -204,51 +176,17 @@ def test_verification_of_a_few_pairs_equals_scikit_learn(sp: list[int], sn: list
     check_verification(np.array(sp, np.float32) / 4, np.array(sn, np.float32) / 4)
 
 
-@pytest.mark.parametrize(
-    ("sp", "sn"),
-    [
-        ([0.5, 0.9], [-0.1, 0.2]),
-        ([-0.1, 0.2], [0.5, 0.9]),
-        ([1, 1], [1, 1]),
-        ([0.8], [0.1]),
-        # 49 · (1/49) is less than 1 in floats; still one pair of 49 may be accepted
-        (np.linspace(-0.9, 0.99, 20), np.linspace(-1, 1, 49)),
-    ],
-    ids=["apart", "the wrong way round", "all alike", "one of a kind", "rates in whole pairs"],
-)
-def test_verification_of_extremes_equals_scikit_learn(sp: list[float], sn: list[float]) -> None:
-    check_verification(np.array(sp, np.float32), np.array(sn, np.float32))
-
-
-def test_few_shot_is_the_mean_of_1_nn_over_draws_of_an_index() -> None:
-    """Within what twenty draws differ by from five hundred by another hand."""
-    (queries, labels), (pool, of) = (
-        clusters(count, count, noise=1.5, classes=10) for count in (300, 900)
-    )
-    unseen = torch.isin(labels, torch.tensor([2, 7, 9]))
-    result = metrics.few_shot((queries, labels), (pool, of), unseen)
-    random, shares = np.random.default_rng(5), []
-    cosines = (queries.double() @ pool.double().T).numpy()
-    for _ in range(500):
-        index = np.concatenate(
-            [random.choice(np.flatnonzero(of == c), SHOTS, replace=False) for c in range(10)]
-        )
-        correct = of[index[cosines[:, index].argmax(1)]] == labels
-        shares.append(
-            [part.double().mean() for part in (correct, correct[~unseen], correct[unseen])]
-        )
-    for name, values in zip(("all", "seen", "unseen"), np.array(shares).T, strict=True):
-        error = values.std() * (1 / 20 + 1 / 500) ** 0.5
-        assert abs(result[f"few-shot/{name}"] - values.mean()) < 4 * error
-    assert result == metrics.few_shot((queries, labels), (pool, of), unseen)
-    assert 0.3 < result["few-shot/all"] < 0.95
+def test_verification_counts_whole_pairs() -> None:
+    """49 · (1/49) is less than 1 in floats; still one pair of 49 may be accepted."""
+    pairs = np.linspace(-0.9, 0.99, 20), np.linspace(-1, 1, 49)
+    check_verification(*(side.astype(np.float32) for side in pairs))
 
 
 def test_index_has_as_many_of_each_class() -> None:
     """Of a class of 20 images among thousands it has all; and 20 of the thousands."""
     labels = torch.tensor([0] * 5000 + [1] * SHOTS)
     indices = metrics.few_shot_indices(labels)
-    assert len(indices) == metrics.DRAWS
+    assert len({tuple(index.tolist()) for index in indices}) == metrics.DRAWS  # each another one
     for index in indices:
         assert len(index.unique()) == len(index)
         assert torch.bincount(labels[index]).tolist() == [SHOTS, SHOTS]

@@ -73,8 +73,6 @@ def test_what_is_saved_is_loaded(images: int, neighbors: int, dim: int, tmp_path
         "metrics": metrics,
     }
     assert run.metrics_file.read_text() == json.dumps(content, indent=2) + "\n"
-    run.metrics_file.write_text(json.dumps({**content, "images": "held-out training"}))
-    assert load_report(run, per_image=False) == replace(loaded, per_image=None)  # of old versions
 
 
 def test_run_is_evaluated_with_its_views(run: Run) -> None:
@@ -167,27 +165,13 @@ def test_no_code_in_embeddings_runs(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "ran").exists()
 
 
-NO_NEIGHBORS = dict.fromkeys(
-    ("neighbors", "neighbor_labels", "neighbor_similarities"), np.zeros((360, 0), int)
-) | {"neighbor_similarities": np.zeros((360, 0), np.float32)}
-
-
 @pytest.mark.parametrize(
     "changed",
     [
         {"embeddings": np.zeros((359, 64), np.float32)},
-        {"embeddings": np.zeros(360, np.float32)},
-        {"embeddings": np.zeros((360, 64), int)},
-        {"embeddings": np.full((360, 64), np.nan, np.float32)},
         {"embeddings": np.zeros((360, 0), np.float32)},
-        {"labels": np.zeros(360)},
-        {"labels": np.full(360, 10)},
-        {"labels": np.full(360, -1)},
-        {"neighbors": np.zeros(360, int)},
-        {"neighbors": np.zeros((360, 0), int)},
-        {"neighbor_labels": np.full((360, 20), 10)},
-        {"neighbor_similarities": np.zeros((360, 19), np.float32)},
-        NO_NEIGHBORS,
+        {"labels": np.zeros(1, int)},
+        {"neighbor_labels": np.zeros((359, 20), int)},
     ],
     ids=lambda changed: next(iter(changed)),
 )
@@ -199,23 +183,8 @@ def test_arrays_that_are_no_embeddings_are_one_line(changed: dict[str, Any], run
         load_report(run)
 
 
-def test_array_that_announces_more_than_memory_is_one_line(run: Run, tmp_path: Path) -> None:
-    sound = np.lib.format.header_data_from_array_1_0(np.zeros((2, 2), np.float32))
-    huge = tmp_path / "embeddings.npy"
-    with huge.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {**sound, "shape": (2**44, 64)})
-    shutil.make_archive(str(tmp_path / "huge"), "zip", tmp_path, "embeddings.npy")
-    shutil.move(tmp_path / "huge.zip", run.embeddings_file)
-    assert_one_line_error(invoke("plot", run.folder), "embeddings.npz", "circlemnist eval")
-
-
 @pytest.mark.parametrize(
-    "content",
-    [
-        *("", "\0", "[]", '{"metrics": 3}', '{"metrics": {}}', "[" * 100_000, "9" * 10_000),
-        *('{"metrics": {"1nn": "x"}}', '{"metrics": {"eer": 0}}'),
-    ],
-    ids=lambda content: content[:22],
+    "content", ["", "[]", '{"metrics": {}}', "[" * 100_000, '{"metrics": {"1nn": "x"}}'], ids=len
 )
 def test_metrics_that_are_none_are_one_line(content: str, run: Run) -> None:
     run.metrics_file.write_text(content)
@@ -236,14 +205,3 @@ def test_report_that_lacks_a_part_is_one_line(run: Run) -> None:
 def test_half_of_an_evaluation_is_none(missing: str, run: Run) -> None:
     (run.folder / missing).unlink()
     assert load_report(run) is None
-
-
-def test_images_of_one_class_are_an_evaluation(run: Run) -> None:
-    with np.load(run.embeddings_file) as file:
-        arrays = dict(file)
-    nines = {"labels": np.full(360, 9), "neighbor_labels": np.zeros((360, 20), int)}
-    np.savez(run.embeddings_file, **(arrays | nines))
-    report = load_report(run)
-    assert report is not None
-    assert report.counted == "360 test images"
-    np.testing.assert_array_equal(report.arrays.labels, 9)

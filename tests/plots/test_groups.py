@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from circlemnist.config import Config
 from circlemnist.evaluation.group import Group, group_runs
-from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_beyond
+from circlemnist.evaluation.pair_plane import beyond, boundary_of, pair_density
 from circlemnist.evaluation.report import load_report
 from circlemnist.plots.embedding import turn_like
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
@@ -48,7 +48,7 @@ def test_the_planes_hold_the_pairs_of_each_run(three: list[Group]) -> None:
         (image,) = parts(axes, "density")
         np.testing.assert_array_equal(image.get_array(), density)
         scales.add((image.norm.vmin, image.norm.vmax))
-        share = 100 * share_beyond(density, boundary_of(report.config))
+        share = 100 * beyond(density, boundary_of(report.config)).sum()
         mean, deviation = 100 * group.mean("1nn"), 100 * group.values("1nn").std(ddof=1)
         _, accuracy, outside, _ = axes.get_title().split("\n")
         assert accuracy == f"1-NN {mean:.2f} ± {deviation:.2f} %"

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.pair_plane import boundary_of, pair_density, pair_places, share_beyond
+from circlemnist.evaluation.pair_plane import beyond, boundary_of, pair_density, pair_places
 from circlemnist.explorer.page import space_of
 from circlemnist.models.embedder import build_embedder
 from circlemnist.plots import animation
@@ -171,13 +171,13 @@ def test_pair_plane_is_of_the_run(either: EvaluatedRun) -> None:
     moving = torch.from_numpy(either.snapshots.embeddings[:, chosen]).float()
     moving = torch.nn.functional.normalize(moving, dim=-1)
     densities = [pair_density(x, torch.from_numpy(labels[chosen]), 80) for x in moving[:-1]]
-    densities.append(pair_density(*either.test_points))
+    densities.append(pair_density(*either.points(either.report.seen)))
     for axes, density in zip(panels.values(), densities, strict=True):
         (image,) = parts(axes, "density")
         np.testing.assert_array_equal(image.get_array(), density)
         assert image.origin == "lower"
     last = panels["after 7 epochs"]
-    share = f"{100 * share_beyond(density, boundary):.1f} % outside the circle"
+    share = f"{100 * beyond(density, boundary).sum():.1f} % outside the circle"
     centres = (np.arange(len(density)) + 0.5) * 2 / len(density) - 1
     radius = 2**0.5 * either.config.m
     outside = density * (np.hypot(centres, centres[:, None] - 1) > radius)
@@ -247,7 +247,7 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
         places = pair_places(directions, snapshots.labels)[chosen]
         np.testing.assert_allclose(cloud.get_offsets(), places, atol=1e-5)
     density = pair_density(*map(torch.from_numpy, (directions[seen], snapshots.labels[seen])))
-    share = f"{100 * share_beyond(density, boundary_of(either.config)):.1f} % of pairs outside"
+    share = f"{100 * beyond(density, boundary_of(either.config)).sum():.1f} % of pairs outside"
     assert any(text.startswith(share) for text in words(movie.figure))
     # 15 of 59 ways through 4 intervals is a little after the first of them
     share = 15 * 4 / 59 - 1
