@@ -16,11 +16,11 @@ from sklearn.datasets import load_digits
 
 from benchmarks import (
     family,
+    gathered,
     loss,
     mutants,
     nested,
     predict,
-    processes,
     resumed,
     rivals,
     shared,
@@ -302,9 +302,9 @@ def test_notebook_of_others_trains() -> None:
 
 def test_what_a_gradient_is_beside_that_of_one_process() -> None:
     wanted = torch.tensor([3.0, 4.0], dtype=torch.float64)
-    assert processes.verdict(wanted.clone(), wanted) == "agrees"
-    assert processes.verdict(2 * wanted, wanted) == "× 2"
-    assert processes.verdict(torch.tensor([3.0, 4.5]).double(), wanted) == "10 % off"
+    assert gathered.verdict(wanted.clone(), wanted) == "agrees"
+    assert gathered.verdict(2 * wanted, wanted) == "× 2"
+    assert gathered.verdict(torch.tensor([3.0, 4.5]).double(), wanted) == "10 % off"
 
 
 @pytest.mark.slow
@@ -314,12 +314,6 @@ def test_a_blank_picture_has_no_prediction(finished_run: Path) -> None:
     empty, answer = predict.predictions(run, [blank, digit])
     assert empty is None
     assert answer is not None
-
-
-@pytest.mark.slow
-def test_benchmark_of_a_run(finished_run: Path) -> None:
-    result = CliRunner().invoke(main, ["export", str(finished_run)])
-    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.slow
