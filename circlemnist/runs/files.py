@@ -1,6 +1,5 @@
 """Files that are either the old one or the new one, never half of one."""
 
-import errno
 import os
 import secrets
 import shutil
@@ -13,7 +12,6 @@ from circlemnist.errors import UserError
 from circlemnist.process import cleanup
 
 UNFINISHED = ".unfinished-"
-NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system without it
 
 
 @contextmanager
@@ -35,22 +33,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files are those of the folder `path` at the end.
+    """Give a temporary folder whose files move to the folder `path` at the end, each whole.
 
-    Where `path` is there already, they replace those of their names, one by one, and the others
-    stay. Where the block raises, `path` is as it was.
+    Other files there stay. Where the block raises, `path` is as it was.
     """
-    there = path.is_dir()
-    with hidden_folder(path if there else path.parent) as hidden:
+    with hidden_folder(path.parent) as hidden:
         yield hidden
-        files = list(hidden.iterdir())
-        for file in files:
+        path.mkdir(exist_ok=True)
+        for file in hidden.iterdir():
             flush_file(file)
-        if there:
-            for file in files:
-                file.replace(path / file.name)
-        else:
-            hidden.rename(path)
+            file.replace(path / file.name)
         flush_folder(path)
         flush_folder(path.parent)
 
@@ -140,10 +132,6 @@ def flush_folder(folder: Path) -> None:
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
-    try:
+    with suppress(OSError):
         os.fsync(handle)
-    except OSError as error:
-        if error.errno not in NO_FLUSH:
-            raise
-    finally:
-        os.close(handle)
+    os.close(handle)

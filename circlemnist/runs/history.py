@@ -44,12 +44,9 @@ def read_history(path: Path) -> list[Epoch]:
     if not path.exists():
         return []
     try:
-        lines = path.read_text("utf-8").splitlines()
-        rows = list(csv.DictReader(lines))
-        if any(row.keys() != Epoch.__dataclass_fields__.keys() for row in rows):
-            raise ValueError(f"its columns are not {', '.join(Epoch.__dataclass_fields__)}")
+        rows = csv.DictReader(path.read_text("utf-8").splitlines())
         return [
             Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in rows
         ]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {error}; train the run again") from error

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,16 +29,14 @@ from circlemnist.sweep.storage import (
     Database,
     Journal,
     SweepFolder,
-    find_sweep,
-    make_sweep,
+    open_sweep,
 )
 from circlemnist.sweep.study import Claim, SweepStudy
 from circlemnist.sweep.worker import GALLERY, Answer, Workers
 from circlemnist.training.build import resolve_run_precision
 from circlemnist.training.progress import Mode, new_bar
 
-GLANCE = 0.2  # seconds between two looks for a signal
-SELDOM = 1.0  # seconds between two looks for a cell that another machine has left
+GLANCE = 0.5  # seconds between two looks for a signal, or for a cell that is left
 TRIES = 3  # of a cell whose worker dies each time
 
 
@@ -88,7 +87,7 @@ def run_sweep(
     """Train all cells of a checked plan, or those that are left, and write and draw their metrics.
 
     Args:
-        name: of the sweep; None for the one of the same plan, or for the time and what varies.
+        name: of the sweep; None for the default name of the plan.
         storage: URL of a database; None for a journal in the sweep's folder.
         jobs: cells trained at once.
         say: shows a line that the user should know.
@@ -125,34 +124,31 @@ def run_sweep(
 def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, which serves all cells, as the device does."""
 
-    loaded: dict[Config, Dataset] = {}
-
+    @cache
     def load(data: Config) -> Dataset:
-        if data not in loaded:
-            folder = Path(data.data_dir)
-            loaded[data] = load_dataset(data.dataset, folder, quiet=quiet, say=say, config=data)
-        return loaded[data]
+        folder = Path(data.data_dir)
+        return load_dataset(data.dataset, folder, quiet=quiet, say=say, config=data)
 
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
+    resolved = plan
     if "dataset" not in plan.grid[0]:
         whole = load(plan.configs[0].data)
-        plan = plan.for_dataset(whole.name, whole.classes, len(whole.train))
-        loaded[plan.configs[0].data] = whole
-    for config in plan.configs:
-        whole = load(config.data)
-        config = config.for_dataset(whole.name, whole.classes)
+        resolved = plan.for_dataset(whole.name, whole.classes, len(whole.train))
+    for asked, resolved_config in zip(plan.configs, resolved.configs, strict=True):
+        whole = load(asked.data)
+        config = resolved_config.for_dataset(whole.name, whole.classes)
         dataset = whole.used_by(config)
         if plan.metric.startswith("few-shot/") and dataset.unseen is not None:
             gallery = dataset.train.labels[: GALLERY if config.holdout else None]
             if not has_few_shot(torch.cat([gallery, dataset.unseen.labels])):
                 raise SettingError("metric", f"{plan.metric} takes {SHOTS} images of each class")
-        left = len(dataset.train)
-        if (config.batch_size or 0) > left:  # perhaps it has extra classes, which take their time
+        # extra classes take their time
+        if (config.batch_size or 0) > len(dataset.train):
             left = len(with_extra_classes(dataset.train, config))
-        if (config.batch_size or 0) > left:
-            raise SettingError("batch_size", f"must be ≤ {left}, the training images")
-    return plan
+            if config.batch_size > left:
+                raise SettingError("batch_size", f"must be ≤ {left}, the training images")
+    return resolved
 
 
 @contextmanager
@@ -160,22 +156,17 @@ def _opened(
     plan: Plan, outputs: Path, name: str | None, database: Database | None
 ) -> Iterator[tuple[SweepFolder, SweepStudy]]:
     """Give the folder and the study of a plan, those that are there or new ones."""
+    name = name or plan.default_name
     if database is None:
-        folder = find_sweep(outputs, name, plan, JOURNAL)
-        folder = folder or make_sweep(outputs, name, plan, JOURNAL)
+        folder = open_sweep(outputs, name, plan, JOURNAL)
         with alone(folder.folder, "swept"):
-            yield folder, SweepStudy(Journal(folder.journal_file), folder.name, plan)
+            yield folder, SweepStudy(Journal(folder.journal_file), name, plan)
         return
     with closing(database):
+        # ahead of the folder: it refuses a study of another sweep
+        study = SweepStudy(database, name, plan)
         with database.errors(), database.exclusive(plan.identity):
-            there = find_sweep(outputs, name, plan, DATABASE)
-            name = there.name if there else name or database.study_name(plan)
-            if name is None:
-                there = make_sweep(outputs, None, plan, DATABASE)
-                name = there.name
-            # ahead of the folder: it refuses a study of another sweep
-            study = SweepStudy(database, name, plan)
-            folder = there or make_sweep(outputs, name, plan, DATABASE)
+            folder = open_sweep(outputs, name, plan, DATABASE)
         yield folder, study
 
 
@@ -192,7 +183,6 @@ class SweepProgress:
     ) -> None:
         self._mode, self._plan, self._values, self._say = mode, plan, list(values), say
         self._bar: tqdm[NoReturn] | None = None
-        self._done = 0
 
     def cell(self, words: str, value: float, seconds: float, done: int) -> None:
         """Show a cell that is evaluated, as a line that stays or in the bar.
@@ -207,20 +197,8 @@ class SweepProgress:
                 print(f"{line}  {seconds:.1f} s", flush=True)
         self.show(done)
 
-    def note(self, line: str) -> None:
-        self.close()
-        self._say(line)
-        self.show(self._done)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            with unread_is_fine(sys.stderr):
-                self._bar.close()
-            self._bar = None
-
     def show(self, done: int) -> None:
         """Show in the bar that so many cells are done, and the best value."""
-        self._done = done
         if self._mode != "bar":
             return
         best = min if METRICS[self._plan.metric].low else max
@@ -232,6 +210,15 @@ class SweepProgress:
             self._bar.bar_format = text
             self._bar.update(done - self._bar.n)
             self._bar.refresh()
+
+    def note(self, line: str) -> None:
+        with unread_is_fine(sys.stderr), tqdm.external_write_mode(sys.stderr):
+            self._say(line)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            with unread_is_fine(sys.stderr):
+                self._bar.close()
 
     def _written(self, value: float) -> str:
         metric = METRICS[self._plan.metric]
@@ -247,7 +234,6 @@ class _Loop:
     study: SweepStudy
     progress: SweepProgress
     begun: list[Claim] = field(default_factory=list)  # with seeds that no worker trains
-    next_look: float = 0.0  # by the monotonic clock
 
     def train_all(self, jobs: int, stop: StopSignals) -> None:
         """Train all cells that no other machine trains, and wait for those.
@@ -272,12 +258,8 @@ class _Loop:
     def _next_claim(self) -> Claim | None:
         if self.begun:
             return self.begun.pop()
-        if time.monotonic() < self.next_look:
-            return None
         claim = self.study.claim()
         self.progress.show(self.study.done)  # a search may have drawn what is trained
-        if claim is None:
-            self.next_look = time.monotonic() + SELDOM
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:

@@ -173,11 +173,8 @@ class Worker:
         begun = run if run.config_file.exists() else None
         if begun is not None:
             config = replace(config, precision=begun.config().precision)
-        training = Training(
-            resolve_run_precision(config, begun),
-            self._dataset(config.data),
-            self._note,
-        )
+        config = resolve_run_precision(config, begun)
+        training = Training(config, self._dataset(config.data), self._note)
         if begun is not None:
             check_pictures(begun, training.dataset)
         else:
@@ -192,10 +189,5 @@ class Worker:
         self._connection.send(Answer("note", {}, line))
 
     def _load(self, data: Config) -> Dataset:
-        return load_dataset(
-            data.dataset,
-            Path(data.data_dir),
-            quiet=True,
-            say=lambda _line: None,  # the sweep has said it
-            config=data,
-        )
+        folder, silence = Path(data.data_dir), lambda _line: None  # the sweep has said it
+        return load_dataset(data.dataset, folder, quiet=True, say=silence, config=data)

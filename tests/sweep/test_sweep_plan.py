@@ -12,7 +12,7 @@ from circlemnist.config import Config
 from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
-from circlemnist.sweep.storage import JOURNAL, SweepFolder, find_sweep, make_sweep
+from circlemnist.sweep.storage import SweepFolder
 from tests.sweep.sweeping import read_results
 
 
@@ -161,9 +161,10 @@ def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
 )
 def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
     plan = plan_of("--vary", "gamma=16,32")
-    assert plan_of(*args).identity != plan.identity
+    assert plan_of(*args).default_name != plan.default_name
     elsewhere = ("--device", "cpu", "--data-dir", "there", "--metric", "map@r")
-    assert plan_of("--vary", "gamma=16,32", *elsewhere).identity == plan.identity
+    same = plan_of("--vary", "gamma=16,32", *elsewhere)
+    assert (same.identity, same.default_name) == (plan.identity, plan.default_name)
 
 
 def test_sweep_is_known_however_its_classes_are_spelled() -> None:
@@ -172,16 +173,6 @@ def test_sweep_is_known_however_its_classes_are_spelled() -> None:
         [("--vary", f"unseen={text},1+2") for text in ("0+4", "4+0", "4 + 0")],
     ):
         assert len({plan_of(*args).identity for args in spellings}) == 1
-
-
-def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path) -> None:
-    plan = plan_of("--vary", "m=0,0.25")
-    made = make_sweep(tmp_path, None, plan, JOURNAL)
-    assert find_sweep(tmp_path, None, plan, JOURNAL) == made
-    made.folder.rename(tmp_path / ".unfinished-x")
-    assert find_sweep(tmp_path, None, plan, JOURNAL) is None
-    assert find_sweep(tmp_path, 300 * "x", plan, JOURNAL) is None
-    assert find_sweep(tmp_path / (300 * "x"), None, plan, JOURNAL) is None
 
 
 def test_results_hold_every_digit(tmp_path: Path) -> None:
