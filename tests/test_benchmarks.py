@@ -32,7 +32,6 @@ from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import FAMILY
 from circlemnist.training.build import build_training
 from tests.conftest import ROOT
-from tests.pages import BENCHMARK
 from tests.test_code_blocks import parse
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -71,12 +70,6 @@ def test_what_is_typed_is_understood(command: str) -> None:
     assert "config" not in context.params or (ROOT / context.params["config"]).is_file()
     if more := context.params.get("more"):
         parse(["sweep", *more])
-
-
-def test_benchmarks_of_blocks_are_recognised() -> None:
-    match = BENCHMARK.match("python -m benchmarks family search")
-    assert match is not None
-    assert match[1] == "family"
 
 
 def test_sides_of_the_loss_compute_the_same() -> None:

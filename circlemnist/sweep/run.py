@@ -92,11 +92,8 @@ def run_sweep(
         jobs: cells trained at once.
         say: shows a line that the user should know.
 
-    Raises:
-        UserError: a setting, the data, the device, the storage or a folder is not usable, or
-            another process runs the sweep; nothing is trained then.
-        SweepInterrupted: SIGINT, SIGTERM or SIGHUP came while cells were trained.
-        Stopped: one of them came before.
+    Raises UserError before anything is trained, SweepInterrupted where a signal came meanwhile, and
+    Stopped where it came before.
     """
     if name is not None:
         check_name(name)
@@ -184,7 +181,7 @@ class SweepProgress:
         self._mode, self._plan, self._values, self._say = mode, plan, list(values), say
         self._bar: tqdm[NoReturn] | None = None
 
-    def cell(self, words: str, value: float, seconds: float, done: int) -> None:
+    def cell(self, words: str, value: float, done: int) -> None:
         """Show a cell that is evaluated, as a line that stays or in the bar.
 
         Args:
@@ -193,8 +190,7 @@ class SweepProgress:
         self._values.append(value)
         if self._mode == "lines":
             with unread_is_fine(sys.stdout):
-                line = f"{done}/{self._plan.cells}  {words}  {self._written(value)}"
-                print(f"{line}  {seconds:.1f} s", flush=True)
+                print(f"{done}/{self._plan.cells}  {words}  {self._written(value)}", flush=True)
         self.show(done)
 
     def show(self, done: int) -> None:
@@ -271,8 +267,6 @@ class _Loop:
             return
         in_search = f"trial{claim.key}_seed{seed}"
         name = in_search if isinstance(claim.key, int) else self.plan.cell_names[claim.key]
-        if not claim.deaths:
-            claim.begun = time.monotonic()
         # the precision is resolved once for all workers: each might find another
         workers.give(claim, resolve_run_precision(config), self.folder.cells / name)
 
@@ -286,8 +280,7 @@ class _Loop:
             self.begun.append(claim)
         elif answer.kind == "done":
             self.study.record(claim, answer.metrics)
-            seconds = time.monotonic() - claim.begun
-            self.progress.cell(words, answer.metrics[self.plan.metric], seconds, self.study.done)
+            self.progress.cell(words, answer.metrics[self.plan.metric], self.study.done)
             if claim.seeds:
                 claim.deaths = 0
                 self.begun.append(claim)

@@ -43,7 +43,6 @@ class Claim:
     key: Key
     varied: Varied
     seeds: list[int]
-    begun: float = 0.0  # when a worker began with the next seed, by the monotonic clock
     deaths: int = 0  # of workers that trained the next seed
 
 
