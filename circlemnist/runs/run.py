@@ -91,10 +91,7 @@ class Run:
 def create_run(outputs: Path, name: str | None, config: Config, environment: object) -> Run:
     """Make the folder of a new run, with its settings and its environment, all at once.
 
-    Args:
-        outputs: the folder of runs; made where it is not there.
-        name: the folder's name; by default the time, the loss, gamma and m, and unseen classes.
-        environment: written as `environment.json`.
+    Its name is by default the time, the loss, gamma and m, and unseen classes.
     """
     time = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
     values = "".join(f"_{name}{value:g}" for name, value in config.hyperparameters.items())

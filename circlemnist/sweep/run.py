@@ -20,6 +20,9 @@ from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.evaluation.metrics import has_few_shot
 from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.plots.draw import save
+from circlemnist.plots.style import Style
+from circlemnist.plots.sweep import draw_sweep
 from circlemnist.process import Stopped, StopSignals, unread_is_fine
 from circlemnist.runs.run import alone, check_name
 from circlemnist.sweep.plan import Plan, Varied
@@ -55,23 +58,12 @@ class SweepResult:
         """How many cells are evaluated."""
         return sum(len(group.seeds) for group in self.groups)
 
-    def draw(self) -> None:
-        """Draw the groups by their metric into the folder."""
-        from circlemnist.plots.draw import save
-        from circlemnist.plots.style import Style
-        from circlemnist.plots.sweep import draw_sweep
-
-        style, metric = Style(), self.plan.metric
-        path = self.folder.plots / f"{metric.replace('/', '-')}.png"
-        save(draw_sweep(self.groups, metric, style, self.plan.images), path, style.width)
-
 
 class SweepInterrupted(Exception):
     """A signal stopped a sweep; `exit_code` is 128 and the number of the signal."""
 
-    def __init__(self, result: SweepResult, exit_code: int) -> None:
-        cells = f"{result.cells} of {result.plan.cells} cells"
-        super().__init__(f"stopped; {result.folder.name} has {cells}, and every step of the others")
+    def __init__(self, name: str, cells: str, exit_code: int) -> None:
+        super().__init__(f"stopped; {name} has {cells} cells, and every step of the others")
         self.exit_code = exit_code
 
 
@@ -103,19 +95,19 @@ def run_sweep(
         with _opened(plan, outputs, name, database) as (folder, study):
             values = [value for group in study.groups() for value in group.values(plan.metric)]
             progress = SweepProgress(mode, plan, values, say)
-            exit_code = None
             try:
                 with stop.between_steps():
                     _Loop(plan, folder, study, progress).train_all(jobs, stop)
             except Stopped as stopped:
-                exit_code = stopped.exit_code
-            result = SweepResult(folder, plan, study.groups(), study.failures, study.repeats)
-            if exit_code is not None:
-                raise SweepInterrupted(result, exit_code)
-            folder.write_results(result.groups)
-            if result.groups and plan.axes:
-                result.draw()
-            return result
+                cells = f"{study.done} of {plan.cells}"
+                raise SweepInterrupted(folder.name, cells, stopped.exit_code) from None
+            groups, style = study.groups(), Style()
+            folder.write_results(groups)
+            if groups and plan.axes:
+                figure = draw_sweep(groups, plan.metric, style, plan.images)
+                path = folder.plots / f"{plan.metric.replace('/', '-')}.png"
+                save(figure, path, style.width)
+            return SweepResult(folder, plan, groups, study.failures, study.repeats)
 
 
 def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:

@@ -8,7 +8,6 @@ import csv
 import hashlib
 import importlib.util
 import io
-import os
 import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group
-from circlemnist.runs.files import write_text, writing
+from circlemnist.runs.files import write_bytes, write_text, writing
 from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, is_file
 from circlemnist.sweep.plan import Plan
 
@@ -135,7 +134,11 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self.errors():
-            _remove_remains(path)
+            # what a killed process left: the lock of the file, and half a line
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+            content = path.read_bytes() if path.exists() else b""
+            if content and not content.endswith(b"\n"):
+                write_bytes(path, content[: content.rfind(b"\n") + 1])
             lock = JournalFileOpenLock(str(path))
             try:
                 self.storage = JournalStorage(JournalFileBackend(str(path), lock))
@@ -150,19 +153,6 @@ class Journal:
 
     def beat(self, _study: str, _number: int) -> None:
         """Do nothing: the lock of the folder shows that this process is alive."""
-
-
-def _remove_remains(path: Path) -> None:
-    """Remove what a killed process left of a journal: half a line, and the lock of the file."""
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 class Database:

@@ -198,11 +198,9 @@ def test_nonsense_is_refused_before_anything_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_continues_a_sweep_shows_no_password(
-    swept: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(plan: Plan, *_: object) -> None:
-        raise SweepInterrupted(SweepResult(SweepFolder(swept[0]), plan, [], []), 143)
+def test_what_continues_a_sweep_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise SweepInterrupted("some", "1 of 2", 143)
 
     monkeypatch.setattr("circlemnist.sweep.run.run_sweep", stop)
     for url, shown in (
