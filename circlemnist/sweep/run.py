@@ -152,8 +152,8 @@ def _opened(
             yield folder, SweepStudy(Journal(folder.journal_file), name, plan)
         return
     with closing(database):
-        # ahead of the folder: it refuses a study of another sweep
-        study = SweepStudy(database, name, plan)
+        SweepFolder(outputs / name).is_there(plan, DATABASE)
+        study = SweepStudy(database, name, plan)  # ahead of a new folder: it may refuse the name
         with database.errors(), database.exclusive(plan.identity):
             folder = open_sweep(outputs, name, plan, DATABASE)
         yield folder, study

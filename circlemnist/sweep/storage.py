@@ -57,9 +57,11 @@ class SweepFolder:
     results_file = FileIn("results.csv")
     plots = FileIn("plots")
 
-    def check(self, plan: Plan, stored_in: str) -> None:
-        """Raise UserError where the sweep cannot go on with the plan."""
+    def is_there(self, plan: Plan, stored_in: str) -> bool:
+        """Tell whether it is there; raise UserError where it cannot go on with the plan."""
         file, another = self.plan_file, "another `name`"
+        if not is_file(file):
+            return False
         try:
             content = tomllib.loads(file.read_text("utf-8"))
             version, identity, place = (content[key] for key in ("format", "identity", "kept_in"))
@@ -76,6 +78,7 @@ class SweepFolder:
         if place != stored_in:
             mend = "give its `storage`" if place == DATABASE else "leave out `storage`"
             raise UserError(f"{self.name} keeps its results in a {place}: {mend}, or {another}")
+        return True
 
     def write_results(self, groups: Sequence[Group]) -> None:
         """Write a line a run: the settings that vary, the seed, the metrics."""
@@ -105,8 +108,7 @@ def open_sweep(outputs: Path, name: str, plan: Plan, stored_in: str) -> SweepFol
             is damaged; the name is taken by another folder, or `outputs` cannot be written.
     """
     sweep = SweepFolder((outputs / name).resolve())
-    if is_file(sweep.plan_file):
-        sweep.check(plan, stored_in)
+    if sweep.is_there(plan, stored_in):
         return sweep
     content = {
         "format": FORMAT,

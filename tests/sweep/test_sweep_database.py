@@ -63,6 +63,7 @@ def test_sweep_in_a_database_is_known_by_what_it_trains_and_no_other_is_taken(
     assert not list((folder / "cells").iterdir())
     other = (*TINY, "--vary", "dim=8", "--name", folder.name, "--storage", url)
     for machine, args, words in (
+        ("second", other, f"{folder.name} is a sweep of other settings"),
         ("third", other, f"has a study {folder.name} of another sweep"),
         ("first", GRID, "keeps its results in a database: give its --storage"),
     ):
