@@ -12,6 +12,7 @@ from circlemnist.errors import UserError
 from circlemnist.process import cleanup
 
 UNFINISHED = ".unfinished-"
+HOUR = 3600
 
 
 @contextmanager
@@ -76,21 +77,17 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def remove_unfinished(folder: Path, below: bool = True, age: float = 0.0) -> None:
-    """Remove what a process that was killed while it wrote left in a folder.
+def remove_unfinished(folder: Path, shared: bool = False) -> None:
+    """Remove what a process that was killed while it wrote left in a folder, and below it.
 
-    What another process of this machine is writing stays.
-
-    Args:
-        below: look into the folders in it, too.
-        age: seconds, of which what is younger stays: another machine may be writing it.
+    What another process of this machine is writing stays. Of a folder that other machines write as
+    well, `shared`, what is younger than an hour stays, and all that is below it.
     """
-    find = folder.rglob if below else folder.glob
-    for path in list(find(f"{UNFINISHED}*")):
+    for path in list((folder.glob if shared else folder.rglob)(f"{UNFINISHED}*")):
         with suppress(OSError):  # gone meanwhile, another user's, or open elsewhere on Windows
-            if _is_being_written(path) or time.time() - path.stat().st_mtime <= age > 0:
-                continue
-            _remove(path)
+            is_young = shared and time.time() - path.stat().st_mtime <= HOUR
+            if not is_young and not _is_being_written(path):
+                _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -119,7 +119,7 @@ def create_folder(
     check_name(name)
     try:
         outputs.mkdir(parents=True, exist_ok=True)
-        remove_unfinished(outputs, below=False, age=3600)
+        remove_unfinished(outputs, shared=True)
         with hidden_folder(outputs) as hidden:
             fill(hidden)
             return _show(hidden, name, numbered)
@@ -174,10 +174,7 @@ def find_run(outputs: Path, name: str | None) -> Run:
 
 
 def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
-    """Find a run, or all those of a sweep, by its folder or by its name in `outputs`.
-
-    Also returns whether the name is of a sweep.
-    """
+    """Find a run, or all those of a sweep, by folder or name; also tell whether it is a sweep."""
     if folder := _folder_with(CONFIG_FILE, outputs, name):
         return [Run(folder)], False
     if folder := _folder_with(SWEEP_FILE, outputs, name):
@@ -235,11 +232,7 @@ def locked(run: Run, patience: float = 0) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path, done: str, patience: float = 0) -> Iterator[None]:
-    """Hold the lock of a folder, or raise UserError where another process does.
-
-    Args:
-        done: what that process may be doing to it, for the message.
-    """
+    """Hold the lock of a folder, or raise UserError where it is being `done` by another process."""
     from filelock import FileLock, Timeout  # whose own imports are slow
 
     lock = FileLock(folder / "lock", timeout=patience)

@@ -47,11 +47,7 @@ class Axis:
 
 
 def parse_axis(text: str) -> Axis:
-    """Read `KEY=V1,V2,…`, or `KEY=LOW..HIGH` and perhaps `:log` for a range of numbers.
-
-    Raises:
-        SettingError: the text is neither, or the setting or a value is unknown.
-    """
+    """Read `KEY=V1,V2,…`, or `KEY=LOW..HIGH` and perhaps `:log`; raises SettingError."""
     name, sign, listed = text.partition("=")
     name = name.strip().replace("-", "_")
     if not sign:

@@ -162,9 +162,7 @@ def _opened(
 class SweepProgress:
     """Shows the cells of a sweep on standard error (the bar) or output (the lines).
 
-    Args:
-        values: the metric of the plan of the cells that were evaluated before.
-        say: shows, in every mode, a line that the user should know.
+    `values` are those of the plan's metric of the cells that were evaluated before.
     """
 
     def __init__(
@@ -174,11 +172,7 @@ class SweepProgress:
         self._bar: tqdm[NoReturn] | None = None
 
     def cell(self, words: str, value: float, done: int) -> None:
-        """Show a cell that is evaluated, as a line that stays or in the bar.
-
-        Args:
-            done: how many cells are, with this one.
-        """
+        """Show a cell that is evaluated, with which so many are done."""
         self._values.append(value)
         if self._mode == "lines":
             with unread_is_fine(sys.stdout):
@@ -224,10 +218,7 @@ class _Loop:
     begun: list[Claim] = field(default_factory=list)  # with seeds that no worker trains
 
     def train_all(self, jobs: int, stop: StopSignals) -> None:
-        """Train all cells that no other machine trains, and wait for those.
-
-        Where it raises, a signal's `Stopped` too, all workers have saved their last step.
-        """
+        """Train all cells; where it raises, all workers have saved their last step."""
         threads = max(1, torch.get_num_threads() // jobs)
         with closing(self.progress), closing(Workers(threads)) as workers:
             while True:

@@ -58,7 +58,11 @@ class SweepFolder:
     plots = FileIn("plots")
 
     def is_there(self, plan: Plan, stored_in: str) -> bool:
-        """Tell whether it is there; raise UserError where it cannot go on with the plan."""
+        """Tell whether it is there; raise UserError where it cannot go on with the plan.
+
+        Args:
+            stored_in: `JOURNAL` or `DATABASE`.
+        """
         file, another = self.plan_file, "another `name`"
         if not is_file(file):
             return False
@@ -100,12 +104,7 @@ class SweepFolder:
 def open_sweep(outputs: Path, name: str, plan: Plan, stored_in: str) -> SweepFolder:
     """Return the sweep of that name in `outputs`, made with its plan file where there is none.
 
-    Args:
-        stored_in: `JOURNAL` or `DATABASE`.
-
-    Raises:
-        UserError: the sweep of that name has another plan, a newer version or another storage, or
-            is damaged; the name is taken by another folder, or `outputs` cannot be written.
+    Raises UserError where it cannot go on with the plan, or cannot be made.
     """
     sweep = SweepFolder((outputs / name).resolve())
     if sweep.is_there(plan, stored_in):
