@@ -1,10 +1,12 @@
 """Files that are either the old one or the new one, never half of one."""
 
+import csv
+import io
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,6 +77,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, atomically, with \\n at the ends of its lines."""
     write_bytes(path, text.encode())
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write the columns `names` of `rows`; raises UserError where that fails."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with writing(path):
+        write_text(path, text.getvalue())
 
 
 def remove_unfinished(folder: Path, shared: bool = False) -> None:

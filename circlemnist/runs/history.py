@@ -1,13 +1,12 @@
 """The history of a run, a row an epoch, as `history.csv`."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from circlemnist.errors import UserError
-from circlemnist.runs.files import write_text, writing
+from circlemnist.runs.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,7 @@ class Epoch:
 
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    with writing(path):
-        write_text(path, text.getvalue())
+    write_csv(path, [field.name for field in fields(Epoch)], map(asdict, rows))
 
 
 def read_history(path: Path) -> list[Epoch]:

@@ -4,10 +4,8 @@ One process writes a journal: it holds the lock of the folder. Several may share
 take turns to ask for a trial, and heartbeats show which of them are alive.
 """
 
-import csv
 import hashlib
 import importlib.util
-import io
 import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group
-from circlemnist.runs.files import write_bytes, write_text, writing
+from circlemnist.runs.files import write_bytes, write_csv, write_text, writing
 from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, is_file
 from circlemnist.sweep.plan import Plan
 
@@ -91,14 +89,7 @@ class SweepFolder:
             for group in groups
             for seed, metrics in group.metrics.items()
         ]
-        text = io.StringIO()
-        if rows:
-            names = list(rows[0])
-            writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        with writing(self.results_file):
-            write_text(self.results_file, text.getvalue())
+        write_csv(self.results_file, list(rows[0]) if rows else [], rows)
 
 
 def open_sweep(outputs: Path, name: str, plan: Plan, stored_in: str) -> SweepFolder:
