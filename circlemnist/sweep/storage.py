@@ -35,8 +35,9 @@ PATIENCE = 10  # seconds that a database may take to answer
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-# heartbeats, their retries and `constant_liar` may change
+# heartbeats, their retries and `constant_liar` may change; a sweep asks without `Study.optimize`
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
+warnings.filterwarnings("ignore", "Heartbeat of storage")
 
 
 @dataclass(frozen=True)
