@@ -1,6 +1,5 @@
-"""Pictures and pages: those of docs/ drawn again, the pad of the explorer, letters from fonts.
+"""Pictures: those of docs/ drawn again, and letters from fonts.
 
-    python -m benchmarks pad RUN/plots/explorer.html    # a page of `explore`; a minute
     python -m benchmarks loss-pictures                  # docs/pictures/loss-*.png; seconds
     python -m benchmarks notebook                       # docs/quickstart.ipynb; two minutes
     apt-get install fonts-liberation fonts-freefont-ttf fonts-comfortaa fonts-cabin \
@@ -8,13 +7,12 @@
         fonts-crosextra-carlito fonts-crosextra-caladea fonts-breip fonts-sil-gentium-basic
     python -m benchmarks letters letters                # a folder for `train --dataset`; seconds
 
-`pad` needs chromium, chromedriver and selenium; docs/explorer.md has its figures. The notebook
-keeps only its pictures: its text has times in it. docs/own-images.md has a training on the letters.
+The notebook keeps only its pictures: its text has times in it. docs/own-images.md has a training
+on the letters.
 """
 
 import string
 import tempfile
-import time
 from pathlib import Path
 
 import click
@@ -30,19 +28,9 @@ from nbformat import NotebookNode
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from benchmarks.shared import ROOT, median_range
+from benchmarks.shared import ROOT
 from circlemnist import CircleLoss, ClassCircleLoss
 
-STROKES = 20
-STROKE = [(0.25, 0.2), (0.5, 0.18), (0.75, 0.2), (0.65, 0.4), (0.5, 0.65), (0.42, 0.85)]
-# this listener comes after the page's own, once what it does is done
-WATCH = """window.times = [];
-document.getElementById("paper").addEventListener("pointerup", ({ timeStamp }) => {
-  const landed = performance.now() - timeStamp;
-  requestAnimationFrame(() => requestAnimationFrame(() => {
-    times.push([landed, performance.now() - timeStamp]);
-  }));
-});"""
 M = 0.25
 # Okabe and Ito's palette, which colour-blind readers can read
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -58,30 +46,6 @@ TEST_FONTS += ("Quicksand-Regular.ttf", "Tuffy.ttf")
 SIDE = 64  # pixels of a letter
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 PICTURE = "image/png"
-
-
-@click.command()
-@click.argument("page", type=Path)
-def pad(page: Path) -> None:
-    """From the end of a stroke to its mark on the explorer's page."""
-    from tests.explorer.browser import start_browser  # which sets how threads wait
-
-    browser = start_browser()
-    try:
-        browser.open(page.resolve())
-        ready = browser.ask("performance.getEntriesByType('navigation')[0].loadEventEnd")
-        print(f"{page.stat().st_size / 1e6:.1f} MB, loaded after {ready / 1000:.1f} s")
-        browser.do(WATCH)
-        for _ in range(STROKES):
-            browser.draw(STROKE)
-            time.sleep(1)
-            browser.do("document.getElementById('clear').click()")
-            time.sleep(0.5)
-        landed, painted = zip(*browser.ask("times"), strict=True)
-        print(f"pen lifted to verdict and mark: {median_range(landed, '.0f')} ms")
-        print(f"pen lifted to the frame that shows them: {median_range(painted, '.0f')} ms")
-    finally:
-        browser.driver.quit()
 
 
 def slopes(sn: float, sp: float, gamma: float) -> tuple[float, float]:

@@ -1,16 +1,13 @@
-"""A trained run on pictures that are no test images, and its network in onnxruntime.
+"""A trained run on pictures that are no test images.
 
     circlemnist train --holdout 5000 --name holdout
     python -m benchmarks predict outputs/holdout       # a minute; docs/predict.md
-    python -m benchmarks export NAME                   # half a minute; docs/export.md
 
-`predict` prints the accuracy by 20-NN of digits, and what share of other pictures is rejected, or
-blank, at the threshold that rejects 1 % of the rendered test images, and at the default. Expected
-of `export`: no number differs by more than 1e-5, and onnxruntime takes no longer than torch.
+Prints the accuracy by 20-NN of digits, and what share of other pictures is rejected, or blank, at
+the threshold that rejects 1 % of the rendered test images, and at the default.
 """
 
 import string
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import product
@@ -19,24 +16,18 @@ from typing import Any
 
 import click
 import numpy as np
-import onnxruntime
 import torch
 from matplotlib import font_manager
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits
-from torch import Tensor
 
 import circlemnist
-from benchmarks.shared import data_dir_option, machine, median_range, rounds_option, seconds_of
+from benchmarks.shared import data_dir_option
 from circlemnist.data.datasets import load_dataset
 from circlemnist.data.prepare import prepare
 from circlemnist.errors import UserError
-from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.export import export_network
 from circlemnist.evaluation.predict import Prediction, Predictor
-from circlemnist.models.embedder import BLOCK, embed
-from circlemnist.runs.run import find_run
 
 SIDE, PAGES = 200, 500
 LOOK_ALIKES = "BDGIJLOQSTZabgiloqstyz"  # letters that look like a digit, and are left out
@@ -142,32 +133,3 @@ def predict_command(run: str, data_dir: Path) -> None:
         rejected = np.mean([a is None or a.typicality <= threshold for a in of_set])
         unknown = np.mean([a is None or not a.known for a in of_set])
         print(f"{name}: {rejected:.2%} and {unknown:.2%} of {len(of_set)}")
-
-
-@click.command()
-@click.argument("run")
-@click.option("--data-dir", help="folder of MNIST  [default: the run's]")
-@rounds_option(5)
-def export(run: str, data_dir: str | None, rounds: int) -> None:
-    """An exported network against torch: its embeddings and its time."""
-    folder = find_run(Path("outputs"), run)
-    evaluated = EvaluatedRun(folder, data_dir, "cpu")
-    images, views = evaluated.dataset.test.images, evaluated.config.views
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as name:
-        file, _ = export_network(folder, "onnx", out=Path(name) / "embedder.onnx")
-        session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
-
-    def ours() -> Tensor:
-        return embed(evaluated.embedder, images, views)
-
-    def theirs() -> Tensor:
-        blocks = [session.run(None, {"images": b.numpy()})[0] for b in images.split(BLOCK)]
-        return torch.from_numpy(np.concatenate(blocks))
-
-    difference = (theirs() - ours()).abs().max().item()
-    times = [seconds_of(theirs) / seconds_of(ours) for _ in range(rounds)]
-    print(f"{len(images):,} images, {machine()}")
-    print(f"largest difference   {difference:.1e}")
-    print(f"onnxruntime / torch  {median_range(times)}")

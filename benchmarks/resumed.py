@@ -1,7 +1,6 @@
 """Many trainings in processes of one thread, and the CSV from which the same command goes on."""
 
 import csv
-import io
 import os
 import threading
 import time
@@ -19,7 +18,7 @@ from benchmarks import shared
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split, load_dataset
 from circlemnist.models.precision import resolve_precision
-from circlemnist.runs.files import write_text
+from circlemnist.runs.files import write_csv
 from circlemnist.runs.run import alone
 from circlemnist.training.build import build_training
 from circlemnist.training.state import Diverged, TrainState
@@ -42,11 +41,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write the rows in the order of their texts, whichever training ended first."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: list(row.values())))
-    write_text(path, text.getvalue())
+    write_csv(path, list(rows[0]), sorted(rows, key=lambda row: list(row.values())))
 
 
 def train_missing(

@@ -1,17 +1,14 @@
-"""What an epoch spends its time on, and what precision, threads and checkpoints cost.
+"""What an epoch spends its time on, and what precision and threads cost.
 
     python -m benchmarks profile --rounds 2                         # two minutes
     python -m benchmarks precision --images 3000 --rounds 6         # bfloat16; a minute
     GOMP_SPINCOUNT=1000 python -m benchmarks precision --images 20000    # threads; a minute
-    python -m benchmarks recipes                                    # durations; some minutes
-    python -m benchmarks checkpoint                                 # half a minute
 
-Expected: the tables of docs/benchmarks.md; a checkpoint under 2 % of an epoch. On one thread
-`precision` and `recipes` count the processor's seconds, which other programs disturb less.
+Expected: the tables of docs/benchmarks.md. On one thread `precision` counts the
+processor's seconds, which other programs disturb less.
 """
 
 import statistics
-import tempfile
 import time
 from dataclasses import replace
 from functools import partial
@@ -29,8 +26,6 @@ from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import FAMILY, LOSS_SETTINGS
 from circlemnist.losses import pair_statistics
 from circlemnist.models.precision import resolve_device, resolve_precision
-from circlemnist.recipes import recipe_files
-from circlemnist.runs.run import Run
 from circlemnist.training.build import build_training
 from circlemnist.training.loop import first_step, train_step
 from circlemnist.training.state import TrainState
@@ -38,8 +33,6 @@ from circlemnist.training.state import TrainState
 AUGMENTED = {"plain_share": 0.0}  # such epochs cost the most
 PRECISIONS = ("float32", "bfloat16")
 PARTS = ("images", "forward", "loss", "backward of the loss", "backward", "optimizer", "statistics")
-SHORT_IMAGES, SHORT_EPOCHS = 4000, 4  # of a recipe's training in `recipes`
-EPOCHS = 6  # of `checkpoint`
 
 
 def now() -> float:
@@ -145,53 +138,3 @@ def precision(config: Path, data_dir: Path, rounds: int, images: int) -> None:
         step = 1e3 * statistics.median(values) * base.batch_size / len(split)
         print(f"{name:<9} {median_range(values)} s an epoch, {step:.1f} ms a step")
     print(f"bfloat16 over float32 {median_range(ratios(seconds['bfloat16'], seconds['float32']))}")
-
-
-@click.command()
-@shared.data_dir_option
-@shared.rounds_option(3)
-def recipes(data_dir: Path, rounds: int) -> None:
-    """How long each recipe trains, in trainings of the default.
-
-    Trains 4,000 images for four epochs on one thread, and multiplies. `fast` is timed by itself
-    (`quality`): here most of it is overhead.
-    """
-    torch.set_num_threads(1)
-    whole = load_dataset("mnist", data_dir).train
-    split = Split(whole.images[:SHORT_IMAGES], whole.labels[:SHORT_IMAGES])
-    precision = {"precision": resolve_precision("auto", torch.device("cpu"))}
-    configs = {
-        name: Config(**read_settings(path) | precision).resolve("mnist", len(whole))
-        for name, path in recipe_files().items()
-        if name != "unseen"
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in configs}
-    for turn in range(rounds + 1):
-        for name, config in configs.items():
-            short = replace(config, epochs=SHORT_EPOCHS)
-            job = partial(train, build_training(short, split), short, split, SHORT_EPOCHS)
-            spent = (config.epochs or 0) * seconds_of(job, time.process_time)
-            seconds[name] += [spent] if turn else []  # the first is not counted
-    for name, values in seconds.items():
-        print(f"{name:<8} {median_range(ratios(values, seconds['default']))} times the default")
-
-
-@click.command()
-@shared.data_dir_option
-def checkpoint(data_dir: Path) -> None:
-    """What a checkpoint costs: its seconds beside those of an epoch."""
-    split = load_dataset("mnist", data_dir).train
-    precision = resolve_precision("auto", torch.device("cpu"))
-    config = Config(epochs=EPOCHS, precision=precision).resolve("mnist", len(split))
-    state, writes = build_training(config, split), []
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        run = Run(Path(folder))
-        for _ in range(EPOCHS):
-            train(state, config, split)
-            writes.append(1e3 * seconds_of(lambda: state.save(run)))
-        size = run.checkpoint_file.stat().st_size
-    seconds = [epoch.seconds for epoch in state.history]
-    print(f"{shared.machine()}, {EPOCHS} epochs")
-    print(f"epoch        {median_range(seconds)} s")
-    print(f"checkpoint   {median_range(writes, '.1f')} ms, {size:,} bytes")
-    print(f"share        {median_range([value / 10 for value in ratios(writes, seconds)])} %")

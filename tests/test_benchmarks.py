@@ -16,11 +16,11 @@ from sklearn.datasets import load_digits
 
 from benchmarks import (
     family,
+    gathered,
     loss,
     mutants,
     nested,
     predict,
-    processes,
     resumed,
     rivals,
     shared,
@@ -32,7 +32,6 @@ from circlemnist.data.datasets import Split, load_dataset
 from circlemnist.family import FAMILY
 from circlemnist.training.build import build_training
 from tests.conftest import ROOT
-from tests.pages import BENCHMARK
 from tests.test_code_blocks import parse
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -71,12 +70,6 @@ def test_what_is_typed_is_understood(command: str) -> None:
     assert "config" not in context.params or (ROOT / context.params["config"]).is_file()
     if more := context.params.get("more"):
         parse(["sweep", *more])
-
-
-def test_benchmarks_of_blocks_are_recognised() -> None:
-    match = BENCHMARK.match("python -m benchmarks family search")
-    assert match is not None
-    assert match[1] == "family"
 
 
 def test_sides_of_the_loss_compute_the_same() -> None:
@@ -302,9 +295,9 @@ def test_notebook_of_others_trains() -> None:
 
 def test_what_a_gradient_is_beside_that_of_one_process() -> None:
     wanted = torch.tensor([3.0, 4.0], dtype=torch.float64)
-    assert processes.verdict(wanted.clone(), wanted) == "agrees"
-    assert processes.verdict(2 * wanted, wanted) == "× 2"
-    assert processes.verdict(torch.tensor([3.0, 4.5]).double(), wanted) == "10 % off"
+    assert gathered.verdict(wanted.clone(), wanted) == "agrees"
+    assert gathered.verdict(2 * wanted, wanted) == "× 2"
+    assert gathered.verdict(torch.tensor([3.0, 4.5]).double(), wanted) == "10 % off"
 
 
 @pytest.mark.slow
@@ -314,12 +307,6 @@ def test_a_blank_picture_has_no_prediction(finished_run: Path) -> None:
     empty, answer = predict.predictions(run, [blank, digit])
     assert empty is None
     assert answer is not None
-
-
-@pytest.mark.slow
-def test_benchmark_of_a_run(finished_run: Path) -> None:
-    result = CliRunner().invoke(main, ["export", str(finished_run)])
-    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ FIRST_SEED = {"help": "first of --seeds"}
 )
 @partial(setting_options, changes={"holdout": VALIDATION, "seed": FIRST_SEED})
 @config_option
-@click.option("--name", help="name of the sweep  [default: time, and settings varied]")
+@click.option("--name", help="name of the sweep  [default: by the settings]")
 @outputs_option
 @click.option("--quiet", is_flag=True, help="show no progress, only the result")
 @click.pass_context

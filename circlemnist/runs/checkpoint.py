@@ -100,20 +100,19 @@ def restore_from(path: Path, restore: Callable[[dict[str, Any]], T]) -> T:
 
 def not_finite(state: dict[str, Any]) -> str | None:
     """Return the key of the first part of a state that has a tensor with infinities or NaN."""
-    for name, tensor in _tensors(state):
+    for name, part in state.items():
         # of an epoch that has begun, a batch may have no pairs
-        if tensor.is_floating_point() and name != "cursor" and not tensor.isfinite().all():
+        if name != "cursor" and not all(tensor.isfinite().all() for tensor in _tensors(part)):
             return name
     return None
 
 
-def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    # with the key at the top of the state
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
-        yield name, value
+        yield value
     elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _tensors(item, name or str(key))
+        for item in value.values():
+            yield from _tensors(item)
 
 
 def _check_progress(state: dict[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """Files that are either the old one or the new one, never half of one."""
 
-import errno
+import csv
+import io
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from circlemnist.errors import UserError
 from circlemnist.process import cleanup
 
 UNFINISHED = ".unfinished-"
-NO_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # of a file system without it
+HOUR = 3600
 
 
 @contextmanager
@@ -35,22 +36,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files are those of the folder `path` at the end.
+    """Give a temporary folder whose files move to the folder `path` at the end, each whole.
 
-    Where `path` is there already, they replace those of their names, one by one, and the others
-    stay. Where the block raises, `path` is as it was.
+    Other files there stay. Where the block raises, `path` is as it was.
     """
-    there = path.is_dir()
-    with hidden_folder(path if there else path.parent) as hidden:
+    with hidden_folder(path.parent) as hidden:
         yield hidden
-        files = list(hidden.iterdir())
-        for file in files:
+        path.mkdir(exist_ok=True)
+        for file in hidden.iterdir():
             flush_file(file)
-        if there:
-            for file in files:
-                file.replace(path / file.name)
-        else:
-            hidden.rename(path)
+            file.replace(path / file.name)
         flush_folder(path)
         flush_folder(path.parent)
 
@@ -84,21 +79,27 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def remove_unfinished(folder: Path, below: bool = True, age: float = 0.0) -> None:
-    """Remove what a process that was killed while it wrote left in a folder.
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write the columns `names` of `rows`; raises UserError where that fails."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with writing(path):
+        write_text(path, text.getvalue())
 
-    What another process of this machine is writing stays.
 
-    Args:
-        below: look into the folders in it, too.
-        age: seconds, of which what is younger stays: another machine may be writing it.
+def remove_unfinished(folder: Path, shared: bool = False) -> None:
+    """Remove what a process that was killed while it wrote left in a folder, and below it.
+
+    What another process of this machine is writing stays. Of a folder that other machines write as
+    well, `shared`, what is younger than an hour stays, and all that is below it.
     """
-    find = folder.rglob if below else folder.glob
-    for path in list(find(f"{UNFINISHED}*")):
+    for path in list((folder.glob if shared else folder.rglob)(f"{UNFINISHED}*")):
         with suppress(OSError):  # gone meanwhile, another user's, or open elsewhere on Windows
-            if _is_being_written(path) or time.time() - path.stat().st_mtime <= age > 0:
-                continue
-            _remove(path)
+            is_young = shared and time.time() - path.stat().st_mtime <= HOUR
+            if not is_young and not _is_being_written(path):
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -140,10 +141,6 @@ def flush_folder(folder: Path) -> None:
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
-    try:
+    with suppress(OSError):
         os.fsync(handle)
-    except OSError as error:
-        if error.errno not in NO_FLUSH:
-            raise
-    finally:
-        os.close(handle)
+    os.close(handle)

@@ -1,13 +1,12 @@
 """The history of a run, a row an epoch, as `history.csv`."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from circlemnist.errors import UserError
-from circlemnist.runs.files import write_text, writing
+from circlemnist.runs.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,7 @@ class Epoch:
 
 
 def write_history(path: Path, rows: Sequence[Epoch]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    with writing(path):
-        write_text(path, text.getvalue())
+    write_csv(path, [field.name for field in fields(Epoch)], map(asdict, rows))
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -44,12 +38,9 @@ def read_history(path: Path) -> list[Epoch]:
     if not path.exists():
         return []
     try:
-        lines = path.read_text("utf-8").splitlines()
-        rows = list(csv.DictReader(lines))
-        if any(row.keys() != Epoch.__dataclass_fields__.keys() for row in rows):
-            raise ValueError(f"its columns are not {', '.join(Epoch.__dataclass_fields__)}")
+        rows = csv.DictReader(path.read_text("utf-8").splitlines())
         return [
             Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in rows
         ]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {error}; train the run again") from error

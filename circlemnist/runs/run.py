@@ -91,11 +91,9 @@ class Run:
 def create_run(outputs: Path, name: str | None, config: Config, environment: object) -> Run:
     """Make the folder of a new run, with its settings and its environment, all at once.
 
-    Args:
-        outputs: the folder of runs; made where it is not there.
-        name: the folder's name; by default the time, the loss, gamma and m, and unseen classes.
-        environment: written as `environment.json`.
+    Its name is by default the time, the loss, gamma and m, and unseen classes.
     """
+    time = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
     values = "".join(f"_{name}{value:g}" for name, value in config.hyperparameters.items())
     names = (config.unseen or "").split(",")
     joined = ("" if max(map(len, names)) == 1 else "-").join(names)
@@ -106,26 +104,25 @@ def create_run(outputs: Path, name: str | None, config: Config, environment: obj
         write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
         write_text(run.config_file, config.to_toml())
 
-    words = f"{config.loss}{values}{unseen}"
-    return Run(create_folder(outputs, name, words, fill, "or continue it with `resume`"))
+    default = f"{time}_{config.loss}{values}{unseen}"
+    return Run(create_folder(outputs, default if name is None else name, fill, name is None))
 
 
 def create_folder(
-    outputs: Path, name: str | None, words: str, fill: Callable[[Path], object], mend: str = ""
+    outputs: Path, name: str, fill: Callable[[Path], object], numbered: bool = False
 ) -> Path:
     """Make a folder in `outputs`, with what `fill` writes into it, all at once; return its path.
 
-    Its name is by default the time and `words`. `mend` is what else may be done where a run has
-    the name. Raises UserError where it is taken, or `outputs` cannot be written.
+    Raises UserError where `outputs` cannot be written, or the name is taken: `numbered` adds a
+    number to it then.
     """
-    stem = name if name is not None else f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{words}"
-    check_name(stem)
+    check_name(name)
     try:
         outputs.mkdir(parents=True, exist_ok=True)
-        remove_unfinished(outputs, below=False, age=3600)
+        remove_unfinished(outputs, shared=True)
         with hidden_folder(outputs) as hidden:
             fill(hidden)
-            return _show(hidden, stem, name is None, mend)
+            return _show(hidden, name, numbered)
     except OSError as error:
         raise UserError(
             f"cannot write into {outputs}: {error.strerror}; choose another folder for `outputs`"
@@ -140,24 +137,26 @@ def check_name(name: str) -> None:
         raise UserError(f"{name[:20]!r}… is too long: give `name` at most {LONGEST} bytes")
 
 
-def _show(hidden: Path, stem: str, numbered: bool, mend: str) -> Path:
-    """Rename a finished folder to `stem`, or with `numbered` to the first of its numbers free."""
-    for count in range(1, 1000):
-        folder = hidden.parent.resolve() / (stem if count == 1 else f"{stem}_{count}")
+def _show(hidden: Path, name: str, numbered: bool) -> Path:
+    """Rename a finished folder to `name`, or with `numbered` to the first of its numbers free."""
+    folder, count = hidden.parent.resolve() / name, 1
+    while True:
         try:
             hidden.rename(folder)
         except OSError as error:
             if error.errno not in TAKEN:
                 raise
             if not numbered:
-                more = f", {mend} {stem}" if mend and Run(folder).config_file.is_file() else ""
+                is_run = Run(folder).config_file.is_file()
+                more = f", or continue it with `resume` {name}" if is_run else ""
                 raise UserError(
-                    f"{stem!r} is already in {hidden.parent}: choose another `name`{more}"
+                    f"{name!r} is already in {hidden.parent}: choose another `name`{more}"
                 ) from None
         else:
             flush_folder(folder.parent)
             return folder
-    raise UserError(f"too many runs named {stem!r} in {hidden.parent}")
+        count += 1
+        folder = folder.with_name(f"{name}_{count}")
 
 
 def find_run(outputs: Path, name: str | None) -> Run:
@@ -175,20 +174,13 @@ def find_run(outputs: Path, name: str | None) -> Run:
 
 
 def find_runs(outputs: Path, name: str) -> tuple[list[Run], bool]:
-    """Find a run, or all those of a sweep, by its folder or by its name in `outputs`.
-
-    Also returns whether the name is of a sweep.
-    """
+    """Find a run, or all those of a sweep, by folder or name; also tell whether it is a sweep."""
     if folder := _folder_with(CONFIG_FILE, outputs, name):
         return [Run(folder)], False
     if folder := _folder_with(SWEEP_FILE, outputs, name):
         if files := files_in(folder / "cells", CONFIG_FILE):
             return [Run(file.parent.resolve()) for file in sorted(files)], True
         raise UserError(f"the sweep {name} has trained nothing yet: run it first")
-    if os.path.isdir(name):  # noqa: PTH112 - never raises, whatever the name
-        raise UserError(
-            f"{name} is neither a run nor a sweep: no {CONFIG_FILE} and no {SWEEP_FILE}"
-        )
     raise UserError(f"no run or sweep {name!r}, neither as a folder nor in {outputs}")
 
 
@@ -240,11 +232,7 @@ def locked(run: Run, patience: float = 0) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path, done: str, patience: float = 0) -> Iterator[None]:
-    """Hold the lock of a folder, or raise UserError where another process does.
-
-    Args:
-        done: what that process may be doing to it, for the message.
-    """
+    """Hold the lock of a folder, or raise UserError where it is being `done` by another process."""
     from filelock import FileLock, Timeout  # whose own imports are slow
 
     lock = FileLock(folder / "lock", timeout=patience)

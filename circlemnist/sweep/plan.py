@@ -47,11 +47,7 @@ class Axis:
 
 
 def parse_axis(text: str) -> Axis:
-    """Read `KEY=V1,V2,…`, or `KEY=LOW..HIGH` and perhaps `:log` for a range of numbers.
-
-    Raises:
-        SettingError: the text is neither, or the setting or a value is unknown.
-    """
+    """Read `KEY=V1,V2,…`, or `KEY=LOW..HIGH` and perhaps `:log`; raises SettingError."""
     name, sign, listed = text.partition("=")
     name = name.strip().replace("-", "_")
     if not sign:
@@ -161,6 +157,11 @@ class Plan:
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
+    def default_name(self) -> str:
+        """The name of the sweep where the user gives none: the same for the same plan."""
+        return "_".join(["sweep", *(axis.name for axis in self.axes), self.identity[:8]])
+
+    @property
     def images(self) -> str:
         """Which images its cells are evaluated on, in words."""
         dataset = "" if "dataset" in self.grid[0] else f"{Path(self.configs[0].dataset).name}, "
@@ -193,14 +194,10 @@ class Plan:
                 both = f"{in_words(twin)} and {in_words(varied)}"
                 raise UserError(f"two cells are the same training: {both}; leave one")
         for axis in self.axes:
-            if problem := self.reason_unused(axis.name):
-                raise SettingError("vary", f"{axis.name} {problem}")
+            problems = [config.reason_unused(axis.name) for config in self.configs]
+            if all(problems):
+                raise SettingError("vary", f"{axis.name} {problems[0]}")
         self.config(self.grid[0], self.seeds[-1])
-
-    def reason_unused(self, name: str) -> str | None:
-        """Say why a setting changes nothing in any cell, or None where it does."""
-        problems = [config.reason_unused(name) for config in self.configs]
-        return problems[0] if all(problems) else None
 
 
 def _stem(settings: Varied) -> str:

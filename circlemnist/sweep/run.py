@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +20,9 @@ from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.evaluation.metrics import has_few_shot
 from circlemnist.models.precision import resolve_device, resolve_precision
+from circlemnist.plots.draw import save
+from circlemnist.plots.style import Style
+from circlemnist.plots.sweep import draw_sweep
 from circlemnist.process import Stopped, StopSignals, unread_is_fine
 from circlemnist.runs.run import alone, check_name
 from circlemnist.sweep.plan import Plan, Varied
@@ -28,15 +32,13 @@ from circlemnist.sweep.storage import (
     Database,
     Journal,
     SweepFolder,
-    find_sweep,
-    make_sweep,
+    open_sweep,
 )
 from circlemnist.sweep.study import Claim, SweepStudy
 from circlemnist.sweep.worker import GALLERY, Answer, Workers
 from circlemnist.training.progress import Mode, new_bar
 
-GLANCE = 0.2  # seconds between two looks for a signal
-SELDOM = 1.0  # seconds between two looks for a cell that another machine has left
+GLANCE = 0.5  # seconds between two looks for a signal, or for a cell that is left
 TRIES = 3  # of a cell whose worker dies each time
 
 
@@ -55,23 +57,12 @@ class SweepResult:
         """How many cells are evaluated."""
         return sum(len(group.seeds) for group in self.groups)
 
-    def draw(self) -> None:
-        """Draw the groups by their metric into the folder."""
-        from circlemnist.plots.draw import save
-        from circlemnist.plots.style import Style
-        from circlemnist.plots.sweep import draw_sweep
-
-        style, metric = Style(), self.plan.metric
-        path = self.folder.plots / f"{metric.replace('/', '-')}.png"
-        save(draw_sweep(self.groups, metric, style, self.plan.images), path, style.width)
-
 
 class SweepInterrupted(Exception):
     """A signal stopped a sweep; `exit_code` is 128 and the number of the signal."""
 
-    def __init__(self, result: SweepResult, exit_code: int) -> None:
-        cells = f"{result.cells} of {result.plan.cells} cells"
-        super().__init__(f"stopped; {result.folder.name} has {cells}, and every step of the others")
+    def __init__(self, name: str, cells: str, exit_code: int) -> None:
+        super().__init__(f"stopped; {name} has {cells} cells, and every step of the others")
         self.exit_code = exit_code
 
 
@@ -87,16 +78,13 @@ def run_sweep(
     """Train all cells of a checked plan, or those that are left, and write and draw their metrics.
 
     Args:
-        name: of the sweep; None for the one of the same plan, or for the time and what varies.
+        name: of the sweep; None for the default name of the plan.
         storage: URL of a database; None for a journal in the sweep's folder.
         jobs: cells trained at once.
         say: shows a line that the user should know.
 
-    Raises:
-        UserError: a setting, the data, the device, the storage or a folder is not usable, or
-            another process runs the sweep; nothing is trained then.
-        SweepInterrupted: SIGINT, SIGTERM or SIGHUP came while cells were trained.
-        Stopped: one of them came before.
+    Raises UserError before anything is trained, SweepInterrupted where a signal came meanwhile, and
+    Stopped where it came before.
     """
     if name is not None:
         check_name(name)
@@ -106,52 +94,49 @@ def run_sweep(
         with _opened(plan, outputs, name, database) as (folder, study):
             values = [value for group in study.groups() for value in group.values(plan.metric)]
             progress = SweepProgress(mode, plan, values, say)
-            exit_code = None
             try:
                 with stop.between_steps():
                     _Loop(plan, folder, study, progress).train_all(jobs, stop)
             except Stopped as stopped:
-                exit_code = stopped.exit_code
-            result = SweepResult(folder, plan, study.groups(), study.failures, study.repeats)
-            if exit_code is not None:
-                raise SweepInterrupted(result, exit_code)
-            folder.write_results(result.groups)
-            if result.groups and plan.axes:
-                result.draw()
-            return result
+                cells = f"{study.done} of {plan.cells}"
+                raise SweepInterrupted(folder.name, cells, stopped.exit_code) from None
+            groups, style = study.groups(), Style()
+            folder.write_results(groups)
+            if groups and plan.axes:
+                figure = draw_sweep(groups, plan.metric, style, plan.images)
+                path = folder.plots / f"{plan.metric.replace('/', '-')}.png"
+                save(figure, path, style.width)
+            return SweepResult(folder, plan, groups, study.failures, study.repeats)
 
 
 def _with_data(plan: Plan, quiet: bool, say: Callable[[str], object]) -> Plan:
     """Return the plan with its data set known, which serves all cells, as the device does."""
 
-    loaded: dict[Config, Dataset] = {}
-
+    @cache
     def load(data: Config) -> Dataset:
-        if data not in loaded:
-            folder = Path(data.data_dir)
-            loaded[data] = load_dataset(data.dataset, folder, quiet=quiet, say=say, config=data)
-        return loaded[data]
+        folder = Path(data.data_dir)
+        return load_dataset(data.dataset, folder, quiet=quiet, say=say, config=data)
 
     for device, precision in sorted({(c.device, c.precision) for c in plan.configs}):
         resolve_precision(precision, resolve_device(device))
+    resolved = plan
     if "dataset" not in plan.grid[0]:
         whole = load(plan.configs[0].data)
-        plan = plan.for_dataset(whole.name, whole.classes, len(whole.train))
-        loaded[plan.configs[0].data] = whole
-    for config in plan.configs:
-        whole = load(config.data)
-        config = config.for_dataset(whole.name, whole.classes)
+        resolved = plan.for_dataset(whole.name, whole.classes, len(whole.train))
+    for asked, resolved_config in zip(plan.configs, resolved.configs, strict=True):
+        whole = load(asked.data)
+        config = resolved_config.for_dataset(whole.name, whole.classes)
         dataset = whole.used_by(config)
         if plan.metric.startswith("few-shot/") and dataset.unseen is not None:
             gallery = dataset.train.labels[: GALLERY if config.holdout else None]
             if not has_few_shot(torch.cat([gallery, dataset.unseen.labels])):
                 raise SettingError("metric", f"{plan.metric} takes {SHOTS} images of each class")
-        left = len(dataset.train)
-        if (config.batch_size or 0) > left:  # perhaps it has extra classes, which take their time
+        # extra classes take their time
+        if (config.batch_size or 0) > len(dataset.train):
             left = len(with_extra_classes(dataset.train, config))
-        if (config.batch_size or 0) > left:
-            raise SettingError("batch_size", f"must be ≤ {left}, the training images")
-    return plan
+            if config.batch_size > left:
+                raise SettingError("batch_size", f"must be ≤ {left}, the training images")
+    return resolved
 
 
 @contextmanager
@@ -159,31 +144,24 @@ def _opened(
     plan: Plan, outputs: Path, name: str | None, database: Database | None
 ) -> Iterator[tuple[SweepFolder, SweepStudy]]:
     """Give the folder and the study of a plan, those that are there or new ones."""
+    name = name or plan.default_name
     if database is None:
-        folder = find_sweep(outputs, name, plan, JOURNAL)
-        folder = folder or make_sweep(outputs, name, plan, JOURNAL)
+        folder = open_sweep(outputs, name, plan, JOURNAL)
         with alone(folder.folder, "swept"):
-            yield folder, SweepStudy(Journal(folder.journal_file), folder.name, plan)
+            yield folder, SweepStudy(Journal(folder.journal_file), name, plan)
         return
     with closing(database):
+        SweepFolder(outputs / name).is_there(plan, DATABASE)
+        study = SweepStudy(database, name, plan)  # ahead of a new folder: it may refuse the name
         with database.errors(), database.exclusive(plan.identity):
-            there = find_sweep(outputs, name, plan, DATABASE)
-            name = there.name if there else name or database.study_name(plan)
-            if name is None:
-                there = make_sweep(outputs, None, plan, DATABASE)
-                name = there.name
-            # ahead of the folder: it refuses a study of another sweep
-            study = SweepStudy(database, name, plan)
-            folder = there or make_sweep(outputs, name, plan, DATABASE)
+            folder = open_sweep(outputs, name, plan, DATABASE)
         yield folder, study
 
 
 class SweepProgress:
     """Shows the cells of a sweep on standard error (the bar) or output (the lines).
 
-    Args:
-        values: the metric of the plan of the cells that were evaluated before.
-        say: shows, in every mode, a line that the user should know.
+    `values` are those of the plan's metric of the cells that were evaluated before.
     """
 
     def __init__(
@@ -191,35 +169,17 @@ class SweepProgress:
     ) -> None:
         self._mode, self._plan, self._values, self._say = mode, plan, list(values), say
         self._bar: tqdm[NoReturn] | None = None
-        self._done = 0
 
-    def cell(self, words: str, value: float, seconds: float, done: int) -> None:
-        """Show a cell that is evaluated, as a line that stays or in the bar.
-
-        Args:
-            done: how many cells are, with this one.
-        """
+    def cell(self, words: str, value: float, done: int) -> None:
+        """Show a cell that is evaluated, with which so many are done."""
         self._values.append(value)
         if self._mode == "lines":
             with unread_is_fine(sys.stdout):
-                line = f"{done}/{self._plan.cells}  {words}  {self._written(value)}"
-                print(f"{line}  {seconds:.1f} s", flush=True)
+                print(f"{done}/{self._plan.cells}  {words}  {self._written(value)}", flush=True)
         self.show(done)
-
-    def note(self, line: str) -> None:
-        self.close()
-        self._say(line)
-        self.show(self._done)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            with unread_is_fine(sys.stderr):
-                self._bar.close()
-            self._bar = None
 
     def show(self, done: int) -> None:
         """Show in the bar that so many cells are done, and the best value."""
-        self._done = done
         if self._mode != "bar":
             return
         best = min if METRICS[self._plan.metric].low else max
@@ -231,6 +191,15 @@ class SweepProgress:
             self._bar.bar_format = text
             self._bar.update(done - self._bar.n)
             self._bar.refresh()
+
+    def note(self, line: str) -> None:
+        with unread_is_fine(sys.stderr), tqdm.external_write_mode(sys.stderr):
+            self._say(line)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            with unread_is_fine(sys.stderr):
+                self._bar.close()
 
     def _written(self, value: float) -> str:
         metric = METRICS[self._plan.metric]
@@ -246,13 +215,9 @@ class _Loop:
     study: SweepStudy
     progress: SweepProgress
     begun: list[Claim] = field(default_factory=list)  # with seeds that no worker trains
-    next_look: float = 0.0  # by the monotonic clock
 
     def train_all(self, jobs: int, stop: StopSignals) -> None:
-        """Train all cells that no other machine trains, and wait for those.
-
-        Where it raises, a signal's `Stopped` too, all workers have saved their last step.
-        """
+        """Train all cells; where it raises, all workers have saved their last step."""
         threads = max(1, torch.get_num_threads() // jobs)
         with closing(self.progress), closing(Workers(threads)) as workers:
             while True:
@@ -271,12 +236,8 @@ class _Loop:
     def _next_claim(self) -> Claim | None:
         if self.begun:
             return self.begun.pop()
-        if time.monotonic() < self.next_look:
-            return None
         claim = self.study.claim()
         self.progress.show(self.study.done)  # a search may have drawn what is trained
-        if claim is None:
-            self.next_look = time.monotonic() + SELDOM
         return claim
 
     def _give(self, claim: Claim, workers: Workers) -> None:
@@ -288,8 +249,6 @@ class _Loop:
             return
         in_search = f"trial{claim.key}_seed{seed}"
         name = in_search if isinstance(claim.key, int) else self.plan.cell_names[claim.key]
-        if not claim.deaths:
-            claim.begun = time.monotonic()
         # the precision is resolved once for all workers: each might find another
         precision = resolve_precision(config.precision, resolve_device(config.device))
         workers.give(claim, replace(config, precision=precision), self.folder.cells / name)
@@ -304,8 +263,7 @@ class _Loop:
             self.begun.append(claim)
         elif answer.kind == "done":
             self.study.record(claim, answer.metrics)
-            seconds = time.monotonic() - claim.begun
-            self.progress.cell(words, answer.metrics[self.plan.metric], seconds, self.study.done)
+            self.progress.cell(words, answer.metrics[self.plan.metric], self.study.done)
             if claim.seeds:
                 claim.deaths = 0
                 self.begun.append(claim)

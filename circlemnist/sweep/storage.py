@@ -4,41 +4,40 @@ One process writes a journal: it holds the lock of the folder. Several may share
 take turns to ask for a trial, and heartbeats show which of them are alive.
 """
 
-import csv
 import hashlib
 import importlib.util
-import io
-import os
 import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
 import tomli_w
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from circlemnist.errors import SettingError, UserError
 from circlemnist.evaluation.group import Group
-from circlemnist.family import LOSS_SETTINGS
-from circlemnist.runs.files import write_text, writing
-from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, files_in, is_file
+from circlemnist.runs.files import write_bytes, write_csv, write_text, writing
+from circlemnist.runs.run import SWEEP_FILE, FileIn, create_folder, is_file
 from circlemnist.sweep.plan import Plan
 
 FORMAT = 1  # of a sweep's folder
 JOURNAL, DATABASE = "journal", "database"
-IDENTITY = "identity"  # user attribute of a study: its plan
 HEARTBEAT = 5  # seconds
 GRACE = 30  # seconds without a heartbeat, after which a process counts as dead
 PATIENCE = 10  # seconds that a database may take to answer
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+# heartbeats, their retries and `constant_liar` may change; a sweep asks without `Study.optimize`
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+warnings.filterwarnings("ignore", "Heartbeat of storage")
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,33 @@ class SweepFolder:
     results_file = FileIn("results.csv")
     plots = FileIn("plots")
 
+    def is_there(self, plan: Plan, stored_in: str) -> bool:
+        """Tell whether it is there; raise UserError where it cannot go on with the plan.
+
+        Args:
+            stored_in: `JOURNAL` or `DATABASE`.
+        """
+        file, another = self.plan_file, "another `name`"
+        if not is_file(file):
+            return False
+        try:
+            content = tomllib.loads(file.read_text("utf-8"))
+            version, identity, place = (content[key] for key in ("format", "identity", "kept_in"))
+        except OSError as error:
+            raise UserError(f"cannot read {file}: {error.strerror}") from error
+        except (ValueError, KeyError, RecursionError) as error:
+            raise UserError(f"{file} is damaged: give {another}") from error
+        if version != FORMAT:
+            versions = f"of format {version}, and this circlemnist reads format {FORMAT}"
+            raise UserError(f"{file} is {versions}: update circlemnist, or give {another}")
+        if identity != plan.identity:
+            problem = f"is a sweep of other settings, as {file} says"
+            raise UserError(f"{self.name} {problem}: give {another}")
+        if place != stored_in:
+            mend = "give its `storage`" if place == DATABASE else "leave out `storage`"
+            raise UserError(f"{self.name} keeps its results in a {place}: {mend}, or {another}")
+        return True
+
     def write_results(self, groups: Sequence[Group]) -> None:
         """Write a line a run: the settings that vary, the seed, the metrics."""
         rows = [
@@ -64,80 +90,24 @@ class SweepFolder:
             for group in groups
             for seed, metrics in group.metrics.items()
         ]
-        text = io.StringIO()
-        if rows:
-            names = list(rows[0])
-            writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        with writing(self.results_file):
-            write_text(self.results_file, text.getvalue())
+        write_csv(self.results_file, list(rows[0]) if rows else [], rows)
 
 
-def find_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder | None:
-    """Find the sweep of that name, or else the newest of the plan; None where there is none yet.
+def open_sweep(outputs: Path, name: str, plan: Plan, stored_in: str) -> SweepFolder:
+    """Return the sweep of that name in `outputs`, made with its plan file where there is none.
 
-    Args:
-        stored_in: `JOURNAL` or `DATABASE`.
-
-    Raises:
-        UserError: the sweep of that name has another plan, a newer version or another storage, or
-            is damaged.
+    Raises UserError where it cannot go on with the plan, or cannot be made.
     """
-    if name is not None:
-        sweep = SweepFolder((outputs / name).resolve())
-        if not is_file(sweep.plan_file):
-            return None
-        _check(sweep, plan, stored_in)
+    sweep = SweepFolder((outputs / name).resolve())
+    if sweep.is_there(plan, stored_in):
         return sweep
-    sweeps = []
-    for file in files_in(outputs, SWEEP_FILE):
-        with suppress(UserError):
-            sweep = SweepFolder(file.parent.resolve())
-            _check(sweep, plan, stored_in)
-            sweeps.append(sweep)
-    return max(sweeps, key=lambda sweep: sweep.plan_file.stat().st_mtime_ns, default=None)
-
-
-def _check(sweep: SweepFolder, plan: Plan, stored_in: str) -> None:
-    """Raise UserError where the sweep cannot go on with the plan."""
-    file, another = sweep.plan_file, "another `name`"
-    try:
-        content = tomllib.loads(file.read_text("utf-8"))
-        version, identity, place = (content[key] for key in ("format", "identity", "kept_in"))
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, KeyError, RecursionError) as error:
-        raise UserError(f"{file} is damaged: give {another}") from error
-    if version != FORMAT:
-        versions = f"of format {version}, and this circlemnist reads format {FORMAT}"
-        raise UserError(f"{file} is {versions}: update circlemnist, or give {another}")
-    if identity != plan.identity:
-        raise UserError(
-            f"{sweep.name} is a sweep of other settings, as {file} says: give {another}"
-        )
-    if place != stored_in:
-        mend = "give its `storage`" if place == DATABASE else "leave out `storage`"
-        raise UserError(f"{sweep.name} keeps its results in a {place}: {mend}, or {another}")
-
-
-def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> SweepFolder:
-    """Make the folder of a new sweep and its plan file, all at once.
-
-    Raises:
-        UserError: the name is taken or is no folder name, or `outputs` cannot be written.
-    """
-    varied = [axis.name for axis in plan.axes]
-    # each loss has its own gamma, m and lr
-    left_out = {"seed", *varied, *(LOSS_SETTINGS if "loss" in varied else ())}
-    first = asdict(plan.configs[0])
     content = {
         "format": FORMAT,
         "kept_in": stored_in,
         "identity": plan.identity,
         "seeds": list(plan.seeds),
         **({"trials": plan.trials, "metric": plan.metric} if plan.is_search else {}),
-        "settings": {k: v for k, v in first.items() if v is not None and k not in left_out},
+        "settings": plan.settings,
         "vary": {axis.name: axis.to_toml() for axis in plan.axes},
     }
 
@@ -145,18 +115,23 @@ def make_sweep(outputs: Path, name: str | None, plan: Plan, stored_in: str) -> S
         (hidden / "cells").mkdir()
         write_text(SweepFolder(hidden).plan_file, tomli_w.dumps(content))
 
-    return SweepFolder(create_folder(outputs, name, "_".join(["sweep", *varied]), fill))
+    return SweepFolder(create_folder(outputs, name, fill))
 
 
 class Journal:
     """A journal file that this process alone writes, since it holds the lock of the folder."""
 
     shared = False
+    exclusive = nullcontext  # no other process writes the journal
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with self.errors():
-            _remove_remains(path)
+            # what a killed process left: the lock of the file, and half a line
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+            content = path.read_bytes() if path.exists() else b""
+            if content and not content.endswith(b"\n"):
+                write_bytes(path, content[: content.rfind(b"\n") + 1])
             lock = JournalFileOpenLock(str(path))
             try:
                 self.storage = JournalStorage(JournalFileBackend(str(path), lock))
@@ -166,29 +141,11 @@ class Journal:
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Say in one line that the journal cannot be written, where the block fails to."""
-        with writing(self._path), _no_warnings():
+        with writing(self._path):
             yield
-
-    @contextmanager
-    def exclusive(self, _name: str) -> Iterator[None]:
-        """Do nothing: no other process writes the journal."""
-        yield
 
     def beat(self, _study: str, _number: int) -> None:
         """Do nothing: the lock of the folder shows that this process is alive."""
-
-
-def _remove_remains(path: Path) -> None:
-    """Remove what a killed process left of a journal: half a line, and the lock of the file."""
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 class Database:
@@ -217,11 +174,10 @@ class Database:
     def errors(self) -> Iterator[None]:
         """Say in one line that the database does not answer, where the block fails for that."""
         try:
-            with _no_warnings():
-                yield
+            yield
         except (sqlalchemy.exc.ArgumentError, ValueError) as error:
             raise SettingError("storage", "is no address of a database") from error
-        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
             cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
             words = " ".join(str(cause or error).split())
             problem = f"does not answer, or not as it should: {words[:200]}"
@@ -242,21 +198,6 @@ class Database:
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
         self.storage.record_heartbeat(trial_id)
 
-    def study_name(self, plan: Plan) -> str | None:
-        """Return the name of the newest study of a plan; None where there is none."""
-        with self.errors():
-            studies = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
-        names = [s.study_name for s in studies if s.user_attrs.get(IDENTITY) == plan.identity]
-        return names[-1] if names else None
-
     def close(self) -> None:
         self.storage.engine.dispose()
         self._locks.dispose()
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Keep Optuna from warning that heartbeats, their retries and `constant_liar` may change."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

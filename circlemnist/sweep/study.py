@@ -23,12 +23,12 @@ from circlemnist.evaluation.group import Group, in_words
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan, Varied
-from circlemnist.sweep.storage import HEARTBEAT, IDENTITY, Database, Journal
+from circlemnist.sweep.storage import HEARTBEAT, Database, Journal
 
-FORMAT, FORMAT_KEY = 2, "circlemnist_sweep"  # of a study; one of format 1 goes on
-# user attributes of a trial, beside the metrics under each seed: its own number, once it has a
-# heartbeat, which the copied attributes of a retry do not have; and why it cannot be trained
-CLAIMED, FAILED = "claimed", "failed"
+# user attributes: of a study its plan; of a trial, beside the metrics under each seed, its own
+# number, once it has a heartbeat, which the copied attributes of a retry do not have; and why it
+# cannot be trained
+IDENTITY, CLAIMED, FAILED = "identity", "claimed", "failed"
 
 # what a trial shares with its retries: in a grid the values of its settings and the seed, in a
 # search the number of the first of them
@@ -43,7 +43,6 @@ class Claim:
     key: Key
     varied: Varied
     seeds: list[int]
-    begun: float = 0.0  # when a worker began with the next seed, by the monotonic clock
     deaths: int = 0  # of workers that trained the next seed
 
 
@@ -68,19 +67,12 @@ class SweepStudy:
                 direction="minimize" if METRICS[plan.metric].low else "maximize",
                 load_if_exists=True,
             )
-            self._check_plan()
-
-    def _check_plan(self) -> None:
-        """Mark a new study as of this plan; raise UserError where it is of another."""
-        attributes, mend = self._study.user_attrs, "give another `name`"
-        if not attributes and not self._study.get_trials(deepcopy=False):
-            self._study.set_user_attr(IDENTITY, self._plan.identity)
-        elif attributes.get(FORMAT_KEY, FORMAT) > FORMAT:
-            raise UserError(f"{self._name} is a study of a newer circlemnist: update, or {mend}")
-        elif attributes.get(IDENTITY) != self._plan.identity:
-            raise UserError(f"`storage` has a study {self._name} of another sweep: {mend}")
-        if attributes.get(FORMAT_KEY) != FORMAT:
-            self._study.set_user_attr(FORMAT_KEY, FORMAT)
+            identity = self._study.user_attrs.get(IDENTITY)
+            if identity is None and not self._study.get_trials(deepcopy=False):
+                self._study.set_user_attr(IDENTITY, plan.identity)
+            elif identity != plan.identity:
+                problem = f"has a study {name} of another sweep: give another `name`"
+                raise UserError(f"`storage` {problem}")
 
     def claim(self) -> Claim | None:
         """Return a trial to train, first those of dead processes; None where there is none."""

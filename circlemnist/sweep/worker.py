@@ -5,7 +5,7 @@ import queue
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.connection import Connection, wait
@@ -83,8 +83,12 @@ class Workers:
         loaded = spawn.RawValue("b", 0)
         process = spawn.Process(target=work, args=(worker_end, self._threads, loaded), daemon=True)
         self._loaded[process] = loaded
-        with _no_signals():
-            process.start()
+        # it ignores Ctrl-C even while it loads its modules
+        if has_masks := hasattr(signal, "pthread_sigmask"):
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        process.start()
+        if has_masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         worker_end.close()  # so that its death closes the connection
         self._processes[connection] = process
         return connection
@@ -104,19 +108,6 @@ class Workers:
                 self._claims.pop(connection, None)
             if claim is not None:
                 yield claim, answer
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    """Let a process that starts within ignore Ctrl-C, even while it loads its modules."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def work(connection: Connection, threads: int, loaded: Any) -> None:
@@ -189,10 +180,5 @@ class Worker:
         self._connection.send(Answer("note", {}, line))
 
     def _load(self, data: Config) -> Dataset:
-        return load_dataset(
-            data.dataset,
-            Path(data.data_dir),
-            quiet=True,
-            say=lambda _line: None,  # the sweep has said it
-            config=data,
-        )
+        folder, silence = Path(data.data_dir), lambda _line: None  # the sweep has said it
+        return load_dataset(data.dataset, folder, quiet=True, say=silence, config=data)

@@ -218,7 +218,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(outputs: Path, tmp_path: Pa
         (("x" * 300, "circle-0"), "no run or sweep"),
         (("circle-0",), "circle-0 is one run alone"),
         (("circle-0", "arc-0", outputs / "circle-0"), "circle-0 is given twice"),
-        ((tmp_path, "arc-0"), "neither a run nor a sweep"),
+        ((tmp_path, "arc-0"), "no run or sweep"),
         ((), "RUN|SWEEP"),
         (("empty",), "empty has trained nothing yet"),
         (("circle-0", "arc-1"), "eval.json is damaged: run `circlemnist eval"),

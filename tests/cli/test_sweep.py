@@ -31,9 +31,10 @@ GRID = (*TINY, "--vary", "gamma=16,80", "--seeds", 2)
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """The folder of a sweep of two by two cells, which tests leave as it is, and what it said."""
     outputs = tmp_path_factory.mktemp("outputs")
-    result = invoke("sweep", *GRID, "--outputs", outputs, "--name", "small")
+    result = invoke("sweep", *GRID, "--outputs", outputs)
     assert result.exit_code == 0, result.output
-    return outputs / "small", result
+    (folder,) = outputs.iterdir()
+    return folder, result
 
 
 def test_table_has_means_over_the_seeds_and_marks_the_best(swept: tuple[Path, Result]) -> None:
@@ -100,14 +101,14 @@ def test_cell_is_a_run_like_any_other(swept: tuple[Path, Result], tmp_path: Path
 def test_same_command_trains_nothing_again(swept: tuple[Path, Result]) -> None:
     folder, result = swept
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("last.pt")}
-    for name in ((), ("--name", "small")):
+    for name in ((), ("--name", folder.name)):
         again = invoke("sweep", *GRID, "--outputs", folder.parent, *name)
         assert again.exit_code == 0, again.output
         assert again.stdout == "".join(
             line for line in result.stdout.splitlines(keepends=True) if "/4  " not in line
         )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("last.pt")} == before
-    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_sweep_is_no_run(swept: tuple[Path, Result]) -> None:
@@ -117,9 +118,10 @@ def test_sweep_is_no_run(swept: tuple[Path, Result]) -> None:
 def test_results_that_cannot_be_written_are_named(
     swept: tuple[Path, Result], tmp_path: Path
 ) -> None:
-    shutil.copytree(swept[0], tmp_path / "small")
-    (tmp_path / "small" / "results.csv").unlink()
-    (tmp_path / "small" / "results.csv").mkdir()
+    copy = tmp_path / swept[0].name
+    shutil.copytree(swept[0], copy)
+    (copy / "results.csv").unlink()
+    (copy / "results.csv").mkdir()
     again = invoke("sweep", *GRID, "--outputs", tmp_path)
     assert_one_line_error(again, "results.csv")
 
@@ -165,6 +167,10 @@ def test_sweep_that_this_one_cannot_go_on_with_is_refused(
             ("--vary", "loss=circle,arcface", "--vary", "pairs=anchor,batch"),
             ("two cells are the same training", "loss arcface, pairs anchor"),
         ),
+        (("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off"), ("same training",)),
+        (("--vary", "m=0..1.5", "--trials", 3), ("--m must be",)),
+        (("--no-augment", "--vary", "elastic=0.1..2", "--trials", 3), ("--vary elastic",)),
+        (("--vary", "m=0", "--seed", 2**32 - 1, "--seeds", 2), ("--seed must be",)),
         (("--vary", "loss=circle,triplet", "--gamma", 3), ("triplet has no --gamma",)),
         (("--vary", "loss=arcface", "--pairs", "batch"), ("--pairs has no effect",)),
         (("--vary", "lr=0.1..0.2"), ("lr is a range", "--trials")),
@@ -192,11 +198,9 @@ def test_nonsense_is_refused_before_anything_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_continues_a_sweep_shows_no_password(
-    swept: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(plan: Plan, *_: object) -> None:
-        raise SweepInterrupted(SweepResult(SweepFolder(swept[0]), plan, [], []), 143)
+def test_what_continues_a_sweep_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise SweepInterrupted("some", "1 of 2", 143)
 
     monkeypatch.setattr("circlemnist.sweep.run.run_sweep", stop)
     for url, shown in (
@@ -274,12 +278,13 @@ def test_cell_that_diverges_is_named_and_the_others_are_trained(tmp_path: Path) 
 def test_cell_that_cannot_be_written_ends_the_sweep_and_is_done_later(
     swept: tuple[Path, Result], tmp_path: Path
 ) -> None:
-    (tmp_path / "small" / "cells").mkdir(parents=True)
-    shutil.copy(swept[0] / "sweep.toml", tmp_path / "small")
-    blocked = tmp_path / "small" / "cells" / "gamma16_seed0"
+    sweep = tmp_path / swept[0].name
+    (sweep / "cells").mkdir(parents=True)
+    shutil.copy(swept[0] / "sweep.toml", sweep)
+    blocked = sweep / "cells" / "gamma16_seed0"
     blocked.write_text("no folder")
     stopped = invoke("sweep", *GRID, "--outputs", tmp_path, "--quiet")
     assert_one_line_error(stopped, "gamma16_seed0")
     blocked.unlink()
     assert invoke("sweep", *GRID, "--outputs", tmp_path).exit_code == 0
-    assert read_results(tmp_path / "small") == read_results(swept[0])
+    assert read_results(sweep) == read_results(swept[0])

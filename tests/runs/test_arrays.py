@@ -34,9 +34,3 @@ def test_a_flipped_bit_is_damage_or_changes_nothing_else(tmp_path: Path) -> None
         except ValueError:
             damaged += 1
     assert damaged > 0.8 * len(whole)
-
-
-def test_the_same_arrays_are_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_npz(tmp_path / name, {"a": np.arange(5)}, packed=["a"])
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()

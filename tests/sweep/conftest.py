@@ -1,6 +1,5 @@
 """A real PostgreSQL on the loopback."""
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
-PLACES = ("usr/lib/postgresql/*/bin", "opt/homebrew/opt/postgresql*/bin")
 
 
 def answers(url: str) -> bool:
@@ -29,29 +26,24 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a server's own database, without a password; the server ends with the tests."""
-    programs = [path for place in PLACES for path in Path("/").glob(f"{place}/initdb")]
-    if on_path := shutil.which("initdb"):
-        programs.append(Path(on_path))
-    if not programs:
+    places = Path("/usr/lib/postgresql").glob("*/bin")  # of Debian
+    initdb = shutil.which("initdb", path=os.pathsep.join(map(str, (*places, os.environ["PATH"]))))
+    if initdb is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    user = None
-    if os.getuid() == 0:  # which it refuses
-        with contextlib.suppress(KeyError):
-            user = pwd.getpwnam("nobody").pw_uid
-        if user is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no user nobody")
+    # it refuses to run as root
+    user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="circlemnist-postgres-"))
     if user is not None:
         os.chown(folder, user, -1)
-    init = [programs[0], "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8"]
+    init = [initdb, "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(init, cwd=folder, user=user, check=True, capture_output=True)
     options = ["-D", "data", "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
     nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(
-        [programs[0].with_name("postgres"), *options], cwd=folder, user=user, **nowhere
+        [Path(initdb).with_name("postgres"), *options], cwd=folder, user=user, **nowhere
     )
     try:
         url = f"postgresql://tests@127.0.0.1:{port}"

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan
@@ -119,29 +118,6 @@ def test_a_training_that_cannot_be_done_is_not_tried_again(plan: Plan, tmp_path:
     assert len(train_all(again)) == plan.cells - len(claim.seeds)
     assert again.failures == [(claim.varied, "it diverges")]
     assert again.done == plan.cells
-
-
-def test_study_of_the_first_format_goes_on(tmp_path: Path) -> None:
-    """Its trials were claimed without a queue, and one was trained when its process died."""
-    storage = Journal(tmp_path / "journal.log").storage
-    study = optuna.create_study(study_name="some", storage=storage, direction="maximize")
-    study.set_user_attr("identity", GRID.identity)
-    study.set_user_attr("circlemnist_sweep", 1)
-    values = {axis.name: CategoricalDistribution(axis.values) for axis in GRID.axes}
-    values["seed"] = CategoricalDistribution(GRID.seeds)
-    done, running = (4, True, 1), (4, True, 0)
-    for cell, more in (
-        (done, {"value": 0.5, "user_attrs": {"owner": "here 7", "1": metrics(done)}}),
-        (running, {"state": TrialState.RUNNING, "user_attrs": {"owner": "here 7"}}),
-    ):
-        settings = dict(zip(values, cell, strict=True))
-        study.add_trial(create_trial(params=settings, distributions=values, **more))
-    now = begin(tmp_path, GRID)
-    assert cells_of(now) == [done]
-    trained = train_all(now)
-    assert trained[0] == running
-    assert len(trained) == GRID.cells - 1
-    assert now.done == GRID.cells
 
 
 def test_a_search_does_not_train_the_same_again(tmp_path: Path) -> None:

@@ -56,16 +56,16 @@ def test_sweep_in_a_database_is_known_by_what_it_trains_and_no_other_is_taken(
         result = run(folder, *args, **ONE_THREAD)
         return result.returncode, result.stdout.replace(str(folder), ""), result.stderr
 
-    code, said, error = sweep("first", *SHARED, url)
+    code, said, error = sweep("first", *GRID, "--storage", url)
     assert code == 0, error
-    # on another machine, and without its name
     assert sweep("second", *GRID, "--storage", url) == (0, said, "")
-    assert not list((tmp_path / "second" / "outputs" / "grid" / "cells").iterdir())
-    other = (*TINY, "--vary", "dim=8", "--name", "grid", "--storage", url)
+    (folder,) = (tmp_path / "second" / "outputs").iterdir()
+    assert not list((folder / "cells").iterdir())
+    other = (*TINY, "--vary", "dim=8", "--name", folder.name, "--storage", url)
     for machine, args, words in (
-        ("second", other, "grid is a sweep of other settings"),
-        ("third", other, "has a study grid of another sweep"),
-        ("first", NAMED, "keeps its results in a database: give its --storage"),
+        ("second", other, f"{folder.name} is a sweep of other settings"),
+        ("third", other, f"has a study {folder.name} of another sweep"),
+        ("first", GRID, "keeps its results in a database: give its --storage"),
     ):
         code, _, error = sweep(machine, *args)
         assert (code, len(error.splitlines())) == (1, 1)

@@ -9,10 +9,9 @@ import pytest
 from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
-from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
-from circlemnist.sweep.storage import JOURNAL, SweepFolder, find_sweep, make_sweep
+from circlemnist.sweep.storage import SweepFolder
 from tests.sweep.sweeping import read_results
 
 
@@ -53,6 +52,9 @@ def test_every_combination_has_a_folder_of_its_own() -> None:
         "gamma16_m0.25_seed3",
     ]
     assert plan.grid[-1] == {"gamma": 32.0, "m": 0.4}
+    # a search may draw the same twice
+    twins = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
+    assert plan_of(*twins, "--trials", 3).cells == 3
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,9 @@ def test_cells_whose_names_would_be_the_same_or_too_long_are_numbered(
 
 
 def test_settings_of_a_cell_are_those_of_train() -> None:
-    plan = plan_of("--vary", "gamma=16", "--epochs", 2, "--dataset", "mnist")
-    expected = Config(gamma=16, epochs=2, dataset="mnist", holdout=5000, seed=7)
-    assert plan.config({"gamma": 16.0}, 7) == expected
+    plan = plan_of("--vary", "loss=circle,arcface", "--pairs", "batch", "--epochs", 2)
+    expected = Config(loss="circle", pairs="batch", epochs=2, holdout=5000, seed=7)
+    assert plan.config({"loss": "circle"}, 7) == expected
 
 
 @pytest.mark.parametrize("dataset", HOLDOUT)
@@ -94,19 +96,9 @@ def test_cells_are_evaluated_on_held_out_images_unless_the_test_images_are_asked
     assert "TEST" in plan_of("--vary", "holdout=0,300").images
 
 
-def test_gamma_m_and_lr_of_a_file_give_way_where_the_loss_is_varied(
+def test_gamma_m_and_lr_of_a_file_give_way_to_those_of_another_loss(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "my.toml"
-    file.write_text("gamma = 64\nm = 0.4\nlr = 0.01\nepochs = 3\n")
-    plan = plan_of("--vary", "loss=circle,triplet", "--config", file)
-    assert "gamma, m, lr in the file are not used" in capsys.readouterr().err
-    for varied, config in zip(plan.grid, plan.configs, strict=True):
-        assert config == Config(**varied, epochs=3, holdout=5000)  # type: ignore[arg-type]
-    assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
-
-
-def test_gamma_m_and_lr_of_a_file_give_way_to_those_of_another_loss(tmp_path: Path) -> None:
     """But for those that are typed."""
     file = tmp_path / "my.toml"
     file.write_text('loss = "arcface"\ngamma = 64\nm = 0.4\nlr = 0.01\n')
@@ -115,36 +107,10 @@ def test_gamma_m_and_lr_of_a_file_give_way_to_those_of_another_loss(tmp_path: Pa
     assert config == Config(dim=8, m=0.1, holdout=5000)
     (config,) = plan_of(*args, "--loss", "arcface").configs
     assert (config.gamma, config.m, config.lr) == (64, 0.4, 0.01)
-
-
-def test_flag_that_acts_in_one_cell_is_taken() -> None:
-    plan = plan_of("--vary", "loss=circle,arcface", "--pairs", "batch")
-    assert plan.config({"loss": "circle"}, 0).pairs == "batch"
-
-
-TWINS = ("--vary", "elastic=0.1,0.2", "--vary", "augment=on,off")
-
-
-def test_search_may_draw_the_same_twice() -> None:
-    assert plan_of(*TWINS, "--trials", 3).cells == 3
-
-
-@pytest.mark.parametrize(
-    ("args", "problem"),
-    [
-        (TWINS, "same training"),
-        (("--vary", "m=0..1.5", "--trials", 3), "`m` must be"),
-        (("--no-augment", "--vary", "elastic=0.1..2", "--trials", 3), "`vary` elastic"),
-        (("--loss", "triplet", "--vary", "pairs=anchor,batch", "--trials", 3), "`vary` pairs"),
-        (("--vary", "m=0", "--seed", 2**32 - 1, "--seeds", 2), "`seed` must be"),
-    ],
-    ids=str,
-)
-def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
-    args: tuple[object, ...], problem: str
-) -> None:
-    with pytest.raises(UserError, match=problem):
-        plan_of(*args)
+    capsys.readouterr()
+    plan = plan_of("--vary", "loss=circle,triplet", "--config", file)
+    assert "gamma, m, lr in the file are not used" in capsys.readouterr().err
+    assert plan.configs == [Config(loss=name, holdout=5000) for name in ("circle", "triplet")]
 
 
 @pytest.mark.parametrize(
@@ -161,9 +127,10 @@ def test_what_changes_nothing_or_is_out_of_its_limits_is_refused(
 )
 def test_sweep_is_known_by_what_it_trains(args: tuple[Any, ...]) -> None:
     plan = plan_of("--vary", "gamma=16,32")
-    assert plan_of(*args).identity != plan.identity
+    assert plan_of(*args).default_name != plan.default_name
     elsewhere = ("--device", "cpu", "--data-dir", "there", "--metric", "map@r")
-    assert plan_of("--vary", "gamma=16,32", *elsewhere).identity == plan.identity
+    same = plan_of("--vary", "gamma=16,32", *elsewhere)
+    assert (same.identity, same.default_name) == (plan.identity, plan.default_name)
 
 
 def test_sweep_is_known_however_its_classes_are_spelled() -> None:
@@ -172,16 +139,6 @@ def test_sweep_is_known_however_its_classes_are_spelled() -> None:
         [("--vary", f"unseen={text},1+2") for text in ("0+4", "4+0", "4 + 0")],
     ):
         assert len({plan_of(*args).identity for args in spellings}) == 1
-
-
-def test_a_folder_that_is_not_finished_is_no_sweep_to_go_on_with(tmp_path: Path) -> None:
-    plan = plan_of("--vary", "m=0,0.25")
-    made = make_sweep(tmp_path, None, plan, JOURNAL)
-    assert find_sweep(tmp_path, None, plan, JOURNAL) == made
-    made.folder.rename(tmp_path / ".unfinished-x")
-    assert find_sweep(tmp_path, None, plan, JOURNAL) is None
-    assert find_sweep(tmp_path, 300 * "x", plan, JOURNAL) is None
-    assert find_sweep(tmp_path / (300 * "x"), None, plan, JOURNAL) is None
 
 
 def test_results_hold_every_digit(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def test_a_folder_that_fails_ends_the_sweep_with_its_reason(
 ) -> None:
     """And not as a worker that died."""
 
-    def refuse(_folder: Path, below: bool = True, **_: object) -> None:
-        if below:  # in the run, not beside it
+    def refuse(_folder: Path, shared: bool = False) -> None:
+        if not shared:  # in the run, not beside it
             raise PermissionError(errno.EACCES, "Permission denied", "plots/a.png")
 
     monkeypatch.setattr("circlemnist.runs.run.remove_unfinished", refuse)
