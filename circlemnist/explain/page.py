@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Template
 
+from circlemnist import explorer
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import pair_places
+from circlemnist.explorer.page import script_json
 from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
 from circlemnist.runs.files import write_text, writing
@@ -31,20 +33,8 @@ def write_explainer(path: Path, language: str = "en", trained: EvaluatedRun | No
             cannot be written.
     """
     check_suffix(path, [".html"], "write the page")
-    page = explainer_html(language, None if trained is None else pairs_of_run(trained))
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, page)
-
-
-def explainer_html(language: str, run: dict[str, Any] | None = None) -> str:
-    """Return the page: HTML that asks for nothing else.
-
-    Args:
-        run: as `pairs_of_run` returns it.
-    """
+    run = None if trained is None else pairs_of_run(trained)
     here = files(__package__)
-    source = {name: (here / name).read_text("utf-8") for name in ("losses.js", "page.js")}
     words = json.loads((here / f"words.{language}.json").read_text("utf-8"))
     facts = {
         "words": words,
@@ -52,17 +42,18 @@ def explainer_html(language: str, run: dict[str, Any] | None = None) -> str:
         "classes": {theme.name: theme.classes for theme in (LIGHT, DARK)},
         "run": run,
     }
-    css = Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK)
-    page: str = Template((here / "page.html").read_text("utf-8")).render(
+    page = Template((here / "page.html").read_text("utf-8")).render(
         language=language,
         words=words,
-        css=css,
+        css=Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK),
         run=run,
-        losses=source["losses.js"],
-        script=source["page.js"],
-        facts=json.dumps(facts, ensure_ascii=False).replace("</", "<\\/"),
+        losses=(files(explorer) / "losses.js").read_text("utf-8"),
+        script=(here / "page.js").read_text("utf-8"),
+        facts=script_json(facts),
     )
-    return page
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
 
 
 def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:

@@ -36,20 +36,6 @@ window.anchor = (() => {
     return [...alike.keys()].sort((a, b) => alike[b] - alike[a]).map((row) => gallery.indices[row]);
   }
 
-  // Eq. 6 and its gradients: for each similarity how hard it is pulled or pushed.
-  function pull(sp, sn) {
-    const logits = (values, alpha, delta, sign) => values.map((s) => sign * gamma * Math.max(alpha(s), 0) * (s - delta));
-    const alphaP = (s) => 1 + m - s, alphaN = (s) => s + m;
-    const sums = [logits(sp, alphaP, 1 - m, -1), logits(sn, alphaN, m, 1)].map((values) => {
-      const most = values.reduce((a, b) => Math.max(a, b), -Infinity), weights = values.map((value) => Math.exp(value - most));
-      const total = weights.reduce((a, b) => a + b, 0);
-      return { logSum: most + Math.log(total), shares: weights.map((weight) => weight / total) };
-    });
-    const z = 1 / (1 + Math.exp(-sums[0].logSum - sums[1].logSum));
-    return { z, sp: sums[0].shares.map((share, i) => z * share * gamma * Math.max(alphaP(sp[i]), 0)),
-      sn: sums[1].shares.map((share, i) => z * share * gamma * Math.max(alphaN(sn[i]), 0)) };
-  }
-
   // All pairs of an anchor, of which it is not one itself: same-class ones first.
   function pairsOf(vector, label, self = null) {
     const s = cosines(vector), sides = [[], []];
@@ -57,8 +43,8 @@ window.anchor = (() => {
       if (index !== self) sides[labels[index] === label ? 0 : 1].push({ index, s: s[row], weight: 0 });
     });
     if (gamma && sides[0].length && sides[1].length) {
-      const { sp, sn } = pull(...sides.map((side) => side.map((pair) => pair.s)));
-      [sp, sn].forEach((weights, i) => weights.forEach((weight, place) => { sides[i][place].weight = weight; }));
+      const { dsp, dsn } = losses.anchor("circle", gamma, m, ...sides.map((side) => side.map((pair) => pair.s)));
+      [dsp, dsn].forEach((slopes, i) => slopes.forEach((slope, place) => { sides[i][place].weight = Math.abs(slope); }));
     }
     const hard = (pair, i) => (gamma ? pair.weight : i ? pair.s : -pair.s); // a high s_n, a low s_p
     const worst = sides.map((side, i) => side.reduce((a, b) => (!a || hard(b, i) > hard(a, i) ? b : a), null));
@@ -146,8 +132,8 @@ window.anchor = (() => {
     const [sn, sp] = place, [x, y] = plot.at(place);
     if (current.place) plot.add("circle", { cx: x, cy: y, r: 11, class: "here" });
     if (!gamma) return;
-    const gradient = pull([sp], [sn]), length = 0.3 * Math.min(plot.width, plot.height) / (gamma * (1 + Math.abs(m)));
-    const [dx, dy] = [-gradient.sn[0] * length, -gradient.sp[0] * length], far = Math.hypot(dx, dy);
+    const { dsn, dsp } = losses.pair("circle", gamma, m, sn, sp), length = 0.3 * Math.min(plot.width, plot.height) / (gamma * (1 + Math.abs(m)));
+    const [dx, dy] = [-dsn * length, dsp * length], far = Math.hypot(dx, dy);
     if (far < 2) return;
     const [tipX, tipY] = [x + dx, y + dy], [ux, uy] = [dx / far, dy / far], head = Math.min(9, far);
     const side = (turn) => `${tipX - head * (ux - turn * 0.5 * uy)} ${tipY - head * (uy + turn * 0.5 * ux)}`;

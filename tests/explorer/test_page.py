@@ -4,7 +4,6 @@ import io
 import json
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,8 @@ from PIL import Image
 
 from circlemnist import CircleLoss
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.pair_plane import Boundary, PairMeans, boundary_of, pair_density
-from circlemnist.explorer.pad import PageEmbeddings
+from circlemnist.evaluation.pair_plane import boundary_of, pair_density
 from circlemnist.explorer.page import Space, explorer_html
-from circlemnist.plots.animation import Times
-from circlemnist.plots.points import Points
 from circlemnist.plots.style import DARK, LIGHT
 from circlemnist.runs.run import Run
 from tests.conftest import invoke
@@ -46,32 +42,41 @@ def made_space(dimensions: int = 2) -> Space:
     """Images of noise in 16 shades, so that each is told from any other, with a third wrong."""
     random = np.random.default_rng(0)
     labels = np.arange(MADE) % 10
-    unit = random.normal(size=(MADE, 4))
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    positions = random.normal(size=(TIMES + 1, MADE, dimensions))
+    unit = random.normal(size=(MADE, 4)).astype(np.float16)
+    positions = random.normal(size=(TIMES + 1, MADE, dimensions)).astype(np.float32)
     if dimensions == 3:
         positions /= np.linalg.norm(positions, axis=2, keepdims=True)
-    pairs = random.uniform(-0.5, 1, size=(TIMES + 1, MADE, 2))
-    moving = slice(5, MOVING + 5)
-    return Space(
-        points=Points(positions[-1], labels, CLOTHES),
-        predicted=np.where(random.random(MADE) < 1 / 3, (labels + 3) % 10, labels),
-        images=random.integers(16, size=(MADE, 28, 28)).astype(np.uint8) * 16,
-        pairs=pairs[-1],
-        means=PairMeans(0.25, 0.75, -0.25),
-        neighbors=random.integers(MADE, size=(MADE, 5)),
-        boundary=Boundary("circle", 0.25),
-        gallery=PageEmbeddings(np.arange(MADE), unit, "cosine"),
-        gamma=80.0,
-        frames=Times(
-            [f"time {number}" for number in range(TIMES)],
-            Points(positions[:-1, moving], labels[moving], CLOTHES),
-            np.arange(5, MOVING + 5),
-            pairs[:-1, moving],
-            [PairMeans(1 - time / 20, time / 20, -time / 20) for time in range(TIMES)],
-        ),
-        losses=[99.5 - 7 * time for time in range(TIMES)],
-    )
+    pairs = random.uniform(-0.5, 1, size=(TIMES + 1, MADE, 2)).astype(np.float32)
+    moving = np.arange(5, MOVING + 5)
+    facts = {
+        "names": CLOTHES,
+        "labels": labels,
+        "predicted": np.where(random.random(MADE) < 1 / 3, (labels + 3) % 10, labels),
+        "neighbors": random.integers(MADE, size=(MADE, 5)),
+        "dimensions": dimensions,
+        "positions": positions[-1],
+        "pairs": pairs[-1],
+        "means": [
+            *({"outside": 1 - t / 20, "sp": t / 20, "sn": -t / 20} for t in range(TIMES)),
+            {"outside": 0.25, "sp": 0.75, "sn": -0.25},
+        ],
+        "boundary": {"name": "circle", "m": 0.25, "lines": [[[0, 0.65], [0.35, 1]]]},
+        "gamma": 80.0,
+        "gallery": {
+            "indices": np.arange(MADE),
+            "dimensions": 4,
+            "embeddings": unit,
+            "scale": 1,
+            "similarity": "cosine",
+        },
+        "captions": [*(f"time {number}" for number in range(TIMES)), "all images"],
+        "moving": moving,
+        "moving_positions": positions[:-1, moving],
+        "moving_pairs": pairs[:-1, moving],
+        "losses": [99.5 - 7 * time for time in range(TIMES)],
+    }
+    images = random.integers(16, size=(MADE, 28, 28)).astype(np.uint8) * 16
+    return Space(facts, images, "the network is not here")
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +87,11 @@ def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(page: Page, made_file: Path) -> tuple[Space, Page]:
-    """A page of what is known to the last pixel, opened anew."""
+def made(page: Page, made_file: Path) -> tuple[dict[str, Any], Page]:
+    """The facts of a page of what is known to the last pixel, and the page, opened anew."""
     page.scheme("light")
     page.open(made_file)
-    return made_space(), page
+    return made_space().facts, page
 
 
 def screenshot(page: Page) -> Image.Image:
@@ -185,10 +190,12 @@ def shades(page: Page, canvas: str, x: int, y: int, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("index", [0, 99, 100, 249])
-def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Page]) -> None:
+def test_card_shows_the_image_and_its_nearest(
+    index: int, made: tuple[dict[str, Any], Page]
+) -> None:
     """And what a mistake is taken for; beside the pointer, in the window."""
-    space, page = made
-    label, predicted = (labels[index] for labels in (space.points.labels, space.predicted))
+    facts, page = made
+    label, predicted = (labels[index] for labels in (facts["labels"], facts["predicted"]))
     for x, y in ((5, 5), (1270, 5), (5, 750), (1270, 750)):
         page.do(f"explorer.point({index}, {{clientX: {x}, clientY: {y}}})")
         left, top, right, bottom = page.box("#card")
@@ -199,19 +206,19 @@ def test_card_shows_the_image_and_its_nearest(index: int, made: tuple[Space, Pag
     said = page.ask("document.querySelector('#card p').textContent")
     assert said == f"{CLOTHES[label]}{taken} · image {index}"
     large = shades(page, "#card canvas", 0, 0, 84)
-    np.testing.assert_array_equal(large, space.images[index] // 16)
-    near = space.neighbors[index]
+    np.testing.assert_array_equal(large, made_space().images[index] // 16)
+    near = facts["neighbors"][index]
     for place, other in enumerate(near):
         small = shades(page, "#card canvas:nth-of-type(2)", 42 * place, 0, 42)
-        assert (small == space.images[other] // 16).mean() > 0.9
+        assert (small == made_space().images[other] // 16).mean() > 0.9
     names = page.each(".near span", "element.textContent")
-    assert names == [CLOTHES[space.points.labels[other]] for other in near]
+    assert names == [CLOTHES[facts["labels"][other]] for other in near]
 
 
-def test_lasso_selects_what_is_within(made: tuple[Space, Page]) -> None:
+def test_lasso_selects_what_is_within(made: tuple[dict[str, Any], Page]) -> None:
     """By Shift and a drag: mistakes come first, with both classes; a click makes one the anchor."""
-    space, page = made
-    labels, wrong = space.points.labels, space.points.labels != space.predicted
+    facts, page = made
+    labels, wrong = facts["labels"], facts["labels"] != facts["predicted"]
     left, top, right, bottom = page.box("#space")
     middle = (left + right) / 2
     steps = np.linspace(0, 1, 10)
@@ -228,10 +235,10 @@ def test_lasso_selects_what_is_within(made: tuple[Space, Page]) -> None:
         *sorted(inside[~wrong[inside]], key=lambda index: (labels[index], index)),
     ]
     first = int(re.search(r"image (\d+)", said[0])[1])  # type: ignore[index]
-    caption = f"{CLOTHES[labels[first]]} → {CLOTHES[space.predicted[first]]}"
+    caption = f"{CLOTHES[labels[first]]} → {CLOTHES[facts['predicted'][first]]}"
     assert page.ask("document.querySelector('#sheet button').textContent") == caption
     np.testing.assert_array_equal(
-        shades(page, "#sheet canvas", 0, 0, 28), space.images[first] // 16
+        shades(page, "#sheet canvas", 0, 0, 28), made_space().images[first] // 16
     )
     page.click("#sheet button")
     page.until(f"document.getElementById('anchor-text').textContent.includes('image {first})')")
@@ -253,10 +260,10 @@ def test_lasso_selects_what_is_within(made: tuple[Space, Page]) -> None:
     assert np.ptp(np.bincount(sample) - even) < 2
 
 
-def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None:
+def test_filters_let_through_what_is_asked_for(made: tuple[dict[str, Any], Page]) -> None:
     """A search for the beginning of names in any case and for images; a class that is hidden."""
-    space, page = made
-    labels, wrong = space.points.labels, space.points.labels != space.predicted
+    facts, page = made
+    labels, wrong = facts["labels"], facts["labels"] != facts["predicted"]
     everything = np.arange(MADE)
 
     def check(shown: np.ndarray) -> None:
@@ -295,9 +302,10 @@ def test_filters_let_through_what_is_asked_for(made: tuple[Space, Page]) -> None
 
 def test_page_of_a_hundred_classes_and_of_center_loss(page: Page, tmp_path: Path) -> None:
     """Four shapes tell classes of a colour apart; the search leaves its own in the legend."""
-    space, names = made_space(), [f"leaf {label}" for label in range(100)]
-    points = Points(space.points.positions, np.arange(MADE) % 100, names)
-    space = replace(space, points=points, boundary=Boundary("center", 0), gamma=None)
+    space = made_space()
+    space.facts["names"] = [f"leaf {label}" for label in range(100)]
+    space.facts |= {"labels": np.arange(MADE) % 100, "gamma": None}
+    space.facts["boundary"] = {"name": "none", "m": 0, "lines": []}
     path = tmp_path / "page.html"
     path.write_text(explorer_html(space, "leaves"), "utf-8")
     page.errors()
@@ -320,10 +328,9 @@ def test_page_of_a_hundred_classes_and_of_center_loss(page: Page, tmp_path: Path
     assert page.errors() == []
 
 
-def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
+def test_slider_shows_each_time_and_then_all(made: tuple[dict[str, Any], Page]) -> None:
     """By keys: both plots, what is read off the pairs, and the loss."""
-    space, page = made
-    assert space.frames is not None
+    facts, page = made
     page.do("document.getElementById('slider').focus()")
     presses = (HOME, 0), (ARROWS["right"], 1), (END, TIMES), (ARROWS["left"], TIMES - 1)
     for key, time_shown in presses:
@@ -333,14 +340,14 @@ def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
         assert page.text("caption") == caption
         value = page.ask("document.getElementById('slider').ariaValueText")
         assert value == caption.split(",")[0]
-        frames, means = space.frames, space.means if last else space.frames.means[time_shown]
+        means = facts["means"][time_shown]
         assert page.text("means") == (
-            f"{100 * means.outside:.1f} % of pairs outside the circle, "
-            f"mean s_p {means.sp:.2f}, mean s_n {means.sn:.2f}".replace("-", "−")
+            f"{100 * means['outside']:.1f} % of pairs outside the circle, "
+            f"mean s_p {means['sp']:.2f}, mean s_n {means['sn']:.2f}".replace("-", "−")
         )
-        wanted = (space.points.positions, space.pairs)
+        wanted = facts["positions"], facts["pairs"]
         if not last:
-            wanted = frames.points.positions[time_shown], frames.pairs[time_shown]
+            wanted = facts["moving_positions"][time_shown], facts["moving_pairs"][time_shown]
         for plot, places in zip(("map", "plane"), wanted, strict=True):
             assert page.ask(f"explorer.{plot}.ids.length") == len(places)
             np.testing.assert_allclose(
@@ -348,7 +355,7 @@ def test_slider_shows_each_time_and_then_all(made: tuple[Space, Page]) -> None:
             )
 
 
-def test_play_pauses_and_goes_on_where_it_was(made: tuple[Space, Page]) -> None:
+def test_play_pauses_and_goes_on_where_it_was(made: tuple[dict[str, Any], Page]) -> None:
     _, page = made
     page.do("document.getElementById('speed').value = '0.5'")
     page.click("#play")
@@ -373,12 +380,12 @@ def test_play_pauses_and_goes_on_where_it_was(made: tuple[Space, Page]) -> None:
     page.until("steps.includes(0)")
 
 
-def test_anchor_has_the_gradients_of_the_loss(made: tuple[Space, Page]) -> None:
+def test_anchor_has_the_gradients_of_the_loss(made: tuple[dict[str, Any], Page]) -> None:
     """A click shows the pairs of a point: the weights of Eqs. 9 and 10, by autograd."""
-    space, page = made
+    facts, page = made
     x = page.ask("[...anchor.stored()]")
     gallery = torch.tensor(x, dtype=torch.float64).reshape(MADE, -1)
-    labels = torch.from_numpy(space.points.labels)
+    labels = torch.from_numpy(facts["labels"])
     for index in (0, 57, 120):
         page.pointer(("click", *page.place(index)))
         page.until(f"document.getElementById('anchor-text').textContent.includes('image {index})')")
@@ -418,7 +425,7 @@ def test_anchor_has_the_gradients_of_the_loss(made: tuple[Space, Page]) -> None:
         assert page.ask("document.querySelectorAll('#plane .arrow').length") <= 1
     # a neighbour by its picture
     page.click("#near button")
-    neighbor = space.neighbors[120, 0]
+    neighbor = facts["neighbors"][120, 0]
     page.until(f"document.getElementById('anchor-text').textContent.includes('image {neighbor})')")
 
 
@@ -448,8 +455,8 @@ def test_sphere_turns_by_a_drag_and_by_itself(page: Page, tmp_path: Path) -> Non
     assert page.ask("explorer.map.yaw") == still
 
 
-def test_everything_is_done_by_keys(made: tuple[Space, Page]) -> None:
-    space, page = made
+def test_everything_is_done_by_keys(made: tuple[dict[str, Any], Page]) -> None:
+    facts, page = made
     page.do("document.getElementById('search').focus()")
     order = ["search", "mistakes", "select", *CLOTHES, "+", "−", "Whole", "Lasso", "space", "play"]
     for name in order:
@@ -481,7 +488,7 @@ def test_everything_is_done_by_keys(made: tuple[Space, Page]) -> None:
     page.keys(" ")
     page.do("document.getElementById('select').focus()")
     page.keys(ENTER)
-    assert page.text("count").startswith(f"{(space.points.labels != 0).sum()} selected")
+    assert page.text("count").startswith(f"{(facts['labels'] != 0).sum()} selected")
     page.do("document.querySelector('#sheet button').focus()")
     page.keys(ENTER)
     assert not page.ask("document.getElementById('anchor-details').hidden")

@@ -278,31 +278,29 @@ def test_page_is_given_what_was_measured(
         trained.config = Config(dataset="digits", loss="center", dim=8)
         trained.report = replace(trained.report, per_image=arrays)
     space, how = space_of(trained, "pca")
+    facts = space.facts
     assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
-    nearest = np.take_along_axis(s, space.neighbors.astype(int), 1)
+    nearest = np.take_along_axis(s, facts["neighbors"], 1)
     np.testing.assert_allclose(nearest, -np.sort(-s, 1)[:, :5], rtol=1e-4)
     directions = x / np.linalg.norm(x, axis=1, keepdims=True)
-    places = pair_places(directions, arrays.labels)
-    np.testing.assert_allclose(space.pairs, places, atol=1e-5)
+    np.testing.assert_allclose(facts["pairs"], pair_places(directions, arrays.labels), atol=1e-5)
     # an unseen class, which no training image has, is no mistake
     predicted = np.where(trained.report.seen, arrays.neighbor_labels[:, 0], arrays.labels)
-    np.testing.assert_array_equal(space.predicted, predicted)
-    assert list(space.points.names) == names_in(trained)
-    np.testing.assert_array_equal(space.points.labels, arrays.labels)
+    np.testing.assert_array_equal(facts["predicted"], predicted)
+    assert facts["names"] == names_in(trained)
+    np.testing.assert_array_equal(facts["labels"], arrays.labels)
     np.testing.assert_array_equal(space.images, trained.dataset.test.images)
-    assert space.frames is not None
-    np.testing.assert_array_equal(space.frames.points.labels, trained.snapshots.labels)
-    assert space.boundary == boundary_of(trained.config)
-    assert space.frames.captions[-1] == "epoch 7.00"
+    np.testing.assert_array_equal(facts["moving"], trained.snapshots.indices)
+    assert facts["boundary"]["name"] == boundary_of(trained.config).name
+    assert facts["captions"][-2:] == ["epoch 7.00", "all images"]
 
 
 @pytest.mark.slow
 def test_movie_of_the_page_ends_where_its_images_are(trained: EvaluatedRun) -> None:
     trained.embedder = build_embedder(trained.config)
-    space, _ = space_of(trained, "tsne")
-    assert space.frames is not None
-    there = space.points.positions[trained.snapshots.indices]
-    np.testing.assert_array_equal(space.frames.points.positions[-1], there)
+    facts = space_of(trained, "tsne")[0].facts
+    there = facts["positions"][trained.snapshots.indices]
+    np.testing.assert_array_equal(facts["moving_positions"][-1], there)
