@@ -17,7 +17,12 @@ from circlemnist.plots.kinds import check_suffix
 from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
 from circlemnist.runs.files import write_text, writing
 
-LOSSES = ("triplet", "cosface", "arcface", "circle")  # that the page has
+LOSSES = {  # that the page has, and their names there
+    "triplet": "Triplet loss",
+    "cosface": "CosFace / AM-Softmax",
+    "arcface": "ArcFace",
+    "circle": "Circle Loss",
+}
 SHOWN_PAIRS = 200  # of a run, at each time
 
 
@@ -40,14 +45,16 @@ def write_explainer(path: Path, language: str = "en", trained: EvaluatedRun | No
         "words": words,
         "steps": words.pop("steps"),
         "classes": {theme.name: theme.classes for theme in (LIGHT, DARK)},
+        "losses": LOSSES,
         "run": run,
     }
     page = Template((here / "page.html").read_text("utf-8")).render(
         language=language,
         words=words,
         css=Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK),
+        losses=LOSSES,
         run=run,
-        losses=(files(explorer) / "losses.js").read_text("utf-8"),
+        mathematics=(files(explorer) / "losses.js").read_text("utf-8"),
         script=(here / "page.js").read_text("utf-8"),
         facts=script_json(facts),
     )
