@@ -1,46 +1,45 @@
 // An anchor: the cosines of all its pairs, what each pulls or pushes by Eqs. 9 and 10, and its place in
 // the pair plane. It is an image of the page, or a drawing.
 window.anchor = (() => {
-  const { facts } = explorer, { labels, names, gamma, gallery } = facts, { m } = facts.boundary;
+  const { facts } = explorer, { labels, names, gamma, scale } = facts, { m } = facts.boundary;
   const [details, ticks, hardest, near, text] =
     ["anchor-details", "ticks", "hardest", "near", "anchor-text"].map((id) => document.getElementById(id));
-  const dimensions = gallery.dimensions, rows = new Map(gallery.indices.map((index, row) => [index, row]));
-  let embeddings = null, lengths = null, current = null;
+  let embeddings = null, dimensions = 0, lengths = null, current = null;
 
   // The embeddings are decoded when the first is needed.
   function stored() {
     if (embeddings) return embeddings;
-    embeddings = network.halves(gallery.embeddings).map((number) => number * gallery.scale);
-    lengths = gallery.indices.map((_, row) => Math.hypot(...embeddings.subarray(dimensions * row, dimensions * (row + 1))) || 1);
+    embeddings = network.halves(facts.embeddings).map((number) => number * scale);
+    dimensions = embeddings.length / labels.length;
+    lengths = labels.map((_, index) => Math.hypot(...embeddings.subarray(dimensions * index, dimensions * (index + 1))) || 1);
     return embeddings;
   }
 
   function vectorOf(index) {
-    const start = dimensions * rows.get(index);
-    return stored().subarray(start, start + dimensions);
+    return stored().subarray(dimensions * index, dimensions * (index + 1));
   }
 
   function cosines(vector) {
     const numbers = stored(), length = Math.hypot(...vector) || 1;
-    return Float32Array.from(gallery.indices, (_, row) => {
+    return Float32Array.from(labels, (_, index) => {
       let sum = 0;
-      for (let i = 0, at = row * dimensions; i < dimensions; i++) sum += vector[i] * numbers[at++];
-      return sum / length / lengths[row];
+      for (let i = 0, at = index * dimensions; i < dimensions; i++) sum += vector[i] * numbers[at++];
+      return sum / length / lengths[index];
     });
   }
 
-  // The images of the gallery, the most alike to a vector first: by cosine, or by distance.
+  // The images, the most alike to a vector first: by cosine, or by distance.
   function nearest(vector) {
     const cosine = cosines(vector), norm = Math.hypot(...vector);
-    const alike = gallery.similarity === "cosine" ? cosine : cosine.map((s, row) => lengths[row] * (2 * norm * s - lengths[row]));
-    return [...alike.keys()].sort((a, b) => alike[b] - alike[a]).map((row) => gallery.indices[row]);
+    const alike = facts.similarity === "cosine" ? cosine : cosine.map((s, index) => lengths[index] * (2 * norm * s - lengths[index]));
+    return [...alike.keys()].sort((a, b) => alike[b] - alike[a]);
   }
 
   // All pairs of an anchor, of which it is not one itself: same-class ones first.
   function pairsOf(vector, label, self = null) {
     const s = cosines(vector), sides = [[], []];
-    gallery.indices.forEach((index, row) => {
-      if (index !== self) sides[labels[index] === label ? 0 : 1].push({ index, s: s[row], weight: 0 });
+    labels.forEach((other, index) => {
+      if (index !== self) sides[other === label ? 0 : 1].push({ index, s: s[index], weight: 0 });
     });
     if (gamma && sides[0].length && sides[1].length) {
       const { dsp, dsn } = losses.anchor("circle", gamma, m, ...sides.map((side) => side.map((pair) => pair.s)));
@@ -53,11 +52,10 @@ window.anchor = (() => {
 
   // Shows an image as the anchor, or none.
   function show(index) {
-    if (rows.has(index)) return showVector(vectorOf(index), labels[index], index);
+    if (index !== null) return showVector(vectorOf(index), labels[index], index);
     current = null;
     details.hidden = true;
-    text.textContent = index === null ? "Choose a dot, or draw one, to see which pairs pull and push it."
-      : `${explorer.described(index)}: its embedding is not in the page, which has room for ${rows.size.toLocaleString("en")}.`;
+    text.textContent = "Choose a dot, or draw one, to see which pairs pull and push it.";
   }
 
   // Shows an embedding as the anchor: of an image, or of a drawing with the class it is taken for.
@@ -76,7 +74,7 @@ window.anchor = (() => {
       ...[[negative, "s_n"], [positive, "s_p"]].filter(([pair]) => pair).map(([pair, s]) => explorer.imageButton(pair.index, caption(pair, s), size)));
     const s = new Map(sides.flat().map((pair) => [pair.index, pair.s]));
     near.replaceChildren(...(index === null ? nearest(vector).slice(0, 5) : explorer.nearest(index))
-      .map((other) => explorer.imageButton(other, s.get(other)?.toFixed(2) ?? explorer.name(other))));
+      .map((other) => explorer.imageButton(other, s.get(other).toFixed(2))));
     explorer.plane.decorate();
   }
 
@@ -141,5 +139,5 @@ window.anchor = (() => {
   }
 
   new ResizeObserver(() => { if (current) drawTicks(); }).observe(ticks);
-  return { show, showVector, drawArrow, vectorOf, pairsOf, nearest, stored, dimensions };
+  return { show, showVector, drawArrow, vectorOf, pairsOf, nearest, stored };
 })();

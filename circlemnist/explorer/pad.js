@@ -14,14 +14,14 @@ window.pad = (() => {
   function embed(image) {
     embedded ??= network.build(facts);
     subspaces ??= network.halves(facts.subspaces);
-    const sum = new Float32Array(anchor.dimensions);
-    let typicality = null;
+    let sum = null, typicality = null;
     for (const [row, column] of facts.views) {
       const view = Float32Array.from(image, (_, place) => {
         const y = Math.floor(place / 28) + row - 1, x = (place % 28) + column - 1;
         return y < 0 || y > 27 || x < 0 || x > 27 ? 0 : image[28 * y + x] / 255;
       });
       const { embedding, features } = embedded(view);
+      sum ??= new Float32Array(embedding.length);
       embedding.forEach((value, place) => { sum[place] += value / facts.views.length; });
       typicality ??= network.typicality(features, subspaces, facts.known.length);
     }

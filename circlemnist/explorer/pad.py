@@ -13,8 +13,6 @@ from circlemnist.models.embedder import SHIFTED_VIEWS, Embedder
 from circlemnist.plots.projection import native_dimensions
 from circlemnist.plots.style import Array
 
-ROOM = 9e6  # characters of the page, for weights, subspaces and embeddings
-FEWEST = 100  # images to set a drawing beside
 WIDEST_PEN = 0.25  # of the box
 Layer = tuple[dict[str, Any], list[Array]]
 
@@ -101,7 +99,7 @@ def pad_of(trained: EvaluatedRun) -> dict[str, Any] | str:
     except UserError as error:
         return str(error)
     arrays, (box, pen) = trained.report.arrays, hand(trained.test_images.numpy())
-    pad = network | {
+    return network | {
         "views": SHIFTED_VIEWS[: trained.config.views],
         "unit": trained.config.loss_info.on_sphere,
         "box": box,
@@ -111,32 +109,6 @@ def pad_of(trained: EvaluatedRun) -> dict[str, Any] | str:
         "known": np.isin(np.arange(len(subspaces)), arrays.labels[trained.report.seen]),
         "exact": arrays.embeddings.shape[1] <= native_dimensions(trained.config),
     }
-    if _most_embeddings(trained, pad) < FEWEST:
-        return f"the network, of {len(network['numbers']):,} weights, is too large for a page"
-    return pad
-
-
-def gallery_of(trained: EvaluatedRun, pad: dict[str, Any] | str) -> dict[str, Any]:
-    """Return as many embeddings of the test split as there is room for beside a pad.
-
-    They are float16, divided by `scale`, which is the largest of them.
-    """
-    embeddings = trained.report.arrays.embeddings
-    count = min(len(embeddings), _most_embeddings(trained, pad))
-    indices = np.linspace(0, len(embeddings) - 1, count).round().astype(int)
-    scale = float(np.abs(embeddings[indices]).max()) or 1.0
-    return {
-        "indices": indices,
-        "dimensions": embeddings.shape[1],
-        "embeddings": (embeddings[indices] / scale).astype(np.float16),
-        "scale": scale,
-        "similarity": trained.similarity.name,
-    }
-
-
-def _most_embeddings(trained: EvaluatedRun, pad: dict[str, Any] | str) -> int:
-    taken = 0 if isinstance(pad, str) else pad["numbers"].nbytes + pad["subspaces"].nbytes
-    return int((3 / 4 * ROOM - taken) / (2 * trained.report.arrays.embeddings.shape[1]))
 
 
 def hand(images: Array) -> tuple[int, float]:

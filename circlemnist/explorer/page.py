@@ -17,7 +17,7 @@ from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.export import sheet
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.pair_plane import boundary_of, pair_means, pair_places
-from circlemnist.explorer.pad import gallery_of, pad_of
+from circlemnist.explorer.pad import pad_of
 from circlemnist.losses import build_loss
 from circlemnist.plots.animation import times_of
 from circlemnist.plots.history import steps_of
@@ -72,6 +72,7 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     embeddings = torch.from_numpy(arrays.embeddings)
     directions = trained.directions(embeddings)
     positions, how = project_run(trained, arrays.embeddings, projection)
+    scale = float(np.abs(arrays.embeddings).max()) or 1.0
     near = min(NEIGHBORS, len(arrays.labels) - 1)
     chosen = np.flatnonzero(seen)[sample(int(seen.sum()))]
     means = pair_means(directions[chosen], torch.from_numpy(arrays.labels[chosen]), boundary)
@@ -94,7 +95,9 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
             "lines": [line[::8].round(3).tolist() for line in boundary.lines()],
         },
         "gamma": config.gamma if by_anchor else None,
-        "gallery": gallery_of(trained, pad),
+        "embeddings": (arrays.embeddings / scale).astype(np.float16),
+        "scale": scale,
+        "similarity": trained.similarity.name,
     }
     times = None
     if trained.has_snapshots:
