@@ -1,13 +1,13 @@
 // The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
-// marked on the map; what was drawn is kept in a strip.
+// marked on the map.
 window.pad = (() => {
   const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, FLIGHT = 300, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
   let embedded = null, subspaces = null; // built for the first drawing
-  const [section, paper, prepared, verdict, why, beside, strip, follow] =
-    ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
-  let current = null, pen = null, waiting = 0, flight = 0, rest = 0;
+  const [section, paper, prepared, verdict, why, beside, follow] =
+    ["pad", "paper", "prepared", "verdict", "why", "beside", "follow"].map((id) => document.getElementById(id));
+  let strokes = [], judged = null, pen = null, waiting = 0, flight = 0, rest = 0;
 
   // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not;
   // and how typical it is of a class, by the first view, which is the image itself.
@@ -44,7 +44,7 @@ window.pad = (() => {
   }
 
   // What is said of a drawing: of each of its digits, the last of which is shown and marked.
-  function judgeAll(strokes) {
+  function judgeAll() {
     const parts = prepare.digits(strokes, PEN);
     const all = parts.map((part) => judge(prepare.placed(prepare.ink(part, facts.box, facts.pen), facts.box)));
     const last = all[parts.findIndex((part) => part.includes(strokes.at(-1)))];
@@ -74,16 +74,15 @@ window.pad = (() => {
     context.clearRect(0, 0, paper.width, paper.height);
     context.scale(paper.width / SIDE, paper.height / SIDE);
     context.strokeStyle = explorer.color("ink");
-    if (current) prepare.trace(context, current.strokes, PEN);
-    const judged = current && judgeAll(current.strokes);
+    prepare.trace(context, strokes, PEN);
+    judged = strokes.length ? judgeAll() : null;
     section.className = judged ? judged.kind : "";
     verdict.textContent = judged ? judged.verdict : "";
     why.textContent = judged ? judged.reason : "Nothing is drawn yet.";
     beside.replaceChildren(...(judged ? judged.near.map((index) => explorer.imageButton(index, explorer.name(index), 42)) : []));
     if (judged) paint(prepared, judged.image);
     else prepared.getContext("2d").clearRect(0, 0, 28, 28);
-    if (current) current.judged = judged;
-    if (current && explorer.step !== explorer.last) {
+    if (judged && explorer.step !== explorer.last) {
       explorer.play(false);
       explorer.time(explorer.last);
     }
@@ -92,8 +91,8 @@ window.pad = (() => {
 
   // Marks on the map where the current drawing lies, with lines to its nearest images.
   function mark(plot) {
-    if (!current?.judged) return;
-    const { kind, near, place } = current.judged, [x, y] = plot.at(place);
+    if (!judged) return;
+    const { kind, near, place } = judged, [x, y] = plot.at(place);
     for (const index of near) {
       const [x2, y2] = plot.at(plot.place(index));
       plot.add("line", { x1: x, y1: y, x2, y2, class: "lines" });
@@ -106,7 +105,7 @@ window.pad = (() => {
 
   // Moves the map to where the drawing lies, or back to all of it.
   function fly() {
-    const { map } = explorer, place = current?.judged.place, from = { ...map.view };
+    const { map } = explorer, place = judged?.place, from = { ...map.view };
     if (map.dimensions === 3) {
       if (place) map.face(place);
       return;
@@ -125,44 +124,21 @@ window.pad = (() => {
     flight = requestAnimationFrame(step);
   }
 
-  // Keeps the current drawing in the strip, the newest first.
-  function keep() {
-    if (!current.button) {
-      const drawing = current, canvas = Object.assign(explorer.make("canvas"), { width: 28, height: 28 });
-      const button = explorer.make("button", canvas, explorer.make("span"));
-      button.addEventListener("click", () => show(drawing));
-      drawing.button = button;
-      strip.prepend(button);
-    }
-    const { button, judged } = current;
-    paint(button.firstChild, judged.image);
-    button.lastChild.textContent = judged.verdict;
-    button.lastChild.className = judged.kind;
-    button.ariaPressed = "true";
-  }
-
-  // Makes a drawing, or none, the current one; the map moves after so many milliseconds.
-  function show(drawing, delay = 0) {
+  // Shows the drawing, and makes it the anchor; the map moves after so many milliseconds.
+  function show(delay = 0) {
     clearTimeout(rest);
     cancelAnimationFrame(flight);
-    if (current?.button) current.button.ariaPressed = "false";
-    current = drawing;
     land();
     explorer.choose(null);
-    if (current) {
-      keep();
-      anchor.showVector(current.judged.embedding, current.judged.label);
-    }
+    if (judged) anchor.showVector(judged.embedding, judged.label);
     if (follow.checked) rest = setTimeout(fly, delay);
   }
 
-  function undo() {
-    if (!current || pen !== null) return;
-    current.strokes.pop();
-    if (current.strokes.length) return show(current);
-    current.button.remove();
-    current = null;
-    show(null);
+  // Removes the last of the strokes, or all.
+  function erase(first) {
+    if (pen !== null) return;
+    strokes.splice(first);
+    show();
   }
 
   function point(event) {
@@ -178,29 +154,28 @@ window.pad = (() => {
     cancelAnimationFrame(flight);
     pen = event.pointerId;
     paper.setPointerCapture(pen);
-    current ??= { strokes: [], button: null, judged: null };
-    current.strokes.push([point(event)]);
+    strokes.push([point(event)]);
     waiting ||= requestAnimationFrame(land);
   }
 
   function move(event) {
     if (event.pointerId !== pen) return;
     const events = event.getCoalescedEvents?.() ?? [];
-    current.strokes.at(-1).push(...(events.length ? events : [event]).map(point));
+    strokes.at(-1).push(...(events.length ? events : [event]).map(point));
     waiting ||= requestAnimationFrame(land);
   }
 
   function up(event) {
     if (event.pointerId !== pen) return;
     pen = null;
-    show(current, REST); // a map that moves would hold up the next stroke
+    show(REST); // a map that moves would hold up the next stroke
   }
 
   function start() {
     for (const [kind, listener] of Object.entries({ pointerdown: down, pointermove: move, pointerup: up, pointercancel: up }))
       paper.addEventListener(kind, listener);
-    document.getElementById("undo").addEventListener("click", undo);
-    document.getElementById("clear").addEventListener("click", () => { if (pen === null) show(null); });
+    document.getElementById("undo").addEventListener("click", () => erase(-1));
+    document.getElementById("clear").addEventListener("click", () => erase(0));
     land();
   }
 

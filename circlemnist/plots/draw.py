@@ -38,9 +38,8 @@ def draw_pictures(
         kind = KINDS[name]
         formats = [s for s in kind.formats if s != ".mp4" or FFMpegWriter.isAvailable()]
         if out is None:
-            split = [style.split] if "split" in kind.uses and style.split != "test" else []
             losses = style.losses if "loss" in kind.uses else ()
-            stem = _stem(style, kind, name, *losses, *split)
+            stem = _stem(style, kind, name, *losses)
             paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
         else:
             if out.suffix.lower() in set(kind.formats) - set(formats):

@@ -79,7 +79,8 @@ class Points:
         for label, name in enumerate(self.names):
             is_unseen = label in self.unseen
             markers, name = (UNSEEN, f"{name}, unseen") if is_unseen else (SEEN, name)
-            dot |= {"color": theme.color(label), "marker": markers[label // TEN % len(markers)]}
+            tens, place = divmod(label, TEN)
+            dot |= {"color": theme.classes[place], "marker": markers[tens % len(markers)]}
             # a name that begins with _ would be left out
             dots.append(Line2D([], [], label=f" {name}" if name[0] == "_" else name, **dot))
         if len(dots) > MOST_NAMES:
@@ -103,7 +104,6 @@ class Panel:
 
     points: Points
     mistakes: Mistakes | None = None  # points to ring, of which the worst show their image
-    behind: Points | None = None  # those of another split, drawn fainter beneath
     centers: Array | None = None  # (C, 2) float, of the classes
     caption: str = ""
     scale: str = ""  # planes with the same word have the same limits
@@ -116,8 +116,6 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
     """
     points, mistakes = panel.points, panel.mistakes
     axes.set_title(panel.caption, fontsize=11)
-    if panel.behind is not None:
-        panel.behind.scatter(axes, theme, alpha=0.15, label="_behind")
     points.scatter(axes, theme, alpha=0.7, label="_points")
     axes.set_aspect("equal")
     positions, classes = points.positions, np.unique(points.labels)
@@ -200,7 +198,7 @@ def _draw_mistakes(
 
 def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
     """Draw points (N, 3) of the unit sphere from opposite sides, as `draw_plane` without images."""
-    points, behind, mistakes = panel.points, panel.behind, panel.mistakes
+    points, mistakes = panel.points, panel.mistakes
     halves[0].set_title(panel.caption, fontsize=11, x=1.0)
     around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     grid = np.cos(around) * np.sin(up), np.sin(around) * np.sin(up), np.cos(up)
@@ -209,9 +207,6 @@ def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
         assert isinstance(axes, Axes3D)
         e, a = np.radians((elevation, azimuth))
         to_eye = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-        if behind is not None:
-            far = behind.where(behind.positions @ to_eye > 0)
-            far.scatter(axes, theme, alpha=0.15, size=5, label="_behind")
         near = points.positions @ to_eye > 0
         axes.plot_wireframe(*grid, color=theme.faint, linewidth=0.4)
         points.where(near).scatter(axes, theme, alpha=0.7, label="_points", depthshade=False)

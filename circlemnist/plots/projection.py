@@ -46,28 +46,24 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
     return frames[0], how
 
 
-def project_run(
-    trained: EvaluatedRun, embeddings: Array, method: str, split: str = "test"
-) -> tuple[Array, str]:
-    """Return points for embeddings of a split of a run, and how, in words, as `project` does.
+def project_run(trained: EvaluatedRun, embeddings: Array, method: str) -> tuple[Array, str]:
+    """Return points for embeddings of the test split of a run, and how, as `project` does.
 
     Those of t-SNE and UMAP are stored as `projection-METHOD.npz`, with a digest of their origin:
     other embeddings, as of a training that went on, another seed or another `LAYOUT` make others
     in their place. Where the run cannot be written, they are computed each time.
     """
     seed, native = trained.config.seed, native_dimensions(trained.config)
-    count, dim = embeddings.shape
+    dim = embeddings.shape[1]
     if method not in STORED or dim <= native:
         return project(embeddings, method, seed, native)
-    path = trained.run.projection_file(method if split == "test" else f"{method}-{split}")
+    path = trained.run.projection_file(method)
     origin = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}".encode()
     digest = hashlib.sha256(origin + np.ascontiguousarray(embeddings).tobytes()).hexdigest()
     with suppress(ValueError):  # not there, or damaged
         stored = read_npz(path, ["of", "points"])
-        points = stored["points"]
-        sound = points.shape == (count, 2) and points.dtype.kind == "f"
-        if sound and np.isfinite(points).all() and str(stored["of"]) == digest:
-            return points, _in_words(method, dim)
+        if str(stored["of"]) == digest:
+            return stored["points"], _in_words(method, dim)
     points, how = project(embeddings, method, seed, native)
     with suppress(OSError), atomic_write(path) as temporary:
         np.savez(temporary, of=np.array(digest), points=points)
@@ -150,11 +146,6 @@ def _umap(embeddings: Array, seed: int) -> Array:
     except ImportError as error:
         raise UserError(
             "`projection` umap needs the package umap-learn: pip install 'circlemnist[umap]'"
-        ) from error
-    except RuntimeError as error:  # of numba, which keeps what it compiles
-        raise UserError(
-            f"`projection` umap cannot be loaded: {error}; "
-            "set NUMBA_CACHE_DIR to a folder that can be written"
         ) from error
     neighbors = min(NEIGHBORS, len(embeddings) - 1)
     layout = UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1)

@@ -47,10 +47,6 @@ class Theme:
         """The box of a text, legible over other things."""
         return {"facecolor": self.paper, "edgecolor": "none", "alpha": 0.75, "pad": 1}
 
-    def color(self, label: int) -> str:
-        """Return the colour of a class; of more than ten, every tenth has the same."""
-        return self.classes[label % len(self.classes)]
-
 
 # Paul Tol's "muted" scheme, darkened to a contrast of 3 on white, and black; his "light" scheme, a
 # violet and white
@@ -77,7 +73,6 @@ class Style:
 
     theme: Theme = LIGHT
     projection: str = "tsne"  # a key of `PROJECTIONS`
-    split: str = "test"  # "test", "train" or "both", the images of the scatter plot
     width: int = WIDTH  # pixels, of a PNG, GIF or MP4
     losses: Sequence[str] = ()  # of the gradients; none for those of the paper and of the run
 
