@@ -111,7 +111,6 @@ def test_resume_takes_no_other_settings(args: str, finished_run: Path) -> None:
     [
         ("plot --kind cirle", "circle"),
         ("plot --projection umapp", "umap"),
-        ("plot --split tets", "test"),
         ("compare a b --kind embeding", "embedding"),
         ("compare a b --theme drak", "dark"),
     ],

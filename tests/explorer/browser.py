@@ -18,12 +18,19 @@ class Page:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def open(self, path: Path, width: int | None = 1280, height: int = 900) -> None:
-        """Open a page in a window of that size; None for a window that has a size of its own."""
+    def open(
+        self, path: Path, width: int | None = 1280, height: int = 900, state: str = ""
+    ) -> None:
+        """Open a page anew in a window of that size; None for one that has a size of its own.
+
+        `state` is what follows the path in the address.
+        """
         if width:
             self.driver.set_window_size(width, height)
-        self.driver.get(path.as_uri())
-        self.until("document.body.dataset.ready === 'yes' && explorer.map.width > 100")
+        self.driver.get("about:blank")
+        self.driver.get(path.as_uri() + state)
+        self.until("document.body.dataset.ready === 'yes'")
+        self.until("!window.explorer || explorer.map.width > 100")
 
     def errors(self) -> list[Any]:
         """What went wrong since this was asked for the last time."""
@@ -92,6 +99,17 @@ class Page:
         self.pointer(("pointer_down", *places[0]), *moves, ("pointer_up", *places[-1]), kind=kind)
         if shift:
             ActionChains(self.driver).key_up(Keys.SHIFT).perform()
+
+    def findings(self) -> list[Any]:
+        """What axe has against the page that is moderate or worse."""
+        from axe_core_python.selenium import Axe
+
+        violations = Axe().run(self.driver)["violations"]
+        return [
+            (rule["id"], [node["html"][:120] for node in rule["nodes"]])
+            for rule in violations
+            if rule["impact"] in ("serious", "critical", "moderate")
+        ]
 
     def scheme(self, name: str) -> None:
         """What the system asks for: "light" or "dark"."""

@@ -62,13 +62,9 @@ def made_space(dimensions: int = 2) -> Space:
         ],
         "boundary": {"name": "circle", "m": 0.25, "lines": [[[0, 0.65], [0.35, 1]]]},
         "gamma": 80.0,
-        "gallery": {
-            "indices": np.arange(MADE),
-            "dimensions": 4,
-            "embeddings": unit,
-            "scale": 1,
-            "similarity": "cosine",
-        },
+        "embeddings": unit,
+        "scale": 1,
+        "similarity": "cosine",
         "captions": [*(f"time {number}" for number in range(TIMES)), "all images"],
         "moving": moving,
         "moving_positions": positions[:-1, moving],
@@ -304,7 +300,7 @@ def test_page_of_a_hundred_classes_and_of_center_loss(page: Page, tmp_path: Path
     """Four shapes tell classes of a colour apart; the search leaves its own in the legend."""
     space = made_space()
     space.facts["names"] = [f"leaf {label}" for label in range(100)]
-    space.facts |= {"labels": np.arange(MADE) % 100, "gamma": None}
+    space.facts.update({"labels": np.arange(MADE) % 100, "gamma": None})
     space.facts["boundary"] = {"name": "none", "m": 0, "lines": []}
     path = tmp_path / "page.html"
     path.write_text(explorer_html(space, "leaves"), "utf-8")
@@ -494,28 +490,17 @@ def test_everything_is_done_by_keys(made: tuple[dict[str, Any], Page]) -> None:
     assert not page.ask("document.getElementById('anchor-details').hidden")
 
 
-def findings(page: Page) -> list[Any]:
-    from axe_core_python.selenium import Axe
-
-    violations = Axe().run(page.driver)["violations"]
-    return [
-        (rule["id"], [node["html"][:120] for node in rule["nodes"]])
-        for rule in violations
-        if rule["impact"] in ("serious", "critical", "moderate")
-    ]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_is_accessible(scheme: str, watched: Path, page: Page, phone: Page) -> None:
     for where, width in ((page, 1300), (phone, None)):
         where.scheme(scheme)
         where.open(watched / "plots" / "explorer.html", width)
-        assert findings(where) == []
+        assert where.findings() == []
         where.do("explorer.choose(3); explorer.select([...Array(300).keys()])")
         where.draw([(0.2, 0.2), (0.8, 0.2), (0.4, 0.9)])
         where.do("explorer.time(2); explorer.point(9, {clientX: 9, clientY: 9})")
         where.driver.find_element("id", "search").send_keys("none")
-        assert findings(where) == []
+        assert where.findings() == []
         where.scheme("light")
 
 
@@ -530,7 +515,7 @@ def test_all_is_seen_and_the_circle_is_round(
     beyond = where.ask(
         """[...document.querySelectorAll("main *")].filter((element) => {
           const { left, right, width } = element.getBoundingClientRect();
-          return !element.closest("#strip, .plot svg") && width && (left < 0 || right > innerWidth);
+          return !element.closest(".plot svg") && width && (left < 0 || right > innerWidth);
         }).map((element) => element.outerHTML.slice(0, 80))"""
     )
     assert beyond == []
