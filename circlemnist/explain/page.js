@@ -278,7 +278,6 @@ const explainer = (() => {
     points.steps++;
   }
   function addPoint() {
-    if (points.labels.length >= MOST_POINTS) return;
     const label = points.labels[points.chosen];
     points.labels.push(label);
     points.angles.push(points.angles[points.chosen] + Math.PI);

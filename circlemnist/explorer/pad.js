@@ -1,13 +1,13 @@
 // The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
 // marked on the map.
 window.pad = (() => {
-  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, FLIGHT = 300, REST = 400;
+  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
   let embedded = null, subspaces = null; // built for the first drawing
-  const [section, paper, prepared, verdict, why, beside, follow] =
+  const [section, paper, prepared, verdict, why, beside, follows] =
     ["pad", "paper", "prepared", "verdict", "why", "beside", "follow"].map((id) => document.getElementById(id));
-  let strokes = [], judged = null, pen = null, waiting = 0, flight = 0, rest = 0;
+  let strokes = [], judged = null, pen = null, waiting = 0, rest = 0;
 
   // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not;
   // and how typical it is of a class, by the first view, which is the image itself.
@@ -104,34 +104,22 @@ window.pad = (() => {
   }
 
   // Moves the map to where the drawing lies, or back to all of it.
-  function fly() {
-    const { map } = explorer, place = judged?.place, from = { ...map.view };
-    if (map.dimensions === 3) {
-      if (place) map.face(place);
-      return;
-    }
-    map.reset();
-    const to = place ? { x: place[0], y: place[1], zoom: CLOSE } : map.view;
-    const time = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1 : FLIGHT;
-    let begin = null;
-    const step = (now) => {
-      begin ??= now; // what has landed is on the screen before anything moves
-      const share = Math.min(Math.max((now - begin) / time, 0), 1);
-      map.lookAt(Object.fromEntries(Object.entries(to).map(([name, value]) => [name, from[name] + share * (value - from[name])])));
-      if (share < 1) flight = requestAnimationFrame(step);
-    };
-    map.lookAt(from);
-    flight = requestAnimationFrame(step);
+  function follow() {
+    const { map } = explorer;
+    if (map.dimensions === 2) map.reset();
+    if (!judged) return;
+    const [x, y] = judged.place;
+    if (map.dimensions === 3) map.face(judged.place);
+    else map.lookAt({ x, y, zoom: CLOSE });
   }
 
   // Shows the drawing, and makes it the anchor; the map moves after so many milliseconds.
   function show(delay = 0) {
     clearTimeout(rest);
-    cancelAnimationFrame(flight);
     land();
     explorer.choose(null);
     if (judged) anchor.showVector(judged.embedding, judged.label);
-    if (follow.checked) rest = setTimeout(fly, delay);
+    if (follows.checked) rest = setTimeout(follow, delay);
   }
 
   // Removes the last of the strokes, or all.
@@ -151,7 +139,6 @@ window.pad = (() => {
     if (pen !== null || event.button !== 0) return;
     event.preventDefault();
     clearTimeout(rest);
-    cancelAnimationFrame(flight);
     pen = event.pointerId;
     paper.setPointerCapture(pen);
     strokes.push([point(event)]);

@@ -12,7 +12,7 @@ from scipy.linalg import orthogonal_procrustes
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
-from circlemnist.plots.points import DOT, Mistakes, Panel, Points, draw_plane, draw_sphere
+from circlemnist.plots.points import DOT, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
 from circlemnist.plots.style import Grid, Style, Theme, drawn_names, heading, new_figure, sample
 
@@ -21,21 +21,19 @@ WORST = 6  # mistakes whose image is shown beside their point
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the test split, its mistakes ringed, and centres where embeddings have two numbers."""
-    report = trained.report
-    positions, how = project_run(trained, report.arrays.embeddings, style.projection)
-    points = Points(positions, report.arrays.labels, drawn_names(report.config), report.unseen)
-    centers = trained.centers if report.arrays.embeddings.shape[1] == 2 else None
-    panel = Panel(points, find_mistakes(trained), None if centers is None else centers.numpy())
-    return embedding_figure([panel], heading(trained, report.all_images, f"{how}, "), style.theme)
-
-
-def find_mistakes(trained: EvaluatedRun) -> Mistakes:
-    """Return the images whose nearest neighbour is of another class, the surest mistake first."""
-    arrays = trained.report.arrays
-    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & trained.report.seen)
+    report, arrays = trained.report, trained.report.arrays
+    positions, how = project_run(trained, arrays.embeddings, style.projection)
+    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & report.seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
-    return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
+    centers = trained.centers if arrays.embeddings.shape[1] == 2 else None
+    panel = Panel(
+        Points(positions, arrays.labels, drawn_names(report.config), report.unseen),
+        mistakes=wrong,
+        worst=trained.test_images.numpy()[wrong[:WORST]],
+        centers=None if centers is None else centers.numpy(),
+    )
+    return embedding_figure([panel], heading(trained, report.all_images, f"{how}, "), style.theme)
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
@@ -115,7 +113,7 @@ def _draw_marks(axes: Axes, panel: Panel, theme: Theme) -> list[Line2D]:
     """Draw the centres, and return what a legend shows of them and of the mistakes."""
     mark: dict[str, Any] = {"linestyle": "", "markersize": DOT, "markeredgecolor": theme.ink}
     marks = []
-    if panel.mistakes is not None and (count := len(panel.mistakes.indices)):
+    if panel.mistakes is not None and (count := len(panel.mistakes)):
         mark |= {"marker": "o", "markerfacecolor": "none"}
         marks.append(Line2D([], [], label=f"{count:,} wrong", **mark))
     if panel.centers is not None:

@@ -91,19 +91,12 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Mistakes:
-    """The points whose nearest neighbour is of another class."""
-
-    indices: Array  # (E,) int, of the points, the worst first
-    images: Array  # (W, 28, 28) uint8, of the first W, which are drawn beside their points
-
-
-@dataclass(frozen=True)
 class Panel:
     """A picture of an embedding, by itself or beside others."""
 
     points: Points
-    mistakes: Mistakes | None = None  # points to ring, of which the worst show their image
+    mistakes: Array | None = None  # (E,) int, points to ring, the surest mistake first
+    worst: Array | tuple[()] = ()  # (W, 28, 28) uint8, images of the first W, drawn beside them
     centers: Array | None = None  # (C, 2) float, of the classes
     caption: str = ""
     scale: str = ""  # planes with the same word have the same limits
@@ -114,7 +107,7 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
 
     Axes are those of the unit circle where all points lie on it, and not shown elsewhere.
     """
-    points, mistakes = panel.points, panel.mistakes
+    points = panel.points
     axes.set_title(panel.caption, fontsize=11)
     points.scatter(axes, theme, alpha=0.7, label="_points")
     axes.set_aspect("equal")
@@ -138,10 +131,10 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
             font: dict[str, Any] = {"fontsize": points_high, "fontweight": "bold"}
             font["path_effects"] = rim
             write(axes, points.names[label], place, (0, 4), ha="center", **font)
-    if mistakes is not None:
-        _draw_rings(axes, positions[mistakes.indices], theme)
+    if panel.mistakes is not None:
+        _draw_rings(axes, positions[panel.mistakes], theme)
         middles = np.stack(places) + np.array([0, RISE * width])
-        _draw_mistakes(axes, positions, mistakes, middles, width, theme)
+        _draw_mistakes(axes, panel, middles, width, theme)
 
 
 def place_above(cluster: Array) -> Array:
@@ -157,14 +150,12 @@ def _draw_rings(axes: Axes, positions: Array, theme: Theme) -> None:
     axes.scatter(*positions.T, edgecolors=theme.ink, **ring)
 
 
-def _draw_mistakes(
-    axes: Axes, positions: Array, mistakes: Mistakes, names: Array, width: float, theme: Theme
-) -> None:
+def _draw_mistakes(axes: Axes, panel: Panel, names: Array, width: float, theme: Theme) -> None:
     """Draw the image of each of the worst beside its point, where it hides the fewest points.
 
     `names` (C, 2) are the middles of the names, and `width` is that of all points.
     """
-    reach = 0.1 * width
+    positions, reach = panel.points.positions, 0.1 * width
     turns = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
     steps = reach * np.stack([np.cos(turns), np.sin(turns)], 1)  # (16, 2)
     taken = np.empty((0, 2))
@@ -172,8 +163,7 @@ def _draw_mistakes(
     def near(others: Array, place: Array, distance: float) -> int:
         return int((np.abs(others - place).max(1) < distance).sum())
 
-    for index, image in zip(mistakes.indices, mistakes.images, strict=False):
-        point = positions[index]
+    for point, image in zip(positions[panel.mistakes], panel.worst, strict=False):
         # another image there would be hidden whole, and so would a name
         hidden = [
             near(positions, place, 0.5 * reach)
@@ -198,7 +188,7 @@ def _draw_mistakes(
 
 def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
     """Draw points (N, 3) of the unit sphere from opposite sides, as `draw_plane` without images."""
-    points, mistakes = panel.points, panel.mistakes
+    points = panel.points
     halves[0].set_title(panel.caption, fontsize=11, x=1.0)
     around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     grid = np.cos(around) * np.sin(up), np.sin(around) * np.sin(up), np.cos(up)
@@ -214,7 +204,7 @@ def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
         axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), zlim=(-REACH, REACH))
         axes.set_box_aspect((1, 1, 1), zoom=1.5)
         axes.set_axis_off()
-        if mistakes is not None:
-            wrong = mistakes.indices[near[mistakes.indices]]
+        if panel.mistakes is not None:
+            wrong = panel.mistakes[near[panel.mistakes]]
             _draw_rings(axes, points.positions[wrong], theme)
         axes.text2D(0.5, -0.02, side, fontsize=12, ha="center", transform=axes.transAxes)

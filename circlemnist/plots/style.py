@@ -27,7 +27,6 @@ SIDES = {1: 7.0, 2: 5.0, 3: 4.2, 4: 3.6, 5: 3.2}  # inches of a panel, by the co
 LETTERS_PER_INCH = 9  # of a caption
 SAMPLE = 2_000  # images, of as many points and pairs as a small panel shows
 LONGEST_NAME = 24  # letters of a class
-LONGEST_HEADING = 75  # letters that fit above two panels
 
 
 @dataclass(frozen=True)
@@ -214,10 +213,8 @@ class Grid:
             count = int(counted.split()[0].replace(",", ""))
             some = f"{SAMPLE:,} of {counted}" if count > SAMPLE else counted
             parts.append(f"{drawn(title_of(dataset))}, {some}")
-        shown = "; ".join(dict.fromkeys(parts))
-        if len(shown) >= LONGEST_HEADING:  # two data sets fill a line
-            shown = "images of its own each"
         several = any(len(group.runs) > 1 for group in self.groups)
+        shown = "; ".join(dict.fromkeys(parts))
         return f"{shown}{', the first seed of each' if several else ''}{self.selection}"
 
     def finish(self, panels: Iterable[Axes], label: str = "") -> None:
