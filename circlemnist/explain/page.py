@@ -14,7 +14,8 @@ from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import pair_places
 from circlemnist.explorer.page import script_json
 from circlemnist.plots.kinds import check_suffix
-from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
+from circlemnist.plots.layout import snapshot_captions
+from circlemnist.plots.style import DARK, LIGHT, Array
 from circlemnist.runs.files import write_text, writing
 
 LOSSES = {  # that the page has, and their names there

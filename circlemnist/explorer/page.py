@@ -22,8 +22,9 @@ from circlemnist.losses import build_loss
 from circlemnist.plots.animation import times_of
 from circlemnist.plots.history import steps_of
 from circlemnist.plots.kinds import check_suffix
+from circlemnist.plots.layout import heading, sample
 from circlemnist.plots.projection import project_run
-from circlemnist.plots.style import DARK, LIGHT, Array, Theme, heading, sample
+from circlemnist.plots.style import DARK, LIGHT, Array, Theme
 from circlemnist.process import working
 from circlemnist.runs.files import write_text, writing
 

@@ -20,18 +20,11 @@ from circlemnist.evaluation.pair_plane import (
     pair_means,
     pair_places,
 )
+from circlemnist.plots.layout import drawn_names, heading, snapshot_captions
 from circlemnist.plots.pair_plane import SN, SP
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
-from circlemnist.plots.style import (
-    Array,
-    Style,
-    Theme,
-    drawn_names,
-    heading,
-    new_figure,
-    snapshot_captions,
-)
+from circlemnist.plots.style import Array, Style, Theme, new_figure
 
 FRAMES = 60
 FRAMES_PER_SECOND = 12

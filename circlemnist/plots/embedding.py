@@ -12,9 +12,10 @@ from scipy.linalg import orthogonal_procrustes
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
+from circlemnist.plots.layout import Grid, drawn_names, heading, sample
 from circlemnist.plots.points import DOT, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Grid, Style, Theme, drawn_names, heading, new_figure, sample
+from circlemnist.plots.style import Style, Theme, new_figure
 
 WORST = 6  # mistakes whose image is shown beside their point
 

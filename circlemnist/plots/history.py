@@ -13,16 +13,8 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
-from circlemnist.plots.style import (
-    Array,
-    Grid,
-    Style,
-    Theme,
-    draw_grid,
-    drawn,
-    heading,
-    new_figure,
-)
+from circlemnist.plots.layout import Grid, drawn, heading
+from circlemnist.plots.style import Array, Style, Theme, draw_grid, new_figure
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run

@@ -11,19 +11,8 @@ from matplotlib.figure import Figure
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.pair_plane import Boundary, beyond, boundary_of, middle, pair_density
-from circlemnist.plots.style import (
-    Array,
-    Grid,
-    Style,
-    Theme,
-    duration,
-    heading,
-    new_figure,
-    sample,
-    shades,
-    snapshot_captions,
-    write,
-)
+from circlemnist.plots.layout import Grid, duration, heading, sample, snapshot_captions
+from circlemnist.plots.style import Array, Style, Theme, new_figure, shades, write
 
 PANELS, COLUMNS = 6, 3  # of a run over its epochs
 SNAPSHOT_BINS, GROUP_BINS = 80, 100

@@ -15,8 +15,9 @@ from circlemnist.evaluation.pair_plane import boundary_of, pair_density, share_b
 from circlemnist.evaluation.report import load_report
 from circlemnist.plots.embedding import turn_like
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
+from circlemnist.plots.layout import Grid
 from circlemnist.plots.points import Points
-from circlemnist.plots.style import DARK, LIGHT, Grid
+from circlemnist.plots.style import DARK, LIGHT
 from tests.plots.figures import (
     DIGITS,
     boxes_of,
