@@ -350,18 +350,6 @@ def test_finger_draws_on_a_phone(path: Path, phone: Page) -> None:
 
 
 @pytest.mark.slow
-def test_ink_is_on_the_paper_alone(pad: Page) -> None:
-    """A stroke that leaves it goes on along its edge."""
-    pad.driver.set_window_size(1280, 1600)
-    bar = [(0.5, 0.2), (0.5, 0.6), (0.5, 1.0)]
-    pad.draw([*bar, (0.5, 1.3), (0.2, 1.4)])
-    away = prepared(pad)
-    pad.click("#clear")
-    pad.draw([*bar, (0.2, 1.0)])
-    np.testing.assert_allclose(away.astype(int), prepared(pad).astype(int), atol=12)
-
-
-@pytest.mark.slow
 def test_run_without_its_checkpoint_has_a_page_without_a_pad(
     watched_run: Path, page: Page, tmp_path: Path
 ) -> None:

@@ -25,18 +25,7 @@ def test_all_kinds_are_written_into_the_run(watched_run: Path) -> None:
     written = {path.name for path in (watched_run / "plots").iterdir()}
     pictures = {f"{kind}-dark.png" for kind in STILLS if kind != "embedding"}
     assert pictures | {"embedding-pca-dark.png"} <= written
-    assert "animation-pca-dark.gif" in written
-    assert "embedding.png" in written  # at the end of the training
-
-
-@pytest.mark.slow
-def test_animation_moves_every_point(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "space.gif"
-    wishes = ("--projection", "pca", "--width", 300, "--out", out)
-    result = invoke("plot", run, "--kind", "animation", *wishes)
-    assert result.exit_code == 0, result.output
-    movie = Image.open(out)
-    assert movie.width == 300
+    movie = Image.open(watched_run / "plots" / "animation-pca-dark.gif")
     assert movie.n_frames >= 60
     first = np.asarray(movie.convert("RGB"))
     movie.seek(59)

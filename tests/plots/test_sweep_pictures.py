@@ -1,21 +1,18 @@
 """Pictures of a sweep show its groups: numbers are read back from what is drawn."""
 
 import itertools
-import math
 import re
 from statistics import mean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.group import Group
 from circlemnist.limits import Value
-from circlemnist.plots.style import DARK, LIGHT, Style, Theme, legible
+from circlemnist.plots.style import DARK, LIGHT, Style, Theme
 from circlemnist.plots.sweep import draw_sweep
 from tests.plots.figures import boxes_of, parts, words
 
@@ -113,23 +110,18 @@ def test_the_best_cell_is_framed_deepest_and_named(metric: str) -> None:
 
 
 def test_one_collapsed_training_leaves_the_others_their_colours() -> None:
-    groups = groups_of(gamma=GAMMAS, m=MARGINS)
+    """And what was not tried is no cell."""
+    groups = groups_of(gamma=GAMMAS, m=MARGINS)[:-1]
     groups[7].metrics[0]["1nn"] = 0.1
     figure = draw_sweep(groups, "1nn", Style())
     (image,) = axes_of(figure).images
+    assert np.ma.count_masked(image.get_array()) == 1
     lowest, highest = image.get_clim()
     assert lowest > 80
     assert highest == pytest.approx(max(percents(groups).values())[0])
     assert "10.00" in words(figure)
     assert image.colorbar is not None
     assert image.colorbar.extend == "min"
-
-
-def test_a_grid_that_is_not_full_shows_what_there_is() -> None:
-    axes = axes_of(groups_of(gamma=GAMMAS, m=MARGINS)[:-1])
-    assert len(axes.texts) == 19
-    (image,) = axes.images
-    assert np.ma.count_masked(image.get_array()) == 1
 
 
 def test_many_cells_are_colours_alone() -> None:
@@ -148,8 +140,6 @@ def test_many_cells_are_colours_alone() -> None:
         (GAMMAS, "log"),
         ((1, 3, 10, 30, 100), "log"),
         (MARGINS, "linear"),
-        ((0.1, 0.2, 0.3), "linear"),
-        ((2, 8), "linear"),
         ((5,), "linear"),
     ],
 )
@@ -239,11 +229,6 @@ def test_titles_name_the_images_and_write_cosines_with_four_digits() -> None:
     groups = [Group("", {"m": m}, {0: {"mean_sn": s}}) for m, s in ((0.1, 0.05), (0.2, -0.1))]
     titles = words(draw_sweep(groups, "mean_sn", Style()))
     assert any("best -0.1000 at m 0.2" in text for text in titles)
-
-
-@given(st.tuples(*[st.floats(0, 1)] * 3))
-def test_black_or_white_reads_on_every_colour(color: tuple[float, float, float]) -> None:
-    assert contrast(legible(color), color) >= math.sqrt(21) - 1e-9
 
 
 def test_rows_of_a_search_of_many_settings_have_their_whole_names() -> None:
