@@ -1,6 +1,7 @@
 """How a training went, from its first step; the similarities as in the paper's Fig. 4."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,7 +107,8 @@ def history_figure(
         _draw_curve(panels[2], np.array(epochs), np.array(rates), theme.ink, "lr")
         panels[2].set_ylabel("lr")
         handles = _legend_lines(theme)[:2]
-        panels[1].legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
+        names: dict[str, Any] = {"handlelength": 0, "labelcolor": "linecolor"}
+        panels[1].legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), **names)
         if one_nn:
             _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink, "1nn")
             panels[3].set_ylabel("1-NN, %,\nof a sample")
