@@ -288,13 +288,7 @@ def test_page_fits_the_window(size: tuple[int, int], page: Page) -> None:
     open_page(page, size=size)
     assert page.ask("document.documentElement.scrollWidth <= innerWidth")
     assert page.errors() == []
-    requests = [
-        message["params"]["request"]["url"]
-        for entry in page.driver.get_log("performance")
-        if (message := json.loads(entry["message"])["message"])["method"]
-        == "Network.requestWillBeSent"
-    ]
-    assert [url for url in requests if not url.startswith(("file:", "about:", "data:"))] == []
+    assert page.requests() == []
 
 
 @pytest.mark.slow

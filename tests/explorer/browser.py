@@ -1,5 +1,6 @@
 """A page in a real browser: what is asked of it, and a pointer to feel."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -35,6 +36,19 @@ class Page:
     def errors(self) -> list[Any]:
         """What went wrong since this was asked for the last time."""
         return [line for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+
+    def requests(self) -> list[str]:
+        """What was asked of the network since this was asked for the last time."""
+        messages = [
+            json.loads(line["message"])["message"] for line in self.driver.get_log("performance")
+        ]
+        urls = [
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+        assert urls
+        return [url for url in urls if not url.startswith(("about:", "file:", "data:", "blob:"))]
 
     def ask(self, expression: str) -> Any:
         return self.driver.execute_script(f"return {expression}")

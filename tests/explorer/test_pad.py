@@ -14,7 +14,7 @@ import torch
 from circlemnist.data.prepare import digits, placed, prepare
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.predict import load
-from circlemnist.explorer.pad import hand, pad_of
+from circlemnist.explorer.pad import hand
 from circlemnist.models.embedder import embed
 from circlemnist.plots.style import LIGHT
 from circlemnist.runs.run import Run
@@ -171,25 +171,6 @@ def test_what_is_said_of_an_image_is_what_torch_says(
     if trained.config.net != "article":  # whose subspaces tell little
         assert {found["kind"] for found, _ in judged} == {"known", "unknown"}
     assert facts["known"] == [label not in trained.config.unseen_classes for label in range(10)]
-
-
-def test_subspaces_and_thresholds_are_those_that_are_kept(
-    finished_run: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(finished_run, tmp_path / "copy")
-    with np.load(folder / "gallery.npz") as file:
-        kept = dict(file)
-    kept["subspaces"] = kept["subspaces"][:, ::-1]
-    np.savez(folder / "gallery.npz", **kept)
-    report = json.loads((folder / "eval.json").read_text("utf-8"))
-    for number, point in enumerate(report["known"]):
-        point["threshold"] = number / 100
-    (folder / "eval.json").write_text(json.dumps(report), "utf-8")
-    pad = pad_of(EvaluatedRun(Run(folder)))
-    assert isinstance(pad, dict)
-    np.testing.assert_array_equal(pad["subspaces"], kept["subspaces"])
-    assert pad["threshold"] == load(folder).point().threshold
-    assert pad["threshold"] in [point["threshold"] for point in report["known"]]
 
 
 @pytest.mark.slow

@@ -207,7 +207,3 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     (dots,) = parts(captioned(figure)[groups[1].name], "points")
     np.testing.assert_allclose(dots.get_offsets(), report.arrays.embeddings[chosen])
     assert classes_of(dots) == report.arrays.labels[chosen].tolist()
-    sample = report.arrays.embeddings[chosen], report.arrays.labels[chosen]
-    (image,) = parts(captioned(drawn("circle", groups))[groups[1].name], "density")
-    density = pair_density(*map(torch.from_numpy, sample), 100)
-    np.testing.assert_array_equal(image.get_array(), density)

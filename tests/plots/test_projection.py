@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openTSNE import TSNE
-from sklearn.datasets import load_digits
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.report import save_report
@@ -70,22 +68,6 @@ def test_nearest_are_by_distance_off_the_sphere() -> None:
     embeddings = (lengths * np.eye(8)[0]).astype(np.float32)
     points, _ = project(embeddings, "tsne", seed=0, native=2)
     assert ((apart(points).argmin(1) < 50) == (np.arange(100) < 50)).mean() > 0.95
-
-
-@pytest.mark.slow
-def test_as_many_neighbours_stay_near_as_in_the_layout_of_the_library() -> None:
-    embeddings = load_digits().data.astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-
-    def near(points: np.ndarray) -> np.ndarray:
-        chosen = np.zeros((len(points), len(points)), bool)
-        np.put_along_axis(chosen, apart(points).argpartition(10, axis=1)[:, :10], True, axis=1)
-        return chosen
-
-    ours = project(embeddings, "tsne", seed=0)[0]
-    theirs = np.asarray(TSNE(random_state=0, neighbors="exact").fit(embeddings))
-    wanted = near(embeddings)
-    assert (near(ours) & wanted).mean() > 0.98 * (near(theirs) & wanted).mean()
 
 
 @pytest.fixture
