@@ -51,11 +51,11 @@ Examples:
     f"[default: {', '.join(FIG_2)}, and that of the run]",
 )
 @theme_option
-@width_option(WIDTH, "PNG, GIF or MP4")
+@width_option(WIDTH, "PNG or GIF")
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help=".png, .svg or .pdf file, .gif or .mp4 of an animation  [default: in the run's plots/]",
+    help=".png, .svg or .pdf file, .gif of an animation  [default: in the run's plots/]",
 )
 @click.option("--show", is_flag=True, help="open the pictures in a window")
 @click.pass_context

@@ -1,14 +1,12 @@
-"""Pictures as files: figures as PNG, SVG or PDF, movies as GIF or MP4."""
+"""Pictures as files: figures as PNG, SVG or PDF, movies as GIF."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from matplotlib import rc_context
-from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
-from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
@@ -36,15 +34,12 @@ def draw_pictures(
     drawn = []
     for name in kinds:
         kind = KINDS[name]
-        formats = [s for s in kind.formats if s != ".mp4" or FFMpegWriter.isAvailable()]
         if out is None:
             losses = style.losses if "loss" in kind.uses else ()
             stem = _stem(style, kind, name, *losses)
-            paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
+            paths = [folder / (stem + suffix) for suffix in kind.formats if suffix not in VECTOR]
         else:
-            if out.suffix.lower() in set(kind.formats) - set(formats):
-                raise UserError(f"cannot draw {name} into {out}: ffmpeg is not here; give a .gif")
-            check_suffix(out, formats, f"draw {name}")
+            check_suffix(out, kind.formats, f"draw {name}")
             paths = [out]
         with working(f"drawing {name}"):
             picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)

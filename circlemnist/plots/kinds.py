@@ -14,7 +14,7 @@ PROJECTIONS = {"tsne": "t-SNE", "pca": "PCA"}
 THEME_NAMES = ("light", "dark")
 WIDTH = 1200  # pixels
 FIG_2 = ("triplet", "cosface", "circle")  # the losses of the paper's figure
-STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
+STILL, MOVING = (".png", ".svg", ".pdf"), (".gif",)
 VECTOR = (".svg", ".pdf")  # of no width in pixels; written only where a file is asked for
 PREDICTED = 20  # pictures at most, of those that were predicted, in one
 

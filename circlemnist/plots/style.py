@@ -61,7 +61,7 @@ class Style:
 
     theme: Theme = LIGHT
     projection: str = "tsne"  # a key of `PROJECTIONS`
-    width: int = WIDTH  # pixels, of a PNG, GIF or MP4
+    width: int = WIDTH  # pixels, of a PNG or GIF
     losses: Sequence[str] = ()  # of the gradients; none for those of the paper and of the run
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.animation import FFMpegWriter
 from PIL import Image
 
 from circlemnist.plots.draw import draw_group_pictures
@@ -57,21 +56,6 @@ def test_pictures_side_by_side_are_files_of_the_width_asked_for(tmp_path: Path) 
     paths = list(draw_group_pictures(groups_of(tmp_path, 2), ["history"], style, folder))
     assert paths == [folder / "history-dark.png"]
     assert Image.open(paths[0]).width == SIDE_BY_SIDE
-
-
-@pytest.mark.parametrize(
-    ("here", "formats"), [(False, "must end in .gif\n"), (True, "must end in .gif, .mp4\n")]
-)
-def test_film_is_offered_where_ffmpeg_is(
-    here: bool, formats: str, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(FFMpegWriter, "isAvailable", lambda: here)
-    result = invoke("plot", run, "--kind", "animation", "--out", "a.avi")
-    assert_one_line_error(result, "animation")
-    assert result.stderr.endswith(formats)
-    if not here:
-        film = invoke("plot", run, "--kind", "animation", "--out", "a.mp4")
-        assert_one_line_error(film, "ffmpeg is not here; give a .gif")
 
 
 @pytest.mark.parametrize(
