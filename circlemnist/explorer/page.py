@@ -18,7 +18,6 @@ from circlemnist.evaluation.export import sheet
 from circlemnist.evaluation.metrics import nearest_others
 from circlemnist.evaluation.pair_plane import boundary_of, pair_means, pair_places
 from circlemnist.explorer.pad import pad_of
-from circlemnist.losses import build_loss
 from circlemnist.plots.animation import times_of
 from circlemnist.plots.history import steps_of
 from circlemnist.plots.kinds import check_suffix
@@ -109,24 +108,18 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
         "moving": times.indices if times else [],
         "moving_positions": times.points.positions.astype(np.float32) if times else "",
         "moving_pairs": times.pairs.astype(np.float32) if times else "",
-        "losses": _losses(trained).tolist() if times else [],
+        "losses": _losses(trained) if times else [],
     }
     return Space(facts, trained.test_images.numpy(), pad), how
 
 
-def _losses(trained: EvaluatedRun) -> Array:
-    """Return T losses: of the sample, or where there are class weights of training batches."""
-    snapshots, config = trained.snapshots, trained.config
-    if config.loss_info.has_class_weights:  # which the snapshots lack
-        rows = steps_of(trained.run)
-        rows = rows if len(rows) else np.zeros((1, 4))  # no epoch has ended
-        values = np.interp(snapshots.steps / trained.steps_an_epoch, rows[:, 0], rows[:, 1])
-    else:
-        embeddings, labels = trained.seen_snapshots
-        loss = build_loss(config.loss, pairs=config.pairs, **config.hyperparameters)
-        values = np.array([float(loss(frame, labels)) for frame in embeddings])
-    finite: Array = np.nan_to_num(values)  # as JSON takes them
-    return finite
+def _losses(trained: EvaluatedRun) -> list[float]:
+    """Return the losses of training batches at the times of the snapshots."""
+    rows = steps_of(trained.run)
+    rows = rows if len(rows) else np.zeros((1, 4))  # no epoch has ended
+    epochs = trained.snapshots.steps / trained.steps_an_epoch
+    values: list[float] = np.nan_to_num(np.interp(epochs, rows[:, 0], rows[:, 1])).tolist()
+    return values  # finite, as JSON takes them
 
 
 def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
