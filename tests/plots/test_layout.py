@@ -15,7 +15,7 @@ from circlemnist.plots.confusion import confusion_figure
 from circlemnist.plots.kinds import KINDS, STILL, THEME_NAMES
 from circlemnist.plots.neighbors import Tile, tiles_figure
 from circlemnist.plots.similarities import similarities_figure
-from circlemnist.plots.style import DARK, THEMES, new_figure
+from circlemnist.plots.style import DARK, THEMES, Theme, new_figure
 from tests.plots.figures import CLOTHES, TITLED, boxes_of, cells, drawn, words
 
 BLANK = np.zeros((28, 28), np.uint8)
@@ -111,31 +111,29 @@ def test_roc_shows_its_point_in_its_panel(noise: float) -> None:
     assert right.get_ylim()[0] < y < right.get_ylim()[1]
 
 
-# of light of the three colours, as Machado et al. (2009) simulate that a kind of cone is missing
-SEEN_BY = {
-    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "deuteranopia": (
-        *((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413)),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-}
+# of light of the three colours, as Machado et al. (2009) simulate deuteranopia
+DEUTERANOPIA = (
+    *((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413)),
+    (-0.011820, 0.042940, 0.968881),
+)
 
 
-def in_lab(color: str, seen_by: str) -> np.ndarray:
+def in_lab(color: str, seen_as: np.ndarray) -> np.ndarray:
     """A colour in CIE L*a*b*, in which distances are as they are seen; 2.3 is just noticed."""
     rgb = np.array(to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(np.array(SEEN_BY[seen_by]) @ linear, 0, 1)
     to_xyz = np.array(
         [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )
-    xyz = to_xyz @ linear / to_xyz.sum(1)
+    xyz = to_xyz @ np.clip(seen_as @ linear, 0, 1) / to_xyz.sum(1)
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-@pytest.mark.parametrize("seen_by", SEEN_BY)
-@pytest.mark.parametrize("theme", THEME_NAMES)
-def test_ten_colours_are_told_apart(theme: str, seen_by: str) -> None:
-    colors = [in_lab(color, seen_by) for color in (*THEMES[theme].classes, THEMES[theme].paper)]
+@pytest.mark.parametrize(
+    "seen_as", [np.eye(3), np.array(DEUTERANOPIA)], ids=["all", "deuteranopia"]
+)
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEME_NAMES)
+def test_ten_colours_are_told_apart(theme: Theme, seen_as: np.ndarray) -> None:
+    colors = [in_lab(color, seen_as) for color in (*theme.classes, theme.paper)]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colors, 2)) > 10
