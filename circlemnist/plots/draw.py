@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
-from circlemnist.plots.kinds import COMPARED, KINDS, MODULES, VECTOR, Kind, check_suffix
+from circlemnist.plots.kinds import COMPARED, KINDS, MODULES, Kind, check_suffix
 from circlemnist.plots.style import Style
 from circlemnist.process import working
 from circlemnist.runs.files import atomic_write, writing
@@ -31,20 +32,14 @@ def draw_pictures(
             or a picture cannot be written, or not in the format of `out`.
     """
     folder = Path() if trained is None else trained.run.plots
-    drawn = []
+    paths = {}
     for name in kinds:
         kind = KINDS[name]
-        if out is None:
-            losses = style.losses if "loss" in kind.uses else ()
-            stem = _stem(style, kind, name, *losses)
-            paths = [folder / (stem + suffix) for suffix in kind.formats if suffix not in VECTOR]
-        else:
+        if out is not None:
             check_suffix(out, kind.formats, f"draw {name}")
-            paths = [out]
-        with working(f"drawing {name}"):
-            picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)
-        drawn += [(picture, path) for path in paths]
-    yield from _saved(drawn, style)
+        losses = style.losses if "loss" in kind.uses else ()
+        paths[name] = out or folder / (_stem(style, kind, name, *losses) + kind.formats[0])
+    yield from _drawn(paths, "draw", trained, style)
 
 
 def draw_group_pictures(
@@ -55,17 +50,18 @@ def draw_group_pictures(
     Raises:
         UserError: a run's file is damaged, or a picture cannot be written.
     """
-    drawn = []
-    for name in kinds:
+    paths = {name: folder / f"{_stem(style, COMPARED[name], name)}.png" for name in kinds}
+    yield from _drawn(paths, "draw_groups", groups, style)
+
+
+def _drawn(paths: dict[str, Path], function: str, shown: Any, style: Style) -> Iterator[Path]:
+    """Draw kinds, then write them: where one cannot be drawn, the files are as they were."""
+    pictures = {}
+    for name, path in paths.items():
         with working(f"drawing {name}"):
-            picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw_groups(groups, style)
-        drawn.append((picture, folder / f"{_stem(style, COMPARED[name], name)}.png"))
-    yield from _saved(drawn, style)
-
-
-def _saved(drawn: Sequence[tuple[Figure | Movie, Path]], style: Style) -> Iterator[Path]:
-    """Write pictures when all are drawn: where one cannot be, the files are as they were."""
-    for picture, path in drawn:
+            module = import_module(f"circlemnist.plots.{MODULES[name]}")
+            pictures[path] = getattr(module, function)(shown, style)
+    for path, picture in pictures.items():
         with working(f"writing {path.name}"):
             save(picture, path, style.width)
         yield path
