@@ -30,8 +30,8 @@ from circlemnist.runs.files import write_text, writing
 NEIGHBORS = 5
 COLUMNS = 100  # of the sprite that holds all images
 SHADES = 16
-SCRIPTS = ("network.js", "losses.js", "plot.js", "page.js", "anchor.js", "prepare.js", "pad.js")
-PAD_SCRIPTS = 2  # the last of them
+SCRIPTS = ("network.js", "losses.js", "plot.js", "page.js", "anchor.js")
+PAD_SCRIPTS = ("prepare.js", "pad.js")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
     """Return a page with the map, the pair plane and their images; a slider if it has times."""
     here = files(__package__)
     has_pad = isinstance(space.pad, dict)
-    scripts = SCRIPTS if has_pad else SCRIPTS[:-PAD_SCRIPTS]
+    scripts = SCRIPTS + PAD_SCRIPTS * has_pad
     html: str = Template((here / "page.html").read_text("utf-8")).render(
         heading=title,
         light=theme or LIGHT,

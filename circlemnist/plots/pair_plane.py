@@ -65,7 +65,7 @@ def pair_plane_figure(
     """
     columns = grid.columns if grid else min(len(clouds), COLUMNS)
     rows = -(-len(clouds) // columns)
-    size = (7.5, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows)
+    size = (6.4, 7.0) if columns == 1 else (10, 1.2 + 3.8 * rows)
     if grid:
         size = grid.width, 0.6 + rows * (grid.side + 0.65)
     peaks = [max(float(density.max()), 1e-12) for _, density, _ in clouds]
@@ -94,19 +94,14 @@ def pair_plane_figure(
                 # they may lie in a line at the edge, which looks empty
                 about += "\nabout $s_n$ {:.2f}, $s_p$ {:.2f}".format(*middle(outside))
             axes.set_title(f"{caption}\n{about}", fontsize=11, pad=12)
-        if grid:
-            figure.set_layout_engine("compressed")  # which knows that planes are square
-            grid.finish(panels.flat)
-            figure.supxlabel(SN, fontsize=12)
-            figure.supylabel(SP, fontsize=12)
-            return figure
+        figure.supxlabel(SN, fontsize=12)
+        figure.supylabel(SP, fontsize=12)
         for axes in panels.flat[len(clouds) :]:
             axes.set_axis_off()
-        for axes in panels[-1]:
-            axes.set_xlabel(SN)
-        for axes in panels[:, 0]:
-            axes.set_ylabel(SP)
-        if len(clouds) == 1:
+        figure.set_layout_engine("compressed")  # which knows that planes are square
+        if grid:
+            grid.finish(panels.flat)
+        elif len(clouds) == 1:
             font = {"color": theme.different, "fontsize": 11, "va": "top", "bbox": theme.box}
             write(axes, "optimum", (0, 1), (10, -5), **font)
     return figure
