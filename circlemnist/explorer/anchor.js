@@ -73,7 +73,7 @@ window.anchor = (() => {
     hardest.replaceChildren(...(index === null ? [] : [explorer.imageButton(index, "anchor", size)]),
       ...[[negative, "s_n"], [positive, "s_p"]].filter(([pair]) => pair).map(([pair, s]) => explorer.imageButton(pair.index, caption(pair, s), size)));
     const s = new Map(sides.flat().map((pair) => [pair.index, pair.s]));
-    near.replaceChildren(...(index === null ? nearest(vector).slice(0, 5) : explorer.nearest(index))
+    near.replaceChildren(...(index === null ? nearest(vector).slice(0, 5) : facts.neighbors[index])
       .map((other) => explorer.imageButton(other, s.get(other).toFixed(2))));
     explorer.plane.decorate();
   }

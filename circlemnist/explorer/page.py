@@ -85,7 +85,7 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
         "labels": arrays.labels,
         # an unseen class, which no training image has, is no mistake
         "predicted": np.where(seen, arrays.neighbor_labels[:, 0], arrays.labels),
-        "neighbors": nearest_others(embeddings, near, trained.similarity)[1].numpy(),
+        "neighbors": nearest_others(embeddings, near, trained.similarity)[1].tolist(),
         "dimensions": positions.shape[1],
         "positions": positions.astype(np.float32),
         "pairs": pair_places(directions.numpy(), arrays.labels).astype(np.float32),

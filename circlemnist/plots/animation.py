@@ -27,10 +27,9 @@ HOLD = 18  # frames for which the last picture stays
 
 @dataclass(frozen=True)
 class Movie:
-    """A figure that moves: `show` makes it that of a frame, 0 to `frames` - 1."""
+    """A figure that moves: `show` makes it that of a frame, 0 to `FRAMES` - 1."""
 
     figure: Figure
-    frames: int
     show: Callable[[int], None]
 
     def write(self, path: Path, width: int) -> None:
@@ -43,7 +42,7 @@ class Movie:
         self.show(0)
         self.figure.draw_without_rendering()  # as `save` does
         with writer.saving(self.figure, str(path), dpi=width / self.figure.get_figwidth()):
-            for frame in [*range(self.frames), *[self.frames - 1] * HOLD]:
+            for frame in [*range(FRAMES), *[FRAMES - 1] * HOLD]:
                 self.show(frame)
                 writer.grab_frame()
 
@@ -139,7 +138,7 @@ def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) 
         outside = "no boundary" if boundary.name == "none" else outside
         plane.set_title(f"{outside}\n$s_p$ {means.sp:.2f}, $s_n$ {means.sn:.2f}", fontsize=11)
 
-    return Movie(figure, FRAMES, show)
+    return Movie(figure, show)
 
 
 def _between(places: Array, moments: Array) -> Array:

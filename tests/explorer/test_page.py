@@ -386,7 +386,7 @@ def test_anchor_has_the_gradients_of_the_loss(made: tuple[dict[str, Any], Page])
         assert page.ask("document.querySelectorAll('#plane .arrow').length") <= 1
     # a neighbour by its picture
     page.click("#near button")
-    neighbor = facts["neighbors"][120, 0]
+    neighbor = facts["neighbors"][120][0]
     page.until(f"document.getElementById('anchor-text').textContent.includes('image {neighbor})')")
 
 

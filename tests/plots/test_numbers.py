@@ -219,7 +219,7 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     seen = seen_in(either, snapshots.labels)
     last, _ = project(embeddings[-1], "pca", 0)
     shown, captions = {}, []
-    for frame in (0, 7, 8, 15, movie.frames - 1):
+    for frame in (0, 7, 8, 15, animation.FRAMES - 1):
         movie.show(frame)
         shown[frame] = places_of(movie.figure, snapshots.labels, seen)
         captions.append(words(movie.figure) & {"before training", "epoch 0.44", "epoch 7.00"})
@@ -267,7 +267,7 @@ def test_page_is_given_what_was_measured(
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
-    nearest = np.take_along_axis(s, facts["neighbors"], 1)
+    nearest = np.take_along_axis(s, np.array(facts["neighbors"]), 1)
     np.testing.assert_allclose(nearest, -np.sort(-s, 1)[:, :5], rtol=1e-4)
     directions = x / np.linalg.norm(x, axis=1, keepdims=True)
     np.testing.assert_allclose(facts["pairs"], pair_places(directions, arrays.labels), atol=1e-5)
