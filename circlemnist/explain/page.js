@@ -124,11 +124,6 @@ const explainer = (() => {
         resetCloud();
         changed();
       });
-      this.numbers.replaceChildren(...["L", "Z", "α_p", "α_n", "∂L/∂s_p", "∂L/∂s_n"].flatMap((text) => {
-        const term = document.createElement("dt"), value = document.createElement("dd");
-        term.textContent = text;
-        return [term, value];
-      }));
       const drag = (event) => {
         const box = this.canvas.getBoundingClientRect();
         const right = (event.clientX - box.x) / box.width, down = (event.clientY - box.y) / box.height;

@@ -165,18 +165,12 @@ window.explorer = (() => {
   }
 
   function legend() {
-    element("legend").replaceChildren(...names.map((className, label) => {
-      const key = make("i"), button = make("button", key, className);
-      key.style.background = `var(--class-${label % 10})`;
-      key.dataset.shape = Plot.shape(label);
-      button.ariaPressed = "true";
+    for (const [label, button] of [...element("legend").children].entries())
       button.addEventListener("click", () => {
         if (!hidden.delete(label)) hidden.add(label);
         button.ariaPressed = String(!hidden.has(label));
         filter();
       });
-      return button;
-    }));
   }
 
   // The names of the classes go where most of their points are, as far as they do not cover one another.
@@ -285,7 +279,7 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  const api = { facts, start, name, color, make, imageButton, described, choose, point, select, time, play,
+  const api = { facts, start, name, color, imageButton, described, choose, point, select, time, play,
     get step() { return step; }, get last() { return last; } };
   return api;
 })();

@@ -129,6 +129,7 @@ def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
     scripts = SCRIPTS + PAD_SCRIPTS * has_pad
     html: str = Template((here / "page.html").read_text("utf-8")).render(
         heading=title,
+        names=space.facts["names"],
         light=theme or LIGHT,
         dark=theme or DARK,
         scheme="light dark" if theme is None else theme.name,
