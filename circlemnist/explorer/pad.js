@@ -59,10 +59,10 @@ window.pad = (() => {
     return [0, 1].map((axis) => places.reduce((sum, place) => sum + place[axis] / near.length, 0));
   }
 
-  function paint(canvas, image) {
+  function paint(image) {
     const pixels = new ImageData(28, 28), ink = explorer.color("ink").match(/\d+/g).map(Number);
     image.forEach((value, place) => pixels.data.set([...ink.slice(0, 3), value], 4 * place));
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    prepared.getContext("2d").putImageData(pixels, 0, 0);
   }
 
   // Draws the current drawing, and shows where it lies; nothing where there is none.
@@ -80,8 +80,7 @@ window.pad = (() => {
     verdict.textContent = judged ? judged.verdict : "";
     why.textContent = judged ? judged.reason : "Nothing is drawn yet.";
     beside.replaceChildren(...(judged ? judged.near.map((index) => explorer.imageButton(index, explorer.name(index), 42)) : []));
-    if (judged) paint(prepared, judged.image);
-    else prepared.getContext("2d").clearRect(0, 0, 28, 28);
+    paint(judged?.image ?? []);
     if (judged && explorer.step !== explorer.last) {
       explorer.play(false);
       explorer.time(explorer.last);
@@ -124,7 +123,7 @@ window.pad = (() => {
 
   // Removes the last of the strokes, or all.
   function erase(first) {
-    if (pen !== null) return;
+    if (pen !== null || !strokes.length) return;
     strokes.splice(first);
     show();
   }

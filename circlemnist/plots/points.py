@@ -49,24 +49,16 @@ class Points:
                 if chosen.any():
                     yield marker, self.where(chosen)
 
-    @property
-    def size(self) -> float:
-        """The area of a point in square points, less where there are many."""
-        return float(np.clip(30_000 / max(len(self.labels), 1), 5, 30))
-
-    def colors(self, theme: Theme) -> Array:
-        """Return the colour of each point (N,), as text."""
-        colors: Array = np.asarray(theme.classes)[self.labels % TEN]
-        return colors
-
     def scatter(
         self, axes: Axes, theme: Theme, alpha: float, size: float | None = None, **more: Any
     ) -> list[PathCollection]:
-        """Draw the points, and return a collection for each of `by_marker`."""
-        more |= {"s": size or self.size, "linewidths": 0, "alpha": alpha}
+        """Draw the points, smaller where there are many; return a collection for each marker."""
+        area = float(np.clip(30_000 / max(len(self.labels), 1), 5, 30))
+        more |= {"s": size or area, "linewidths": 0, "alpha": alpha}
         clouds = []
         for marker, part in self.by_marker():
-            dots = more | {"c": part.colors(theme), "marker": marker}
+            colors = np.asarray(theme.classes)[part.labels % TEN]
+            dots = more | {"c": colors, "marker": marker}
             clouds.append(axes.scatter(*part.positions.T, **dots))
         return clouds
 
