@@ -152,7 +152,7 @@ def _sprite(images: Array) -> str:
     content = io.BytesIO()
     # level 9 takes nine times as long, for a page smaller by a few hundredths
     picture.save(content, "png", bits=4, compress_level=6, transparency=opaque)
-    return _in_base64(content.getvalue())
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def script_json(content: Any) -> str:
@@ -164,8 +164,5 @@ def script_json(content: Any) -> str:
 
 
 def _flat(array: Array) -> Any:
-    return _in_base64(array.tobytes()) if array.dtype.kind == "f" else array.ravel().tolist()
-
-
-def _in_base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+    is_float = array.dtype.kind == "f"
+    return base64.b64encode(array.tobytes()).decode() if is_float else array.ravel().tolist()
