@@ -182,7 +182,7 @@ def test_lasso_selects_what_is_within(space: Space, made: tuple[dict[str, Any], 
     facts, page = made
     labels, wrong = facts["labels"], facts["labels"] != facts["predicted"]
     left, top, right, bottom = page.box("#space")
-    middle = left + 0.65 * (right - left)
+    middle = round(left + 0.65 * (right - left))  # a whole pixel
     steps = np.linspace(0, 1, 10)
     down = [(middle, top + 3 + (bottom - top - 6) * share) for share in steps]
     page.drag(*down, *((right - 3, y) for _, y in down[::-1]), shift=True)
