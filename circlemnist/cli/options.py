@@ -51,7 +51,7 @@ NEEDS: dict[str, dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "train": SETTING_NEEDS,
     "sweep": SETTING_NEEDS,
     "plot": {
-        **{name: ("kinds", _a_kind_uses(name, KINDS)) for name in ("split", "projection", "loss")},
+        **{name: ("kinds", _a_kind_uses(name, KINDS)) for name in ("projection", "loss")},
         "width": ("out", lambda out: out is None or out.suffix.lower() not in VECTOR),
     },
     "compare": {

@@ -18,7 +18,7 @@ from circlemnist.cli.options import (
     width_option,
 )
 from circlemnist.family import FAMILY
-from circlemnist.plots.kinds import FIG_2, KINDS, SPLITS, WIDTH
+from circlemnist.plots.kinds import FIG_2, KINDS, WIDTH
 from circlemnist.process import loading
 from circlemnist.runs.run import Run, find_run, has_runs
 
@@ -42,13 +42,6 @@ Examples:
 @click.command(help=HELP)
 @run_options
 @kind_option([*KINDS, "all"], "embedding")
-@click.option(
-    "--split",
-    type=NearestChoice(SPLITS),
-    default="test",
-    show_default=True,
-    help="images in the scatter plot",
-)
 @projection_option
 @click.option(
     "--loss",
@@ -58,11 +51,11 @@ Examples:
     f"[default: {', '.join(FIG_2)}, and that of the run]",
 )
 @theme_option
-@width_option(WIDTH, "PNG, GIF or MP4")
+@width_option(WIDTH, "PNG or GIF")
 @click.option(
     "--out",
     type=PrintablePath(dir_okay=False),
-    help=".png, .svg or .pdf file, .gif or .mp4 of an animation  [default: in the run's plots/]",
+    help=".png, .svg or .pdf file, .gif of an animation  [default: in the run's plots/]",
 )
 @click.option("--show", is_flag=True, help="open the pictures in a window")
 @click.pass_context
@@ -74,7 +67,6 @@ def plot(
     data_dir: str | None,
     device: str,
     kinds: tuple[str, ...],
-    split: str,
     projection: str,
     loss: tuple[str, ...],
     theme: str,
@@ -98,7 +90,7 @@ def plot(
         from circlemnist.plots.style import THEMES, Style
 
     trained = None if run is None else EvaluatedRun(run, data_dir, device)
-    style = Style(THEMES[theme], projection, split, width, tuple(dict.fromkeys(loss)))
+    style = Style(THEMES[theme], projection, width, tuple(dict.fromkeys(loss)))
     for path in draw_pictures(trained, chosen, style, out):
         click.echo(f"picture: {path}")
         if show:

@@ -25,15 +25,12 @@ const explainer = (() => {
   const STEP = 0.009, TRAIN_STEP = 0.02; // of the square a frame, at most; of a gradient, in radians
 
   const state = { step: 0, time: 0, ...structuredClone(STEPS[0]) };
-  const cost = []; // milliseconds of script of the last frames
 
   let seed = 1;
-  const random = () => { // mulberry32
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
+  function random() { // Park and Miller's
+    seed = (48271 * seed) % 2147483647;
+    return seed / 2147483647;
+  }
 
   let colors;
   function readColors() {
@@ -81,15 +78,7 @@ const explainer = (() => {
     context.fill();
   }
 
-  function dot(context, x, y, radius, color, edge) {
-    context.beginPath();
-    context.arc(x, y, radius, 0, 2 * Math.PI);
-    context.fillStyle = color;
-    context.fill();
-    if (edge) { context.strokeStyle = edge; context.lineWidth = 2; context.stroke(); }
-  }
-
-  function dots(context, places, radius, color) {
+  function dots(context, places, radius, color, edge) {
     context.beginPath();
     for (const [x, y] of places) {
       context.moveTo(x + radius, y);
@@ -97,6 +86,7 @@ const explainer = (() => {
     }
     context.fillStyle = color;
     context.fill();
+    if (edge) Object.assign(context, { strokeStyle: edge, lineWidth: 2 }).stroke();
   }
 
   function drawAxes(context, size, low) {
@@ -110,35 +100,30 @@ const explainer = (() => {
     }
   }
 
-  const side = (name) => state[name];
-  const gradient = ({ loss, gamma, m }, sn, sp) => losses.pair(loss, gamma, m, sn, sp);
+  /* A slider with its output: `set` takes its numbers; returned is what shows a value and its text. */
+  function slider(label, set) {
+    const [input, output] = ["input", "output"].map((kind) => label.querySelector(kind));
+    input.addEventListener("input", () => { set(Number(input.value)); changed(); });
+    return (value, text, limits = {}) => {
+      Object.assign(input, limits, { value });
+      output.value = text;
+    };
+  }
 
   /* ---- the plane: a panel a side ---- */
   class Panel {
     constructor(name) {
       this.name = name;
-      const root = $(name), find = (selector) => root.querySelector(selector);
-      Object.assign(this, { root, canvas: find("canvas"), handle: find(".handle"), select: find(".loss"),
-        gamma: find(".gamma"), m: find(".m"), numbers: find(".numbers"), spread: find(".spread") });
+      const find = (selector) => $(name).querySelector(selector);
+      Object.assign(this, { canvas: find("canvas"), handle: find(".handle"), select: find(".loss"), numbers: find(".numbers"), spread: find(".spread") });
+      this.gammaLabel = find(".gamma");
+      this.gamma = slider(this.gammaLabel, (value) => { this.side.gamma = Number((10 ** value).toPrecision(3)); });
+      this.m = slider(find(".m"), (value) => { this.side.m = value; });
       this.select.addEventListener("change", () => {
-        const loss = this.select.value;
-        state[name] = setting(loss);
+        state[name] = setting(this.select.value);
         resetCloud();
         changed();
       });
-      this.gamma.querySelector("input").addEventListener("input", (event) => {
-        side(name).gamma = Number((10 ** event.target.value).toPrecision(3));
-        changed();
-      });
-      this.m.querySelector("input").addEventListener("input", (event) => {
-        side(name).m = Number(event.target.value);
-        changed();
-      });
-      this.numbers.replaceChildren(...["L", "Z", "α_p", "α_n", "∂L/∂s_p", "∂L/∂s_n"].flatMap((text) => {
-        const term = document.createElement("dt"), value = document.createElement("dd");
-        term.textContent = text;
-        return [term, value];
-      }));
       const drag = (event) => {
         const box = this.canvas.getBoundingClientRect();
         const right = (event.clientX - box.x) / box.width, down = (event.clientY - box.y) / box.height;
@@ -164,14 +149,23 @@ const explainer = (() => {
       });
     }
 
+    get side() {
+      return state[this.name];
+    }
+
+    pull(sn, sp) {
+      const { loss, gamma, m } = this.side;
+      return losses.pair(loss, gamma, m, sn, sp);
+    }
+
     /* What does not depend on the point: the pull as shades, its largest value, the boundary. */
     prepare() {
-      const { loss, gamma, m } = side(this.name), key = [loss, gamma, m, colors.paper].join();
+      const { loss, gamma, m } = this.side, key = [loss, gamma, m, colors.paper].join();
       if (this.key === key) return;
       this.key = key;
       const image = new ImageData(GRID, GRID), pulls = new Float64Array(GRID * GRID);
       for (let y = 0; y < GRID; y++) for (let x = 0; x < GRID; x++) {
-        const { dsn, dsp } = losses.pair(loss, gamma, m, LOW + (x * (1 - LOW)) / (GRID - 1), 1 - (y * (1 - LOW)) / (GRID - 1));
+        const { dsn, dsp } = this.pull(LOW + (x * (1 - LOW)) / (GRID - 1), 1 - (y * (1 - LOW)) / (GRID - 1));
         pulls[y * GRID + x] = Math.hypot(dsn, dsp);
       }
       this.top = pulls.reduce((a, b) => Math.max(a, b), 1e-12);
@@ -187,16 +181,13 @@ const explainer = (() => {
     }
 
     show() {
-      const { loss, gamma, m } = side(this.name), [low, high] = LIMITS[loss];
+      const { loss, gamma, m } = this.side, [min, max] = LIMITS[loss];
       this.select.value = loss;
-      this.gamma.classList.toggle("idle", loss === "triplet");
-      this.gamma.querySelector("input").value = Math.log10(gamma);
-      this.gamma.querySelector("output").value = gamma;
-      Object.assign(this.m.querySelector("input"), { min: low, max: high });
-      this.m.querySelector("input").value = m;
-      this.m.querySelector("output").value = m.toFixed(2);
-      const g = gradient(side(this.name), state.sn, state.sp), number = (x) => (x === undefined ? "–" : x.toFixed(3));
-      const values = [g.L, g.Z, g.alphaP, g.alphaN, g.dsp, g.dsn].map(number);
+      this.gammaLabel.classList.toggle("idle", loss === "triplet");
+      this.gamma(Math.log10(gamma), gamma);
+      this.m(m, m.toFixed(2), { min, max });
+      const { L, Z, alphaP, alphaN, dsp, dsn } = this.pull(state.sn, state.sp);
+      const values = [L, Z, alphaP, alphaN, dsp, dsn].map((x) => x?.toFixed(3) ?? "–");
       this.numbers.querySelectorAll("dd").forEach((cell, i) => { cell.textContent = values[i]; });
       this.handle.setAttribute("aria-label", fill(words.handle, { sn: state.sn.toFixed(2), sp: state.sp.toFixed(2) }));
       const [left, top] = placer(100, LOW)([state.sn, state.sp]);
@@ -222,10 +213,10 @@ const explainer = (() => {
       context.fillStyle = colors.ink;
       context.font = "20px system-ui, sans-serif";
       context.fillText("★", place([0, 1])[0] - 10, 16);
-      const g = gradient(side(this.name), state.sn, state.sp), [x, y] = place([state.sn, state.sp]);
+      const { dsn, dsp } = this.pull(state.sn, state.sp), [x, y] = place([state.sn, state.sp]);
       const scale = (0.25 * size) / this.top;
-      arrow(context, x, y, 0, g.dsp * scale, colors.same);
-      arrow(context, x, y, -g.dsn * scale, 0, colors.different);
+      arrow(context, x, y, 0, dsp * scale, colors.same);
+      arrow(context, x, y, -dsn * scale, 0, colors.different);
     }
   }
 
@@ -253,10 +244,10 @@ const explainer = (() => {
       panel.prepare();
       const scale = (STEP * speed) / panel.top;
       for (const pair of cloud[panel.name]) {
-        const g = gradient(side(panel.name), pair.sn, pair.sp);
-        pair.sn = clamp(pair.sn - g.dsn * scale, -1, 1);
-        pair.sp = clamp(pair.sp - g.dsp * scale, -1, 1);
-        pair.moving = Math.hypot(g.dsn, g.dsp) > 0.05 * panel.top;
+        const { dsn, dsp } = panel.pull(pair.sn, pair.sp);
+        pair.sn = clamp(pair.sn - dsn * scale, -1, 1);
+        pair.sp = clamp(pair.sp - dsp * scale, -1, 1);
+        pair.moving = Math.hypot(dsn, dsp) > 0.05 * panel.top;
         if (cloud.frame % 4 === 0 && pair.moving && pair.trail.length < TRAIL) pair.trail.push([pair.sn, pair.sp]);
       }
     }
@@ -282,7 +273,6 @@ const explainer = (() => {
     points.steps++;
   }
   function addPoint() {
-    if (points.labels.length >= MOST_POINTS) return;
     const label = points.labels[points.chosen];
     points.labels.push(label);
     points.angles.push(points.angles[points.chosen] + Math.PI);
@@ -309,7 +299,7 @@ const explainer = (() => {
     Object.assign(context, { textAlign: "center", textBaseline: "middle" });
     angles.forEach((angle, i) => {
       const at = place(angle), color = colors.classes[labels[i]];
-      dot(context, ...at, i === chosen ? 11 : 8, color, i === chosen ? colors.ink : colors.paper);
+      dots(context, [at], i === chosen ? 11 : 8, color, i === chosen ? colors.ink : colors.paper);
       const [r, g, b] = channels(color);
       context.fillStyle = 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000000" : "#ffffff";
       context.fillText(labels[i], ...at);
@@ -337,7 +327,7 @@ const explainer = (() => {
     stroke(context, panels[0].boundary.map(place), colors.ink, 2);
     points.labels.forEach((label, i) => {
       const chosen = i === points.chosen;
-      dot(context, ...place(hardest(cosines, i)), chosen ? 7 : 4.5, colors.classes[label], chosen ? colors.ink : colors.paper);
+      dots(context, [place(hardest(cosines, i))], chosen ? 7 : 4.5, colors.classes[label], chosen ? colors.ink : colors.paper);
     });
   }
 
@@ -346,7 +336,7 @@ const explainer = (() => {
     const means = labels.map((_, i) => hardest(cosines, i));
     const mean = (k) => means.reduce((sum, place) => sum + place[k], 0) / means.length;
     $("ring-numbers").textContent = fill(words.ring_numbers,
-      { steps: points.steps, loss: words.losses[state.a.loss], L: value.toFixed(3), sn: mean(0).toFixed(2), sp: mean(1).toFixed(2) });
+      { steps: points.steps, loss: facts.losses[state.a.loss], L: value.toFixed(3), sn: mean(0).toFixed(2), sp: mean(1).toFixed(2) });
     const neighbour = Math.cos((2 * Math.PI) / state.classes);
     const crowded = state.a.loss === "circle" && neighbour > state.a.m;
     $("crowded").textContent = crowded
@@ -357,17 +347,12 @@ const explainer = (() => {
     $("who").textContent = p < 0 && n < 0 ? words.nobody : fill(words.who, { point: chosen + 1, label: labels[chosen],
       p: p < 0 ? "–" : p + 1, pull: p < 0 ? "0" : Math.abs(G[chosen][p] * labels.length).toFixed(2),
       n: n < 0 ? "–" : `${n + 1} (${labels[n]})`, push: n < 0 ? "0" : Math.abs(G[chosen][n] * labels.length).toFixed(2) });
-    for (const [id, text] of [["chosen", `${chosen + 1}`], ["classes", state.classes],
-      ["angle", `${Math.round(degrees(points.angles[chosen]))}°`]]) {
-      $(id).parentElement.querySelector("output").value = text;
-    }
-    $("chosen").max = labels.length;
-    $("chosen").value = chosen + 1;
-    $("angle").value = degrees(points.angles[chosen]);
-    $("classes").value = state.classes;
+    const degrees = (((points.angles[chosen] * 180) / Math.PI) % 360 + 360) % 360;
+    sliders.chosen(chosen + 1, chosen + 1, { max: labels.length });
+    sliders.angle(degrees, `${Math.round(degrees)}°`);
+    sliders.classes(state.classes, state.classes);
     $("add").disabled = labels.length >= MOST_POINTS;
   }
-  const degrees = (angle) => (((angle * 180) / Math.PI) % 360 + 360) % 360;
 
   /* ---- the tour ---- */
   function goTo(number) {
@@ -377,84 +362,70 @@ const explainer = (() => {
     if (classes !== state.classes || !points.labels.length) { state.classes = classes; shufflePoints(); }
     stop();
     resetCloud();
-    changed();
-  }
-  function showStep() {
     const { title, text, question, answer } = steps[state.step];
     $("step-title").textContent = `${state.step + 1}. ${title}`;
-    $("step-text").replaceChildren(...text.map((line) => Object.assign(document.createElement("p"), { textContent: line })));
+    $("step-text").replaceChildren(...text.split("\n").map((line) => Object.assign(document.createElement("p"), { textContent: line })));
     $("question").textContent = question;
     $("answer").open = false;
     $("answer").querySelector("p").textContent = answer;
     $("back").disabled = state.step === 0;
     $("next").disabled = state.step === steps.length - 1;
-    [...$("dots").children].forEach((button, i) => {
-      if (i === state.step) button.setAttribute("aria-current", "step"); else button.removeAttribute("aria-current");
-    });
-    shownStep = state.step;
+    changed();
   }
-  let shownStep = -1;
 
   /* ---- the address holds the state ---- */
+  function numbers() { // their names, what holds them under which key, and their limits
+    const inPanels = ["a", "b"].flatMap((name) => [[`${name}_gamma`, state[name], "gamma", 1, 1000],
+      [`${name}_m`, state[name], "m", ...LIMITS[state[name].loss]]]);
+    const time = run ? [["time", state, "time", 0, run.frames.length - 1, true]] : [];
+    return [["sn", state, "sn", LOW, 1], ["sp", state, "sp", LOW, 1], ["classes", state, "classes", 3, 10, true], ...time, ...inPanels];
+  }
   function address() {
-    const { step, sn, sp, classes, time, a, b } = state;
-    const values = { step: step + 1, sn, sp, classes, ...(run ? { time } : {}) };
-    for (const [name, value] of [["a", a], ["b", b]]) {
-      Object.assign(values, { [name]: value.loss, [`${name}_gamma`]: value.gamma, [`${name}_m`]: value.m });
-    }
-    return `#${new URLSearchParams(values)}`;
+    const values = Object.fromEntries(numbers().map(([name, holder, key]) => [name, holder[key]]));
+    return `#${new URLSearchParams({ step: state.step + 1, a: state.a.loss, b: state.b.loss, ...values })}`;
   }
   function readAddress() {
-    const given = new URLSearchParams(location.hash.slice(1)), ignored = [];
-    const number = (name, low, high, whole, set) => {
-      if (!given.has(name)) return;
-      const text = given.get(name), value = Number(text);
-      given.delete(name);
-      if (text.trim() === "" || !(value >= low && value <= high) || (whole && !Number.isInteger(value))) ignored.push(name);
-      else set(value);
-    };
-    number("step", 1, steps.length, true, (value) => { goTo(value - 1); });
-    number("sn", LOW, 1, false, (value) => { state.sn = value; });
-    number("sp", LOW, 1, false, (value) => { state.sp = value; });
-    number("classes", 3, 10, true, (value) => { if (value !== state.classes) { state.classes = value; shufflePoints(); } });
-    number("time", 0, run ? run.frames.length - 1 : 0, true, (value) => { state.time = value; });
-    for (const name of ["a", "b"]) {
-      const loss = given.get(name);
-      given.delete(name);
-      if (loss !== null) {
-        if (Object.hasOwn(DEFAULTS, loss)) { if (loss !== state[name].loss) state[name] = setting(loss); }
-        else ignored.push(name);
-      }
-      const [low, high] = LIMITS[state[name].loss];
-      number(`${name}_gamma`, 1, 1000, false, (value) => { state[name].gamma = value; });
-      number(`${name}_m`, low, high, false, (value) => { state[name].m = value; });
+    const asked = new URLSearchParams(location.hash.slice(1)), ignored = new Set(asked.keys());
+    const step = Number(asked.get("step")) - 1;
+    if (steps[step]) {
+      goTo(step);
+      ignored.delete("step");
     }
-    ignored.push(...given.keys());
-    notice(ignored.length ? fill(words.ignored, { names: ignored.join(", ") }) : "");
+    for (const name of ["a", "b"]) {
+      const loss = asked.get(name);
+      if (!Object.hasOwn(DEFAULTS, loss)) continue;
+      if (loss !== state[name].loss) state[name] = setting(loss);
+      ignored.delete(name);
+    }
+    for (const [name, holder, key, low, high, whole] of numbers()) {
+      const text = asked.get(name), value = Number(text);
+      if (!text?.trim() || !(value >= low && value <= high) || (whole && !Number.isInteger(value))) continue;
+      holder[key] = value;
+      ignored.delete(name);
+    }
+    shufflePoints();
+    $("notice").textContent = ignored.size ? fill(words.ignored, { names: [...ignored].join(", ") }) : "";
   }
-  const notice = (text) => { $("notice").textContent = text; };
 
   /* ---- what is drawn when ---- */
+  const sliders = {};
   let panels = [], due = 0, playing = false, training = false, written = 0;
   const changed = () => { due = due || requestAnimationFrame(frame); };
   function frame() {
-    const started = performance.now(), speed = Number($("speed").value);
+    const speed = Number($("speed").value);
     due = 0;
     if (playing) moveCloud(speed);
     if (training) trainPoints(speed);
     for (const panel of panels) { panel.show(); panel.draw(); }
     showCircle(drawCircle());
-    if (shownStep !== state.step) showStep();
     for (const panel of panels) {
       const pairs = cloud[panel.name];
       panel.spread.textContent = cloud.begun ? fill(words.spread,
         { rest: pairs.filter((pair) => !pair.moving).length, all: PAIRS, spread: spread(pairs).toFixed(2) }) : "";
     }
-    if (run) $("time").querySelector("output").value = run.frames[state.time].caption;
+    if (run) sliders.time(state.time, run.frames[state.time].caption, { max: run.frames.length - 1 });
     clearTimeout(written);
     written = setTimeout(() => history.replaceState(null, "", address()), 200);
-    cost.push(performance.now() - started);
-    if (cost.length > 300) cost.shift();
     if (playing && (cloud.time >= LONGEST || !panels.some(({ name }) => cloud[name].some((pair) => pair.moving)))) press("play", playing = false);
     if (playing || training) changed();
   }
@@ -466,13 +437,11 @@ const explainer = (() => {
 
   function start() {
     readColors();
-    $("dots").replaceChildren(...steps.map((step, i) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: i + 1 });
-      button.setAttribute("aria-label", `${i + 1}. ${step.title}`);
-      button.addEventListener("click", () => goTo(i));
-      return button;
-    }));
     panels = ["a", "b"].map((name) => new Panel(name));
+    sliders.classes = slider($("classes").parentElement, (value) => { state.classes = value; shufflePoints(); });
+    sliders.chosen = slider($("chosen").parentElement, (value) => { points.chosen = value - 1; });
+    sliders.angle = slider($("angle").parentElement, (value) => { points.angles[points.chosen] = (value * Math.PI) / 180; });
+    if (run) sliders.time = slider($("time"), (value) => { state.time = value; });
     goTo(0);
     if (run) Object.assign(state, { time: run.frames.length - 1, a: { loss: run.loss, gamma: run.gamma, m: run.m } });
     readAddress();
@@ -488,9 +457,6 @@ const explainer = (() => {
     $("train-step").addEventListener("click", () => { trainPoints(1); changed(); });
     $("shuffle").addEventListener("click", () => { shufflePoints(); changed(); });
     $("add").addEventListener("click", addPoint);
-    $("classes").addEventListener("input", (event) => { state.classes = Number(event.target.value); shufflePoints(); changed(); });
-    $("chosen").addEventListener("input", (event) => { points.chosen = Number(event.target.value) - 1; changed(); });
-    $("angle").addEventListener("input", (event) => { points.angles[points.chosen] = (event.target.value * Math.PI) / 180; changed(); });
     const circle = $("circle"), angleOf = (event) => {
       const box = circle.getBoundingClientRect();
       return Math.atan2(box.y + box.height / 2 - event.clientY, event.clientX - box.x - box.width / 2);
@@ -506,12 +472,6 @@ const explainer = (() => {
       points.angles[points.chosen] = angleOf(event);
       changed();
     });
-    if (run) {
-      const slider = $("time").querySelector("input");
-      Object.assign(slider, { max: run.frames.length - 1, value: state.time });
-      slider.addEventListener("input", () => { state.time = Number(slider.value); changed(); });
-    }
-    if (!window.PointerEvent) notice(words.no_pointer);
     addEventListener("hashchange", () => { readAddress(); changed(); });
     addEventListener("resize", changed);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColors(); changed(); });
@@ -520,5 +480,5 @@ const explainer = (() => {
   }
 
   start();
-  return { state, cloud, points, cost };
+  return { state, cloud, points };
 })();

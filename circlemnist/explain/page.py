@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 from jinja2 import Template
 
+from circlemnist import explorer
 from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import pair_places
+from circlemnist.explorer.page import script_json
 from circlemnist.plots.kinds import check_suffix
-from circlemnist.plots.style import DARK, LIGHT, Array, snapshot_captions
+from circlemnist.plots.layout import snapshot_captions
+from circlemnist.plots.style import DARK, LIGHT, Array
 from circlemnist.runs.files import write_text, writing
 
-LOSSES = ("triplet", "cosface", "arcface", "circle")  # that the page has
+LOSSES = {  # that the page has, and their names there
+    "triplet": "Triplet loss",
+    "cosface": "CosFace / AM-Softmax",
+    "arcface": "ArcFace",
+    "circle": "Circle Loss",
+}
 SHOWN_PAIRS = 200  # of a run, at each time
 
 
@@ -31,38 +39,29 @@ def write_explainer(path: Path, language: str = "en", trained: EvaluatedRun | No
             cannot be written.
     """
     check_suffix(path, [".html"], "write the page")
-    page = explainer_html(language, None if trained is None else pairs_of_run(trained))
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, page)
-
-
-def explainer_html(language: str, run: dict[str, Any] | None = None) -> str:
-    """Return the page: HTML that asks for nothing else.
-
-    Args:
-        run: as `pairs_of_run` returns it.
-    """
+    run = None if trained is None else pairs_of_run(trained)
     here = files(__package__)
-    source = {name: (here / name).read_text("utf-8") for name in ("losses.js", "page.js")}
     words = json.loads((here / f"words.{language}.json").read_text("utf-8"))
     facts = {
         "words": words,
         "steps": words.pop("steps"),
         "classes": {theme.name: theme.classes for theme in (LIGHT, DARK)},
+        "losses": LOSSES,
         "run": run,
     }
-    css = Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK)
-    page: str = Template((here / "page.html").read_text("utf-8")).render(
+    page = Template((here / "page.html").read_text("utf-8")).render(
         language=language,
         words=words,
-        css=css,
+        css=Template((here / "page.css").read_text("utf-8")).render(light=LIGHT, dark=DARK),
+        losses=LOSSES,
         run=run,
-        losses=source["losses.js"],
-        script=source["page.js"],
-        facts=json.dumps(facts, ensure_ascii=False).replace("</", "<\\/"),
+        mathematics=(files(explorer) / "losses.js").read_text("utf-8"),
+        script=(here / "page.js").read_text("utf-8"),
+        facts=script_json(facts),
     )
-    return page
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
 
 
 def pairs_of_run(trained: EvaluatedRun) -> dict[str, Any]:

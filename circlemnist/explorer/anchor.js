@@ -1,64 +1,49 @@
 // An anchor: the cosines of all its pairs, what each pulls or pushes by Eqs. 9 and 10, and its place in
 // the pair plane. It is an image of the page, or a drawing.
 window.anchor = (() => {
-  const { facts } = explorer, { labels, names, gamma, gallery } = facts, { m } = facts.boundary;
+  const { facts } = explorer, { labels, names, gamma, scale } = facts, { m } = facts.boundary;
   const [details, ticks, hardest, near, text] =
     ["anchor-details", "ticks", "hardest", "near", "anchor-text"].map((id) => document.getElementById(id));
-  const dimensions = gallery.dimensions, rows = new Map(gallery.indices.map((index, row) => [index, row]));
-  let embeddings = null, lengths = null, current = null;
+  let embeddings = null, dimensions = 0, lengths = null, current = null;
 
   // The embeddings are decoded when the first is needed.
   function stored() {
     if (embeddings) return embeddings;
-    embeddings = network.halves(gallery.embeddings).map((number) => number * gallery.scale);
-    lengths = gallery.indices.map((_, row) => Math.hypot(...embeddings.subarray(dimensions * row, dimensions * (row + 1))) || 1);
+    embeddings = network.halves(facts.embeddings).map((number) => number * scale);
+    dimensions = embeddings.length / labels.length;
+    lengths = labels.map((_, index) => Math.hypot(...embeddings.subarray(dimensions * index, dimensions * (index + 1))) || 1);
     return embeddings;
   }
 
   function vectorOf(index) {
-    const start = dimensions * rows.get(index);
-    return stored().subarray(start, start + dimensions);
+    return stored().subarray(dimensions * index, dimensions * (index + 1));
   }
 
   function cosines(vector) {
     const numbers = stored(), length = Math.hypot(...vector) || 1;
-    return Float32Array.from(gallery.indices, (_, row) => {
+    return Float32Array.from(labels, (_, index) => {
       let sum = 0;
-      for (let i = 0, at = row * dimensions; i < dimensions; i++) sum += vector[i] * numbers[at++];
-      return sum / length / lengths[row];
+      for (let i = 0, at = index * dimensions; i < dimensions; i++) sum += vector[i] * numbers[at++];
+      return sum / length / lengths[index];
     });
   }
 
-  // The images of the gallery, the most alike to a vector first: by cosine, or by distance.
+  // The images, the most alike to a vector first: by cosine, or by distance.
   function nearest(vector) {
     const cosine = cosines(vector), norm = Math.hypot(...vector);
-    const alike = gallery.similarity === "cosine" ? cosine : cosine.map((s, row) => lengths[row] * (2 * norm * s - lengths[row]));
-    return [...alike.keys()].sort((a, b) => alike[b] - alike[a]).map((row) => gallery.indices[row]);
-  }
-
-  // Eq. 6 and its gradients: for each similarity how hard it is pulled or pushed.
-  function pull(sp, sn) {
-    const logits = (values, alpha, delta, sign) => values.map((s) => sign * gamma * Math.max(alpha(s), 0) * (s - delta));
-    const alphaP = (s) => 1 + m - s, alphaN = (s) => s + m;
-    const sums = [logits(sp, alphaP, 1 - m, -1), logits(sn, alphaN, m, 1)].map((values) => {
-      const most = values.reduce((a, b) => Math.max(a, b), -Infinity), weights = values.map((value) => Math.exp(value - most));
-      const total = weights.reduce((a, b) => a + b, 0);
-      return { logSum: most + Math.log(total), shares: weights.map((weight) => weight / total) };
-    });
-    const z = 1 / (1 + Math.exp(-sums[0].logSum - sums[1].logSum));
-    return { z, sp: sums[0].shares.map((share, i) => z * share * gamma * Math.max(alphaP(sp[i]), 0)),
-      sn: sums[1].shares.map((share, i) => z * share * gamma * Math.max(alphaN(sn[i]), 0)) };
+    const alike = facts.similarity === "cosine" ? cosine : cosine.map((s, index) => lengths[index] * (2 * norm * s - lengths[index]));
+    return [...alike.keys()].sort((a, b) => alike[b] - alike[a]);
   }
 
   // All pairs of an anchor, of which it is not one itself: same-class ones first.
   function pairsOf(vector, label, self = null) {
     const s = cosines(vector), sides = [[], []];
-    gallery.indices.forEach((index, row) => {
-      if (index !== self) sides[labels[index] === label ? 0 : 1].push({ index, s: s[row], weight: 0 });
+    labels.forEach((other, index) => {
+      if (index !== self) sides[other === label ? 0 : 1].push({ index, s: s[index], weight: 0 });
     });
     if (gamma && sides[0].length && sides[1].length) {
-      const { sp, sn } = pull(...sides.map((side) => side.map((pair) => pair.s)));
-      [sp, sn].forEach((weights, i) => weights.forEach((weight, place) => { sides[i][place].weight = weight; }));
+      const { dsp, dsn } = losses.anchor("circle", gamma, m, ...sides.map((side) => side.map((pair) => pair.s)));
+      [dsp, dsn].forEach((slopes, i) => slopes.forEach((slope, place) => { sides[i][place].weight = Math.abs(slope); }));
     }
     const hard = (pair, i) => (gamma ? pair.weight : i ? pair.s : -pair.s); // a high s_n, a low s_p
     const worst = sides.map((side, i) => side.reduce((a, b) => (!a || hard(b, i) > hard(a, i) ? b : a), null));
@@ -67,11 +52,10 @@ window.anchor = (() => {
 
   // Shows an image as the anchor, or none.
   function show(index) {
-    if (rows.has(index)) return showVector(vectorOf(index), labels[index], index);
+    if (index !== null) return showVector(vectorOf(index), labels[index], index);
     current = null;
     details.hidden = true;
-    text.textContent = index === null ? "Choose a dot, or draw one, to see which pairs pull and push it."
-      : `${explorer.described(index)}: its embedding is not in the page, which has room for ${rows.size.toLocaleString("en")}.`;
+    text.textContent = "Choose a dot, or draw one, to see which pairs pull and push it.";
   }
 
   // Shows an embedding as the anchor: of an image, or of a drawing with the class it is taken for.
@@ -89,8 +73,8 @@ window.anchor = (() => {
     hardest.replaceChildren(...(index === null ? [] : [explorer.imageButton(index, "anchor", size)]),
       ...[[negative, "s_n"], [positive, "s_p"]].filter(([pair]) => pair).map(([pair, s]) => explorer.imageButton(pair.index, caption(pair, s), size)));
     const s = new Map(sides.flat().map((pair) => [pair.index, pair.s]));
-    near.replaceChildren(...(index === null ? nearest(vector).slice(0, 5) : explorer.nearest(index))
-      .map((other) => explorer.imageButton(other, s.get(other)?.toFixed(2) ?? explorer.name(other))));
+    near.replaceChildren(...(index === null ? nearest(vector).slice(0, 5) : facts.neighbors[index])
+      .map((other) => explorer.imageButton(other, s.get(other).toFixed(2))));
     explorer.plane.decorate();
   }
 
@@ -146,8 +130,8 @@ window.anchor = (() => {
     const [sn, sp] = place, [x, y] = plot.at(place);
     if (current.place) plot.add("circle", { cx: x, cy: y, r: 11, class: "here" });
     if (!gamma) return;
-    const gradient = pull([sp], [sn]), length = 0.3 * Math.min(plot.width, plot.height) / (gamma * (1 + Math.abs(m)));
-    const [dx, dy] = [-gradient.sn[0] * length, -gradient.sp[0] * length], far = Math.hypot(dx, dy);
+    const { dsn, dsp } = losses.pair("circle", gamma, m, sn, sp), length = 0.3 * Math.min(plot.width, plot.height) / (gamma * (1 + Math.abs(m)));
+    const [dx, dy] = [-dsn * length, dsp * length], far = Math.hypot(dx, dy);
     if (far < 2) return;
     const [tipX, tipY] = [x + dx, y + dy], [ux, uy] = [dx / far, dy / far], head = Math.min(9, far);
     const side = (turn) => `${tipX - head * (ux - turn * 0.5 * uy)} ${tipY - head * (uy + turn * 0.5 * ux)}`;
@@ -155,5 +139,5 @@ window.anchor = (() => {
   }
 
   new ResizeObserver(() => { if (current) drawTicks(); }).observe(ticks);
-  return { show, showVector, drawArrow, vectorOf, pairsOf, nearest, stored, dimensions };
+  return { show, showVector, drawArrow, vectorOf, pairsOf, nearest, stored };
 })();

@@ -2,9 +2,7 @@
 // numbers, as in torch.
 window.network = (() => {
   function bytes(base64) {
-    const text = atob(base64), codes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) codes[i] = text.charCodeAt(i);
-    return codes;
+    return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   }
 
   function floats(base64) {

@@ -1,27 +1,27 @@
 // The pad: what is drawn on it is embedded while it is drawn, set beside its nearest images, and
-// marked on the map; what was drawn is kept in a strip.
+// marked on the map.
 window.pad = (() => {
-  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, FLIGHT = 300, REST = 400;
+  const SIDE = 280, PEN = 18, VOTES = 20, SHOWN = 10, CLOSE = 2, REST = 400;
   const facts = JSON.parse(document.getElementById("pad-facts").textContent);
   const { labels, names } = explorer.facts;
   let embedded = null, subspaces = null; // built for the first drawing
-  const [section, paper, prepared, verdict, why, beside, strip, follow] =
-    ["pad", "paper", "prepared", "verdict", "why", "beside", "strip", "follow"].map((id) => document.getElementById(id));
-  let current = null, pen = null, waiting = 0, flight = 0, rest = 0;
+  const [section, paper, prepared, verdict, why, beside, follows] =
+    ["pad", "paper", "prepared", "verdict", "why", "beside", "follow"].map((id) => document.getElementById(id));
+  let strokes = [], judged = null, pen = null, waiting = 0, rest = 0;
 
   // The embedding of an image of 784 bytes: the mean of its views, each shifted by a pixel or not;
   // and how typical it is of a class, by the first view, which is the image itself.
   function embed(image) {
     embedded ??= network.build(facts);
     subspaces ??= network.halves(facts.subspaces);
-    const sum = new Float32Array(anchor.dimensions);
-    let typicality = null;
+    let sum = null, typicality = null;
     for (const [row, column] of facts.views) {
       const view = Float32Array.from(image, (_, place) => {
         const y = Math.floor(place / 28) + row - 1, x = (place % 28) + column - 1;
         return y < 0 || y > 27 || x < 0 || x > 27 ? 0 : image[28 * y + x] / 255;
       });
       const { embedding, features } = embedded(view);
+      sum ??= new Float32Array(embedding.length);
       embedding.forEach((value, place) => { sum[place] += value / facts.views.length; });
       typicality ??= network.typicality(features, subspaces, facts.known.length);
     }
@@ -44,7 +44,7 @@ window.pad = (() => {
   }
 
   // What is said of a drawing: of each of its digits, the last of which is shown and marked.
-  function judgeAll(strokes) {
+  function judgeAll() {
     const parts = prepare.digits(strokes, PEN);
     const all = parts.map((part) => judge(prepare.placed(prepare.ink(part, facts.box, facts.pen), facts.box)));
     const last = all[parts.findIndex((part) => part.includes(strokes.at(-1)))];
@@ -59,10 +59,10 @@ window.pad = (() => {
     return [0, 1].map((axis) => places.reduce((sum, place) => sum + place[axis] / near.length, 0));
   }
 
-  function paint(canvas, image) {
+  function paint(image) {
     const pixels = new ImageData(28, 28), ink = explorer.color("ink").match(/\d+/g).map(Number);
     image.forEach((value, place) => pixels.data.set([...ink.slice(0, 3), value], 4 * place));
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    prepared.getContext("2d").putImageData(pixels, 0, 0);
   }
 
   // Draws the current drawing, and shows where it lies; nothing where there is none.
@@ -74,16 +74,14 @@ window.pad = (() => {
     context.clearRect(0, 0, paper.width, paper.height);
     context.scale(paper.width / SIDE, paper.height / SIDE);
     context.strokeStyle = explorer.color("ink");
-    if (current) prepare.trace(context, current.strokes, PEN);
-    const judged = current && judgeAll(current.strokes);
+    prepare.trace(context, strokes, PEN);
+    judged = strokes.length ? judgeAll() : null;
     section.className = judged ? judged.kind : "";
     verdict.textContent = judged ? judged.verdict : "";
     why.textContent = judged ? judged.reason : "Nothing is drawn yet.";
     beside.replaceChildren(...(judged ? judged.near.map((index) => explorer.imageButton(index, explorer.name(index), 42)) : []));
-    if (judged) paint(prepared, judged.image);
-    else prepared.getContext("2d").clearRect(0, 0, 28, 28);
-    if (current) current.judged = judged;
-    if (current && explorer.step !== explorer.last) {
+    paint(judged?.image ?? []);
+    if (judged && explorer.step !== explorer.last) {
       explorer.play(false);
       explorer.time(explorer.last);
     }
@@ -92,8 +90,8 @@ window.pad = (() => {
 
   // Marks on the map where the current drawing lies, with lines to its nearest images.
   function mark(plot) {
-    if (!current?.judged) return;
-    const { kind, near, place } = current.judged, [x, y] = plot.at(place);
+    if (!judged) return;
+    const { kind, near, place } = judged, [x, y] = plot.at(place);
     for (const index of near) {
       const [x2, y2] = plot.at(plot.place(index));
       plot.add("line", { x1: x, y1: y, x2, y2, class: "lines" });
@@ -105,64 +103,29 @@ window.pad = (() => {
   }
 
   // Moves the map to where the drawing lies, or back to all of it.
-  function fly() {
-    const { map } = explorer, place = current?.judged.place, from = { ...map.view };
-    if (map.dimensions === 3) {
-      if (place) map.face(place);
-      return;
-    }
-    map.reset();
-    const to = place ? { x: place[0], y: place[1], zoom: CLOSE } : map.view;
-    const time = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1 : FLIGHT;
-    let begin = null;
-    const step = (now) => {
-      begin ??= now; // what has landed is on the screen before anything moves
-      const share = Math.min(Math.max((now - begin) / time, 0), 1);
-      map.lookAt(Object.fromEntries(Object.entries(to).map(([name, value]) => [name, from[name] + share * (value - from[name])])));
-      if (share < 1) flight = requestAnimationFrame(step);
-    };
-    map.lookAt(from);
-    flight = requestAnimationFrame(step);
+  function follow() {
+    const { map } = explorer;
+    if (map.dimensions === 2) map.reset();
+    if (!judged) return;
+    const [x, y] = judged.place;
+    if (map.dimensions === 3) map.face(judged.place);
+    else map.lookAt({ x, y, zoom: CLOSE });
   }
 
-  // Keeps the current drawing in the strip, the newest first.
-  function keep() {
-    if (!current.button) {
-      const drawing = current, canvas = Object.assign(explorer.make("canvas"), { width: 28, height: 28 });
-      const button = explorer.make("button", canvas, explorer.make("span"));
-      button.addEventListener("click", () => show(drawing));
-      drawing.button = button;
-      strip.prepend(button);
-    }
-    const { button, judged } = current;
-    paint(button.firstChild, judged.image);
-    button.lastChild.textContent = judged.verdict;
-    button.lastChild.className = judged.kind;
-    button.ariaPressed = "true";
-  }
-
-  // Makes a drawing, or none, the current one; the map moves after so many milliseconds.
-  function show(drawing, delay = 0) {
+  // Shows the drawing, and makes it the anchor; the map moves after so many milliseconds.
+  function show(delay = 0) {
     clearTimeout(rest);
-    cancelAnimationFrame(flight);
-    if (current?.button) current.button.ariaPressed = "false";
-    current = drawing;
     land();
     explorer.choose(null);
-    if (current) {
-      keep();
-      anchor.showVector(current.judged.embedding, current.judged.label);
-    }
-    if (follow.checked) rest = setTimeout(fly, delay);
+    if (judged) anchor.showVector(judged.embedding, judged.label);
+    if (follows.checked) rest = setTimeout(follow, delay);
   }
 
-  function undo() {
-    if (!current || pen !== null) return;
-    current.strokes.pop();
-    if (current.strokes.length) return show(current);
-    current.button.remove();
-    current = null;
-    show(null);
+  // Removes the last of the strokes, or all.
+  function erase(first) {
+    if (pen !== null || !strokes.length) return;
+    strokes.splice(first);
+    show();
   }
 
   function point(event) {
@@ -175,32 +138,30 @@ window.pad = (() => {
     if (pen !== null || event.button !== 0) return;
     event.preventDefault();
     clearTimeout(rest);
-    cancelAnimationFrame(flight);
     pen = event.pointerId;
     paper.setPointerCapture(pen);
-    current ??= { strokes: [], button: null, judged: null };
-    current.strokes.push([point(event)]);
+    strokes.push([point(event)]);
     waiting ||= requestAnimationFrame(land);
   }
 
   function move(event) {
     if (event.pointerId !== pen) return;
     const events = event.getCoalescedEvents?.() ?? [];
-    current.strokes.at(-1).push(...(events.length ? events : [event]).map(point));
+    strokes.at(-1).push(...(events.length ? events : [event]).map(point));
     waiting ||= requestAnimationFrame(land);
   }
 
   function up(event) {
     if (event.pointerId !== pen) return;
     pen = null;
-    show(current, REST); // a map that moves would hold up the next stroke
+    show(REST); // a map that moves would hold up the next stroke
   }
 
   function start() {
     for (const [kind, listener] of Object.entries({ pointerdown: down, pointermove: move, pointerup: up, pointercancel: up }))
       paper.addEventListener(kind, listener);
-    document.getElementById("undo").addEventListener("click", undo);
-    document.getElementById("clear").addEventListener("click", () => { if (pen === null) show(null); });
+    document.getElementById("undo").addEventListener("click", () => erase(-1));
+    document.getElementById("clear").addEventListener("click", () => erase(0));
     land();
   }
 

@@ -1,7 +1,5 @@
 """What the page embeds a drawing with: the network as plain layers, and what lies beside it."""
 
-import base64
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +13,17 @@ from circlemnist.models.embedder import SHIFTED_VIEWS, Embedder
 from circlemnist.plots.projection import native_dimensions
 from circlemnist.plots.style import Array
 
-ROOM = 9e6  # characters of the page, for weights, subspaces and embeddings
-FEWEST = 100  # images to set a drawing beside
 WIDEST_PEN = 0.25  # of the box
 Layer = tuple[dict[str, Any], list[Array]]
 
 
-@dataclass(frozen=True)
-class PlainNetwork:
-    """The layers that `network.js` computes an embedding and features with."""
+def plain_network(embedder: Embedder) -> dict[str, Any]:
+    """Return the network of an embedder in eval mode as `network.js` computes it.
 
-    layers: list[dict[str, Any]]  # the `kind` of each, and what its kind needs
-    numbers: Array  # (P,) float32, those of all layers in their order
-    featuring: int  # number of layers that give the features of the last convolution
-
-
-def plain_network(embedder: Embedder) -> PlainNetwork:
-    """Return the layers of an embedder in eval mode, the normalisation of its pixels the first.
-
-    BatchNorm becomes a scale and a shift for each channel, computed in float64.
+    The first layer normalises the pixels. BatchNorm becomes a scale and a shift for each channel,
+    computed in float64. `layers` have a `kind` and what it needs, `numbers` (P,) float32 are those
+    of all layers in their order, and the first `featuring` layers give the features of the last
+    convolution.
     """
     std = _float64(embedder.std).reshape(1)
     layers = [_affine(1 / std, -_float64(embedder.mean) / std), *_convert(embedder.layers)]
@@ -45,8 +35,11 @@ def plain_network(embedder: Embedder) -> PlainNetwork:
     if embedder.on_sphere:
         layers.append(({"kind": "normalise", "length": 1}, []))
     numbers = np.concatenate([array.ravel() for _, arrays in layers for array in arrays])
-    featuring = 1 + len(_convert(up_to_last_convolution(embedder)))  # 1 for the pixels
-    return PlainNetwork([layer for layer, _ in layers], numbers.astype("<f4"), featuring)
+    return {
+        "layers": [layer for layer, _ in layers],
+        "numbers": numbers.astype(np.float32),
+        "featuring": 1 + len(_convert(up_to_last_convolution(embedder))),  # 1 for the pixels
+    }
 
 
 def _convert(module: nn.Module) -> list[Layer]:
@@ -91,99 +84,31 @@ def _float64(tensor: Tensor) -> Array:
     return array
 
 
-@dataclass(frozen=True)
-class PageEmbeddings:
-    """The embeddings that the page holds, of as many images as there is room for."""
+def pad_of(trained: EvaluatedRun) -> dict[str, Any] | str:
+    """Return what `pad.js` reads of a run, or why there is no pad, in words.
 
-    indices: Array  # (G,) int, the images, of those on the page
-    embeddings: Array  # (G, D) float
-    similarity: str  # "cosine", or "distance"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return numbers of 16 bits, divided by `scale`, which is the largest of them."""
-        scale = float(np.abs(self.embeddings).max()) or 1.0
-        return {
-            "indices": self.indices.tolist(),
-            "dimensions": self.embeddings.shape[1],
-            "embeddings": in_base64((self.embeddings / scale).astype("<f2").tobytes()),
-            "scale": scale,
-            "similarity": self.similarity,
-        }
-
-
-@dataclass(frozen=True)
-class Pad:
-    """How the page embeds a drawing, and tells whether it is known.
-
-    Attributes:
-        network: of the run.
-        views: (row, column) of each view in an image with a border of one pixel.
-        unit: embeddings have unit length.
-        box: pixels, the longer side of the ink of an image.
-        pen: pixels, the width of its strokes.
-        subspaces: (C, K, F) float16, of the features of the classes.
-        threshold: a known drawing is more typical of a class than this.
-        known: (C,) bool, which classes the network was trained on.
-        exact: the numbers of an embedding are its place on the map.
+    Beside the network these are: `views`, (row, column) of each view in an image with a border of
+    one pixel; `unit`, whether embeddings have unit length; `box` and `pen` as `hand` returns them;
+    `subspaces` (C, K, F) float16 of the features of the classes; the `threshold` above which a
+    drawing is known; `known` (C,) bool, which classes the network was trained on; and `exact`,
+    whether the numbers of an embedding are its place on the map.
     """
-
-    network: PlainNetwork
-    views: tuple[tuple[int, int], ...]
-    unit: bool
-    box: int
-    pen: float
-    subspaces: Array
-    threshold: float
-    known: Array
-    exact: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `pad.js` reads: numbers of 32 bits of the network, of 16 of the others."""
-        own = {name: value for name, value in vars(self).items() if name != "network"}
-        return own | {
-            "layers": self.network.layers,
-            "numbers": in_base64(self.network.numbers.tobytes()),
-            "featuring": self.network.featuring,
-            "subspaces": in_base64(self.subspaces.astype("<f2").tobytes()),
-            "known": self.known.tolist(),
-        }
-
-
-def pad_of(trained: EvaluatedRun) -> Pad | str:
-    """Return the pad of a run, or why there is none, in words."""
     try:
-        embedder = trained.embedder
+        network = plain_network(trained.embedder)
         subspaces, points = trained.typical
     except UserError as error:
         return str(error)
     arrays, (box, pen) = trained.report.arrays, hand(trained.test_images.numpy())
-    pad = Pad(
-        network=plain_network(embedder),
-        views=SHIFTED_VIEWS[: trained.config.views],
-        unit=trained.config.loss_info.on_sphere,
-        box=box,
-        pen=pen,
-        subspaces=subspaces,
-        threshold=point_at(points).threshold,
-        known=np.isin(np.arange(len(subspaces)), arrays.labels[trained.report.seen]),
-        exact=arrays.embeddings.shape[1] <= native_dimensions(trained.config),
-    )
-    if _most_embeddings(trained, pad) < FEWEST:
-        return f"the network, of {len(pad.network.numbers):,} weights, is too large for a page"
-    return pad
-
-
-def gallery_of(trained: EvaluatedRun, pad: Pad | str) -> PageEmbeddings:
-    """Return as many embeddings of the test split as there is room for beside a pad."""
-    embeddings, taken = trained.report.arrays.embeddings, _most_embeddings(trained, pad)
-    count = len(embeddings)
-    indices = np.linspace(0, count - 1, min(count, taken)).round().astype(int)
-    return PageEmbeddings(indices, embeddings[indices], trained.similarity.name)
-
-
-def _most_embeddings(trained: EvaluatedRun, pad: Pad | str) -> int:
-    taken = pad.network.numbers.nbytes + pad.subspaces.nbytes if isinstance(pad, Pad) else 0
-    return int((3 / 4 * ROOM - taken) / (2 * trained.report.arrays.embeddings.shape[1]))
+    return network | {
+        "views": SHIFTED_VIEWS[: trained.config.views],
+        "unit": trained.config.loss_info.on_sphere,
+        "box": box,
+        "pen": pen,
+        "subspaces": subspaces.astype(np.float16),
+        "threshold": point_at(points).threshold,
+        "known": np.isin(np.arange(len(subspaces)), arrays.labels[trained.report.seen]),
+        "exact": arrays.embeddings.shape[1] <= native_dimensions(trained.config),
+    }
 
 
 def hand(images: Array) -> tuple[int, float]:
@@ -201,8 +126,3 @@ def hand(images: Array) -> tuple[int, float]:
     slopes = np.hypot(*np.gradient(np.pad(ink, ((0, 0), (1, 1), (1, 1))), axis=(1, 2)))
     pen = float(np.median(2 * ink.sum((1, 2)) / slopes.sum((1, 2))))
     return box, min(pen, WIDEST_PEN * box)
-
-
-def in_base64(content: bytes) -> str:
-    """Return bytes as text that a page carries."""
-    return base64.b64encode(content).decode()

@@ -47,11 +47,6 @@ window.explorer = (() => {
     return names[labels[index]];
   }
 
-  function nearest(index) {
-    const size = facts.neighbors.length / count;
-    return facts.neighbors.slice(size * index, size * (index + 1));
-  }
-
   function mistaken(index) {
     return labels[index] !== predicted[index];
   }
@@ -80,7 +75,7 @@ window.explorer = (() => {
     for (const canvas of [large, small]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
     draw(large.getContext("2d"), index, 0, 0, 84);
     box.querySelector("p").textContent = described(index);
-    const near = nearest(index);
+    const near = facts.neighbors[index];
     near.forEach((other, i) => draw(small.getContext("2d"), other, 42 * i, 0, 42));
     box.querySelector(".near").replaceChildren(...near.map((other) => make("span", name(other))));
     // beside the pointer, not under it, and within the window
@@ -170,18 +165,12 @@ window.explorer = (() => {
   }
 
   function legend() {
-    element("legend").replaceChildren(...names.map((className, label) => {
-      const key = make("i"), button = make("button", key, className);
-      key.style.background = `var(--class-${label % 10})`;
-      key.dataset.shape = Plot.shape(label);
-      button.ariaPressed = "true";
+    for (const [label, button] of [...element("legend").children].entries())
       button.addEventListener("click", () => {
         if (!hidden.delete(label)) hidden.add(label);
         button.ariaPressed = String(!hidden.has(label));
         filter();
       });
-      return button;
-    }));
   }
 
   // The names of the classes go where most of their points are, as far as they do not cover one another.
@@ -290,7 +279,7 @@ window.explorer = (() => {
     document.body.dataset.ready = "yes";
   }
 
-  const api = { facts, start, name, nearest, color, make, imageButton, described, choose, point, select, time, play,
+  const api = { facts, start, name, color, imageButton, described, choose, point, select, time, play,
     get step() { return step; }, get last() { return last; } };
   return api;
 })();

@@ -1,8 +1,8 @@
 """The page of a run as one HTML file: its numbers, its images and the scripts."""
 
+import base64
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,47 +16,31 @@ from PIL import Image
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.export import sheet
 from circlemnist.evaluation.metrics import nearest_others
-from circlemnist.evaluation.pair_plane import (
-    Boundary,
-    PairMeans,
-    boundary_of,
-    pair_means,
-    pair_places,
-)
-from circlemnist.explorer.pad import Pad, PageEmbeddings, gallery_of, in_base64, pad_of
-from circlemnist.losses import build_loss
-from circlemnist.plots.animation import Times, times_of
+from circlemnist.evaluation.pair_plane import boundary_of, pair_means, pair_places
+from circlemnist.explorer.pad import pad_of
+from circlemnist.plots.animation import times_of
 from circlemnist.plots.history import steps_of
 from circlemnist.plots.kinds import check_suffix
-from circlemnist.plots.points import Points
+from circlemnist.plots.layout import heading, sample
 from circlemnist.plots.projection import project_run
-from circlemnist.plots.style import DARK, LIGHT, Array, Theme, heading, sample
+from circlemnist.plots.style import DARK, LIGHT, Array, Theme
 from circlemnist.process import working
 from circlemnist.runs.files import write_text, writing
 
 NEIGHBORS = 5
 COLUMNS = 100  # of the sprite that holds all images
 SHADES = 16
-SCRIPTS = ("network.js", "plot.js", "page.js", "anchor.js", "prepare.js", "pad.js")
-PAD_SCRIPTS = 2  # the last of them
+SCRIPTS = ("network.js", "losses.js", "plot.js", "page.js", "anchor.js")
+PAD_SCRIPTS = ("prepare.js", "pad.js")
 
 
 @dataclass(frozen=True)
 class Space:
-    """The test split of a run."""
+    """The test split of a run as the page shows it."""
 
-    points: Points  # (N, 2) or, on the sphere, (N, 3) float, where the images are drawn
-    predicted: Array  # (N,) int, class of the nearest training image; its own if that is unseen
+    facts: dict[str, Any]  # what the scripts read
     images: Array  # (N, 28, 28) uint8, 255 is full ink
-    pairs: Array  # (N, 2) float, their places in the pair plane, s_n and s_p
-    means: PairMeans
-    neighbors: Array  # (N, 5) int, the nearest other images, nearest first
-    boundary: Boundary
-    gallery: PageEmbeddings  # the embeddings in the page
-    gamma: float | None = None  # where an anchor has a loss by Eq. 6: gamma; m is of the boundary
-    frames: Times | None = None  # where there are snapshots
-    losses: Array | Sequence[float] = ()  # at the same times
-    pad: Pad | str = "the network is not here"  # or in words why there is none
+    pad: dict[str, Any] | str  # what `pad.js` reads, or in words why there is none
 
 
 @working("making the page")
@@ -84,102 +68,80 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     """Return the test split of a run, and in words how its places on the map were made."""
     report, config, boundary = trained.report, trained.config, boundary_of(trained.config)
     arrays, seen = report.arrays, report.seen
-    names = [
-        f"{name}, unseen" if label in report.unseen else name
-        for label, name in enumerate(config.class_names)
-    ]
-    near = min(NEIGHBORS, len(arrays.labels) - 1)
     pad = pad_of(trained)  # before what takes long: the run may train on meanwhile
     embeddings = torch.from_numpy(arrays.embeddings)
     directions = trained.directions(embeddings)
-    positions, how = project_run(trained, arrays.embeddings, projection)
+    positions, how = project_run(trained, projection)
+    scale = float(np.abs(arrays.embeddings).max()) or 1.0
+    near = min(NEIGHBORS, len(arrays.labels) - 1)
     chosen = np.flatnonzero(seen)[sample(int(seen.sum()))]
-    by_anchor = config.loss == "circle" and config.pairs == "anchor"
-    frames = None
+    means = pair_means(directions[chosen], torch.from_numpy(arrays.labels[chosen]), boundary)
+    by_anchor = config.loss == "circle" and config.pairs == "anchor"  # each has a loss by Eq. 6
+    facts: dict[str, Any] = {
+        "names": [
+            f"{name}, unseen" if label in report.unseen else name
+            for label, name in enumerate(config.class_names)
+        ],
+        "labels": arrays.labels,
+        # an unseen class, which no training image has, is no mistake
+        "predicted": np.where(seen, arrays.neighbor_labels[:, 0], arrays.labels),
+        "neighbors": nearest_others(embeddings, near, trained.similarity)[1].tolist(),
+        "dimensions": positions.shape[1],
+        "positions": positions.astype(np.float32),
+        "pairs": pair_places(directions.numpy(), arrays.labels).astype(np.float32),
+        "boundary": {
+            "name": boundary.name,
+            "m": boundary.m,
+            "lines": [line[::8].round(3).tolist() for line in boundary.lines()],
+        },
+        "gamma": config.gamma if by_anchor else None,
+        "embeddings": (arrays.embeddings / scale).astype(np.float16),
+        "scale": scale,
+        "similarity": trained.similarity.name,
+    }
+    times = None
     if trained.has_snapshots:
-        frames, _ = times_of(trained, projection, positions[trained.snapshots.indices])
-    space = Space(
-        points=Points(positions, arrays.labels, names),
-        predicted=np.where(seen, arrays.neighbor_labels[:, 0], arrays.labels),
-        images=trained.test_images.numpy(),
-        pairs=pair_places(directions.numpy(), arrays.labels),
-        means=pair_means(directions[chosen], torch.from_numpy(arrays.labels[chosen]), boundary),
-        neighbors=nearest_others(embeddings, near, trained.similarity)[1].numpy(),
-        boundary=boundary,
-        gallery=gallery_of(trained, pad),
-        gamma=config.gamma if by_anchor else None,
-        frames=frames,
-        losses=_losses(trained) if frames else (),
-        pad=pad,
-    )
-    return space, how
+        times, _ = times_of(trained, projection, positions[trained.snapshots.indices])
+    facts |= {
+        "captions": [*(times.captions if times else ()), "all images"],
+        "means": [*map(asdict, times.means if times else ()), asdict(means)],
+        "moving": times.indices if times else [],
+        "moving_positions": times.points.positions.astype(np.float32) if times else "",
+        "moving_pairs": times.pairs.astype(np.float32) if times else "",
+        "losses": _losses(trained) if times else [],
+    }
+    return Space(facts, trained.test_images.numpy(), pad), how
 
 
-def _losses(trained: EvaluatedRun) -> Array:
-    """Return T losses: of the sample, or where there are class weights of training batches."""
-    snapshots, config = trained.snapshots, trained.config
-    if config.loss_info.has_class_weights:  # which the snapshots lack
-        rows = steps_of(trained.run)
-        rows = rows if len(rows) else np.zeros((1, 4))  # no epoch has ended
-        values = np.interp(snapshots.steps / trained.steps_an_epoch, rows[:, 0], rows[:, 1])
-    else:
-        embeddings, labels = trained.seen_snapshots
-        loss = build_loss(config.loss, pairs=config.pairs, **config.hyperparameters)
-        values = np.array([float(loss(frame, labels)) for frame in embeddings])
-    finite: Array = np.nan_to_num(values)  # as JSON takes them
-    return finite
+def _losses(trained: EvaluatedRun) -> list[float]:
+    """Return the losses of training batches at the times of the snapshots."""
+    rows = steps_of(trained.run)
+    rows = rows if len(rows) else np.zeros((1, 4))  # no epoch has ended
+    epochs = trained.snapshots.steps / trained.steps_an_epoch
+    values: list[float] = np.nan_to_num(np.interp(epochs, rows[:, 0], rows[:, 1])).tolist()
+    return values  # finite, as JSON takes them
 
 
 def explorer_html(space: Space, title: str, theme: Theme | None = None) -> str:
-    """Return a page with the map, the pair plane and their images; a slider if it has frames."""
+    """Return a page with the map, the pair plane and their images; a slider if it has times."""
     here = files(__package__)
-    pad = space.pad if isinstance(space.pad, Pad) else None
-    scripts = SCRIPTS if pad else SCRIPTS[:-PAD_SCRIPTS]
+    has_pad = isinstance(space.pad, dict)
+    scripts = SCRIPTS + PAD_SCRIPTS * has_pad
     html: str = Template((here / "page.html").read_text("utf-8")).render(
         heading=title,
+        names=space.facts["names"],
         light=theme or LIGHT,
         dark=theme or DARK,
         scheme="light dark" if theme is None else theme.name,
         css=(here / "page.css").read_text("utf-8"),
         scripts=[(here / name).read_text("utf-8") for name in scripts],
         sprite=_sprite(space.images),
-        facts=_json(_facts(space)),
-        has_frames=space.frames is not None,
-        pad=pad and _json(pad.to_json()),
+        facts=script_json(space.facts),
+        has_times=len(space.facts["captions"]) > 1,
+        pad=script_json(space.pad) if has_pad else "",
         without_pad=space.pad,
     )
     return html
-
-
-def _facts(space: Space) -> dict[str, Any]:
-    """Return what the scripts read; arrays of float32 in base64, their rows one after another."""
-    points, frames, boundary = space.points, space.frames, space.boundary
-    return {
-        "names": list(points.names),
-        "labels": points.labels.tolist(),
-        "predicted": space.predicted.tolist(),
-        "neighbors": space.neighbors.ravel().tolist(),
-        "dimensions": points.positions.shape[1],
-        "positions": _floats(points.positions),
-        "pairs": _floats(space.pairs),
-        "means": [*map(asdict, frames.means if frames else []), asdict(space.means)],
-        "boundary": {
-            "name": boundary.name,
-            "m": boundary.m,
-            "lines": [line[::8].round(3).tolist() for line in boundary.lines()],
-        },
-        "gamma": space.gamma,
-        "gallery": space.gallery.to_json(),
-        "captions": [*frames.captions, "all images"] if frames else ["all images"],
-        "moving": frames.indices.tolist() if frames else [],
-        "moving_positions": _floats(frames.points.positions) if frames else "",
-        "moving_pairs": _floats(frames.pairs) if frames else "",
-        "losses": list(map(float, space.losses)),
-    }
-
-
-def _floats(array: Array) -> str:
-    return in_base64(array.astype("<f4").tobytes())
 
 
 def _sprite(images: Array) -> str:
@@ -190,9 +152,17 @@ def _sprite(images: Array) -> str:
     content = io.BytesIO()
     # level 9 takes nine times as long, for a page smaller by a few hundredths
     picture.save(content, "png", bits=4, compress_level=6, transparency=opaque)
-    return in_base64(content.getvalue())
+    return base64.b64encode(content.getvalue()).decode()
 
 
-def _json(content: dict[str, Any]) -> str:
-    """Return JSON for a script of the page, in which no tag or comment begins."""
-    return json.dumps(content).replace("<", "\\u003c")
+def script_json(content: Any) -> str:
+    """Return JSON for a script of a page, in which no tag or comment begins.
+
+    Arrays are flat: numbers with a fraction in base64, their bits as they are, others as a list.
+    """
+    return json.dumps(content, ensure_ascii=False, default=_flat).replace("<", "\\u003c")
+
+
+def _flat(array: Array) -> Any:
+    is_float = array.dtype.kind == "f"
+    return base64.b64encode(array.tobytes()).decode() if is_float else array.ravel().tolist()

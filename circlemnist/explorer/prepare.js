@@ -2,16 +2,11 @@
 window.prepare = (() => {
   const SIDE = 28, CENTER = 14, FINE = 200, MARGIN = 4, STRONG = 0.95, SMALLEST = 20;
 
-  // Left, top, right and bottom of strokes, with a border.
-  function boxOf(strokes, border = 0) {
-    const xs = strokes.flat().map(([x]) => x), ys = strokes.flat().map(([, y]) => y);
-    return [Math.min(...xs) - border, Math.min(...ys) - border, Math.max(...xs) + border, Math.max(...ys) + border];
-  }
-
   // Strokes, of points [x, y], as ink in 0-1: the longer side of all is FINE pixels, and the pen
   // is as wide as it is to be once that side is `box` pixels, whatever the size of the drawing.
   function ink(strokes, box, pen) {
-    const [left, top, right, bottom] = boxOf(strokes);
+    const [xs, ys] = [0, 1].map((axis) => strokes.flat().map((point) => point[axis]));
+    const [left, top, right, bottom] = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
     const width = (FINE * pen) / box, side = FINE + 2 * MARGIN;
     const scale = (FINE - width) / Math.max(right - left, bottom - top, SMALLEST);
     const canvas = new OffscreenCanvas(side, side);
@@ -38,58 +33,16 @@ window.prepare = (() => {
     }
   }
 
-  // Strokes as those of each digit, from the left. Those that touch, or that are above one another, are
-  // of one digit, and so are those that all but touch; a short one is of the digit that it is near.
-  // These are the rules of pieces.py.
+  // Strokes as those of each digit, from the left: those of a digit overlap or touch from left to right.
   function digits(strokes, pen) {
-    const join = (parts, together) => {
-      const boxes = parts.map((part) => boxOf(part, pen / 2)), tall = Math.max(...boxes.map(([, top, , bottom]) => bottom - top));
-      const groups = parts.map((part, place) => [place]);
-      const merge = (i, j) => {
-        const [a, b] = [i, j].map((place) => groups.findIndex((group) => group.includes(place)));
-        if (a !== b) groups[Math.min(a, b)].push(...groups.splice(Math.max(a, b), 1)[0]);
-      };
-      for (let i = 0; i < parts.length; i++)
-        for (let j = 0; j < parts.length; j++)
-          if (i !== j && together(i, j, boxes, tall, gap(boxes[i], boxes[j]))) merge(i, j);
-      return groups.map((group) => group.flatMap((place) => parts[place]));
-    };
-    const pieces = join(strokes.map((stroke) => [stroke]), (i, j, boxes, tall, { across, down }) =>
-      i < j && Math.max(across, down) <= 0 && touch(strokes[i], strokes[j], pen));
-    const stacked = join(pieces, (i, j, boxes, tall, { across, down, high }) => {
-      const narrow = Math.min(...[i, j].map((place) => boxes[place][2] - boxes[place][0]));
-      return -across >= narrow / 2 && (down <= 0.1 * tall || (down <= 0.25 * tall && high <= 1.1 * tall));
-    });
-    const isBody = ([, top, , bottom], tall) => bottom - top >= 0.5 * tall;
-    const whole = join(stacked, (i, j, boxes, tall, { across, down, wide }) => {
-      if (!isBody(boxes[j], tall)) return false;
-      if (isBody(boxes[i], tall)) return across <= 0.1 * tall && down < 0 && wide <= tall;
-      const apart = (place) => Math.hypot(...[gap(boxes[i], boxes[place])].flatMap((space) => [Math.max(space.across, 0), Math.max(space.down, 0)]));
-      return boxes.every((box, place) => !isBody(box, tall) || apart(j) <= apart(place));
-    });
-    return whole.sort((a, b) => boxOf(a)[0] - boxOf(b)[0]);
-  }
-
-  // How far boxes are apart, below 0 where they overlap, and how far both reach.
-  function gap([left, top, right, bottom], [left2, top2, right2, bottom2]) {
-    return { across: Math.max(left, left2) - Math.min(right, right2), down: Math.max(top, top2) - Math.min(bottom, bottom2),
-      wide: Math.max(right, right2) - Math.min(left, left2), high: Math.max(bottom, bottom2) - Math.min(top, top2) };
-  }
-
-  // Whether the ink of two strokes meets: points of one beside lines of the other.
-  function touch(one, other, pen) {
-    const near = ([x, y], [x1, y1], [x2, y2]) => {
-      const [dx, dy] = [x2 - x1, y2 - y1], length = dx * dx + dy * dy || 1;
-      const share = Math.min(Math.max(((x - x1) * dx + (y - y1) * dy) / length, 0), 1);
-      return Math.hypot(x - x1 - share * dx, y - y1 - share * dy) <= pen;
-    };
-    const crosses = ([a, b], [c, d]) => {
-      const side = ([x1, y1], [x2, y2], [x, y]) => Math.sign((x2 - x1) * (y - y1) - (y2 - y1) * (x - x1));
-      return side(a, b, c) !== side(a, b, d) && side(c, d, a) !== side(c, d, b);
-    };
-    const lines = (stroke) => stroke.map((point, place) => [point, stroke[place + 1] ?? point]);
-    return lines(one).some((a) => lines(other).some((b) =>
-      crosses(a, b) || near(a[0], ...b) || near(a[1], ...b) || near(b[0], ...a) || near(b[1], ...a)));
+    const left = (stroke) => Math.min(...stroke.map(([x]) => x)), parts = [];
+    let end = -Infinity;
+    for (const stroke of strokes.toSorted((a, b) => left(a) - left(b))) {
+      if (left(stroke) <= end + pen) parts.at(-1).push(stroke);
+      else parts.push([stroke]);
+      end = Math.max(end, ...stroke.map(([x]) => x));
+    }
+    return parts;
   }
 
   // Weights that resize a line of pixels: a triangle about each new one's centre, that reaches one

@@ -1,37 +1,24 @@
-"""The embedding space and its pair plane as they form, as a GIF or an MP4."""
+"""The embedding space and its pair plane as they form, as a GIF."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
+from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
+from circlemnist.evaluation import pair_plane
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.evaluation.pair_plane import (
-    Boundary,
-    PairMeans,
-    boundary_of,
-    pair_means,
-    pair_places,
-)
+from circlemnist.evaluation.pair_plane import Boundary, PairMeans
+from circlemnist.plots.layout import drawn_names, heading, snapshot_captions
 from circlemnist.plots.pair_plane import SN, SP
 from circlemnist.plots.points import Points
 from circlemnist.plots.projection import native_dimensions, project_frames
-from circlemnist.plots.style import (
-    Array,
-    Style,
-    Theme,
-    drawn_names,
-    heading,
-    new_figure,
-    snapshot_captions,
-)
+from circlemnist.plots.style import Array, Style, Theme, new_figure
 
 FRAMES = 60
 FRAMES_PER_SECOND = 12
@@ -40,30 +27,24 @@ HOLD = 18  # frames for which the last picture stays
 
 @dataclass(frozen=True)
 class Movie:
-    """A figure that moves: `show` makes it that of a frame, 0 to `frames` - 1."""
+    """A figure that moves: `show` makes it that of a frame, 0 to `FRAMES` - 1."""
 
     figure: Figure
-    frames: int
     show: Callable[[int], None]
 
     def write(self, path: Path, width: int) -> None:
-        """Write a GIF, or an MP4 where `path` ends so, `width` pixels wide.
+        """Write a GIF, `width` pixels wide.
 
         Raises:
             OSError: the file cannot be written.
         """
-        kind = FFMpegWriter if path.suffix.lower() == ".mp4" else PillowWriter
-        writer: AbstractMovieWriter = kind(fps=FRAMES_PER_SECOND)
+        writer = PillowWriter(fps=FRAMES_PER_SECOND)
         self.show(0)
         self.figure.draw_without_rendering()  # as `save` does
-        order = [*range(self.frames), *[self.frames - 1] * HOLD]
-        try:
-            with writer.saving(self.figure, str(path), dpi=width / self.figure.get_figwidth()):
-                for frame in order:
-                    self.show(frame)
-                    writer.grab_frame()
-        except CalledProcessError as error:
-            raise OSError(str(error)) from error
+        with writer.saving(self.figure, str(path), dpi=width / self.figure.get_figwidth()):
+            for frame in [*range(FRAMES), *[FRAMES - 1] * HOLD]:
+                self.show(frame)
+                writer.grab_frame()
 
 
 @dataclass(frozen=True)
@@ -87,7 +68,7 @@ def times_of(
     """
     snapshots, config, report = trained.snapshots, trained.config, trained.report
     embeddings, labels = snapshots.embeddings.astype(np.float32), snapshots.labels
-    native = native_dimensions(config)
+    native, boundary = native_dimensions(config), pair_plane.boundary_of(config)
     positions, how = project_frames(embeddings, projection, config.seed, native, last)
     directions = F.normalize(torch.from_numpy(embeddings), dim=-1).numpy()
     seen_frames, seen_labels = trained.seen_snapshots
@@ -96,8 +77,8 @@ def times_of(
         snapshot_captions(trained),
         Points(positions, labels, drawn_names(config), report.unseen),
         snapshots.indices,
-        np.stack([pair_places(frame, labels) for frame in directions]),
-        [pair_means(frame, seen_labels, boundary_of(config)) for frame in rows],
+        np.stack([pair_plane.pair_places(frame, labels) for frame in directions]),
+        [pair_plane.pair_means(frame, seen_labels, boundary) for frame in rows],
     )
     return times, how
 
@@ -113,7 +94,8 @@ def draw(trained: EvaluatedRun, style: Style) -> Movie:
         how += ", seen from one side"
     counted = f"{len(times.indices):,} {trained.report.split_name} images"
     title = heading(trained, counted, f"{how}, ")
-    return animation_movie(times, boundary_of(trained.config), title, style.theme)
+    boundary = pair_plane.boundary_of(trained.config)
+    return animation_movie(times, boundary, title, style.theme)
 
 
 def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) -> Movie:
@@ -156,7 +138,7 @@ def animation_movie(times: Times, boundary: Boundary, title: str, theme: Theme) 
         outside = "no boundary" if boundary.name == "none" else outside
         plane.set_title(f"{outside}\n$s_p$ {means.sp:.2f}, $s_n$ {means.sn:.2f}", fontsize=11)
 
-    return Movie(figure, FRAMES, show)
+    return Movie(figure, show)
 
 
 def _between(places: Array, moments: Array) -> Array:

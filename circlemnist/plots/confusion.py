@@ -7,16 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
-from circlemnist.plots.style import (
-    Array,
-    Style,
-    Theme,
-    draw_frame,
-    drawn_names,
-    heading,
-    new_figure,
-    shades,
-)
+from circlemnist.plots.layout import drawn_names, heading
+from circlemnist.plots.style import Array, Style, Theme, draw_frame, new_figure, shades
 
 MOST = 40  # classes: of more those with the most mistakes
 FONT = 12  # points, of counts; smaller among more than ten classes

@@ -1,18 +1,17 @@
-"""Pictures as files: figures as PNG, SVG or PDF, movies as GIF or MP4."""
+"""Pictures as files: figures as PNG, SVG or PDF, movies as GIF."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
-from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.plots.animation import Movie
-from circlemnist.plots.kinds import COMPARED, KINDS, MODULES, VECTOR, Kind, check_suffix
+from circlemnist.plots.kinds import COMPARED, KINDS, MODULES, Kind, check_suffix
 from circlemnist.plots.style import Style
 from circlemnist.process import working
 from circlemnist.runs.files import atomic_write, writing
@@ -33,24 +32,14 @@ def draw_pictures(
             or a picture cannot be written, or not in the format of `out`.
     """
     folder = Path() if trained is None else trained.run.plots
-    drawn = []
+    paths = {}
     for name in kinds:
         kind = KINDS[name]
-        formats = [s for s in kind.formats if s != ".mp4" or FFMpegWriter.isAvailable()]
-        if out is None:
-            split = [style.split] if "split" in kind.uses and style.split != "test" else []
-            losses = style.losses if "loss" in kind.uses else ()
-            stem = _stem(style, kind, name, *losses, *split)
-            paths = [folder / (stem + suffix) for suffix in formats if suffix not in VECTOR]
-        else:
-            if out.suffix.lower() in set(kind.formats) - set(formats):
-                raise UserError(f"cannot draw {name} into {out}: ffmpeg is not here; give a .gif")
-            check_suffix(out, formats, f"draw {name}")
-            paths = [out]
-        with working(f"drawing {name}"):
-            picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw(trained, style)
-        drawn += [(picture, path) for path in paths]
-    yield from _saved(drawn, style)
+        if out is not None:
+            check_suffix(out, kind.formats, f"draw {name}")
+        losses = style.losses if "loss" in kind.uses else ()
+        paths[name] = out or folder / (_stem(style, kind, name, *losses) + kind.formats[0])
+    yield from _drawn(paths, "draw", trained, style)
 
 
 def draw_group_pictures(
@@ -61,17 +50,18 @@ def draw_group_pictures(
     Raises:
         UserError: a run's file is damaged, or a picture cannot be written.
     """
-    drawn = []
-    for name in kinds:
+    paths = {name: folder / f"{_stem(style, COMPARED[name], name)}.png" for name in kinds}
+    yield from _drawn(paths, "draw_groups", groups, style)
+
+
+def _drawn(paths: dict[str, Path], function: str, shown: Any, style: Style) -> Iterator[Path]:
+    """Draw kinds, then write them: where one cannot be drawn, the files are as they were."""
+    pictures = {}
+    for name, path in paths.items():
         with working(f"drawing {name}"):
-            picture = import_module(f"circlemnist.plots.{MODULES[name]}").draw_groups(groups, style)
-        drawn.append((picture, folder / f"{_stem(style, COMPARED[name], name)}.png"))
-    yield from _saved(drawn, style)
-
-
-def _saved(drawn: Sequence[tuple[Figure | Movie, Path]], style: Style) -> Iterator[Path]:
-    """Write pictures when all are drawn: where one cannot be, the files are as they were."""
-    for picture, path in drawn:
+            module = import_module(f"circlemnist.plots.{MODULES[name]}")
+            pictures[path] = getattr(module, function)(shown, style)
+    for path, picture in pictures.items():
         with working(f"writing {path.name}"):
             save(picture, path, style.width)
         yield path

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,52 +12,29 @@ from scipy.linalg import orthogonal_procrustes
 
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
-from circlemnist.models.embedder import embed
-from circlemnist.plots.points import DOT, Mistakes, Panel, Points, draw_plane, draw_sphere
+from circlemnist.plots.layout import Grid, drawn_names, heading, sample
+from circlemnist.plots.points import DOT, Panel, Points, draw_plane, draw_sphere
 from circlemnist.plots.projection import native_dimensions, project, project_run
-from circlemnist.plots.style import Grid, Style, Theme, drawn_names, heading, new_figure, sample
+from circlemnist.plots.style import Style, Theme, new_figure
 
 WORST = 6  # mistakes whose image is shown beside their point
-TRAIN_POINTS = 10_000  # of the training split
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
-    """Draw the splits that the style asks for, the training split beneath the test split."""
-    report, parts = trained.report, []
-    if style.split != "train":
-        parts.append((report.arrays.embeddings, report.arrays.labels, report.all_images))
-    if style.split != "test":
-        train = trained.dataset.train
-        chosen = torch.linspace(0, len(train) - 1, min(TRAIN_POINTS, len(train))).long()
-        images = train.images[chosen].to(trained.embedder.mean.device)
-        embedded = embed(trained.embedder, images, trained.config.views).cpu().numpy()
-        counted = f"{len(chosen):,} of {len(train):,} training images"
-        parts.append((embedded, train.labels[chosen].numpy(), counted))
-    embeddings, labels, counts = zip(*parts, strict=True)
-    together = np.concatenate(embeddings)
-    positions, how = project_run(trained, together, style.projection, style.split)
-    points, *behind = [
-        Points(part, part_labels, drawn_names(report.config), report.unseen)
-        for part_labels, part in zip(labels, np.split(positions, [len(labels[0])]), strict=False)
-    ]
-    centers = trained.centers if together.shape[1] == 2 else None
-    panel = Panel(
-        points,
-        mistakes=None if style.split == "train" else find_mistakes(trained),
-        behind=behind[0] if behind else None,
-        centers=None if centers is None else centers.numpy(),
-    )
-    title = heading(trained, " on ".join(counts), f"{how}, ")
-    return embedding_figure([panel], title, style.theme)
-
-
-def find_mistakes(trained: EvaluatedRun) -> Mistakes:
-    """Return the images whose nearest neighbour is of another class, the surest mistake first."""
-    arrays = trained.report.arrays
-    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & trained.report.seen)
+    """Draw the test split, its mistakes ringed, and centres where embeddings have two numbers."""
+    report, arrays = trained.report, trained.report.arrays
+    positions, how = project_run(trained, style.projection)
+    wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & report.seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]
-    return Mistakes(wrong, trained.test_images.numpy()[wrong[:WORST]])
+    centers = trained.centers if arrays.embeddings.shape[1] == 2 else None
+    panel = Panel(
+        Points(positions, arrays.labels, drawn_names(report.config), report.unseen),
+        mistakes=wrong,
+        worst=trained.test_images.numpy()[wrong[:WORST]],
+        centers=None if centers is None else centers.numpy(),
+    )
+    return embedding_figure([panel], heading(trained, report.all_images, f"{how}, "), style.theme)
 
 
 def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
@@ -81,13 +57,7 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
         panels.append(Panel(points, caption=grid.caption(group), scale=scale))
         images.append((report.dataset, report.all_images))
         hows.append(how)
-    different = dict.fromkeys(hows)
-    if len(different) > 1:
-        panels = [
-            replace(panel, caption=f"{panel.caption}\n{how}")
-            for panel, how in zip(panels, hows, strict=True)
-        ]
-    title = f"{grid.images(images)}\n{', '.join(different)}"
+    title = f"{grid.images(images)}\n{', '.join(dict.fromkeys(hows))}"
     return embedding_figure(panels, title, style.theme, grid)
 
 
@@ -144,7 +114,7 @@ def _draw_marks(axes: Axes, panel: Panel, theme: Theme) -> list[Line2D]:
     """Draw the centres, and return what a legend shows of them and of the mistakes."""
     mark: dict[str, Any] = {"linestyle": "", "markersize": DOT, "markeredgecolor": theme.ink}
     marks = []
-    if panel.mistakes is not None and (count := len(panel.mistakes.indices)):
+    if panel.mistakes is not None and (count := len(panel.mistakes)):
         mark |= {"marker": "o", "markerfacecolor": "none"}
         marks.append(Line2D([], [], label=f"{count:,} wrong", **mark))
     if panel.centers is not None:

@@ -64,8 +64,7 @@ def pulls(name: str, sn: Array, sp: Array, **values: float) -> Array:
 def gradients_figure(gradients: dict[str, Array], title: str, theme: Theme) -> Figure:
     """Draw the magnitudes of the gradients by s_n and by s_p of each loss.
 
-    Three points A, B and C with equal s_n - s_p show the difference. Triplet loss and AM-Softmax
-    pull equally at all of them and at both similarities. Circle Loss pulls harder at the worse one.
+    Circle Loss pulls harder at the worse similarity; at A, B and C s_n - s_p is equal.
 
     Args:
         gradients: by the name of a loss, (2, S, S) over the square from 0 to 1, rows by s_p.

@@ -1,6 +1,7 @@
 """How a training went, from its first step; the similarities as in the paper's Fig. 4."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,17 +14,8 @@ from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metrics import knn_accuracy, nearest_others
-from circlemnist.plots.style import (
-    Array,
-    Grid,
-    Style,
-    Theme,
-    draw_grid,
-    drawn,
-    heading,
-    new_figure,
-    write,
-)
+from circlemnist.plots.layout import Grid, drawn, heading
+from circlemnist.plots.style import Array, Style, Theme, draw_grid, new_figure
 from circlemnist.runs.checkpoint import load_checkpoint
 from circlemnist.runs.history import Epoch
 from circlemnist.runs.run import Run
@@ -33,7 +25,6 @@ PANELS = {
     "loss": {"loss": (1, "ink")},
     "cosine": {"mean_sp": (2, "same"), "mean_sn": (3, "different")},
 }
-NEAR = 0.4  # cosines whose names would overlap
 
 
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
@@ -79,20 +70,18 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
         for axes in upper[len(grid.groups) :]:
             axes.set_axis_off()
         grid.finish(lower, "epoch")
-        names = (("mean $s_p$", theme.same), ("mean $s_n$", theme.different), ("loss", theme.ink))
-        lines = [Line2D([], [], color=color, linewidth=1.8, label=name) for name, color in names]
-        figure.legend(handles=lines, loc="outside lower center", ncols=3)
+        figure.legend(handles=_legend_lines(theme), loc="outside lower center", ncols=3)
     return figure
 
 
 def steps_of(run: Run) -> Array:
-    """Return the values of a run's steps, about 50 an epoch; of older runs the epochs' means.
+    """Return the values of a run's steps, about 50 an epoch; without its checkpoint its epochs'.
 
     A row (N, 4) has the epochs before the step, the loss, mean s_p and mean s_n.
     """
     if run.checkpoint_file.exists():
         points = load_checkpoint(run.checkpoint_file).get("points", [])
-        if points and points[0][0] == 0:  # else an older run that was continued
+        if points:
             return np.asarray(points)[:, :4]
     return np.array([(r.epoch, r.loss, r.mean_sp, r.mean_sn) for r in run.history()]).reshape(-1, 4)
 
@@ -117,16 +106,9 @@ def history_figure(
         epochs, rates = zip(*((row.epoch, row.lr) for row in rows), strict=True)
         _draw_curve(panels[2], np.array(epochs), np.array(rates), theme.ink, "lr")
         panels[2].set_ylabel("lr")
-        paired = steps[np.isfinite(steps).all(1)]  # a batch may lack pairs
-        end, _, sp, sn = (paired if len(paired) else steps)[-1].tolist()
-        for name, value, is_upper, color in (
-            ("mean $s_p$", sp, sp >= sn, theme.same),
-            ("mean $s_n$", sn, sp < sn, theme.different),
-        ):
-            # names of neighbouring lines stand apart
-            side = "center" if abs(sp - sn) > NEAR else "bottom" if is_upper else "top"
-            font = {"color": color, "va": side, "annotation_clip": False}
-            write(panels[1], name, (end, value), (8, 0), **font)
+        handles = _legend_lines(theme)[:2]
+        names: dict[str, Any] = {"handlelength": 0, "labelcolor": "linecolor"}
+        panels[1].legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), **names)
         if one_nn:
             _draw_curve(panels[3], one_nn[0], 100 * one_nn[1], theme.ink, "1nn")
             panels[3].set_ylabel("1-NN, %,\nof a sample")
@@ -134,6 +116,11 @@ def history_figure(
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.align_ylabels()
     return figure
+
+
+def _legend_lines(theme: Theme) -> list[Line2D]:
+    names = (("mean $s_p$", theme.same), ("mean $s_n$", theme.different), ("loss", theme.ink))
+    return [Line2D([], [], color=color, linewidth=1.8, label=name) for name, color in names]
 
 
 def _draw_panel(axes: Axes, name: str, runs: Sequence[Array], theme: Theme) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from circlemnist.errors import UserError
 
-PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+PROJECTIONS = {"tsne": "t-SNE", "pca": "PCA"}
 THEME_NAMES = ("light", "dark")
-SPLITS = ("test", "train", "both")
 WIDTH = 1200  # pixels
 FIG_2 = ("triplet", "cosface", "circle")  # the losses of the paper's figure
-STILL, MOVING = (".png", ".svg", ".pdf"), (".gif", ".mp4")
+STILL, MOVING = (".png", ".svg", ".pdf"), (".gif",)
 VECTOR = (".svg", ".pdf")  # of no width in pixels; written only where a file is asked for
 PREDICTED = 20  # pictures at most, of those that were predicted, in one
 
@@ -25,7 +24,7 @@ class Kind:
     """A kind of picture."""
 
     shows: str  # in a line
-    uses: tuple[str, ...] = ()  # which of "projection", "split" and "loss" change it
+    uses: tuple[str, ...] = ()  # which of "projection" and "loss" change it
     formats: tuple[str, ...] = STILL  # suffixes of its files
     needs_run: bool = True  # there is nothing to draw without one
     needs_snapshots: bool = False  # the run was trained with `snapshots`
@@ -33,7 +32,7 @@ class Kind:
 
 
 KINDS = {
-    "embedding": Kind("the embedding space, with the mistakes", uses=("projection", "split")),
+    "embedding": Kind("the embedding space, with the mistakes", uses=("projection",)),
     "circle": Kind("all pairs in the pair plane (s_n, s_p), with the boundary"),
     "history": Kind("loss, similarities and learning rate over the epochs", needs_epochs=True),
     "gradients": Kind("how hard losses pull at s_n and s_p", uses=("loss",), needs_run=False),

@@ -17,19 +17,8 @@ from circlemnist.evaluation.predict import PredictedDigit, Predictor
 from circlemnist.evaluation.report import OperatingPoint
 from circlemnist.plots.draw import save
 from circlemnist.plots.kinds import WIDTH
-from circlemnist.plots.style import (
-    THEMES,
-    Array,
-    Style,
-    Theme,
-    draw_frame,
-    drawn,
-    drawn_names,
-    heading,
-    new_figure,
-    shades,
-    without_formulas,
-)
+from circlemnist.plots.layout import drawn, drawn_names, heading, without_formulas
+from circlemnist.plots.style import THEMES, Array, Style, Theme, draw_frame, new_figure, shades
 
 QUERIES, NEIGHBORS = 8, 7
 PREDICTED_NEIGHBORS = 6

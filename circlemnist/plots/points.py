@@ -49,24 +49,16 @@ class Points:
                 if chosen.any():
                     yield marker, self.where(chosen)
 
-    @property
-    def size(self) -> float:
-        """The area of a point in square points, less where there are many."""
-        return float(np.clip(30_000 / max(len(self.labels), 1), 5, 30))
-
-    def colors(self, theme: Theme) -> Array:
-        """Return the colour of each point (N,), as text."""
-        colors: Array = np.asarray(theme.classes)[self.labels % TEN]
-        return colors
-
     def scatter(
         self, axes: Axes, theme: Theme, alpha: float, size: float | None = None, **more: Any
     ) -> list[PathCollection]:
-        """Draw the points, and return a collection for each of `by_marker`."""
-        more |= {"s": size or self.size, "linewidths": 0, "alpha": alpha}
+        """Draw the points, smaller where there are many; return a collection for each marker."""
+        area = float(np.clip(30_000 / max(len(self.labels), 1), 5, 30))
+        more |= {"s": size or area, "linewidths": 0, "alpha": alpha}
         clouds = []
         for marker, part in self.by_marker():
-            dots = more | {"c": part.colors(theme), "marker": marker}
+            colors = np.asarray(theme.classes)[part.labels % TEN]
+            dots = more | {"c": colors, "marker": marker}
             clouds.append(axes.scatter(*part.positions.T, **dots))
         return clouds
 
@@ -79,7 +71,8 @@ class Points:
         for label, name in enumerate(self.names):
             is_unseen = label in self.unseen
             markers, name = (UNSEEN, f"{name}, unseen") if is_unseen else (SEEN, name)
-            dot |= {"color": theme.color(label), "marker": markers[label // TEN % len(markers)]}
+            tens, place = divmod(label, TEN)
+            dot |= {"color": theme.classes[place], "marker": markers[tens % len(markers)]}
             # a name that begins with _ would be left out
             dots.append(Line2D([], [], label=f" {name}" if name[0] == "_" else name, **dot))
         if len(dots) > MOST_NAMES:
@@ -90,20 +83,12 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Mistakes:
-    """The points whose nearest neighbour is of another class."""
-
-    indices: Array  # (E,) int, of the points, the worst first
-    images: Array  # (W, 28, 28) uint8, of the first W, which are drawn beside their points
-
-
-@dataclass(frozen=True)
 class Panel:
     """A picture of an embedding, by itself or beside others."""
 
     points: Points
-    mistakes: Mistakes | None = None  # points to ring, of which the worst show their image
-    behind: Points | None = None  # those of another split, drawn fainter beneath
+    mistakes: Array | None = None  # (E,) int, points to ring, the surest mistake first
+    worst: Array | tuple[()] = ()  # (W, 28, 28) uint8, images of the first W, drawn beside them
     centers: Array | None = None  # (C, 2) float, of the classes
     caption: str = ""
     scale: str = ""  # planes with the same word have the same limits
@@ -114,10 +99,8 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
 
     Axes are those of the unit circle where all points lie on it, and not shown elsewhere.
     """
-    points, mistakes = panel.points, panel.mistakes
+    points = panel.points
     axes.set_title(panel.caption, fontsize=11)
-    if panel.behind is not None:
-        panel.behind.scatter(axes, theme, alpha=0.15, label="_behind")
     points.scatter(axes, theme, alpha=0.7, label="_points")
     axes.set_aspect("equal")
     positions, classes = points.positions, np.unique(points.labels)
@@ -140,10 +123,10 @@ def draw_plane(axes: Axes, panel: Panel, theme: Theme) -> None:
             font: dict[str, Any] = {"fontsize": points_high, "fontweight": "bold"}
             font["path_effects"] = rim
             write(axes, points.names[label], place, (0, 4), ha="center", **font)
-    if mistakes is not None:
-        _draw_rings(axes, positions[mistakes.indices], theme)
+    if panel.mistakes is not None:
+        _draw_rings(axes, positions[panel.mistakes], theme)
         middles = np.stack(places) + np.array([0, RISE * width])
-        _draw_mistakes(axes, positions, mistakes, middles, width, theme)
+        _draw_mistakes(axes, panel, middles, width, theme)
 
 
 def place_above(cluster: Array) -> Array:
@@ -159,14 +142,12 @@ def _draw_rings(axes: Axes, positions: Array, theme: Theme) -> None:
     axes.scatter(*positions.T, edgecolors=theme.ink, **ring)
 
 
-def _draw_mistakes(
-    axes: Axes, positions: Array, mistakes: Mistakes, names: Array, width: float, theme: Theme
-) -> None:
+def _draw_mistakes(axes: Axes, panel: Panel, names: Array, width: float, theme: Theme) -> None:
     """Draw the image of each of the worst beside its point, where it hides the fewest points.
 
     `names` (C, 2) are the middles of the names, and `width` is that of all points.
     """
-    reach = 0.1 * width
+    positions, reach = panel.points.positions, 0.1 * width
     turns = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
     steps = reach * np.stack([np.cos(turns), np.sin(turns)], 1)  # (16, 2)
     taken = np.empty((0, 2))
@@ -174,8 +155,7 @@ def _draw_mistakes(
     def near(others: Array, place: Array, distance: float) -> int:
         return int((np.abs(others - place).max(1) < distance).sum())
 
-    for index, image in zip(mistakes.indices, mistakes.images, strict=False):
-        point = positions[index]
+    for point, image in zip(positions[panel.mistakes], panel.worst, strict=False):
         # another image there would be hidden whole, and so would a name
         hidden = [
             near(positions, place, 0.5 * reach)
@@ -200,7 +180,7 @@ def _draw_mistakes(
 
 def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
     """Draw points (N, 3) of the unit sphere from opposite sides, as `draw_plane` without images."""
-    points, behind, mistakes = panel.points, panel.behind, panel.mistakes
+    points = panel.points
     halves[0].set_title(panel.caption, fontsize=11, x=1.0)
     around, up = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     grid = np.cos(around) * np.sin(up), np.sin(around) * np.sin(up), np.cos(up)
@@ -209,9 +189,6 @@ def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
         assert isinstance(axes, Axes3D)
         e, a = np.radians((elevation, azimuth))
         to_eye = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-        if behind is not None:
-            far = behind.where(behind.positions @ to_eye > 0)
-            far.scatter(axes, theme, alpha=0.15, size=5, label="_behind")
         near = points.positions @ to_eye > 0
         axes.plot_wireframe(*grid, color=theme.faint, linewidth=0.4)
         points.where(near).scatter(axes, theme, alpha=0.7, label="_points", depthshade=False)
@@ -219,7 +196,7 @@ def draw_sphere(halves: Sequence[Axes], panel: Panel, theme: Theme) -> None:
         axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), zlim=(-REACH, REACH))
         axes.set_box_aspect((1, 1, 1), zoom=1.5)
         axes.set_axis_off()
-        if mistakes is not None:
-            wrong = mistakes.indices[near[mistakes.indices]]
+        if panel.mistakes is not None:
+            wrong = panel.mistakes[near[panel.mistakes]]
             _draw_rings(axes, points.positions[wrong], theme)
         axes.text2D(0.5, -0.02, side, fontsize=12, ha="center", transform=axes.transAxes)

@@ -16,7 +16,8 @@ from circlemnist.evaluation.metrics import (
     pair_similarities,
     roc_curve,
 )
-from circlemnist.plots.style import Style, Theme, heading, new_figure, write
+from circlemnist.plots.layout import heading
+from circlemnist.plots.style import Style, Theme, new_figure, write
 
 BINS = 100
 LOWEST_RATE = 1e-5  # of false accepts, at the left of the ROC curve

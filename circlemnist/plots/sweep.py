@@ -15,16 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from circlemnist.evaluation.group import Group, differing_settings, in_words, value_in_words
 from circlemnist.evaluation.metric_names import METRICS, Metric
-from circlemnist.plots.style import (
-    Array,
-    Style,
-    Theme,
-    draw_grid,
-    legible,
-    new_figure,
-    shades,
-    without_formulas,
-)
+from circlemnist.plots.layout import without_formulas
+from circlemnist.plots.style import Array, Style, Theme, draw_grid, legible, new_figure, shades
 
 DOT_ROWS = 40  # groups that have a row each
 NAME_WIDTH = 44  # characters of a line of the name of a row

@@ -110,8 +110,7 @@ def test_resume_takes_no_other_settings(args: str, finished_run: Path) -> None:
     ("args", "near"),
     [
         ("plot --kind cirle", "circle"),
-        ("plot --projection umapp", "umap"),
-        ("plot --split tets", "test"),
+        ("plot --projection pcaa", "pca"),
         ("compare a b --kind embeding", "embedding"),
         ("compare a b --theme drak", "dark"),
     ],

@@ -1,5 +1,6 @@
 """A page in a real browser: what is asked of it, and a pointer to feel."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -18,16 +19,36 @@ class Page:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def open(self, path: Path, width: int | None = 1280, height: int = 900) -> None:
-        """Open a page in a window of that size; None for a window that has a size of its own."""
+    def open(
+        self, path: Path, width: int | None = 1280, height: int = 900, state: str = ""
+    ) -> None:
+        """Open a page anew in a window of that size; None for one that has a size of its own.
+
+        `state` is what follows the path in the address.
+        """
         if width:
             self.driver.set_window_size(width, height)
-        self.driver.get(path.as_uri())
-        self.until("document.body.dataset.ready === 'yes' && explorer.map.width > 100")
+        self.driver.get("about:blank")
+        self.driver.get(path.as_uri() + state)
+        self.until("document.body.dataset.ready === 'yes'")
+        self.until("!window.explorer || explorer.map.width > 100")
 
     def errors(self) -> list[Any]:
         """What went wrong since this was asked for the last time."""
         return [line for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+
+    def requests(self) -> list[str]:
+        """What was asked of the network since this was asked for the last time."""
+        messages = [
+            json.loads(line["message"])["message"] for line in self.driver.get_log("performance")
+        ]
+        urls = [
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+        assert urls
+        return [url for url in urls if not url.startswith(("about:", "file:", "data:", "blob:"))]
 
     def ask(self, expression: str) -> Any:
         return self.driver.execute_script(f"return {expression}")
@@ -92,6 +113,17 @@ class Page:
         self.pointer(("pointer_down", *places[0]), *moves, ("pointer_up", *places[-1]), kind=kind)
         if shift:
             ActionChains(self.driver).key_up(Keys.SHIFT).perform()
+
+    def findings(self) -> list[Any]:
+        """What axe has against the page that is moderate or worse."""
+        from axe_core_python.selenium import Axe
+
+        violations = Axe().run(self.driver)["violations"]
+        return [
+            (rule["id"], [node["html"][:120] for node in rule["nodes"]])
+            for rule in violations
+            if rule["impact"] in ("serious", "critical", "moderate")
+        ]
 
     def scheme(self, name: str) -> None:
         """What the system asks for: "light" or "dark"."""

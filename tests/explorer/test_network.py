@@ -73,7 +73,7 @@ def test_network_in_the_page_is_that_of_torch(settings: dict[str, Any], page: Pa
           const { embedding, features } = embed(Float32Array.from(image, (pixel) => pixel / 255));
           return [[...embedding], [...features], network.typicality(features, subspaces, 10)];
         });""",
-        {**vars(plain), "numbers": in_base64(plain.numbers)},
+        plain | {"numbers": in_base64(plain["numbers"])},
         in_base64(bases),
         images.flatten(1).tolist(),
     )

@@ -15,8 +15,9 @@ from circlemnist.evaluation.pair_plane import beyond, boundary_of, pair_density
 from circlemnist.evaluation.report import load_report
 from circlemnist.plots.embedding import turn_like
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
+from circlemnist.plots.layout import Grid
 from circlemnist.plots.points import Points
-from circlemnist.plots.style import DARK, LIGHT, Grid
+from circlemnist.plots.style import DARK, LIGHT
 from tests.plots.figures import (
     DIGITS,
     boxes_of,
@@ -120,8 +121,7 @@ def test_projections_are_turned_and_mirrored_and_nothing_else(turn: list[list[fl
 def test_planes_and_spheres_are_drawn_as_they_are_and_say_which_is_which(tmp_path: Path) -> None:
     groups = [group for dim in (8, 2, 3) for group in groups_of(tmp_path, 1, dim=dim)]
     figure = drawn("embedding", groups)
-    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert [title.splitlines()[-1] for title in titles] == ["PCA of 8-D", "2-D", "3-D"]
+    assert any("PCA of 8-D, 2-D, 3-D" in text for text in words(figure))
     assert len(figure.axes) == 4  # two of the sphere
     _, plane, *_ = parts(figure, "points")
     np.testing.assert_allclose(plane.get_offsets(), groups[1].runs[0].arrays.embeddings)
@@ -207,7 +207,3 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     (dots,) = parts(captioned(figure)[groups[1].name], "points")
     np.testing.assert_allclose(dots.get_offsets(), report.arrays.embeddings[chosen])
     assert classes_of(dots) == report.arrays.labels[chosen].tolist()
-    sample = report.arrays.embeddings[chosen], report.arrays.labels[chosen]
-    (image,) = parts(captioned(drawn("circle", groups))[groups[1].name], "density")
-    density = pair_density(*map(torch.from_numpy, sample), 100)
-    np.testing.assert_array_equal(image.get_array(), density)

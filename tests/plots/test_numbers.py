@@ -11,7 +11,6 @@ from matplotlib.offsetbox import AnnotationBbox
 from sklearn.metrics import roc_auc_score
 
 from circlemnist.config import Config
-from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.pair_plane import beyond, boundary_of, pair_density, pair_places
 from circlemnist.explorer.page import space_of
@@ -24,7 +23,6 @@ from tests.plots.figures import (
     STEPS,
     captioned,
     cells,
-    classes_of,
     drawn,
     make_run,
     parts,
@@ -100,9 +98,10 @@ def test_history_has_each_column_in_its_panel(either: EvaluatedRun) -> None:
         assert line.get_ydata().tolist() == [getattr(row, column) for row in either.history]
         assert line.get_xdata().tolist() == list(range(1, 8))
         assert line.axes.get_ylabel() == {"loss": "loss", "lr": "lr"}.get(column, "cosine")
-    last = either.history[-1]
-    named = {text.get_text(): text.xy[1] for axes in figure.axes for text in axes.texts}
-    assert named == {"mean $s_p$": last.mean_sp, "mean $s_n$": last.mean_sn}
+    (legend,) = (axes.get_legend() for axes in figure.axes if axes.get_legend())
+    entries = zip(legend.get_texts(), legend.get_lines(), strict=True)
+    named = {text.get_text(): to_hex(line.get_color()) for text, line in entries}
+    assert named == {"mean $s_p$": LIGHT.same, "mean $s_n$": LIGHT.different}
     (line,) = parts(figure, "1nn")
     np.testing.assert_allclose(line.get_xdata(), 7 * STEPS / 160)
     labels, shares = either.snapshots.labels, []
@@ -214,28 +213,13 @@ def test_embedding_rings_the_mistakes_and_shows_the_surest(either: EvaluatedRun)
     assert ("of unseen classes" in figure.get_suptitle()) is not seen.all()
 
 
-def test_of_a_large_training_split_some_images_are_drawn(trained: EvaluatedRun) -> None:
-    trained.embedder = build_embedder(trained.config)
-    few = drawn("embedding", trained, split="train")
-    assert "1,437 of 1,437 training images" in few.get_suptitle()
-    images = trained.dataset.train.images.repeat(7, 1, 1)
-    labels = torch.arange(len(images)) * 10 // len(images)  # ascending
-    trained.dataset = Dataset("digits", Split(images, labels), trained.dataset.test)
-    figure = drawn("embedding", trained, split="both")
-    assert "360 test images on 10,000 of 10,059 training images" in figure.get_suptitle()
-    (behind,) = parts(figure, "behind")
-    drawn_labels = classes_of(behind)
-    assert drawn_labels == sorted(drawn_labels)
-    np.testing.assert_allclose(np.bincount(drawn_labels), 1000, atol=1)
-
-
 def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun) -> None:
     movie, snapshots = animation.draw(either, PCA), either.snapshots
     embeddings = snapshots.embeddings.astype(np.float32)
     seen = seen_in(either, snapshots.labels)
     last, _ = project(embeddings[-1], "pca", 0)
     shown, captions = {}, []
-    for frame in (0, 7, 8, 15, movie.frames - 1):
+    for frame in (0, 7, 8, 15, animation.FRAMES - 1):
         movie.show(frame)
         shown[frame] = places_of(movie.figure, snapshots.labels, seen)
         captions.append(words(movie.figure) & {"before training", "epoch 0.44", "epoch 7.00"})
@@ -278,31 +262,29 @@ def test_page_is_given_what_was_measured(
         trained.config = Config(dataset="digits", loss="center", dim=8)
         trained.report = replace(trained.report, per_image=arrays)
     space, how = space_of(trained, "pca")
+    facts = space.facts
     assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
     s = -((x[:, None] - x) ** 2).sum(-1)
     np.fill_diagonal(s, -np.inf)
-    nearest = np.take_along_axis(s, space.neighbors.astype(int), 1)
+    nearest = np.take_along_axis(s, np.array(facts["neighbors"]), 1)
     np.testing.assert_allclose(nearest, -np.sort(-s, 1)[:, :5], rtol=1e-4)
     directions = x / np.linalg.norm(x, axis=1, keepdims=True)
-    places = pair_places(directions, arrays.labels)
-    np.testing.assert_allclose(space.pairs, places, atol=1e-5)
+    np.testing.assert_allclose(facts["pairs"], pair_places(directions, arrays.labels), atol=1e-5)
     # an unseen class, which no training image has, is no mistake
     predicted = np.where(trained.report.seen, arrays.neighbor_labels[:, 0], arrays.labels)
-    np.testing.assert_array_equal(space.predicted, predicted)
-    assert list(space.points.names) == names_in(trained)
-    np.testing.assert_array_equal(space.points.labels, arrays.labels)
+    np.testing.assert_array_equal(facts["predicted"], predicted)
+    assert facts["names"] == names_in(trained)
+    np.testing.assert_array_equal(facts["labels"], arrays.labels)
     np.testing.assert_array_equal(space.images, trained.dataset.test.images)
-    assert space.frames is not None
-    np.testing.assert_array_equal(space.frames.points.labels, trained.snapshots.labels)
-    assert space.boundary == boundary_of(trained.config)
-    assert space.frames.captions[-1] == "epoch 7.00"
+    np.testing.assert_array_equal(facts["moving"], trained.snapshots.indices)
+    assert facts["boundary"]["name"] == boundary_of(trained.config).name
+    assert facts["captions"][-2:] == ["epoch 7.00", "all images"]
 
 
 @pytest.mark.slow
 def test_movie_of_the_page_ends_where_its_images_are(trained: EvaluatedRun) -> None:
     trained.embedder = build_embedder(trained.config)
-    space, _ = space_of(trained, "tsne")
-    assert space.frames is not None
-    there = space.points.positions[trained.snapshots.indices]
-    np.testing.assert_array_equal(space.frames.points.positions[-1], there)
+    facts = space_of(trained, "tsne")[0].facts
+    there = facts["positions"][trained.snapshots.indices]
+    np.testing.assert_array_equal(facts["moving_positions"][-1], there)

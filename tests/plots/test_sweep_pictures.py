@@ -1,21 +1,18 @@
 """Pictures of a sweep show its groups: numbers are read back from what is drawn."""
 
 import itertools
-import math
 import re
 from statistics import mean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.group import Group
 from circlemnist.limits import Value
-from circlemnist.plots.style import DARK, LIGHT, Style, Theme, legible
+from circlemnist.plots.style import DARK, LIGHT, Style, Theme
 from circlemnist.plots.sweep import draw_sweep
 from tests.plots.figures import boxes_of, parts, words
 
@@ -45,9 +42,9 @@ def percents(groups: list[Group], metric: str = "1nn") -> dict[tuple[object, ...
     }
 
 
-def axes_of(shown: list[Group] | Figure, metric: str = "1nn", theme: Theme = LIGHT) -> Axes:
+def axes_of(shown: list[Group] | Figure, metric: str = "1nn") -> Axes:
     """The panel of a picture, which may have a colour bar beside it."""
-    figure = shown if isinstance(shown, Figure) else draw_sweep(shown, metric, Style(theme))
+    figure = shown if isinstance(shown, Figure) else draw_sweep(shown, metric, Style())
     (axes,) = (axes for axes in figure.axes if axes.get_label() != "<colorbar>")
     return axes
 
@@ -75,8 +72,10 @@ def contrast(a: object, b: object) -> float:
 
 @pytest.mark.parametrize(("theme", "metric"), [(LIGHT, "1nn"), (DARK, "eer")])
 def test_a_heat_map_holds_the_means_in_the_order_of_the_numbers(theme: Theme, metric: str) -> None:
+    """The best is framed, deepest and named."""
     groups = groups_of(metric, seeds=3, gamma=GAMMAS, m=MARGINS)
-    axes = axes_of(groups, metric, theme)
+    figure = draw_sweep(groups, metric, Style(theme))
+    axes = axes_of(figure)
     (image,) = axes.images
     values = percents(groups, metric)
     expected = np.array([mean(values[cell]) for cell in EVERY]).reshape(4, 5)
@@ -93,43 +92,30 @@ def test_a_heat_map_holds_the_means_in_the_order_of_the_numbers(theme: Theme, me
         assert text.get_text() == f"{expected[row][column]:.2f}"
         color = image.cmap(image.norm(expected[row][column]))
         assert contrast(text.get_color(), color) >= 4.5
-
-
-@pytest.mark.parametrize("metric", ["1nn", "eer"])
-def test_the_best_cell_is_framed_deepest_and_named(metric: str) -> None:
-    groups = groups_of(metric, gamma=GAMMAS, m=MARGINS)
-    values = percents(groups, metric)
-    best = (min if metric == "eer" else max)(values, key=lambda settings: values[settings])
-    figure = draw_sweep(groups, metric, Style())
-    axes = axes_of(figure)
     (frame,) = axes.patches
     column, row = (np.array(frame.get_xy()) + 0.5).astype(int)
-    assert (sorted(GAMMAS)[column], sorted(MARGINS)[row]) == best
-    (image,) = axes.images
+    best = (np.argmin if metric == "eer" else np.argmax)(expected)
+    assert 5 * row + column == best
     drawn = image.to_rgba(image.get_array())[row, column]
-    np.testing.assert_allclose(drawn[:3], to_rgb(LIGHT.same), atol=0.01)
+    np.testing.assert_allclose(drawn[:3], to_rgb(theme.same), atol=0.01)
     (title,) = (text for text in words(figure) if "best" in text)
-    assert f"best {values[best][0]:.2f} at gamma {best[0]}, m {best[1]:g}" in title
+    gamma, m = EVERY[best]
+    assert f"best {expected.ravel()[best]:.2f} at gamma {gamma}, m {m:g}" in title
 
 
 def test_one_collapsed_training_leaves_the_others_their_colours() -> None:
-    groups = groups_of(gamma=GAMMAS, m=MARGINS)
+    """And what was not tried is no cell."""
+    groups = groups_of(gamma=GAMMAS, m=MARGINS)[:-1]
     groups[7].metrics[0]["1nn"] = 0.1
     figure = draw_sweep(groups, "1nn", Style())
     (image,) = axes_of(figure).images
+    assert np.ma.count_masked(image.get_array()) == 1
     lowest, highest = image.get_clim()
     assert lowest > 80
     assert highest == pytest.approx(max(percents(groups).values())[0])
     assert "10.00" in words(figure)
     assert image.colorbar is not None
     assert image.colorbar.extend == "min"
-
-
-def test_a_grid_that_is_not_full_shows_what_there_is() -> None:
-    axes = axes_of(groups_of(gamma=GAMMAS, m=MARGINS)[:-1])
-    assert len(axes.texts) == 19
-    (image,) = axes.images
-    assert np.ma.count_masked(image.get_array()) == 1
 
 
 def test_many_cells_are_colours_alone() -> None:
@@ -148,8 +134,6 @@ def test_many_cells_are_colours_alone() -> None:
         (GAMMAS, "log"),
         ((1, 3, 10, 30, 100), "log"),
         (MARGINS, "linear"),
-        ((0.1, 0.2, 0.3), "linear"),
-        ((2, 8), "linear"),
         ((5,), "linear"),
     ],
 )
@@ -196,15 +180,6 @@ def test_names_are_dots_of_each_seed_the_best_on_top(metric: str) -> None:
         assert (end - start) / 2 == pytest.approx(stdev(values[loss]))
 
 
-def test_only_the_best_of_many_groups_have_a_row() -> None:
-    groups = groups_of(a=tuple(range(100)), b=tuple(range(20)), c=tuple("vwxyz"))
-    axes = axes_of(groups)
-    best = sorted(percents(groups).values(), reverse=True)[:40]
-    (dots,) = parts(axes, "seeds")
-    np.testing.assert_allclose(np.asarray(dots.get_offsets())[:, 0], np.ravel(best))
-    assert "the best 40 of 10,000" in axes.get_xlabel()
-
-
 def test_a_setting_that_is_the_same_in_all_groups_makes_no_axis() -> None:
     axes = axes_of(groups_of(gamma=GAMMAS, m=(0.25,)))
     assert axes.get_xlabel() == "gamma"
@@ -241,16 +216,15 @@ def test_titles_name_the_images_and_write_cosines_with_four_digits() -> None:
     assert any("best -0.1000 at m 0.2" in text for text in titles)
 
 
-@given(st.tuples(*[st.floats(0, 1)] * 3))
-def test_black_or_white_reads_on_every_colour(color: tuple[float, float, float]) -> None:
-    assert contrast(legible(color), color) >= math.sqrt(21) - 1e-9
-
-
-def test_rows_of_a_search_of_many_settings_have_their_whole_names() -> None:
+def test_rows_of_a_search_of_many_settings_are_the_best_with_their_whole_names() -> None:
     varied = {"gamma": (80.5, 17), "m": (0.41072, 0.1), "loss": LOSSES[:2], "halves": (True, False)}
     groups = groups_of(plain_share=(0.25, 0.5), elastic=(0.2, 0.4), **varied)
     figure = draw_sweep(groups, "1nn", Style())
     axes = axes_of(figure)
+    (dots,) = parts(axes, "seeds")
+    best = sorted(percents(groups).values(), reverse=True)[:40]
+    np.testing.assert_allclose(np.asarray(dots.get_offsets())[:, 0], np.ravel(best))
+    assert "the best 40 of 64" in axes.get_xlabel()
     boxes = boxes_of(figure, axes.get_yticklabels())
     assert min(box.x0 for box in boxes) >= 0
     window = axes.get_window_extent()

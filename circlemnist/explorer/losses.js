@@ -1,4 +1,4 @@
-/* The losses of the page: their values and gradients, by the similarities s_n and s_p. No DOM.
+/* The losses of the pages: their values and gradients, by the similarities s_n and s_p. No DOM.
 
    A log-sum loss of an anchor is log(1 + sum_j exp(n(s_n^j)) * sum_i exp(p(s_p^i))), Eqs. 1 and 6
    of arXiv 2002.10857. `positive` and `negative` return an exponent and its slope; the weights alpha
@@ -65,12 +65,17 @@ const losses = (() => {
     return line;
   }
 
-  function exponents(function_, gamma, m, row, columns) {
-    const values = columns.map((j) => function_(row[j], gamma, m));
-    const top = Math.max(...values.map(([x]) => x));
-    const weights = values.map(([x]) => Math.exp(x - top));
-    const sum = weights.reduce((a, b) => a + b, 0);
-    return { logSum: top + Math.log(sum), slopes: values.map(([, d], k) => (d * weights[k]) / sum) };
+  /* The pairs of one anchor: the loss L, and its slopes by each s_p and by each s_n. */
+  function anchor(loss, gamma, m, sp, sn) {
+    const { positive, negative } = LOG_SUM[loss];
+    const [p, n] = [[positive, sp], [negative, sn]].map(([exponent, similarities]) => {
+      const values = similarities.map((s) => exponent(s, gamma, m));
+      const top = values.reduce((most, [x]) => Math.max(most, x), -Infinity);
+      const weights = values.map(([x]) => Math.exp(x - top)), sum = weights.reduce((a, b) => a + b, 0);
+      return { logSum: top + Math.log(sum), slopes: values.map(([, slope], k) => (slope * weights[k]) / sum) };
+    });
+    const x = p.logSum + n.logSum, Z = sigmoid(x);
+    return { L: softplus(x), dsp: p.slopes.map((slope) => Z * slope), dsn: n.slopes.map((slope) => Z * slope) };
   }
 
   /* All pairs of N points by their cosines: the loss (), and G, the gradient by each cosine (N, N),
@@ -92,13 +97,11 @@ const losses = (() => {
         }
         continue;
       }
-      const p = exponents(LOG_SUM[loss].positive, gamma, m, row, positives);
-      const n = exponents(LOG_SUM[loss].negative, gamma, m, row, negatives);
-      const Z = sigmoid(p.logSum + n.logSum);
-      value += softplus(p.logSum + n.logSum);
+      const { L, dsp, dsn } = anchor(loss, gamma, m, positives.map((j) => row[j]), negatives.map((j) => row[j]));
+      value += L;
       count++;
-      positives.forEach((j, k) => { G[i][j] = Z * p.slopes[k]; });
-      negatives.forEach((j, k) => { G[i][j] = Z * n.slopes[k]; });
+      positives.forEach((j, k) => { G[i][j] = dsp[k]; });
+      negatives.forEach((j, k) => { G[i][j] = dsn[k]; });
     }
     for (const row of G) for (const j of all) row[j] /= Math.max(count, 1);
     return { value: value / Math.max(count, 1), G };
@@ -113,5 +116,5 @@ const losses = (() => {
     return { value, slopes, G, cosines };
   }
 
-  return { pair, boundary, onCircle, clamp };
+  return { pair, anchor, boundary, onCircle, clamp };
 })();
