@@ -97,6 +97,7 @@ def test_film_is_offered_where_ffmpeg_is(
         ("--kind circle --out a.gif", "a.gif: the name must end in .png, .svg, .pdf"),
         ("--kind circle --out picture", "picture: the name must end in .png, .svg, .pdf"),
         ("--kind circle --out a.PNG.txt", "a.PNG.txt: the name must end in .png, .svg, .pdf"),
+        ("--kind circle --out /proc/none/a.png", "cannot write /proc/none/a.png"),
         ("--kind cirle", "did you mean 'circle'"),
         ("--width 20", "200<=x<=10000"),
         # even where the value is the default one

@@ -148,7 +148,7 @@ def test_ordinary_runs_get_no_warning(config: Config, split: Split, tmp_path: Pa
 
 
 @pytest.mark.slow  # a search takes seconds
-@pytest.mark.parametrize("dim", range(1, 12))
+@pytest.mark.parametrize("dim", [1, 2, 3, 4, 6, 9])
 def test_margin_that_the_dimension_cannot_meet(dim: int) -> None:
     """The bound is that of the best placing of ten directions that a search finds."""
     steps = 1500
