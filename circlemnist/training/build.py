@@ -47,8 +47,6 @@ def resolve_run_precision(
     device = resolve_device(config.device)
 
     def precision_here() -> str:
-        if resumed is not None and config.precision == "auto" and device.type == "cpu":
-            return "float32"  # a run from before CPUs trained in bfloat16
         if torchrun_ranks().local_rank > 0 and config.precision != "float32":
             return "bfloat16"
         try:

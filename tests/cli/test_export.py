@@ -98,20 +98,6 @@ def test_program_of_torch_runs_without_this_package(run: Path, tmp_path: Path) -
     alone(TORCH_ALONE, run, "embedder.pt2", tmp_path / "elsewhere")
 
 
-@pytest.mark.slow
-def test_failed_check_leaves_no_file_and_the_old_one(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = run / "old.pt2"
-    old.write_text("old")
-    before = {path.name for path in run.iterdir()}
-    monkeypatch.setattr("circlemnist.evaluation.export.largest_difference", lambda *_: 1.0)
-    result = invoke("export", run, "--format", "torch", "--out", old)
-    assert_one_line_error(result, "other embeddings than torch", "update torch")
-    assert {path.name for path in run.iterdir()} == before
-    assert old.read_text() == "old"
-
-
 def test_projector_is_what_tensorboard_reads(unseen_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "space"
     result = invoke("export", unseen_run, "--format", "projector", "--out", out)

@@ -151,6 +151,6 @@ def test_damaged_runs_are_named_by_every_command(count: int, finished_run: Path)
                 args = (*command.split(), run, *([more] if more else []))
                 with time_limit(CASE_SECONDS):
                     result = invoke(*args)
-                assert_one_line_error(result)
+                assert_one_line_error(result, run.name)
                 assert contents(run) == before, (command, file)
         shutil.rmtree(run)

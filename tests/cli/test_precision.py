@@ -64,15 +64,6 @@ def test_a_run_keeps_the_precision_that_it_began_with(
     assert machine.precisions == [expected] * 2
 
 
-def test_a_run_of_before_is_float32(machine: Machine) -> None:
-    """Its file says auto, which no CPU took for bfloat16."""
-    file = begin(machine, SLOW)
-    file.write_text(file.read_text().replace('"float32"', '"auto"'))
-    machine.found = FAST
-    assert invoke("train", "--quiet", "--resume", "begun").exit_code == 0
-    assert machine.precisions == ["float32"] * 2
-
-
 def test_bfloat16_is_refused_where_it_does_not_work(machine: Machine) -> None:
     machine.found = NONE
     result = invoke("train", *SMALL, "--precision", "bfloat16")

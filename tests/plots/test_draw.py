@@ -110,6 +110,7 @@ def test_film_is_offered_where_ffmpeg_is(
             "--projection tsne --kind neighbors --kind neighbors",
             "--projection has no effect with --kind neighbors (",
         ),
+        ("--kind circle --loss arcface", "--loss has no effect with --kind circle"),
         ("--width 1200 --out a.svg", "--width has no effect with --out a.svg"),
         ("--kind circle --out new/a.PDF --width 300", "--width has no effect with --out new/a.PDF"),
     ],
