@@ -82,7 +82,7 @@ def test_program_of_torch_gives_the_embeddings_and_carries_the_facts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "pixels"), zip(NETWORKS, cycle(["uint8", "float32"])))
+@pytest.mark.parametrize(("name", "pixels"), [*zip(NETWORKS, cycle(["uint8", "float32"]))])
 @pytest.mark.parametrize(
     ("make", "load"), [(torch_program, loaded_program), (onnx_model, loaded_onnx)]
 )

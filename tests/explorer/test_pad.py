@@ -133,7 +133,6 @@ def test_drawing_lands_where_the_network_puts_it(kind: str, watched_run: Path, p
         (("--dim", "2", "--views", "3"), "a plane"),
         (("--dim", "3", "--fold", "8", "--hidden-layers", "1"), "a sphere"),
         (("--loss", "center", "--dim", "16"), "a space that is no sphere"),
-        (("--net", "article", "--dim", "32", "--loss", "softmax"), "the article's network"),
     ],
 )
 def test_what_is_said_of_an_image_is_what_torch_says(
@@ -171,8 +170,7 @@ def test_what_is_said_of_an_image_is_what_torch_says(
         exact = trained.config.dim <= 3 and trained.config.loss_info.on_sphere
         place = embedding if exact else places[found["near"]].mean(0)
         np.testing.assert_allclose(found["place"], place, atol=1e-3 * scale)
-    if trained.config.net != "article":  # whose subspaces tell little
-        assert {found["kind"] for found, _ in judged} == {"known", "unknown"}
+    assert {found["kind"] for found, _ in judged} == {"known", "unknown"}
     assert facts["known"] == [label not in trained.config.unseen_classes for label in range(10)]
 
 

@@ -23,7 +23,7 @@ from circlemnist.runs.run import Run
 from tests.data.test_prepare import pictured, strokes
 from tests.process import ONE_THREAD, PROGRAM, fingerprint, run, start, wait_for
 
-TRAIN = ("train", "--dataset", "digits", "--epochs", "12", "--batch-size", "100", "--quiet")
+TRAIN = ("train", "--dataset", "digits", "--net", "small", "--epochs", "12", "--quiet")
 LOUD = TRAIN[:-1]
 
 
@@ -102,7 +102,7 @@ def test_closed_terminal_loses_nothing(whole: dict[str, str], tmp_path: Path) ->
     assert_resumed(tmp_path, whole)
 
 
-KILLED = ("train", "--dataset", "digits", "--epochs", "8", "--batch-size", "100", "--snapshots")
+KILLED = ("train", "--dataset", "digits", "--net", "tiny", "--epochs", "8", "--snapshots")
 AT_ONCE = 3
 SOAK = [*((loss, 10) for loss in FAMILY), ("circle", 200)]
 
@@ -139,7 +139,7 @@ def kill_and_resume(folder: Path, command: tuple[str, ...], seconds: float) -> d
 @pytest.mark.parametrize(
     ("loss", "count"),
     [
-        pytest.param("circle", 9, marks=pytest.mark.slow),
+        pytest.param("circle", 5, marks=pytest.mark.slow),
         *(pytest.param(*case, marks=pytest.mark.soak) for case in SOAK),
     ],
 )
