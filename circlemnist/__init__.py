@@ -5,6 +5,7 @@ The public names are the losses, what takes them over many processes, the statis
 torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from circlemnist.process import share_cores
@@ -43,17 +44,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    if name == "load":
-        from circlemnist.evaluation.predict import load
-
-        return load
+    if name not in __all__:
+        raise AttributeError(f"module 'circlemnist' has no attribute {name!r}")
     if name == "train":
         share_cores()
-        from circlemnist.api import train
-
-        return train
-    if name in __all__:
-        from circlemnist import losses
-
-        return getattr(losses, name)
-    raise AttributeError(f"module 'circlemnist' has no attribute {name!r}")
+    homes = {"train": "circlemnist.api", "load": "circlemnist.evaluation.predict"}
+    return getattr(import_module(homes.get(name, "circlemnist.losses")), name)

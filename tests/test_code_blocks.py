@@ -5,12 +5,8 @@ folder of its own, each command with what `small` adds: trainings of an epoch of
 line that cannot run is in `NOT_RUN`, with the reason; one that is in neither fails.
 """
 
-import os
 import re
 import shutil
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from itertools import pairwise
@@ -20,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -29,7 +24,6 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from tests.conftest import invoke
-from tests.losses.one_and_many import C, D, guide_data
 from tests.pages import (
     BENCHMARK,
     COMMAND,
@@ -57,6 +51,7 @@ TINY = {"dataset": "digits", "net": "tiny", "epochs": "1", "device": "cpu"}
 PROJECTED = {"embedding", "animation", "all"}
 FEW = {"--seeds": "1", "--trials": "2", "--holdout": "100"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+JAPANESE = [page for page in PAGES if page.stem.endswith(".ja")]
 
 
 def reason_not_to_run(command: str) -> str | None:
@@ -107,12 +102,6 @@ def test_every_block_is_run_or_it_is_said_why_not(page: Path) -> None:
         )
 
 
-def test_every_reason_not_to_run_is_needed() -> None:
-    commands = [command for page in PAGES for command in commands_of(page)]
-    for line in NOT_RUN:
-        assert any(re.match(line, command) for command in commands), line
-
-
 @each_page
 def test_every_command_is_understood(page: Path, inputs: Path) -> None:
     for command in commands_of(page):
@@ -153,8 +142,16 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return outputs
 
 
+@pytest.mark.parametrize("page", JAPANESE, ids=lambda page: page.stem)
+def test_page_in_japanese_has_the_commands_of_the_english_one(page: Path) -> None:
+    english = commands_of(page.with_name(page.name.replace(".ja.", ".")))
+    assert [command.replace(" --language ja", "") for command in commands_of(page)] == english
+
+
 @pytest.mark.slow
-@each_page
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in JAPANESE], ids=lambda page: page.stem
+)
 def test_every_block_runs(
     page: Path, inputs: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,9 +161,9 @@ def test_every_block_runs(
         monkeypatch.delenv(screen, raising=False)  # where --open would open a browser
     names = prepared(page)
     for language, block in blocks_of(page):
-        if language == "python":
-            with in_a_group_of_one("init_process_group" in block, "Distributed" in block):
-                exec(compile(block, page.name, "exec"), names)
+        # tests/losses/test_gathered.py runs that of many processes in two
+        if language == "python" and page.stem != "many-processes":
+            exec(compile(block, page.name, "exec"), names)
         elif language == "sh":
             for command in commands_in(block):
                 if COMMAND.match(command) and not reason_not_to_run(command):
@@ -212,37 +209,11 @@ def small(words: list[str]) -> tuple[str, ...]:
 
 def prepared(page: Path) -> dict[str, Any]:
     """What the program that a block of Python stands in has already."""
-    if page.stem.removesuffix(".ja") == "circle-loss":
+    if page.stem == "circle-loss":
         embeddings = torch.randn(8, 4, requires_grad=True)
         labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
         gather = circlemnist.gather_references
         return {"embeddings": embeddings, "labels": labels, "gather_references": gather}
-    if page.stem == "many-processes":
-        sizes = {"num_classes": C, "embedding_dim": D}
-        return {**guide_data(), **sizes, "ClassCircleLoss": circlemnist.ClassCircleLoss}
     if page.stem == "export":
         invoke("export", "mine", "--format", "torch", "--out", "embedder.pt2")
     return {}
-
-
-@contextmanager
-def in_a_group_of_one(begins: bool, needed: bool) -> Iterator[None]:
-    """What torchrun says to the one process that it starts, and its group if no block begins it."""
-    if not needed:
-        yield
-        return
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    place = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    before = dict(os.environ)
-    os.environ.update(place)
-    try:
-        if not begins:
-            dist.init_process_group("gloo")
-        yield
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
-        os.environ.clear()
-        os.environ.update(before)

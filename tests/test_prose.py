@@ -1,7 +1,5 @@
 """The documents and the help are in plain words: short sentences, and the terms of the field.
 
-    python -m tests.test_prose      # words per sentence of each document: median, 95th percentile
-
 A small checker of our own: pip cannot install Vale, and proselint checks general style, while ours
 are a length and a list of terms.
 """
@@ -154,12 +152,3 @@ def test_checker_sees_what_it_should() -> None:
         "- one.",
         "- two.",
     ]
-
-
-if __name__ == "__main__":
-    everything: list[int] = []
-    for document in DOCUMENTS:
-        everything += (one := lengths_of(document))
-        if one:
-            print(f"{document.name:<24}{np.median(one):5.1f}{np.percentile(one, 95):6.1f}")
-    print(f"{'all':<24}{np.median(everything):5.1f}{np.percentile(everything, 95):6.1f}")

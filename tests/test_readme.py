@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from circlemnist import __version__
@@ -25,8 +24,6 @@ COMMANDS = (
 README, JAPANESE, REFERENCE = (
     (ROOT / name).read_text("utf-8") for name in ("README.md", "README.ja.md", "docs/commands.md")
 )
-# what a reader is sent: nothing that makes the page slow
-LARGEST = {"docs/pictures/space.webp": 1_000_000, "docs/pictures/explorer.png": 150_000}
 
 
 def blocks(text: str) -> list[str]:
@@ -134,12 +131,3 @@ def test_both_languages_have_the_same_commands_pictures_links_and_numbers() -> N
     assert re.findall(pictures, JAPANESE) == re.findall(pictures, README)
     assert "](README.ja.md)" in README.split("\n## ")[0]
     assert "](README.md)" in JAPANESE.split("\n## ")[0]
-
-
-def test_pictures_at_the_top_are_small_and_the_first_moves() -> None:
-    first, second = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)[:2]
-    assert [first, second] == list(LARGEST)
-    for path, most in LARGEST.items():
-        assert (ROOT / path).stat().st_size < most
-    with Image.open(ROOT / first) as movie:
-        assert getattr(movie, "n_frames", 1) > 50

@@ -2,30 +2,18 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from circlemnist.cli import options
 from circlemnist.cli.messages import say, spelled
-from circlemnist.cli.options import (
-    NearestChoice,
-    PrintablePath,
-    kind_option,
-    place_options,
-    projection_option,
-    refuse_unused_flags,
-    runs,
-    theme_option,
-    width_option,
-)
 from circlemnist.cli.tables import comparison_text
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 from circlemnist.process import loading
 
-LONGEST, LONGEST_FIRST = 150, 100  # bytes of all names, and of the first before a number
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
 HELP = f"""Compare runs: settings, metrics, significance, pictures.
@@ -48,29 +36,23 @@ Examples:
 
 
 @click.command(help=HELP)
-@click.argument("names", metavar="RUN|SWEEP...", nargs=-1, required=True, shell_complete=runs)
-@click.option(
-    "--metric",
-    type=NearestChoice([*METRICS]),
-    default="1nn",
-    show_default=True,
-    help="tested over several seeds: any of the tables",
+@click.argument(
+    "names", metavar="RUN|SWEEP...", nargs=-1, required=True, shell_complete=options.runs
 )
-@place_options
-@kind_option([*COMPARED, "all", "none"], "all")
-@projection_option
-@theme_option
-@width_option(SIDE_BY_SIDE, "picture")
-@click.option(
-    "--out",
-    type=PrintablePath(file_okay=False),
-    help="folder of the pictures  [default: one in comparisons/, next to the runs]",
+@options.choice_option(
+    "--metric", choices=METRICS, default="1nn", help="tested over several seeds: any of the tables"
+)
+@options.place_options
+@options.kind_option([*COMPARED, "all", "none"], "all")
+@options.projection_option
+@options.theme_option
+@options.width_option(SIDE_BY_SIDE, "picture")
+@options.out_option(
+    "folder of the pictures  [default: one in comparisons/, next to the runs]",
+    file_okay=False,
 )
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of tables")
-@click.pass_context
 def compare(
-    ctx: click.Context,
-    /,
     names: tuple[str, ...],
     metric: str,
     outputs: Path,
@@ -83,7 +65,10 @@ def compare(
     out: Path | None,
     for_machines: bool,
 ) -> None:
-    chosen = _chosen_kinds(ctx, kinds)
+    if "none" in kinds and len(set(kinds)) > 1:
+        raise click.UsageError("--kind none goes with no other kind")
+    options.refuse_unused_flags()
+    chosen = [] if "none" in kinds else list(COMPARED if "all" in kinds else dict.fromkeys(kinds))
 
     with loading():
         from circlemnist.evaluation.compare import compare_runs
@@ -104,19 +89,10 @@ def compare(
         click.echo(json.dumps({**comparison.as_dict(), "pictures": pictures}, indent=2))
 
 
-def _chosen_kinds(ctx: click.Context, kinds: Sequence[str]) -> list[str]:
-    """Return the kinds to draw; refuse flags that change nothing."""
-    if "none" in kinds and len(set(kinds)) > 1:
-        raise click.UsageError("--kind none goes with no other kind")
-    refuse_unused_flags(ctx)
-    return [] if "none" in kinds else list(COMPARED if "all" in kinds else dict.fromkeys(kinds))
-
-
 def folder_name(names: Sequence[str]) -> str:
-    """Return the names of what is compared, or of the first where that is too much."""
+    """Return the names of what is compared, or of the first where these are many."""
     stems = [Path(name).resolve().name for name in names]
-    joined, digest = "_".join(stems), hashlib.sha256("\n".join(names).encode()).hexdigest()
-    if len(stems) <= NAMED and len(os.fsencode(joined)) <= LONGEST:
-        return joined
-    first = os.fsencode(stems[0])[:LONGEST_FIRST].decode(errors="ignore")
-    return f"{first}_and_{len(stems) - 1}_more_{digest[:8]}"
+    if len(stems) <= NAMED:
+        return "_".join(stems)
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return f"{stems[0]}_and_{len(stems) - 1}_more_{digest[:8]}"

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import run_options
+from circlemnist.cli import options
 from circlemnist.cli.tables import report_table
-from circlemnist.process import loading
-from circlemnist.runs.run import find_run
 
 
 @click.command("eval")
-@run_options
+@options.run_options
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of a table")
 def evaluate(
     run_name: str | None, outputs: Path, data_dir: str | None, device: str, for_machines: bool
@@ -26,10 +24,5 @@ def evaluate(
       circlemnist eval
       circlemnist eval 2026-11-23_12-15-02_circle_gamma80_m0.25 --json
     """
-    run = find_run(outputs, run_name)
-
-    with loading():
-        from circlemnist.evaluation.evaluate import EvaluatedRun
-
-    report = EvaluatedRun(run, data_dir, device).evaluate()
+    report = options.open_run(run_name, outputs, data_dir, device).evaluate()
     click.echo(report.to_json() if for_machines else report_table(report))

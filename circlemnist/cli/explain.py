@@ -4,29 +4,17 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import NearestChoice, PrintablePath, place_options, runs
+from circlemnist.cli import options
 from circlemnist.cli.plot import show_in
 from circlemnist.explain import LANGUAGES
 from circlemnist.process import loading
-from circlemnist.runs.run import find_run
 
 
 @click.command()
-@click.argument("run_name", metavar="[RUN]", required=False, shell_complete=runs)
-@place_options
-@click.option(
-    "--out",
-    type=PrintablePath(dir_okay=False),
-    default=Path("circle-loss.html"),
-    show_default=True,
-    help=".html file to write",
-)
-@click.option(
-    "--language",
-    type=NearestChoice(LANGUAGES),
-    default="en",
-    show_default=True,
-    help="language of the page: English or Japanese",
+@options.run_options
+@options.out_option(".html file to write", default=Path("circle-loss.html"), dir_okay=False)
+@options.choice_option(
+    "--language", choices=LANGUAGES, default="en", help="language of the page: English or Japanese"
 )
 @click.option("--open", "open_it", is_flag=True, help="open the page in the browser")
 def explain(
@@ -48,13 +36,11 @@ def explain(
       circlemnist explain --open
       circlemnist explain --language ja --out circle-loss.ja.html
     """
-    run = None if run_name is None else find_run(outputs, run_name)
+    trained = None if run_name is None else options.open_run(run_name, outputs, data_dir, device)
 
     with loading():
-        from circlemnist.evaluation.evaluate import EvaluatedRun
         from circlemnist.explain.page import write_explainer
 
-    trained = None if run is None else EvaluatedRun(run, data_dir, device)
     write_explainer(out, language, trained)
     click.echo(f"page: {out}")
     if open_it:

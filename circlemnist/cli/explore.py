@@ -4,26 +4,21 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import NearestChoice, PrintablePath, projection_option, run_options
+from circlemnist.cli import options
 from circlemnist.cli.plot import show_in
 from circlemnist.plots.kinds import THEME_NAMES
 from circlemnist.process import loading
-from circlemnist.runs.run import find_run
 
 
 @click.command()
-@run_options
-@projection_option
-@click.option(
+@options.run_options
+@options.projection_option
+@options.choice_option(
     "--theme",
-    type=NearestChoice(THEME_NAMES),
+    choices=THEME_NAMES,
     help="colours  [default: those that the system of the reader asks for]",
 )
-@click.option(
-    "--out",
-    type=PrintablePath(dir_okay=False),
-    help=".html file  [default: plots/explorer.html in the run]",
-)
+@options.out_option(".html file  [default: plots/explorer.html in the run]", dir_okay=False)
 @click.option("--open", "open_it", is_flag=True, help="open the page in the browser")
 def explore(
     run_name: str | None,
@@ -45,14 +40,12 @@ def explore(
       circlemnist explore --open
       circlemnist explore --theme dark --out space.html
     """
-    run = find_run(outputs, run_name)
+    trained = options.open_run(run_name, outputs, data_dir, device)
 
     with loading():
-        from circlemnist.evaluation.evaluate import EvaluatedRun
         from circlemnist.explorer.page import write_page
         from circlemnist.plots.style import THEMES
 
-    trained = EvaluatedRun(run, data_dir, device)
     path = write_page(trained, projection, THEMES[theme] if theme else None, out)
     click.echo(f"page: {path}")
     if open_it:

@@ -4,39 +4,26 @@ from pathlib import Path
 
 import click
 
-from circlemnist.cli.options import NearestChoice, PrintablePath, refuse_unused_flags, run_options
-from circlemnist.process import loading
-from circlemnist.runs.run import find_run
+from circlemnist.cli import options
+
+FORMATS = ("onnx", "torch", "projector")
 
 
 @click.command()
-@run_options
-@click.option(
-    "--format",
-    "kind",
-    type=NearestChoice(("onnx", "torch", "projector")),
-    default="onnx",
-    show_default=True,
-    help="file format",
-)
-@click.option(
+@options.run_options
+@options.choice_option("--format", "kind", choices=FORMATS, default="onnx", help="file format")
+@options.choice_option(
     "--input",
     "pixels",
-    type=NearestChoice(("uint8", "float32")),
+    choices=("uint8", "float32"),
     default="uint8",
-    show_default=True,
     help="pixels that the exported network takes: 0-255, or 0-1",
 )
-@click.option(
-    "--out",
-    type=PrintablePath(),
-    help="file, or folder of a projector  "
+@options.out_option(
+    "file, or folder of a projector  "
     "[default: embedder.onnx, embedder.pt2 or projector, in the run]",
 )
-@click.pass_context
 def export(
-    ctx: click.Context,
-    /,
     run_name: str | None,
     outputs: Path,
     data_dir: str | None,
@@ -62,20 +49,13 @@ def export(
       circlemnist export --format torch --input float32 --out embedder.pt2
       circlemnist export --format projector --out space
     """
-    refuse_unused_flags(ctx)
-    run = find_run(outputs, run_name)
+    options.refuse_unused_flags()
+    trained = options.open_run(run_name, outputs, data_dir, device)
+    from circlemnist.evaluation.export import export_network, write_projector
 
     if kind == "projector":
-        with loading():
-            from circlemnist.evaluation.evaluate import EvaluatedRun
-            from circlemnist.evaluation.export import write_projector
-
-        click.echo(f"projector: {write_projector(EvaluatedRun(run, data_dir, device), out)}")
+        click.echo(f"projector: {write_projector(trained, out)}")
         return
-
-    with loading():
-        from circlemnist.evaluation.export import export_network
-
-    path, difference = export_network(run, kind, pixels, out)
+    path, difference = export_network(trained.run, kind, pixels, out)
     click.echo(f"network: {path}")
     click.echo(f"largest difference from torch: {difference:.1e}")

@@ -15,25 +15,17 @@ from circlemnist.cli.evaluate import evaluate
 from circlemnist.cli.explain import explain
 from circlemnist.cli.explore import explore
 from circlemnist.cli.export import export
-from circlemnist.cli.messages import OneLineErrors
+from circlemnist.cli.messages import Commands
 from circlemnist.cli.plot import plot
 from circlemnist.cli.predict import predict
 from circlemnist.cli.sweep import sweep
+from circlemnist.cli.tables import table
 from circlemnist.cli.train import train
 from circlemnist.process import torchrun_ranks
 from circlemnist.recipes import recipes as all_recipes
 
 
-class CommandsInOrder(OneLineErrors):
-    """The commands, listed in the order of work."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(
-    "circlemnist", cls=CommandsInOrder, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group("circlemnist", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(circlemnist.__version__, prog_name="circlemnist")
 @click.pass_context
 def main(ctx: click.Context) -> None:
@@ -59,11 +51,9 @@ def recipes() -> None:
       circlemnist train --config plane
       circlemnist train --config plane --dry-run > mine.toml
     """
-    listed = all_recipes()
-    name = max((len(recipe.name) for recipe in listed), default=0)
-    purpose = max((len(recipe.purpose) for recipe in listed), default=0)
-    for recipe in listed:
-        click.echo(f"{recipe.name:<{name}}  {recipe.purpose:<{purpose}}  {recipe.expected}")
+    rows = [(recipe.name, recipe.purpose, recipe.expected) for recipe in all_recipes()]
+    if rows:
+        click.echo(table([*zip(*rows, strict=True)]))
 
 
 for command in (train, evaluate, plot, explore, explain, sweep, compare, predict, export, recipes):

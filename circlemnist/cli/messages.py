@@ -6,13 +6,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from circlemnist.config import Config
 from circlemnist.errors import Lost, UserError
 from circlemnist.process import (
     PATIENCE,
@@ -24,10 +22,7 @@ from circlemnist.process import (
 )
 
 COMMANDS = ("train", "eval", "sweep")
-OTHERS = ("far", "name", "outputs", "projection", "resume", "format", "config", "tensorboard")
-OF_SWEEP = ("vary", "seeds", "trials", "metric", "storage", "jobs")
 NO_MEMORY = re.compile("alloc|out of memory|map segment|start new thread", re.IGNORECASE)
-FLAGS = (*(setting.name for setting in fields(Config)), *OTHERS, *OF_SWEEP)
 
 
 def flag(name: str) -> str:
@@ -42,10 +37,10 @@ def spelled(message: str) -> str:
     """
 
     def word(match: re.Match[str]) -> str:
-        name = match[1]
+        name, arguments = match.groups("")
         if name in COMMANDS:
-            return f"`circlemnist {name}{match[2] or ''}`"
-        return flag(name) if name in FLAGS and match[2] is None else match[0]
+            return f"`circlemnist {name}{arguments}`"
+        return match[0] if arguments else flag(name)
 
     return re.sub(r"`([a-z_]+)( [^`]+)?`", word, message)
 
@@ -60,14 +55,11 @@ def say(message: str) -> None:
     to_stderr(spelled(message))
 
 
-class WrongUsage(click.ClickException):
-    """A flag or argument that cannot be understood, shown without click's usage lines."""
+class Commands(click.Group):
+    """The commands in the order of work; an error that the user can mend is one line."""
 
-    exit_code = 2
-
-
-class OneLineErrors(click.Group):
-    """A command group that shows what the user can mend as one line."""
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with one_line():
@@ -89,7 +81,8 @@ def one_line() -> Iterator[None]:
         wait_for_rank_zero(PATIENCE)
         command = error.ctx.command_path if error.ctx else "circlemnist"
         message = error.format_message().rstrip(".").replace("\n", " ")
-        raise WrongUsage(visible(spelled(f"{message} (see {command} --help)"))) from error
+        # without a context, click shows no usage lines
+        raise click.UsageError(visible(spelled(f"{message} (see {command} --help)"))) from error
     except UserError as error:
         if isinstance(error, Lost):
             if not error.speaks:

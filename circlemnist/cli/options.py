@@ -1,10 +1,10 @@
 """The flags: one for every setting of `Config`, and those that commands share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -16,8 +16,12 @@ from circlemnist.config import Config, read_settings, setting_type, settings_to_
 from circlemnist.family import LOSS_SETTINGS
 from circlemnist.limits import Limits, Value
 from circlemnist.plots.kinds import COMPARED, KINDS, PROJECTIONS, THEME_NAMES, VECTOR, Kind
+from circlemnist.process import loading
 from circlemnist.recipes import recipe_files, settings_file
-from circlemnist.runs.run import names_in
+from circlemnist.runs.run import find_run, names_in
+
+if TYPE_CHECKING:
+    from circlemnist.evaluation.evaluate import EvaluatedRun
 
 OUTPUTS = Path("outputs")
 WIDEST_CHOICE = 50  # letters of choices that the help shows beside a flag
@@ -128,14 +132,9 @@ class NearestChoice(click.Choice[str]):
         return shown if shown is None or len(shown) <= WIDEST_CHOICE else param.opts[0][2:].upper()
 
 
-Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-
-
-def completed_by_the_shell(kind: str) -> Completion:
-    return lambda _ctx, _param, text: [CompletionItem(text, type=kind)]
-
-
-folders, files = completed_by_the_shell("dir"), completed_by_the_shell("file")
+def folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a folder."""
+    return [CompletionItem(text, type="dir")]
 
 
 def runs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
@@ -150,13 +149,15 @@ def typed(ctx: click.Context, name: str) -> bool:
 
 
 def refuse_unused_flags(
-    ctx: click.Context, varied: Mapping[str, Sequence[Value]] = MappingProxyType({})
+    ctx: click.Context | None = None, varied: Mapping[str, Sequence[Value]] = MappingProxyType({})
 ) -> None:
     """Raise click.UsageError for a typed flag that changes nothing beside another, by `NEEDS`.
 
     Args:
+        ctx: that of the command, by default the current one.
         varied: the values of the settings that a sweep varies.
     """
+    ctx = ctx or click.get_current_context()
     params = {param.name: param for param in ctx.command.params}
     for name, (other, has_effect) in NEEDS[str(ctx.command.name)].items():
         values = varied.get(other, [ctx.params[other]])
@@ -242,30 +243,31 @@ outputs_option = click.option(
     help="folder of runs",
 )
 
-projection_option = click.option(
-    "--projection",
-    type=NearestChoice(list(PROJECTIONS)),
-    default="tsne",
-    show_default=True,
-    help="method that reduces the embedding to two dimensions",
-)
 
-theme_option = click.option(
-    "--theme", type=NearestChoice(THEME_NAMES), default="light", show_default=True, help="colours"
+def choice_option(*names: str, choices: Iterable[str], **attributes: Any) -> Callable[..., Any]:
+    """Return the option of those `names` that is one of `choices`."""
+    return click.option(*names, type=NearestChoice([*choices]), show_default=True, **attributes)
+
+
+projection_help = "method that reduces the embedding to two dimensions"
+projection_option = choice_option(
+    "--projection", choices=PROJECTIONS, default="tsne", help=projection_help
 )
+theme_option = choice_option("--theme", choices=THEME_NAMES, default="light", help="colours")
 
 
 def kind_option(kinds: Sequence[str], default: str) -> Callable[..., Any]:
     """Return the option of what to draw, one or several of `kinds`."""
-    return click.option(
-        "--kind",
-        "kinds",
-        type=NearestChoice(kinds),
-        multiple=True,
-        default=[default],
-        show_default=True,
-        help="picture to draw, or all; repeatable",
+    text = "picture to draw, or all; repeatable"
+    return choice_option(
+        "--kind", "kinds", choices=kinds, multiple=True, default=[default], help=text
     )
+
+
+def out_option(text: str, default: Path | None = None, **kinds: bool) -> Callable[..., Any]:
+    """Return the option of what to write; `kinds` are those of `click.Path`."""
+    kind = PrintablePath(**kinds)
+    return click.option("--out", type=kind, default=default, show_default=True, help=text)
 
 
 def width_option(default: int, files: str) -> Callable[..., Any]:
@@ -281,18 +283,22 @@ def width_option(default: int, files: str) -> Callable[..., Any]:
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add where runs and their data are and where to compute."""
-    data_help = "folder of the data sets  [default: the one the run was trained with]"
-    options = (
-        outputs_option,
-        setting_option("data_dir", default=None, show_default=False, help=data_help),
-        setting_option("device"),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    text = "folder of the data sets  [default: the one the run was trained with]"
+    command = setting_option("device")(command)
+    command = setting_option("data_dir", default=None, show_default=False, help=text)(command)
+    return outputs_option(command)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what names a run, its data and where to compute."""
     argument = click.argument("run_name", metavar="[RUN]", required=False, shell_complete=runs)
     return argument(place_options(command))
+
+
+def open_run(name: str | None, outputs: Path, data_dir: str | None, device: str) -> "EvaluatedRun":
+    """Return the run that `run_options` name; torch is loaded here."""
+    run = find_run(outputs, name)
+    with loading():
+        from circlemnist.evaluation.evaluate import EvaluatedRun
+
+    return EvaluatedRun(run, data_dir, device)

@@ -6,21 +6,12 @@ from pathlib import Path
 
 import click
 
+from circlemnist.cli import options
 from circlemnist.cli.messages import say, spelled
-from circlemnist.cli.options import (
-    NearestChoice,
-    PrintablePath,
-    kind_option,
-    projection_option,
-    refuse_unused_flags,
-    run_options,
-    theme_option,
-    width_option,
-)
 from circlemnist.family import FAMILY
 from circlemnist.plots.kinds import FIG_2, KINDS, WIDTH
 from circlemnist.process import loading
-from circlemnist.runs.run import Run, find_run, has_runs
+from circlemnist.runs.run import Run, has_runs
 
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in KINDS.items())
 HELP = f"""Plot a run: its embedding space, pairs, history and more.
@@ -40,28 +31,24 @@ Examples:
 
 
 @click.command(help=HELP)
-@run_options
-@kind_option([*KINDS, "all"], "embedding")
-@projection_option
-@click.option(
+@options.run_options
+@options.kind_option([*KINDS, "all"], "embedding")
+@options.projection_option
+@options.choice_option(
     "--loss",
-    type=NearestChoice(list(FAMILY)),
+    choices=FAMILY,
     multiple=True,
     help="loss for `gradients`, as of `circlemnist train`; repeatable  "
     f"[default: {', '.join(FIG_2)}, and that of the run]",
 )
-@theme_option
-@width_option(WIDTH, "PNG or GIF")
-@click.option(
-    "--out",
-    type=PrintablePath(dir_okay=False),
-    help=".png, .svg or .pdf file, .gif of an animation  [default: in the run's plots/]",
+@options.theme_option
+@options.width_option(WIDTH, "PNG or GIF")
+@options.out_option(
+    ".png, .svg or .pdf file, .gif of an animation  [default: in the run's plots/]",
+    dir_okay=False,
 )
 @click.option("--show", is_flag=True, help="open the pictures in a window")
-@click.pass_context
 def plot(
-    ctx: click.Context,
-    /,
     run_name: str | None,
     outputs: Path,
     data_dir: str | None,
@@ -74,22 +61,21 @@ def plot(
     out: Path | None,
     show: bool,
 ) -> None:
-    """Find the run, draw its pictures, say where they are."""
     if out is not None and (len(kinds) > 1 or "all" in kinds):
         raise click.UsageError("--out takes one picture: give one --kind")
     chosen = list(KINDS if "all" in kinds else dict.fromkeys(kinds))
-    refuse_unused_flags(ctx)
+    options.refuse_unused_flags()
     needs_run = run_name is not None or any(KINDS[kind].needs_run for kind in chosen)
-    run = find_run(outputs, run_name) if needs_run or has_runs(outputs) else None
-    if "all" in kinds and run is not None:
-        chosen = [kind for kind in chosen if can_be_drawn(kind, run)]
+    trained = None
+    if needs_run or has_runs(outputs):
+        trained = options.open_run(run_name, outputs, data_dir, device)
+        if "all" in kinds:
+            chosen = [kind for kind in chosen if can_be_drawn(kind, trained.run)]
 
     with loading():
-        from circlemnist.evaluation.evaluate import EvaluatedRun
         from circlemnist.plots.draw import draw_pictures
         from circlemnist.plots.style import THEMES, Style
 
-    trained = None if run is None else EvaluatedRun(run, data_dir, device)
     style = Style(THEMES[theme], projection, width, tuple(dict.fromkeys(loss)))
     for path in draw_pictures(trained, chosen, style, out):
         click.echo(f"picture: {path}")

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from circlemnist.cli import options
 from circlemnist.cli.messages import say, visible
-from circlemnist.cli.options import (
-    PrintablePath,
-    files,
-    outputs_option,
-    refuse_unused_flags,
-    setting_option,
-    theme_option,
-)
 from circlemnist.plots.kinds import PREDICTED, STILL, check_suffix
 from circlemnist.process import loading
 from circlemnist.runs.run import Run, find_run, is_run
@@ -26,13 +19,10 @@ if TYPE_CHECKING:
     from circlemnist.evaluation.report import OperatingPoint
 
 
-MANY = 0.1  # of the validation images that a threshold calls unknown
-
-
 @click.command()
-@click.argument("arguments", metavar="[RUN] FILE...", nargs=-1, required=True, shell_complete=files)
-@outputs_option
-@setting_option("device")
+@click.argument("arguments", metavar="[RUN] FILE...", type=click.Path(), nargs=-1, required=True)
+@options.outputs_option
+@options.setting_option("device")
 @click.option(
     "--far",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -48,17 +38,13 @@ MANY = 0.1  # of the validation images that a threshold calls unknown
 )
 @click.option("--one", is_flag=True, help="read only one digit in each picture")
 @click.option("--json", "for_machines", is_flag=True, help="print JSON instead of lines")
-@click.option(
-    "--out",
-    type=PrintablePath(dir_okay=False),
-    help="draw the digits and their nearest training images into a .png, .svg or .pdf file; at "
+@options.out_option(
+    "draw the digits and their nearest training images into a .png, .svg or .pdf file; at "
     f"most the first {PREDICTED} digits",
+    dir_okay=False,
 )
-@theme_option
-@click.pass_context
+@options.theme_option
 def predict(
-    ctx: click.Context,
-    /,
     arguments: tuple[str, ...],
     outputs: Path,
     device: str,
@@ -85,7 +71,7 @@ def predict(
       circlemnist predict photo.jpg --out seen.png
     """
     run, files = run_and_files(outputs, arguments)
-    refuse_unused_flags(ctx)
+    options.refuse_unused_flags()
     if out is not None:
         check_suffix(out, STILL, "draw")
     with loading():
@@ -94,7 +80,7 @@ def predict(
         predictor = Predictor(run, device)
     point = predictor.point(far)
     shown: list[PredictedDigit] = []
-    rows, failed, count, digits = list[dict[str, object]](), False, 0, 3
+    rows, failed, count = list[dict[str, object]](), False, 0
     for picture in predictor.predict_files(files, point.threshold, as_is, one):
         if isinstance(picture, str):
             failed = True
@@ -105,16 +91,12 @@ def predict(
         if for_machines:
             rows += [{"file": digit.name, **asdict(digit.prediction)} for digit in picture]
         else:
-            digits = max(digits, *(digits_apart(p.prediction, point) for p in picture))
-            click.echo(lines_of(picture, predictor, digits))
+            click.echo(lines_of(picture, predictor))
     if for_machines:
         about = {"run": run.name, "similarity": predictor.similarity.name, **asdict(point)}
         click.echo(json.dumps({**about, "images": rows}, indent=2))
     elif count:
-        say(threshold_in_words(point, far, digits))
-        if point.false_rejects > MANY:
-            rejected = f"{100 * point.false_rejects:.2g} % of the validation images"
-            say(f"warning: this threshold calls {rejected} unknown; take a larger `far`")
+        say(threshold_in_words(point, far))
     if out is not None and shown:
         from circlemnist.plots.neighbors import draw_predictions
 
@@ -133,38 +115,32 @@ def run_and_files(outputs: Path, arguments: Sequence[str]) -> tuple[Run, list[Pa
     return find_run(outputs, arguments[0] if first_is_run else None), files
 
 
-def digits_apart(prediction: "Prediction", point: "OperatingPoint") -> int:
-    """Return with how many decimals a typicality differs from the threshold, 3 or more."""
-    pair = (prediction.typicality, point.threshold)
-    return next((n for n in range(3, 9) if len({f"{value:.{n}f}" for value in pair}) > 1), 9)
-
-
-def lines_of(picture: Sequence["PredictedDigit"], predictor: "Predictor", digits: int) -> str:
+def lines_of(picture: Sequence["PredictedDigit"], predictor: "Predictor") -> str:
     """Return a line for a picture of one digit; else one of all its digits, and one for each."""
     name, predictions = visible(picture[0].name), [digit.prediction for digit in picture]
     if len(picture) == 1:
-        return f"{name}: {in_words(predictions[0], predictor, digits)}"
+        return f"{name}: {in_words(predictions[0], predictor)}"
     labels = " ".join(p.name if p.known else "?" for p in predictions)
     lines = [f"{name}: {len(picture)} digits: {labels}"]
     for number, prediction in enumerate(predictions, 1):
-        lines.append(f"{name}, digit {number}: {in_words(prediction, predictor, digits)}")
+        lines.append(f"{name}, digit {number}: {in_words(prediction, predictor)}")
     return "\n".join(lines)
 
 
-def threshold_in_words(point: "OperatingPoint", far: float | None, digits: int) -> str:
+def threshold_in_words(point: "OperatingPoint", far: float | None) -> str:
     """Return the threshold and its errors; `far` is the rate that was asked for."""
     asked = "" if far in (None, point.far) else f", the next rate below {far:g}"
     return (
-        f"known: typicality above {point.threshold:.{digits}f}, for {100 * point.far:g} % false "
+        f"known: typicality above {point.threshold:.4f}, for {100 * point.far:g} % false "
         f"accepts{asked}; {100 * point.false_rejects:.2g} % false rejects"
     )
 
 
-def in_words(prediction: "Prediction", predictor: "Predictor", digits: int) -> str:
+def in_words(prediction: "Prediction", predictor: "Predictor") -> str:
     """Return what an image is taken for, and how sure."""
     similarity = predictor.similarity
     return (
         f"{prediction.name}  votes {prediction.agree}/{prediction.of}  "
         f"{similarity.name} {similarity.sign * prediction.similarity:.3f}  "
-        f"typicality {prediction.typicality:.{digits}f}  {'un' * (not prediction.known)}known"
+        f"typicality {prediction.typicality:.4f}  {'un' * (not prediction.known)}known"
     )

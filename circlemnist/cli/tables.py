@@ -33,7 +33,7 @@ def report_table(report: "Report", keys: Sequence[str] = tuple(METRICS)) -> str:
     ]
     dataset = Path(report.dataset).name
     about = f"{dataset}, {report.counted}, by {report.similarity}, run {report.run.name}"
-    return f"{about}\n{_table([keys, values, [METRICS[key].meaning for key in keys]])}"
+    return f"{about}\n{table([keys, values, [METRICS[key].meaning for key in keys]])}"
 
 
 def sweep_table(result: "SweepResult") -> str:
@@ -62,7 +62,7 @@ def sweep_table(result: "SweepResult") -> str:
         for key in dict.fromkeys([plan.metric, *OF_SWEEP])
     ]
     columns.append(["", *(mark if mean == best_mean else "" for mean in means)])
-    return "\n".join([about, *failures, _table(columns, right=True)])
+    return "\n".join([about, *failures, table(columns, right=True)])
 
 
 def comparison_text(comparison: "Comparison") -> str:
@@ -77,7 +77,6 @@ def comparison_text(comparison: "Comparison") -> str:
 
 
 def _settings_tables(groups: Sequence["Group"]) -> Iterator[str]:
-    """Give tables of the settings that differ, the seeds and the runs."""
     from circlemnist.evaluation.group import value_in_words
 
     columns = [
@@ -93,7 +92,6 @@ def _settings_tables(groups: Sequence["Group"]) -> Iterator[str]:
 
 
 def _metric_tables(groups: Sequence["Group"]) -> Iterator[str]:
-    """Give tables of all metrics that a run has."""
     names = [
         name if len(name := group.name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
         for group in groups
@@ -111,7 +109,6 @@ def _numbers(groups: Sequence["Group"]) -> list[str]:
 
 
 def _tests_in_words(comparison: "Comparison") -> str:
-    """A row for each test, what it is a test of, and why a group has none."""
     numbers = {group.name: str(n) for n, group in enumerate(comparison.groups, 1)}
     lines = []
     if tests := comparison.tests:
@@ -122,7 +119,7 @@ def _tests_in_words(comparison: "Comparison") -> str:
         count = "one test" if len(tests) == 1 else f"{len(tests)} tests, p corrected by Holm"
         lines += [
             f"each against 1, {count}; on the same {comparison.groups[0].runs[0].counted}:",
-            _table(columns),
+            table(columns),
         ]
     for test in tests:
         number = numbers[test.group]
@@ -140,8 +137,6 @@ def _tests_in_words(comparison: "Comparison") -> str:
 
 
 def _test_row(number: str, test: "PairedTest", metric: Metric) -> list[str]:
-    """Number of the group, difference, interval, pairs, corrected p, verdict."""
-
     def signed(value: float) -> str:
         return f"{metric.factor * value:+.{2 if metric.share else 4}f}"
 
@@ -169,13 +164,13 @@ def _tables(left: Sequence[list[str]], columns: Sequence[list[str]]) -> Iterator
     for column in columns:
         wider = [*left, *shown, column]
         if shown and sum(2 + max(map(len, texts)) for texts in wider) > LINE_WIDTH:
-            yield _table([*left, *shown])
+            yield table([*left, *shown])
             shown = []
         shown.append(column)
-    yield _table([*left, *shown])
+    yield table([*left, *shown])
 
 
-def _table(columns: Sequence[Sequence[str]], right: bool = False) -> str:
+def table(columns: Sequence[Sequence[str]], right: bool = False) -> str:
     """Return a table, its columns aligned at their left, or at their right."""
     side = ">" if right else "<"
     widths = [max(map(len, column)) for column in columns]

@@ -7,18 +7,8 @@ from typing import Any
 
 import click
 
+from circlemnist.cli import options
 from circlemnist.cli.messages import flag, say
-from circlemnist.cli.options import (
-    OUTPUTS,
-    GroupedCommand,
-    config_option,
-    dropped_from_file,
-    outputs_option,
-    refuse_unused_flags,
-    runs,
-    setting_options,
-    typed,
-)
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import MACHINE_SETTINGS, Config
 from circlemnist.process import COURTESY, loading, torchrun_ranks, wait_for_rank_zero
@@ -27,15 +17,15 @@ from circlemnist.runs.run import Run, find_run
 RESUMABLE = (*MACHINE_SETTINGS, "outputs", "resume", "dry_run", "quiet", "tensorboard")
 
 
-@click.command(cls=GroupedCommand)
-@setting_options
-@config_option
+@click.command(cls=options.GroupedCommand)
+@options.setting_options
+@options.config_option
 @click.option("--name", help="name of the run  [default: time, loss, gamma and m]")
-@outputs_option
+@options.outputs_option
 @click.option(
     "--resume",
     metavar="RUN",
-    shell_complete=runs,
+    shell_complete=options.runs,
     help="continue a stopped run, by its name or folder",
 )
 @click.option("--dry-run", is_flag=True, help="print all settings as TOML, without training")
@@ -86,7 +76,7 @@ def train(
         if tensorboard:
             again.append("--tensorboard")
         if resume is not None:  # a new run has them in its settings
-            changed = [name for name in MACHINE_SETTINGS if typed(ctx, name)]
+            changed = [name for name in MACHINE_SETTINGS if options.typed(ctx, name)]
             again += [word for name in changed for word in (flag(name), str(settings[name]))]
         wait_for_rank_zero(COURTESY)
         if is_rank_zero:
@@ -99,22 +89,22 @@ def train(
         click.echo("(Epochs: s_p and s_n of augmented batches. Table: those of all test pairs.)")
     click.echo(f"run: {run.folder}")
     click.echo(f"pictures: {run.plots}")
-    is_newest = resume is None and run.folder.parent == OUTPUTS.resolve()
+    is_newest = resume is None and run.folder.parent == options.OUTPUTS.resolve()
     target = [] if is_newest else [reference(run)]
     click.echo(f"next: {shlex.join(['circlemnist', 'plot', *target])}")
 
 
 def new_config(ctx: click.Context, settings: dict[str, Any]) -> Config:
     """Return the settings of a new run; raise click.UsageError for a flag without effect."""
-    chosen = {name: value for name, value in settings.items() if typed(ctx, name)}
-    config = Config(**{**settings, **dict.fromkeys(dropped_from_file(ctx, chosen))})
-    refuse_unused_flags(ctx)
+    chosen = {name: value for name, value in settings.items() if options.typed(ctx, name)}
+    config = Config(**{**settings, **dict.fromkeys(options.dropped_from_file(ctx, chosen))})
+    options.refuse_unused_flags(ctx)
     return config
 
 
 def resumed_config(ctx: click.Context, run: Run) -> Config:
     """Return the settings of a run to continue; raise click.UsageError for flags beside them."""
-    flags = [name for name in ctx.params if typed(ctx, name)]
+    flags = [name for name in ctx.params if options.typed(ctx, name)]
     for name in flags:
         if name not in RESUMABLE:
             problem = f"{flag(name)} cannot be given with --resume: {run.name} has its own settings"
@@ -128,4 +118,4 @@ def resumed_config(ctx: click.Context, run: Run) -> Config:
 
 def reference(run: Run) -> str:
     """Return what names the run to a command: its name in `outputs`, or else its folder."""
-    return run.name if run.folder.parent == OUTPUTS.resolve() else str(run.folder)
+    return run.name if run.folder.parent == options.OUTPUTS.resolve() else str(run.folder)

@@ -23,7 +23,6 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
-from circlemnist.plots.kinds import KINDS
 from circlemnist.runs.run import Run, create_run
 from circlemnist.training.run import Interrupted, Training
 from tests.conftest import ROOT, assert_one_line_error, invoke
@@ -50,11 +49,10 @@ def test_flags_beat_the_file_and_the_file_beats_the_defaults(tmp_path: Path) -> 
     assert dry_run("--config", file, "--augment")["augment"] is True
 
 
-def test_dry_run_is_a_file_that_repeats_the_run(tmp_path: Path) -> None:
-    printed = invoke("train", "--dry-run", "--gamma", 12, "--epochs", 3, "--no-augment").stdout
-    (tmp_path / "again.toml").write_text(printed)
-    assert invoke("train", "--dry-run", "--config", "again.toml").stdout == printed
-    assert list(tmp_path.iterdir()) == [tmp_path / "again.toml"]
+def test_classes_are_kept_in_order() -> None:
+    for given in ("8, 0,3", "3+8+0"):
+        result = invoke("train", "--unseen", given, "--dry-run")
+        assert tomllib.loads(result.stdout)["unseen"] == "0,3,8"
 
 
 def test_every_setting_has_a_flag_and_every_flag_has_help() -> None:
@@ -76,16 +74,6 @@ def test_help_and_recipes_import_nothing_that_is_slow() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.stdout == f"{[0] * (len(main.commands) + 3)} True\n", ended.stderr
-
-
-def test_help_of_plot_lists_every_kind() -> None:
-    lines = [line.strip() for line in invoke("plot", "--help").output.splitlines()]
-    for name, kind in KINDS.items():
-        assert f"{name:<15}{spelled(kind.shows)}" in lines
-
-
-def test_version() -> None:
-    assert __version__ in invoke("--version").output
 
 
 def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:
@@ -171,6 +159,21 @@ def test_eval_prints_every_measure_and_keeps_them(finished_run: Path) -> None:
     assert f"{machine['metrics']['1nn']:.2%}".replace("%", " %") in table.stdout
 
 
+def test_eval_tells_seen_and_unseen_apart(unseen_run: Path) -> None:
+    report = json.loads((unseen_run / "eval.json").read_text())
+    metrics = report["metrics"]
+    assert report["unseen"] == [0, 3, 8]
+    assert {"unseen/map@r", "unseen/tar@far=1e-04", "few-shot/unseen"} < set(metrics)
+    table = invoke("eval", unseen_run).stdout
+    first, *rows = table.splitlines()
+    assert first.startswith("digits, 255 test images of seen classes, by cosine, run ")
+    shown = {row.split()[0]: row.split()[1] for row in rows}
+    assert set(shown) == set(metrics)
+    for name, value in metrics.items():
+        wanted = f"{value:.4f}" if "mean_s" in name else f"{100 * value:.2f}"
+        assert shown[name] == wanted
+
+
 def test_plot_evaluates_the_newest_run_and_tells_where_the_picture_is(
     finished_run: Path, tmp_path: Path
 ) -> None:
@@ -231,36 +234,12 @@ def test_finished_run_can_be_resumed_to_its_table(finished_run: Path, tmp_path: 
     assert result.stdout.splitlines()[-1] == "next: circlemnist plot small"
 
 
-@pytest.mark.parametrize("command", ["eval", "plot"])
-def test_no_run_yet_says_what_to_do(command: str, tmp_path: Path) -> None:
-    (tmp_path / "outputs").mkdir()
-    assert_one_line_error(invoke(command), "no runs in outputs", "circlemnist train")
-    assert_one_line_error(invoke(command, "mine"), "no run 'mine'")
-
-
-@pytest.mark.parametrize("command", ["eval", "plot --kind history", "train --resume", "export"])
-def test_settings_without_a_data_set_are_no_run(
-    command: str, finished_run: Path, tmp_path: Path
-) -> None:
-    run = shutil.copytree(finished_run, tmp_path / "copy")
-    (run / "config.toml").write_text("")
-    assert_one_line_error(invoke(*command.split(), run), "config.toml", "data set", "train again")
-
-
 def test_no_picture_is_drawn_where_another_cannot_be(finished_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished_run, tmp_path / "copy")
     (run / "history.csv").unlink()
     kinds = ("--kind", "confusion", "--kind", "history")
     assert_one_line_error(invoke("plot", run, *kinds), "no epoch")
     assert [path.name for path in (run / "plots").iterdir()] == ["embedding.png"]
-
-
-def test_measures_of_unseen_classes_are_missed(unseen_run: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(unseen_run, tmp_path / "copy")
-    report = json.loads((run / "eval.json").read_text())
-    del report["metrics"]["unseen/recall@1"]
-    (run / "eval.json").write_text(json.dumps(report))
-    assert_one_line_error(invoke("plot", run), "eval.json", "circlemnist eval")
 
 
 @pytest.mark.parametrize("problem", ["[enforce fail] can't allocate memory", "std::bad_alloc"])
@@ -278,15 +257,12 @@ def test_lack_of_memory_is_one_line(
     assert isinstance(result.exception, ModuleNotFoundError)
 
 
-@pytest.mark.parametrize("file", ["last.pt", "config.toml", "embeddings.npz"])
-def test_damaged_file_of_a_run_is_named(file: str, finished_run: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(finished_run, tmp_path / "copy")
-    (run / file).write_text("\0 damaged")
-    assert_one_line_error(invoke("eval" if file == "last.pt" else "plot", run), file)
-
-
-def test_picture_of_an_unknown_format_is_refused_at_once(finished_run: Path) -> None:
-    assert_one_line_error(invoke("plot", finished_run, "--out", "a.gif"), "a.gif", ".png")
+def test_settings_and_jobs_are_spelled_as_flags_and_commands() -> None:
+    assert spelled("raise `batch_size` above 4") == "raise --batch-size above 4"
+    assert spelled("with `resume` mine, in `outputs`") == "with --resume mine, in --outputs"
+    assert spelled("run `eval /a b/c` again") == "run `circlemnist eval /a b/c` again"
+    assert spelled("first, with `train`") == "first, with `circlemnist train`"
+    assert spelled("`a b` and gamma") == "`a b` and gamma"
 
 
 def test_errors_of_the_group_are_one_line_too() -> None:

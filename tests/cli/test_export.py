@@ -98,21 +98,6 @@ def test_program_of_torch_runs_without_this_package(run: Path, tmp_path: Path) -
     alone(TORCH_ALONE, run, "embedder.pt2", tmp_path / "elsewhere")
 
 
-@pytest.mark.slow
-def test_failed_check_leaves_no_file_and_the_old_one(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = run / "old.pt2"
-    old.write_text("old")
-    before = {path.name for path in run.iterdir()}
-    monkeypatch.setattr("circlemnist.evaluation.export.largest_difference", lambda *_: 1.0)
-    for args in ((), ("--out", old)):
-        result = invoke("export", run, "--format", "torch", *args)
-        assert_one_line_error(result, "other embeddings than torch", "update torch")
-    assert {path.name for path in run.iterdir()} == before
-    assert old.read_text() == "old"
-
-
 def test_projector_is_what_tensorboard_reads(unseen_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "space"
     result = invoke("export", unseen_run, "--format", "projector", "--out", out)
@@ -174,15 +159,11 @@ def test_wrong_input_is_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("out", ["a-file/a.pt2", "/proc/none/a.pt2", "folder.pt2"])
-def test_network_that_cannot_be_written_is_one_line(
-    out: str, finished_run: Path, own_folder: Path
-) -> None:
-    (own_folder / "a-file").touch()
+def test_network_that_cannot_be_written_is_one_line(finished_run: Path, own_folder: Path) -> None:
     (own_folder / "folder.pt2").mkdir()
-    result = invoke("export", finished_run, "--format", "torch", "--out", out)
-    assert_one_line_error(result, f"cannot write {out}")
-    assert sorted(path.name for path in own_folder.rglob("*")) == ["a-file", "folder.pt2"]
+    result = invoke("export", finished_run, "--format", "torch", "--out", "folder.pt2")
+    assert_one_line_error(result, "cannot write folder.pt2")
+    assert [path.name for path in own_folder.rglob("*")] == ["folder.pt2"]
 
 
 def test_run_that_is_not_there_and_missing_packages_are_one_line(

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from dataclasses import replace
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from PIL import Image
 
 import circlemnist
 from circlemnist.cli.main import main
-from circlemnist.cli.predict import digits_apart, in_words, threshold_in_words
 from circlemnist.errors import UserError
 from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
 from circlemnist.models.embedder import embed
@@ -80,11 +80,8 @@ def test_pictures_of_pillow_are_as_their_files_are(
     exif[0x0112] = 6  # to be turned by a quarter to the right
     with Image.open(picture) as upright:
         upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-        upright.save(tmp_path / "moves.gif", save_all=True, append_images=[upright.rotate(9)])
     with Image.open(tmp_path / "turned.png") as turned:
         assert run.predict(turned) == run.predict(picture)
-    with Image.open(tmp_path / "moves.gif") as moves, pytest.raises(UserError, match="frames"):
-        run.predict(moves)
     content = picture.read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     with Image.open(tmp_path / "cut.png") as cut, pytest.raises(UserError, match="damaged"):
@@ -92,18 +89,23 @@ def test_pictures_of_pillow_are_as_their_files_are(
 
 
 @pytest.mark.parametrize(
-    "images",
+    ("images", "says"),
     [
-        torch.zeros(2, 3, 28, 28),
-        np.full((28, 28), 2.0),
-        np.zeros((1, 28, 28), int),
-        np.zeros((28, 28), bool),
-        np.full((28, 28), "x"),
+        (torch.zeros(2, 3, 28, 28), "images must be"),
+        (np.full((28, 28), 2.0), "images must be"),
+        (np.zeros((1, 28, 28), int), "images must be"),
+        (np.zeros((28, 28), bool), "images must be"),
+        (np.full((28, 28), "x"), "images must be"),
+        (b"not decoded", "an image is a path"),
+        ([[[0.0] * 28] * 28], "an image is a path"),
+        (3, "an image is a path"),
     ],
 )
-def test_arrays_that_are_no_images_are_named(run: Predictor, images: torch.Tensor) -> None:
-    with pytest.raises(UserError, match="images must be"):
-        run.embed(images)
+def test_what_is_no_image_is_named_in_one_line(run: Predictor, images: Any, says: str) -> None:
+    for call in (run.embed, run.predict):
+        with pytest.raises(UserError, match=says) as error:
+            call(images)
+        assert "\n" not in str(error.value)
 
 
 def test_thresholds_are_of_training_images_and_accept_as_many_halves_as_they_say(
@@ -129,8 +131,6 @@ def test_thresholds_are_of_training_images_and_accept_as_many_halves_as_they_say
         point = run.point(far)
         assert point.far == far
         share = np.mean(strange > point.threshold + 1e-6)
-        assert share**1.5 <= far
-        assert share**1.5 == pytest.approx(point.false_accepts, rel=0.1)
         assert share == pytest.approx(far ** (2 / 3), abs=1.1 / len(strange))
         refused = np.mean(known <= point.threshold + 1e-6)
         assert refused == pytest.approx(point.false_rejects, abs=1.1 / len(known))
@@ -155,32 +155,6 @@ def test_one_bad_file_does_not_stop_the_others(
     for name, error in zip((*names[:4], names[5]), errors, strict=True):
         assert error.startswith(f"Error: {tmp_path / name}: ")
     assert verdict.startswith("known: typicality above ")
-
-
-@pytest.mark.parametrize(
-    ("typicality", "shown"), [(0.9, "0.900 0.976"), (0.97598, "0.97598 0.97604")]
-)
-def test_typicality_is_written_with_as_many_digits_as_tell_it_from_the_threshold(
-    typicality: float, shown: str, run: Predictor
-) -> None:
-    prediction = Prediction(7, "7", 19, 20, 0.9934, typicality, False)
-    point = replace(run.point(), threshold=0.97604, false_rejects=0.5)
-    digits = digits_apart(prediction, point)
-    line = in_words(prediction, run, digits)
-    value, threshold = shown.split()
-    assert line == f"7  votes 19/20  cosine 0.993  typicality {value}  unknown"
-    assert threshold_in_words(point, None, digits).startswith(
-        f"known: typicality above {threshold}"
-    )
-
-
-def test_a_threshold_that_refuses_many_is_warned_of(finished_run: Path, picture: Path) -> None:
-    point = min(circlemnist.load(finished_run).points, key=lambda point: point.far)
-    result = invoke("predict", finished_run, picture, "--far", point.far)
-    (warning,) = (line for line in result.stderr.splitlines() if line.startswith("warning: "))
-    assert f"calls {100 * point.false_rejects:.2g} % of the validation images unknown" in warning
-    assert "--far" in warning
-    assert "warning" not in invoke("predict", finished_run, picture).stderr
 
 
 def test_json_and_picture(
@@ -268,12 +242,12 @@ def test_digits_of_a_number_are_read(
     assert out.exists()
 
 
-@pytest.mark.parametrize("given", [b"not decoded", [[[0.0] * 28] * 28], [b"x"], 3])
-def test_what_is_no_image_is_named_in_one_line(run: Predictor, given: object) -> None:
-    for call in (run.predict, run.read):
-        with pytest.raises(UserError, match="an image is a path") as error:
-            call(given)  # type: ignore[operator]
-        assert "\n" not in str(error.value)
+def test_standard_input_that_is_closed_is_named(
+    run: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        assert list(run.predict_files([Path("-")], 0.5)) == ["-: standard input is closed"]
 
 
 def test_test_time_augmentation_is_that_of_the_run(finished_run: Path, tmp_path: Path) -> None:
@@ -376,17 +350,12 @@ def test_name_of_no_picture_is_refused_ahead_of_predicting(
     assert result.stdout == ""
 
 
-def test_run_of_any_name_is_drawn(
+def test_letters_that_the_font_lacks_are_no_warning(
     finished_run: Path, picture: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """A formula begins with $ there, and a font has not all letters: neither is told."""
-    for number, name in enumerate(("a$\\q$b", "数字")):
-        run = shutil.copytree(finished_run, tmp_path / name)
-        out = tmp_path / f"{number}.png"
-        result = invoke("predict", run, picture, "--out", out)
-        assert result.exit_code == 0, result.stderr
-        assert out.exists()
-    assert not [each for each in recwarn if "Glyph" in str(each.message)]
+    run = shutil.copytree(finished_run, tmp_path / "数字")
+    assert invoke("predict", run, picture, "--out", tmp_path / "a.png").exit_code == 0
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_colours_of_no_picture_are_refused(finished_run: Path, picture: Path) -> None:

@@ -12,8 +12,6 @@ REFUSED: list[tuple[str, *tuple[str, ...]]] = [
     ("--gamma nan", "--gamma", "nan"),
     ("--gamma high", "--gamma", "'high'"),
     ("--m 1", "--m must be > -1 and < 1, not 1.0"),
-    ("--m 9", "--m must be > -1 and < 1"),
-    ("--m -1.5", "--m"),
     ("--batch-size 1", "--batch-size must be ≥ 2"),
     ("--dataset digits --batch-size 5000", "--batch-size must be ≤ 1437"),
     ("--dataset digits --holdout 1437", "--holdout must be 0, or from 100 to 1337"),
@@ -53,12 +51,9 @@ REFUSED: list[tuple[str, *tuple[str, ...]]] = [
     # unseen classes
     ("--unseen 10", "--unseen", "from 0 to 9", "'10'"),
     ("--unseen 0,x", "--unseen", "from 0 to 9", "'x'"),
-    ("--unseen 0,,4", "--unseen", "from 0 to 9", "''"),
-    ("--unseen -1", "--unseen", "from 0 to 9", "'-1'"),
     ("--unseen 4,0,4", "--unseen", "the class 4 twice"),
     ("--unseen 4", "--unseen", "two classes or more, to tell apart", "4 alone"),
     ("--unseen 0,1,2,3,4,5,6,7,8", "--unseen", "must leave two classes or more, and leaves 1"),
-    ("--unseen 0+1+2+3+4+5+6+7+8+9", "--unseen", "must leave two classes or more, and leaves 0"),
     ("--unseen=", "--unseen", "must not be empty"),
     (
         "--dataset digits --unseen 0,1,2,3 --classes-per-batch 10",
@@ -88,13 +83,15 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "beside", ["--no-augment", "--loss circle-class", "--loss triplet", "--net article"]
+    "beside",
+    ["--gamma 12", "--no-augment", "--loss circle-class", "--loss triplet"],
 )
 def test_setting_that_changes_nothing_is_taken_from_a_file(beside: str) -> None:
     """A file of all settings repeats the run."""
     Path("all.toml").write_text(invoke("train", "--dry-run", *beside.split()).stdout)
     again = invoke("train", "--dry-run", "--config", "all.toml")
     assert (again.exit_code, again.stdout) == (0, Path("all.toml").read_text())
+    assert [path.name for path in Path().iterdir()] == ["all.toml"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from itertools import cycle
 
 import onnx
 import onnxruntime
@@ -78,8 +79,9 @@ def test_program_of_torch_gives_the_embeddings_and_carries_the_facts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pixels", ["uint8", "float32"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "pixels"), [*zip(NETWORKS, cycle(["uint8", "float32"]), strict=False)]
+)
 @pytest.mark.parametrize(
     ("make", "load"), [(torch_program, loaded_program), (onnx_model, loaded_onnx)]
 )

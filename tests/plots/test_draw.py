@@ -67,6 +67,7 @@ def test_pictures_side_by_side_are_files_of_the_width_asked_for(tmp_path: Path) 
         ("--kind circle --out a.gif", "a.gif: the name must end in .png, .svg, .pdf"),
         ("--kind circle --out picture", "picture: the name must end in .png, .svg, .pdf"),
         ("--kind circle --out a.PNG.txt", "a.PNG.txt: the name must end in .png, .svg, .pdf"),
+        ("--kind circle --out /proc/none/a.png", "cannot write /proc/none/a.png"),
         ("--kind cirle", "did you mean 'circle'"),
         ("--width 20", "200<=x<=10000"),
         # even where the value is the default one
@@ -74,6 +75,7 @@ def test_pictures_side_by_side_are_files_of_the_width_asked_for(tmp_path: Path) 
             "--projection tsne --kind neighbors --kind neighbors --kind circle",
             "--projection has no effect with --kind neighbors --kind circle (see circlemnist plot",
         ),
+        ("--kind circle --loss arcface", "--loss has no effect with --kind circle"),
         ("--width 1200 --out a.svg", "--width has no effect with --out a.svg"),
         ("--kind circle --out new/a.PDF --width 300", "--width has no effect with --out new/a.PDF"),
     ],

@@ -28,9 +28,9 @@ KILLS_OF_A_SWEEP = 5
 @pytest.mark.parametrize(
     ("storage", "count"),
     [
-        pytest.param("journal", 4, marks=pytest.mark.slow),
+        pytest.param("journal", 3, marks=pytest.mark.slow),
         pytest.param("journal", 25, marks=pytest.mark.soak),
-        pytest.param("database", 2, marks=pytest.mark.slow),
+        pytest.param("database", 1, marks=pytest.mark.slow),
         pytest.param("database", 25, marks=pytest.mark.soak),
     ],
 )
