@@ -128,6 +128,13 @@ def ignore_signals() -> None:
     handle_signals(signal.SIG_IGN)
 
 
+def last_words(line: str) -> None:
+    """Print why the program was stopped, ahead of its end; signals that come later add nothing."""
+    if signal.getsignal(signal.SIGTERM) == end_by_signal:
+        ignore_signals()
+    to_stderr(line)
+
+
 class StopSignals:
     """Turns the first SIGINT, SIGTERM or SIGHUP into `Stopped`; a second one ends the process.
 

@@ -127,6 +127,39 @@ def test_process_is_ended_in_a_line_and_leaves_nothing(first: bool, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+LATE = {
+    # while what an error left is removed
+    "clean-up": """
+with atomic_folder(Path("space")) as folder, cleanup(lambda: os.kill(os.getpid(), signal.SIGTERM)):
+    (folder / "b.txt").touch()
+    raise ValueError
+""",
+    # when the program has said why it stops
+    "last words": """
+last_words("stopped")
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(143)
+""",
+    "closed output": """
+os.close(1)
+with atomic_write(Path("a.txt")) as file:
+    os.kill(os.getpid(), signal.SIGTERM)
+""",
+}
+
+
+@pytest.mark.parametrize("moment", LATE)
+def test_late_signals_end_the_process_in_the_same_line(moment: str, tmp_path: Path) -> None:
+    begin, _, _ = ENDS.partition("threading.Thread")
+    imports = "from circlemnist.process import cleanup, last_words\n"
+    code = imports + begin + LATE[moment]
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert (ended.returncode, ended.stderr) == (143, "stopped\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def ignored_hang_up() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

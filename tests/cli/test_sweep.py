@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shlex
 import shutil
 import statistics
@@ -19,7 +20,7 @@ from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import Plan, parse_axis
 from circlemnist.sweep.run import SweepInterrupted, SweepResult
 from circlemnist.sweep.storage import SweepFolder
-from tests.cli.conftest import metrics_of
+from tests.cli.conftest import metrics_of, on_terminal
 from tests.conftest import assert_one_line_error, invoke
 from tests.sweep.sweeping import read_results
 
@@ -71,8 +72,13 @@ def test_groups_that_are_written_alike_tie(values: list[float], marks: list[str]
 def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Result]) -> None:
     folder, result = swept
     lines = [line for line in result.stdout.splitlines() if "/4  " in line]
-    assert [line.split("/")[0] for line in lines] == ["1", "2", "3", "4"]
     rows = read_results(folder)
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
+        cell = f"gamma {float(row['gamma']):g}, seed {row['seed']}"
+        shown = re.fullmatch(rf"{number}/4  {cell}  1nn (\S+)  (\S+) s", line)
+        assert shown
+        assert shown[1] == f"{100 * float(row['1nn']):.2f}"
+        assert 0 < float(shown[2]) < 60  # seconds
     assert list(rows[0])[:3] == ["gamma", "seed", "1nn"]
     cells = [folder / "cells" / f"gamma{float(r['gamma']):g}_seed{r['seed']}" for r in rows]
     assert sorted(cells) == sorted((folder / "cells").iterdir())
@@ -108,6 +114,15 @@ def test_same_command_trains_nothing_again(swept: tuple[Path, Result]) -> None:
         )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("last.pt")} == before
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_bar_of_a_finished_sweep_is_full(
+    swept: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = max(float(row["1nn"]) for row in read_results(swept[0]))
+    args = map(str, ("sweep", *GRID, "--outputs", swept[0].parent))
+    shown = on_terminal(80, monkeypatch, *args)
+    assert re.search(rf"\r4/4 .* left  best 1nn {100 * best:.2f}", shown)
 
 
 def test_sweep_is_no_run(swept: tuple[Path, Result]) -> None:

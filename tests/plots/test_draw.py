@@ -1,10 +1,12 @@
 """Pictures as files, in every format, and what `plot` says of wishes that cannot be."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.animation import FFMpegWriter
+from matplotlib.figure import Figure
 from PIL import Image
 
 from circlemnist.plots.draw import draw_group_pictures
@@ -134,3 +136,71 @@ def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(tmp_path: Path)
         paths = [run.plots / f"{name}{suffix}" for name in names]
         assert (result.exit_code, result.output) == (0, "".join(f"picture: {p}\n" for p in paths))
         assert {Image.open(path).width for path in paths} == {300}
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn of a run is a blank figure, at once."""
+    blank = SimpleNamespace(draw=lambda trained, style: Figure((4, 4)))
+    monkeypatch.setattr("circlemnist.plots.draw.import_module", lambda module: blank)
+
+
+NOT_EMBEDDING = [name for name in STILLS if name != "embedding"]
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        ("--kind all", STILLS),
+        (
+            "--kind all --projection pca --theme dark",
+            ["embedding-pca-dark", *(f"{name}-dark" for name in NOT_EMBEDDING)],
+        ),
+        ("--split train", ["embedding-train"]),
+        ("--split both --theme dark", ["embedding-both-dark"]),
+        (
+            "--kind gradients --loss arcface --loss circle --loss arcface",
+            ["gradients-arcface-circle"],
+        ),
+        ("--kind circle --kind history --kind circle", ["circle", "history"]),
+    ],
+)
+def test_pictures_are_named_by_their_kind_and_by_what_is_not_the_default(
+    args: str, names: list[str], tmp_path: Path, blank_figures: None
+) -> None:
+    """And those that a run cannot have are left out of all."""
+    run = make_run(tmp_path / "run").run
+    for expected in (names, [name for name in names if not name.startswith("history")]):
+        result = invoke("plot", run.folder, *args.split())
+        paths = [run.plots / f"{name}.png" for name in expected]
+        assert (result.exit_code, result.output) == (0, "".join(f"picture: {p}\n" for p in paths))
+        assert {Image.open(path).width for path in paths} == {1200}
+        run.history_file.unlink(missing_ok=True)
+        if "all" not in args:
+            break
+
+
+@pytest.mark.parametrize(
+    ("screen", "code", "tries"),
+    [("DISPLAY", 0, 1), ("WAYLAND_DISPLAY", 0, 1), ("DISPLAY", 1, 1), (None, 0, 0)],
+)
+def test_picture_is_opened_where_there_is_a_window(
+    screen: str | None,
+    code: int,
+    tries: int,
+    run: Path,
+    blank_figures: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", lambda path: opened.append(path) or code)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if screen:
+        monkeypatch.setenv(screen, ":0")
+    result = invoke("plot", run, "--kind", "confusion", "--width", 200, "--show")
+    path = run / "plots" / "confusion.png"
+    no_window = f"there is no window to show it in: open {path} yourself\n"
+    assert opened == [str(path)] * tries
+    assert result.stderr == ("" if tries and code == 0 else no_window)

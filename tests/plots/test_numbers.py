@@ -242,6 +242,8 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     # half of the way from the first snapshot to the second is between two frames
     assert captions == [*[{"before training"}] * 2, *[{"epoch 0.44"}] * 2, {"epoch 7.00"}]
     np.testing.assert_allclose(shown[59], last, atol=1e-5)
+    title = movie.figure.get_suptitle()
+    assert title.startswith("scikit-learn digits, 40 test images\nPCA of 8-D, Circle Loss, gamma")
     directions = embeddings[-1] / np.linalg.norm(embeddings[-1], axis=1, keepdims=True)
     for cloud, chosen in zip(parts(movie.figure, "pairs"), (seen, ~seen), strict=False):
         places = pair_places(directions, snapshots.labels)[chosen]

@@ -1,5 +1,6 @@
 """The queue of a sweep in a journal, without training anything."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
+from circlemnist.errors import UserError
 from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan
 from circlemnist.sweep.storage import Journal
@@ -162,3 +164,31 @@ def test_half_a_line_of_a_journal_and_its_lock_are_removed(tmp_path: Path) -> No
     assert again.get_study_id_from_name("first") == first
     again.create_new_study([], "second")
     assert len(Journal(file).storage.get_all_studies()) == 2
+
+
+def test_journal_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None:
+    study = begin(tmp_path, GRID)
+    file = tmp_path / "journal.log"
+    file.unlink()
+    file.mkdir()
+    for work in (lambda: study.claim(), lambda: begin(tmp_path, GRID)):
+        with pytest.raises(UserError, match=f"^cannot write {re.escape(str(file))}: "):
+            work()
+
+
+def test_heartbeats_are_of_the_trials_in_hand_and_come_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, beats, now = begin(tmp_path, GRID), list[tuple[str, int]](), 1000.0
+    claims = [claim_of(study) for _ in range(3)]
+    monkeypatch.setattr(Journal, "beat", lambda _, name, number: beats.append((name, number)))
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    for later, alive in ((0, claims), (4, ()), (2, claims[1:]), (0, ()), (9, claims[2:])):
+        now += later
+        study.beat()
+        assert sorted(beats) == [("some", claim.trial.number) for claim in alive]
+        beats.clear()
+        if later == 4:
+            train_next(study, claims[0])
+        elif later == 2:
+            study.fail(claims[1], "it diverges")

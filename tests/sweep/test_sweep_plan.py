@@ -100,7 +100,8 @@ def test_gamma_m_and_lr_of_a_file_give_way_where_the_loss_is_varied(
     file = tmp_path / "my.toml"
     file.write_text("gamma = 64\nm = 0.4\nlr = 0.01\nepochs = 3\n")
     plan = plan_of("--vary", "loss=circle,triplet", "--config", file)
-    assert "gamma, m, lr in the file are not used" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said == "gamma, m, lr in the file are not used: each loss has its own defaults\n"
     for varied, config in zip(plan.grid, plan.configs, strict=True):
         assert config == Config(**varied, epochs=3, holdout=5000)  # type: ignore[arg-type]
     assert plan_of("--vary", "dim=8", "--config", file).config({"dim": 8}, 0).gamma == 64
