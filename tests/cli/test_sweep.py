@@ -16,6 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from circlemnist.cli.tables import sweep_table
+from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import Plan, parse_axis
 from circlemnist.sweep.run import SweepInterrupted, SweepResult
@@ -204,6 +205,22 @@ def test_nonsense_is_refused_before_anything_is_made(
     dataset = () if "dataset=auto,digits" in args else ("--dataset", "digits")
     result = invoke("sweep", *dataset, *args, "--outputs", tmp_path / "outputs")
     assert_one_line_error(result, *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_sweep_fetches_its_data_quietly(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def load(name: str, folder: Path, **how: object) -> None:
+        asked.append((name, how["quiet"]))
+        raise UserError("no data")
+
+    monkeypatch.setattr("circlemnist.sweep.run.load_dataset", load)
+    assert_one_line_error(invoke("sweep", *GRID, "--outputs", tmp_path, *["--quiet"] * quiet))
+    assert asked == [("digits", quiet)]
     assert not list(tmp_path.iterdir())
 
 

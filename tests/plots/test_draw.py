@@ -1,5 +1,7 @@
 """Pictures as files, in every format, and what `plot` says of wishes that cannot be."""
 
+import re
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from PIL import Image
 from circlemnist.plots.draw import draw_group_pictures
 from circlemnist.plots.kinds import KINDS, SIDE_BY_SIDE, STILL
 from circlemnist.plots.style import DARK, Style
+from tests.cli.conftest import on_terminal
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import groups_of, make_run
 
@@ -140,8 +143,8 @@ def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(tmp_path: Path)
 
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is drawn of a run is a blank figure, at once."""
-    blank = SimpleNamespace(draw=lambda trained, style: Figure((4, 4)))
+    """What is drawn of a run is a blank figure, nearly at once."""
+    blank = SimpleNamespace(draw=lambda trained, style: time.sleep(0.02) or Figure((4, 4)))
     monkeypatch.setattr("circlemnist.plots.draw.import_module", lambda module: blank)
 
 
@@ -204,3 +207,15 @@ def test_picture_is_opened_where_there_is_a_window(
     no_window = f"there is no window to show it in: open {path} yourself\n"
     assert opened == [str(path)] * tries
     assert result.stderr == ("" if tries and code == 0 else no_window)
+
+
+def test_terminal_shows_which_picture_is_drawn_and_which_is_written(
+    run: Path, blank_figures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("circlemnist.process.SILENCE", 0)
+    monkeypatch.setattr("circlemnist.process._reports_work", False)
+    kinds = ("--kind", "confusion", "--kind", "circle", "--width", "200")
+    shown = on_terminal(80, monkeypatch, "plot", str(run), *kinds)
+    works = ["drawing confusion", "drawing circle", "writing confusion.png", "writing circle.png"]
+    named = re.findall(r"\r((?:draw|writ)ing \S+) … 0 s", shown)
+    assert list(dict.fromkeys(named)) == works
