@@ -1,18 +1,21 @@
 """The queue of a sweep in a journal, without training anything."""
 
 import re
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import CategoricalDistribution
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from circlemnist.errors import UserError
 from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan
-from circlemnist.sweep.storage import Journal
+from circlemnist.sweep.storage import Database, Journal
 from circlemnist.sweep.study import Claim, SweepStudy
 
 GRID = Plan({}, (Axis("dim", (2, 4)), Axis("augment", (True, False))), (0, 1), None, "1nn")
@@ -192,3 +195,57 @@ def test_heartbeats_are_of_the_trials_in_hand_and_come_now_and_then(
             train_next(study, claims[0])
         elif later == 2:
             study.fail(claims[1], "it diverges")
+
+
+@pytest.fixture
+def new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., SweepStudy]]:
+    """What opens a study as another process of a sweep in a database, which is one of SQLite."""
+    file, make_engine, make_storage = tmp_path / "a.db", sqlalchemy.create_engine, RDBStorage
+
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.create_function("pg_advisory_xact_lock", 1, lambda key: None)
+        connection.execute("pragma synchronous=off")  # which is quicker
+
+    monkeypatch.setattr(
+        "sqlalchemy.create_engine", lambda _, **__: make_engine(f"sqlite:///{file}")
+    )
+    monkeypatch.setattr(
+        "circlemnist.sweep.storage.RDBStorage",
+        lambda _url, _options, **more: make_storage(f"sqlite:///{file}", **more),
+    )
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", prepare)
+    yield lambda plan, name="some": SweepStudy(Database("postgresql://there/a"), name, plan)
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", prepare)
+
+
+@PLANS
+def test_processes_share_a_database(plan: Plan, new_process: Callable[..., SweepStudy]) -> None:
+    """A trial that another one trains is not claimed, nor one that it asked for and beats for."""
+    here, there = new_process(plan), new_process(plan)
+    claim, other = claim_of(here), claim_of(there)
+    assert claim.key != other.key
+    here.beat()
+    trained = train_all(there)
+    assert len(trained) == plan.cells - len(claim.seeds) - len(other.seeds)
+    while other.seeds:
+        train_next(there, other)
+    assert there.claim() is None
+    while claim.seeds:
+        train_next(here, claim)
+    assert here.done == there.done == plan.cells
+    assert here.groups() == there.groups()
+
+
+def test_database_knows_the_newest_study_of_a_plan(
+    new_process: Callable[..., SweepStudy],
+) -> None:
+    for name, plan in (("first", GRID), ("second", GRID), ("third", SEARCH)):
+        new_process(plan, name)
+    database = Database("postgresql://there/a")
+    assert (database.study_name(GRID), database.study_name(SEARCH)) == ("second", "third")
+    another = Plan({}, (Axis("dim", (2, 8)),), (0,), None, "1nn")
+    assert database.study_name(another) is None
+    with pytest.raises(UserError, match="study first of another sweep: give another `name`"):
+        new_process(another, "first")
