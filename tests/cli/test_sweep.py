@@ -245,7 +245,8 @@ def test_what_continues_a_sweep_shows_no_password(
         monkeypatch.setattr("sys.argv", ["circlemnist", *args])
         result = invoke(*args)
         assert result.exit_code == 143
-        _, _, command = result.stderr.partition("; continue with the same command: ")
+        words, _, command = result.stderr.partition("; continue with the same command: ")
+        assert words == "stopped; small has 0 of 2 cells, and every step of the others"
         assert shlex.split(command) == ["circlemnist", *args[:-1], shown]
 
 

@@ -11,6 +11,7 @@ from circlemnist.config import Config
 from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
 from circlemnist.sweep.plan import Axis, Plan
 from circlemnist.sweep.run import SweepProgress
+from circlemnist.sweep.storage import Journal
 from circlemnist.sweep.study import Claim
 from circlemnist.sweep.worker import Answer
 from tests.conftest import Terminal, invoke
@@ -107,7 +108,10 @@ def test_each_answer_is_told_and_the_other_cells_are_trained(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    beats: list[object] = []
     monkeypatch.setattr("torch.get_num_threads", lambda: 6)
+    monkeypatch.setattr("circlemnist.sweep.study.HEARTBEAT", 0)
+    monkeypatch.setattr(Journal, "beat", lambda *beat: beats.append(beat))
     note = Answer("note", {}, "look out")
     answers: Answers = {
         "m0_seed0": [None, note, None, done(0.9)],
@@ -120,6 +124,7 @@ def test_each_answer_is_told_and_the_other_cells_are_trained(
     assert result.exit_code == 0, result.output
     (workers,) = made
     assert (workers.threads, workers.most) == (threads, min(jobs, 4))
+    assert len(beats) > 4  # not only as a cell is claimed
     assert not any(answers.values())
     assert {(name, c.m, c.seed) for name, c in workers.configs.items()} == {
         (f"m{m:g}_seed{seed}", m, seed) for m in (0.0, 0.1) for seed in (0, 1)
