@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.offsetbox import AnnotationBbox
 from sklearn.metrics import roc_auc_score
 
+from circlemnist import CircleLoss
 from circlemnist.config import Config
 from circlemnist.data.datasets import Dataset, Split
 from circlemnist.evaluation.evaluate import EvaluatedRun
@@ -256,6 +257,13 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     axes_of_last = np.linalg.lstsq(embeddings[-1] - embeddings[-1].mean(0), last, rcond=None)[0]
     one, two = ((embeddings[t] - embeddings[-1].mean(0)) @ axes_of_last for t in (1, 2))
     np.testing.assert_allclose(shown[15], one * (1 - share) + two * share, atol=1e-3)
+    farthest = np.abs((embeddings - embeddings[-1].mean(0)) @ axes_of_last).max()
+    space, plane = (parts(movie.figure, name)[0].axes for name in ("points", "pairs"))
+    limits = [*space.get_xlim(), *space.get_ylim()]
+    np.testing.assert_allclose(limits, np.array([-1, 1, -1, 1]) * 1.05 * farthest, rtol=1e-3)
+    (left, right), (bottom, top) = plane.get_xlim(), plane.get_ylim()
+    assert right == top == 1.05
+    assert max(left, bottom) < np.nanmin(places)
 
 
 def test_animation_of_a_sphere_says_from_where_it_is_seen(trained: EvaluatedRun) -> None:
@@ -266,7 +274,7 @@ def test_animation_of_a_sphere_says_from_where_it_is_seen(trained: EvaluatedRun)
     assert "3-D, seen from one side, " in animation.draw(trained, PCA).figure.get_suptitle()
 
 
-@pytest.mark.parametrize("kind", ["circle", "center", "unseen"])
+@pytest.mark.parametrize("kind", ["circle", "center", "unseen", "arcface"])
 def test_page_is_given_what_was_measured(
     kind: str, trained: EvaluatedRun, unseen: EvaluatedRun
 ) -> None:
@@ -279,6 +287,8 @@ def test_page_is_given_what_was_measured(
         arrays = replace(arrays, embeddings=arrays.embeddings * lengths)
         trained.config = Config(dataset="digits", loss="center", dim=8)
         trained.report = replace(trained.report, per_image=arrays)
+    if kind == "arcface":  # whose class weights the snapshots lack
+        trained.config = Config(dataset="digits", loss="arcface", dim=8)
     space, how = space_of(trained, "pca")
     assert how == "PCA of 8-D"
     x = arrays.embeddings.astype(float)
@@ -299,6 +309,15 @@ def test_page_is_given_what_was_measured(
     np.testing.assert_array_equal(space.frames.points.labels, trained.snapshots.labels)
     assert space.boundary == boundary_of(trained.config)
     assert space.frames.captions[-1] == "epoch 7.00"
+    if kind == "arcface":
+        losses = np.interp(7 * STEPS / 160, range(1, 8), [row.loss for row in trained.history])
+        np.testing.assert_allclose(space.losses, losses)
+        assert space.gamma is None
+    elif kind == "circle":
+        frames = torch.from_numpy(trained.snapshots.embeddings).float()
+        seen = torch.from_numpy(trained.snapshots.labels)
+        losses = [float(CircleLoss(17, 0.37)(frame, seen)) for frame in frames]
+        np.testing.assert_allclose(space.losses, losses, rtol=1e-4)
 
 
 @pytest.mark.slow
