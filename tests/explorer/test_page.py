@@ -395,7 +395,10 @@ def test_anchor_has_the_gradients_of_the_loss(made: tuple[Space, Page]) -> None:
         sides = page.ask(
             f"anchor.pairsOf(anchor.vectorOf({index}), {int(labels[index])}, {index}).sides"
         )
+        of_class = set(np.flatnonzero(labels == labels[index]).tolist())
+        pairs = {-1: of_class - {index}, 1: {*range(MADE)} - of_class}
         for sign, side in zip((-1, 1), sides, strict=True):
+            assert {pair["index"] for pair in side} == pairs[sign]
             for pair in side:
                 assert pair["weight"] == pytest.approx(
                     sign * float(gradient[pair["index"]]), abs=0.01
