@@ -83,6 +83,25 @@ def test_help_of_plot_lists_every_kind() -> None:
         assert f"{name:<15}{spelled(kind.shows)}" in lines
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("eval", "data sets [default: the one the run was trained with]"),
+        ("plot", "--theme [light|dark] colours [default: light]"),
+        ("plot", "--projection [tsne|umap|pca] method"),
+        ("train", "--loss LOSS"),  # too many to be listed beside it
+        ("train", "--augment / --no-augment"),
+        ("predict", "[RUN] FILE..."),
+        (
+            "sweep",
+            "--jobs INTEGER RANGE number of trainings at once, which share the cores [default: 1",
+        ),
+    ],
+)
+def test_help_says_what_is_chosen_from_and_what_is_taken(command: str, said: str) -> None:
+    assert said in " ".join(invoke(command, "--help").output.split())
+
+
 def test_version() -> None:
     assert __version__ in invoke("--version").output
 

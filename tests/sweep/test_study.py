@@ -220,6 +220,7 @@ def new_process(
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", prepare)
 
 
+@pytest.mark.filterwarnings("error")  # Optuna's, of heartbeats, are nothing to a user
 @PLANS
 def test_processes_share_a_database(plan: Plan, new_process: Callable[..., SweepStudy]) -> None:
     """A trial that another one trains is not claimed, nor one that it asked for and beats for."""
