@@ -198,14 +198,20 @@ def test_heartbeats_are_of_the_trials_in_hand_and_come_now_and_then(
 
 
 @pytest.fixture
+def locked() -> list[int]:
+    """The keys of the locks that were taken in a database."""
+    return []
+
+
+@pytest.fixture
 def new_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: list[int]
 ) -> Iterator[Callable[..., SweepStudy]]:
     """What opens a study as another process of a sweep in a database, which is one of SQLite."""
     file, make_engine, make_storage = tmp_path / "a.db", sqlalchemy.create_engine, RDBStorage
 
     def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.create_function("pg_advisory_xact_lock", 1, lambda key: None)
+        connection.create_function("pg_advisory_xact_lock", 1, locked.append)
         connection.execute("pragma synchronous=off")  # which is quicker
 
     monkeypatch.setattr(
@@ -250,3 +256,18 @@ def test_database_knows_the_newest_study_of_a_plan(
     assert database.study_name(another) is None
     with pytest.raises(UserError, match="study first of another sweep: give another `name`"):
         new_process(another, "first")
+
+
+def test_processes_of_a_study_take_turns_by_its_lock(
+    new_process: Callable[..., SweepStudy], locked: list[int]
+) -> None:
+    def keys_of(name: str) -> list[int]:
+        locked.clear()
+        claim_of(new_process(GRID, name))
+        return [*locked]
+
+    (tables, first, again), second = keys_of("first"), keys_of("second")
+    assert first == again != tables  # when it is made, and when a trial is asked for
+    assert keys_of("first") == [tables, first, first]
+    assert second[0] == tables
+    assert second[1] not in (tables, first)
