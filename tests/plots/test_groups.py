@@ -209,7 +209,8 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     assert report is not None
     (dots,) = parts(captioned(figure)[groups[1].name], "points")
     np.testing.assert_allclose(dots.get_offsets(), report.arrays.embeddings[chosen])
-    assert dots.get_sizes() == [15]  # of fewer images they are larger
+    # of fewer images they are larger; none has a rim
+    assert (dots.get_sizes().tolist(), list(dots.get_linewidths())) == ([15], [0])
     assert classes_of(dots) == report.arrays.labels[chosen].tolist()
     sample = report.arrays.embeddings[chosen], report.arrays.labels[chosen]
     (image,) = parts(captioned(drawn("circle", groups))[groups[1].name], "density")
