@@ -23,8 +23,9 @@ PATIENCE = 5.0
 # seconds for rank 0 to print its last line, where it ends well
 COURTESY = 1.0
 
+SILENCE = 0.5  # seconds of work before it is shown
+_works_on_terminal: list[threading.Event] = []  # the innermost last
 _reports_work = False
-_works: list[str] = []  # what a terminal shows, the innermost last
 
 
 def share_cores() -> None:
@@ -82,8 +83,10 @@ def cleanup(clean: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        clean()
-        _cleanups.remove(clean)
+        try:
+            clean()
+        finally:
+            _cleanups.remove(clean)
 
 
 def end_at_once(exit_code: int) -> NoReturn:
@@ -123,6 +126,13 @@ def handle_signals(handler: Any) -> dict[int, Any]:
 def ignore_signals() -> None:
     """Ignore the signals that `StopSignals` handles: this process is about to end by itself."""
     handle_signals(signal.SIG_IGN)
+
+
+def last_words(line: str) -> None:
+    """Print why the program was stopped, ahead of its end; signals that come later add nothing."""
+    if signal.getsignal(signal.SIGTERM) == end_by_signal:
+        ignore_signals()
+    to_stderr(line)
 
 
 class StopSignals:
@@ -204,24 +214,33 @@ def loading(shown: bool = True) -> Iterator[None]:
 
 @contextmanager
 def working(words: str) -> Iterator[None]:
-    """Within, show on a terminal what is being done; of works in one another the innermost.
+    """Within, show on a terminal what is being done and for how long: "t-SNE … 3 s".
 
-    Only after `loading`.
+    Only after `loading`, and only what takes a while; of works in one another the innermost.
     """
     if not _reports_work or sys.stderr is None or not sys.stderr.isatty():
         yield
         return
-    _works.append(words)
-    _show_work()
+    begun, ended = time.monotonic(), threading.Event()
+
+    def show() -> None:
+        if ended.wait(SILENCE):
+            return
+        _works_on_terminal.append(ended)
+        while not ended.is_set():
+            if _works_on_terminal[-1] is ended:
+                _write_over(f"{words} … {time.monotonic() - begun:.0f} s")
+            ended.wait(1)
+        _works_on_terminal.remove(ended)
+        _write_over("")
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        _works.remove(words)
-        _show_work()
-
-
-def _show_work() -> None:
-    _write_over(f"{_works[-1]} …" if _works else "")
+        ended.set()
+        thread.join()
 
 
 def _write_over(text: str) -> None:
@@ -236,9 +255,7 @@ def to_stderr(line: str) -> None:
     """Print a line on standard error, whether or not somebody reads it."""
     if sys.stderr is None:  # print would take standard output
         return
-    if _works:
+    if _works_on_terminal:
         _write_over("")
     with unread_is_fine(sys.stderr):
         print(line, file=sys.stderr, flush=True)
-    if _works:
-        _show_work()

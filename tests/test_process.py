@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -126,6 +127,39 @@ def test_process_is_ended_in_a_line_and_leaves_nothing(first: bool, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+LATE = {
+    # while what an error left is removed
+    "clean-up": """
+with atomic_folder(Path("space")) as folder, cleanup(lambda: os.kill(os.getpid(), signal.SIGTERM)):
+    (folder / "b.txt").touch()
+    raise ValueError
+""",
+    # when the program has said why it stops
+    "last words": """
+last_words("stopped")
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(143)
+""",
+    "closed output": """
+os.close(1)
+with atomic_write(Path("a.txt")) as file:
+    os.kill(os.getpid(), signal.SIGTERM)
+""",
+}
+
+
+@pytest.mark.parametrize("moment", LATE)
+def test_late_signals_end_the_process_in_the_same_line(moment: str, tmp_path: Path) -> None:
+    begin, _, _ = ENDS.partition("threading.Thread")
+    imports = "from circlemnist.process import cleanup, last_words\n"
+    code = imports + begin + LATE[moment]
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert (ended.returncode, ended.stderr) == (143, "stopped\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def ignored_hang_up() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -168,22 +202,28 @@ def test_nothing_is_printed_where_standard_error_is_closed(
     assert capsys.readouterr().out == ""
 
 
-def test_terminal_shows_the_innermost_work(
+def test_terminal_shows_the_innermost_work_that_takes_a_while(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = terminal(30)
+    monkeypatch.setattr("circlemnist.process.SILENCE", 0.01)
     monkeypatch.setattr("circlemnist.process._reports_work", False)
     with working("not asked for"):
-        assert sent() == ""
+        time.sleep(0.1)
     with loading():
-        assert sent().split("\r")[-1] == "loading torch …"
+        pass
     with working("drawing a picture of embeddings"):
-        assert sent().split("\r")[-1] == "drawing a picture of embeddin"
+        time.sleep(0.2)
+        *_, blank, shown = sent().split("\r")
+        assert (blank.strip(), shown) == (shown, "drawing a picture of embeddin")
         with working("t-SNE"):
-            assert sent().split("\r")[-1] == "t-SNE …"
+            time.sleep(0.2)
+            assert sent().split("\r")[-1] == "t-SNE … 0 s"
             to_stderr("look out")
-            before, _, after = sent().partition("look out")
-            assert (before.strip(), after.split("\r")[-1]) == ("", "t-SNE …")
-        assert sent().split("\r")[-1] == "drawing a picture of embeddin"
+            *_, blank, line, _ = sent().split("\r")
+            assert (blank.strip(), line) == ("", "look out")
     *_, blank, end = sent().split("\r")
     assert (blank.strip(), end) == ("", "")
+    with working("as quick as this"):
+        pass
+    assert sent() == ""

@@ -15,6 +15,7 @@ from circlemnist.errors import Lost, UserError
 from circlemnist.process import (
     PATIENCE,
     Stopped,
+    last_words,
     to_stderr,
     torchrun_ranks,
     unread_is_fine,
@@ -103,5 +104,5 @@ def one_line() -> Iterator[None]:
         raise click.ClickException(message) from error
     except Stopped as stopped:
         if torchrun_ranks().rank == 0:
-            to_stderr("stopped")
+            last_words("stopped")
         raise click.exceptions.Exit(stopped.exit_code) from None

@@ -23,6 +23,7 @@ from circlemnist.cli.options import (
 from circlemnist.cli.tables import sweep_table
 from circlemnist.errors import SettingError
 from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.process import last_words
 from circlemnist.sweep.plan import HOLDOUT, Plan, parse_axis
 
 # a sweep chooses, so it does not look at the test images unless the user asks for it
@@ -120,7 +121,7 @@ def sweep(
     except SweepInterrupted as interrupted:
         words = [SECRET.sub(r"\1\2***", word) for word in sys.argv[1:]]
         command = shlex.join(["circlemnist", *words])
-        say(f"{interrupted}; continue with the same command: {command}")
+        last_words(f"{interrupted}; continue with the same command: {command}")
         ctx.exit(interrupted.exit_code)
     click.echo(sweep_table(result))
     click.echo(f"sweep: {result.folder.folder}")

@@ -11,7 +11,7 @@ from circlemnist.cli import options
 from circlemnist.cli.messages import flag, say
 from circlemnist.cli.tables import SHORT_TABLE, report_table
 from circlemnist.config import MACHINE_SETTINGS, Config
-from circlemnist.process import COURTESY, loading, torchrun_ranks, wait_for_rank_zero
+from circlemnist.process import COURTESY, last_words, loading, torchrun_ranks, wait_for_rank_zero
 from circlemnist.runs.run import Run, find_run
 
 RESUMABLE = (*MACHINE_SETTINGS, "outputs", "resume", "dry_run", "quiet", "tensorboard")
@@ -80,7 +80,7 @@ def train(
             again += [word for name in changed for word in (flag(name), str(settings[name]))]
         wait_for_rank_zero(COURTESY)
         if is_rank_zero:
-            say(f"{interrupted}; continue with: {shlex.join(again)}")
+            last_words(f"{interrupted}; continue with: {shlex.join(again)}")
         ctx.exit(interrupted.exit_code)
     if report is None:  # rank 0 prints it
         return

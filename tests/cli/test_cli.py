@@ -23,6 +23,7 @@ from circlemnist.config import Config
 from circlemnist.data.datasets import load_dataset
 from circlemnist.evaluation.group import Group
 from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
+from circlemnist.plots.kinds import KINDS
 from circlemnist.runs.run import Run, create_run
 from circlemnist.training.run import Interrupted, Training
 from tests.conftest import ROOT, assert_one_line_error, invoke
@@ -74,6 +75,35 @@ def test_help_and_recipes_import_nothing_that_is_slow() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.stdout == f"{[0] * (len(main.commands) + 3)} True\n", ended.stderr
+
+
+def test_help_of_plot_lists_every_kind() -> None:
+    lines = [line.strip() for line in invoke("plot", "--help").output.splitlines()]
+    for name, kind in KINDS.items():
+        assert f"{name:<15}{spelled(kind.shows)}" in lines
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("eval", "data sets [default: the one the run was trained with]"),
+        ("plot", "--theme [light|dark] colours [default: light]"),
+        ("plot", "--projection [tsne|umap|pca] method"),
+        ("train", "--loss LOSS"),  # too many to be listed beside it
+        ("train", "--augment / --no-augment"),
+        ("predict", "[RUN] FILE..."),
+        (
+            "sweep",
+            "--jobs INTEGER RANGE number of trainings at once, which share the cores [default: 1",
+        ),
+    ],
+)
+def test_help_says_what_is_chosen_from_and_what_is_taken(command: str, said: str) -> None:
+    assert said in " ".join(invoke(command, "--help").output.split())
+
+
+def test_version() -> None:
+    assert __version__ in invoke("--version").output
 
 
 def test_run_folder_holds_what_is_promised(finished_run: Path) -> None:

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from circlemnist.cli.compare import folder_name
 from circlemnist.data.datasets import Dataset, load_dataset
-from circlemnist.evaluation.metric_names import METRICS
+from circlemnist.evaluation.metric_names import METRICS, OF_UNSEEN
 from circlemnist.plots.kinds import COMPARED
 from circlemnist.runs.run import find_run
 from tests.cli.conftest import metrics_of
@@ -87,6 +87,7 @@ def test_the_table_has_the_settings_that_differ_and_all_metrics(
     assert columns["m"] == {"1": "0.25", "2": "0.578"}
     assert columns["seeds"] == dict.fromkeys("12", ", ".join(map(str, seeds)))
     assert not {"net", "epochs", "seed", "data_dir"} & set(columns)
+    assert {name.removesuffix(" %") for name in columns}.isdisjoint(OF_UNSEEN)  # no run has one
     for number, names in groups.items():
         assert columns["run"][number] == (names[0] if len(names) == 1 else "2 runs")
         for metric in metrics_of(trained / names[0]):

@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from circlemnist.process import working
+from circlemnist.runs.run import Run
+from circlemnist.training.run import Interrupted
 from tests.cli.conftest import metrics_of, on_terminal
 from tests.process import run
 
@@ -22,6 +26,23 @@ def test_bar_on_a_terminal_shows_what_a_person_wants_to_see(
     bars = [part for part in narrow.split("\r") if "─" in part and "\n" not in part]
     assert bars
     assert all(len(bar.replace("\x1b[A", "")) <= 40 for bar in bars)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_work_is_shown_unless_it_is_to_be_quiet(
+    quiet: bool, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: object) -> None:
+        with working("something"):
+            time.sleep(0.1)
+        raise Interrupted(Run(finished_run), 130)
+
+    monkeypatch.setattr("circlemnist.process.SILENCE", 0)
+    monkeypatch.setattr("circlemnist.process._reports_work", False)
+    monkeypatch.setattr("circlemnist.training.run.train", train)
+    shown = on_terminal(80, monkeypatch, "train", *["--quiet"] * quiet)
+    assert ("\rsomething … 0 s" in shown) == (not quiet)
+    assert "stopped; small keeps every step it has done; continue with: circlemnist" in shown
 
 
 @pytest.mark.slow

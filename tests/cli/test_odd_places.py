@@ -109,3 +109,11 @@ def test_results_that_a_full_disk_does_not_take(tmp_path: Path) -> None:
         )
     assert one_line(result)
     assert "No space left on device; make room" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "flag", ["train --outputs", "train --config", "plot --out", "explore --out"]
+)
+def test_path_that_cannot_be_printed_is_refused(flag: str) -> None:
+    result = invoke(*flag.split(), "a\nb.html")
+    assert_one_line_error(result, r"'a\nb.html' cannot be a path here", "do not print")

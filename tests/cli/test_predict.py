@@ -16,6 +16,8 @@ from PIL import Image
 
 import circlemnist
 from circlemnist.cli.main import main
+from circlemnist.data.pictures import digits_of
+from circlemnist.data.prepare import coarse
 from circlemnist.errors import UserError
 from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
 from circlemnist.models.embedder import embed
@@ -71,6 +73,17 @@ def test_images_are_given_in_any_form(run: Predictor, picture: Path) -> None:
     assert run.nearest([], 3).labels.shape == (0, 3)
     with pytest.raises(UserError, match="each must be one"):
         run.predict([pixels.expand(2, -1, -1)])
+
+
+def test_pictures_are_as_coarse_as_the_images_of_the_run(run: Predictor, picture: Path) -> None:
+    (placed,) = digits_of(picture, "placed", one=True)
+    expected = coarse(placed.image, 8)
+    assert (expected != placed.image).any()
+    ((digit,),) = run.predict_files([picture], 0.5)
+    for pixels in (run.pixels(picture)[0], digit.pixels):
+        np.testing.assert_array_equal(pixels, expected)
+    Image.fromarray(placed.image).save(picture)
+    np.testing.assert_array_equal(run.pixels(picture, as_is=True)[0], placed.image)
 
 
 def test_pictures_of_pillow_are_as_their_files_are(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shlex
 import shutil
 import statistics
@@ -15,11 +16,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from circlemnist.cli.tables import sweep_table
+from circlemnist.errors import UserError
 from circlemnist.evaluation.group import Group
 from circlemnist.sweep.plan import Plan, parse_axis
 from circlemnist.sweep.run import SweepInterrupted, SweepResult
 from circlemnist.sweep.storage import SweepFolder
-from tests.cli.conftest import metrics_of
+from tests.cli.conftest import metrics_of, on_terminal
 from tests.conftest import assert_one_line_error, invoke
 from tests.sweep.sweeping import read_results
 
@@ -72,8 +74,13 @@ def test_groups_that_are_written_alike_tie(values: list[float], marks: list[str]
 def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Result]) -> None:
     folder, result = swept
     lines = [line for line in result.stdout.splitlines() if "/4  " in line]
-    assert [line.split("/")[0] for line in lines] == ["1", "2", "3", "4"]
     rows = read_results(folder)
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
+        cell = f"gamma {float(row['gamma']):g}, seed {row['seed']}"
+        shown = re.fullmatch(rf"{number}/4  {cell}  1nn (\S+)  (\S+) s", line)
+        assert shown
+        assert shown[1] == f"{100 * float(row['1nn']):.2f}"
+        assert 0 < float(shown[2]) < 60  # seconds
     assert list(rows[0])[:3] == ["gamma", "seed", "1nn"]
     cells = [folder / "cells" / f"gamma{float(r['gamma']):g}_seed{r['seed']}" for r in rows]
     assert sorted(cells) == sorted((folder / "cells").iterdir())
@@ -109,6 +116,15 @@ def test_same_command_trains_nothing_again(swept: tuple[Path, Result]) -> None:
         )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("last.pt")} == before
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_bar_of_a_finished_sweep_is_full(
+    swept: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = max(float(row["1nn"]) for row in read_results(swept[0]))
+    args = map(str, ("sweep", *GRID, "--outputs", swept[0].parent))
+    shown = on_terminal(80, monkeypatch, *args)
+    assert re.search(rf"\r4/4 .* left  best 1nn {100 * best:.2f}", shown)
 
 
 def test_sweep_is_no_run(swept: tuple[Path, Result]) -> None:
@@ -198,6 +214,22 @@ def test_nonsense_is_refused_before_anything_is_made(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_sweep_fetches_its_data_quietly(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def load(name: str, folder: Path, **how: object) -> None:
+        asked.append((name, how["quiet"]))
+        raise UserError("no data")
+
+    monkeypatch.setattr("circlemnist.sweep.run.load_dataset", load)
+    assert_one_line_error(invoke("sweep", *GRID, "--outputs", tmp_path, *["--quiet"] * quiet))
+    assert asked == [("digits", quiet)]
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_continues_a_sweep_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise SweepInterrupted("some", "1 of 2", 143)
@@ -217,7 +249,8 @@ def test_what_continues_a_sweep_shows_no_password(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr("sys.argv", ["circlemnist", *args])
         result = invoke(*args)
         assert result.exit_code == 143
-        _, _, command = result.stderr.partition("; continue with the same command: ")
+        words, _, command = result.stderr.partition("; continue with the same command: ")
+        assert words == "stopped; small has 0 of 2 cells, and every step of the others"
         assert shlex.split(command) == ["circlemnist", *args[:-1], shown]
 
 

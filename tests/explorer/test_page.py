@@ -363,7 +363,10 @@ def test_anchor_has_the_gradients_of_the_loss(made: tuple[dict[str, Any], Page])
         sides = page.ask(
             f"anchor.pairsOf(anchor.vectorOf({index}), {int(labels[index])}, {index}).sides"
         )
+        of_class = set(np.flatnonzero(labels == labels[index]).tolist())
+        pairs = {-1: of_class - {index}, 1: {*range(len(labels))} - of_class}
         for sign, side in zip((-1, 1), sides, strict=True):
+            assert {pair["index"] for pair in side} == pairs[sign]
             for pair in side:
                 assert pair["weight"] == pytest.approx(
                     sign * float(gradient[pair["index"]]), abs=0.01

@@ -1,14 +1,19 @@
 """Pictures as files, in every format, and what `plot` says of wishes that cannot be."""
 
+import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from circlemnist.plots.draw import draw_group_pictures
 from circlemnist.plots.kinds import KINDS, SIDE_BY_SIDE, STILL
 from circlemnist.plots.style import DARK, Style
+from tests.cli.conftest import on_terminal
 from tests.conftest import assert_one_line_error, invoke
 from tests.plots.figures import groups_of, make_run
 
@@ -88,3 +93,94 @@ def test_animation_without_snapshots_is_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run").run.folder
     result = invoke("plot", run, "--kind", "animation")
     assert_one_line_error(result, "no snapshots", "--snapshots")
+
+
+@pytest.mark.slow
+def test_all_kinds_of_a_run_without_snapshots_are_the_still_ones(tmp_path: Path) -> None:
+    """Each named by its kind, and by what is not the default."""
+    run = make_run(tmp_path / "run").run
+    names = [f"{kind}-pca" if kind == "embedding" else kind for kind in STILLS]
+    for theme, suffix in (("light", ".png"), ("dark", "-dark.png")):
+        wishes = ("--projection", "pca", "--theme", theme, "--width", 300)
+        result = invoke("plot", run.folder, "--kind", "all", *wishes)
+        paths = [run.plots / f"{name}{suffix}" for name in names]
+        assert (result.exit_code, result.output) == (0, "".join(f"picture: {p}\n" for p in paths))
+        assert {Image.open(path).width for path in paths} == {300}
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn of a run is a blank figure, nearly at once."""
+    blank = SimpleNamespace(draw=lambda trained, style: time.sleep(0.02) or Figure((4, 4)))
+    monkeypatch.setattr("circlemnist.plots.draw.import_module", lambda module: blank)
+
+
+NOT_EMBEDDING = [name for name in STILLS if name != "embedding"]
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        ("--kind all", STILLS),
+        (
+            "--kind all --projection pca --theme dark",
+            ["embedding-pca-dark", *(f"{name}-dark" for name in NOT_EMBEDDING)],
+        ),
+        (
+            "--kind gradients --loss arcface --loss circle --loss arcface",
+            ["gradients-arcface-circle"],
+        ),
+        ("--kind circle --kind history --kind circle", ["circle", "history"]),
+    ],
+)
+def test_pictures_are_named_by_their_kind_and_by_what_is_not_the_default(
+    args: str, names: list[str], tmp_path: Path, blank_figures: None
+) -> None:
+    """And those that a run cannot have are left out of all."""
+    run = make_run(tmp_path / "run").run
+    for expected in (names, [name for name in names if not name.startswith("history")]):
+        result = invoke("plot", run.folder, *args.split())
+        paths = [run.plots / f"{name}.png" for name in expected]
+        assert (result.exit_code, result.output) == (0, "".join(f"picture: {p}\n" for p in paths))
+        assert {Image.open(path).width for path in paths} == {1200}
+        run.history_file.unlink(missing_ok=True)
+        if "all" not in args:
+            break
+
+
+@pytest.mark.parametrize(
+    ("screen", "code", "tries"),
+    [("DISPLAY", 0, 1), ("WAYLAND_DISPLAY", 0, 1), ("DISPLAY", 1, 1), (None, 0, 0)],
+)
+def test_picture_is_opened_where_there_is_a_window(
+    screen: str | None,
+    code: int,
+    tries: int,
+    run: Path,
+    blank_figures: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", lambda path: opened.append(path) or code)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if screen:
+        monkeypatch.setenv(screen, ":0")
+    result = invoke("plot", run, "--kind", "confusion", "--width", 200, "--show")
+    path = run / "plots" / "confusion.png"
+    no_window = f"there is no window to show it in: open {path} yourself\n"
+    assert opened == [str(path)] * tries
+    assert result.stderr == ("" if tries and code == 0 else no_window)
+
+
+def test_terminal_shows_which_picture_is_drawn_and_which_is_written(
+    run: Path, blank_figures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("circlemnist.process.SILENCE", 0)
+    monkeypatch.setattr("circlemnist.process._reports_work", False)
+    kinds = ("--kind", "confusion", "--kind", "circle", "--width", "200")
+    shown = on_terminal(80, monkeypatch, "plot", str(run), *kinds)
+    works = ["drawing confusion", "drawing circle", "writing confusion.png", "writing circle.png"]
+    named = re.findall(r"\r((?:draw|writ)ing \S+) … 0 s", shown)
+    assert list(dict.fromkeys(named)) == works

@@ -148,6 +148,9 @@ def test_runs_of_other_unseen_classes_have_triangles_and_one_legend(tmp_path: Pa
     figure = drawn("embedding", groups)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(DIGITS)
+    assert [dot.get_color() for dot in legend.legend_handles] == list(LIGHT.classes)
+    looks = {(dot.get_marker(), dot.get_linestyle()) for dot in legend.legend_handles}
+    assert looks == {("o", "None")}  # no line goes through them
     for axes in captioned(figure).values():
         assert len({len(part.get_paths()[0].vertices) for part in parts(axes, "points")}) == 2
     alone = drawn("embedding", groups[:1]).get_suptitle()
@@ -206,4 +209,6 @@ def test_of_many_images_a_sample_is_drawn(tmp_path: Path) -> None:
     assert report is not None
     (dots,) = parts(captioned(figure)[groups[1].name], "points")
     np.testing.assert_allclose(dots.get_offsets(), report.arrays.embeddings[chosen])
+    # of fewer images they are larger; none has a rim
+    assert (dots.get_sizes().tolist(), list(dots.get_linewidths())) == ([15], [0])
     assert classes_of(dots) == report.arrays.labels[chosen].tolist()

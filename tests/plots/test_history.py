@@ -62,3 +62,12 @@ def test_steps_of_a_run_without_its_checkpoint_are_those_of_its_snapshots(
     trained: EvaluatedRun,
 ) -> None:
     assert trained.steps_an_epoch == trained.snapshots.steps[-1] / len(trained.history)
+
+
+@pytest.mark.parametrize(("count", "has_dots"), [(39, True), (40, False)])
+def test_values_are_dots_while_they_are_few(count: int, has_dots: bool) -> None:
+    rows = [Epoch(epoch, 1.0, 0.8, 0.1, 0.5, 0.1, 1.0) for epoch in range(1, count + 1)]
+    figure = history_figure(rows, np.ones((2, 4)), None, *TITLED)
+    (rates,), (losses,) = parts(figure, "lr"), parts(figure, "loss")
+    assert (rates.get_markersize() > 0) == has_dots
+    assert (losses.get_markersize() > 0, losses.get_linewidth()) == (True, 1.8)

@@ -37,6 +37,7 @@ def test_nothing_is_clipped_or_of_another_theme(kind: str, trained: EvaluatedRun
             assert inside or not text.get_in_layout(), text
     colors = {to_hex(figure.get_facecolor()), *(to_hex(a.get_facecolor()) for a in figure.axes)}
     assert colors == {DARK.paper}
+    assert all(axes.has_data() for axes in figure.axes if axes.axison)
     assert to_hex(figure._suptitle.get_color()) == DARK.ink  # type: ignore[attr-defined]
 
 

@@ -226,6 +226,8 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     # half of the way from the first snapshot to the second is between two frames
     assert captions == [*[{"before training"}] * 2, *[{"epoch 0.44"}] * 2, {"epoch 7.00"}]
     np.testing.assert_allclose(shown[59], last, atol=1e-5)
+    title = movie.figure.get_suptitle()
+    assert title.startswith("scikit-learn digits, 40 test images\nPCA of 8-D, Circle Loss, gamma")
     directions = embeddings[-1] / np.linalg.norm(embeddings[-1], axis=1, keepdims=True)
     for cloud, chosen in zip(parts(movie.figure, "pairs"), (seen, ~seen), strict=False):
         places = pair_places(directions, snapshots.labels)[chosen]
@@ -238,6 +240,13 @@ def test_animation_goes_from_the_first_snapshot_to_the_last(either: EvaluatedRun
     axes_of_last = np.linalg.lstsq(embeddings[-1] - embeddings[-1].mean(0), last, rcond=None)[0]
     one, two = ((embeddings[t] - embeddings[-1].mean(0)) @ axes_of_last for t in (1, 2))
     np.testing.assert_allclose(shown[15], one * (1 - share) + two * share, atol=1e-3)
+    farthest = np.abs((embeddings - embeddings[-1].mean(0)) @ axes_of_last).max()
+    space, plane = (parts(movie.figure, name)[0].axes for name in ("points", "pairs"))
+    limits = [*space.get_xlim(), *space.get_ylim()]
+    np.testing.assert_allclose(limits, np.array([-1, 1, -1, 1]) * 1.05 * farthest, rtol=1e-3)
+    (left, right), (bottom, top) = plane.get_xlim(), plane.get_ylim()
+    assert right == top == 1.05
+    assert max(left, bottom) < np.nanmin(places)
 
 
 def test_animation_of_a_sphere_says_from_where_it_is_seen(trained: EvaluatedRun) -> None:
@@ -248,7 +257,7 @@ def test_animation_of_a_sphere_says_from_where_it_is_seen(trained: EvaluatedRun)
     assert "3-D, seen from one side, " in animation.draw(trained, PCA).figure.get_suptitle()
 
 
-@pytest.mark.parametrize("kind", ["circle", "center", "unseen"])
+@pytest.mark.parametrize("kind", ["circle", "center", "unseen", "arcface"])
 def test_page_is_given_what_was_measured(
     kind: str, trained: EvaluatedRun, unseen: EvaluatedRun
 ) -> None:
@@ -261,6 +270,8 @@ def test_page_is_given_what_was_measured(
         arrays = replace(arrays, embeddings=arrays.embeddings * lengths)
         trained.config = Config(dataset="digits", loss="center", dim=8)
         trained.report = replace(trained.report, per_image=arrays)
+    if kind == "arcface":  # whose class weights the snapshots lack
+        trained.config = Config(dataset="digits", loss="arcface", dim=8)
     space, how = space_of(trained, "pca")
     facts = space.facts
     assert how == "PCA of 8-D"

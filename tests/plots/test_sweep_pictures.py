@@ -200,6 +200,10 @@ def test_a_search_is_drawn_to_scale() -> None:
     np.testing.assert_allclose(np.asarray(dots.get_offsets()), list(values))
     np.testing.assert_allclose(dots.get_array(), np.ravel(list(values.values())))
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("lr", "m")
+    deepest = dots.to_rgba(dots.get_array()).sum(1).argmin()
+    assert deepest == np.argmax(dots.get_array())
+    assert dots.colorbar.ax.get_ylabel() == "1-NN, %"
     (ring,) = axes.lines
     (place,) = zip(ring.get_xdata(), ring.get_ydata(), strict=True)
     assert place == max(values, key=lambda settings: values[settings])

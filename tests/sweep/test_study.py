@@ -1,15 +1,20 @@
 """The queue of a sweep in a journal, without training anything."""
 
-from collections.abc import Callable
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from circlemnist.errors import UserError
 from circlemnist.limits import Value
 from circlemnist.sweep.plan import Axis, Plan
-from circlemnist.sweep.storage import Journal
+from circlemnist.sweep.storage import Database, Journal
 from circlemnist.sweep.study import Claim, SweepStudy
 
 GRID = Plan({}, (Axis("dim", (2, 4)), Axis("augment", (True, False))), (0, 1), None, "1nn")
@@ -138,3 +143,107 @@ def test_half_a_line_of_a_journal_and_its_lock_are_removed(tmp_path: Path) -> No
     assert again.get_study_id_from_name("first") == first
     again.create_new_study([], "second")
     assert len(Journal(file).storage.get_all_studies()) == 2
+
+
+def test_journal_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> None:
+    study = begin(tmp_path, GRID)
+    file = tmp_path / "journal.log"
+    file.unlink()
+    file.mkdir()
+    for work in (lambda: study.claim(), lambda: begin(tmp_path, GRID)):
+        with pytest.raises(UserError, match=f"^cannot write {re.escape(str(file))}: "):
+            work()
+
+
+def test_heartbeats_are_of_the_trials_in_hand_and_come_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, beats, now = begin(tmp_path, GRID), list[tuple[str, int]](), 1000.0
+    claims = [claim_of(study) for _ in range(3)]
+    monkeypatch.setattr(Journal, "beat", lambda _, name, number: beats.append((name, number)))
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    for later, alive in ((0, claims), (4, ()), (2, claims[1:]), (0, ()), (9, claims[2:])):
+        now += later
+        study.beat()
+        assert sorted(beats) == [("some", claim.trial.number) for claim in alive]
+        beats.clear()
+        if later == 4:
+            train_next(study, claims[0])
+        elif later == 2:
+            study.fail(claims[1], "it diverges")
+
+
+@pytest.fixture
+def locked() -> list[int]:
+    """The keys of the locks that were taken in a database."""
+    return []
+
+
+@pytest.fixture
+def new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: list[int]
+) -> Iterator[Callable[..., SweepStudy]]:
+    """What opens a study as another process of a sweep in a database, which is one of SQLite."""
+    file, make_engine, make_storage = tmp_path / "a.db", sqlalchemy.create_engine, RDBStorage
+
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.create_function("pg_advisory_xact_lock", 1, locked.append)
+        connection.execute("pragma synchronous=off")  # which is quicker
+
+    monkeypatch.setattr(
+        "sqlalchemy.create_engine", lambda _, **__: make_engine(f"sqlite:///{file}")
+    )
+    monkeypatch.setattr(
+        "circlemnist.sweep.storage.RDBStorage",
+        lambda _url, _options, **more: make_storage(f"sqlite:///{file}", **more),
+    )
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", prepare)
+    yield lambda plan, name="some": SweepStudy(Database("postgresql://there/a"), name, plan)
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", prepare)
+
+
+@pytest.mark.filterwarnings("error")  # Optuna's, of heartbeats, are nothing to a user
+@PLANS
+def test_processes_share_a_database(plan: Plan, new_process: Callable[..., SweepStudy]) -> None:
+    """A trial that another one trains is not claimed, nor one that it asked for and beats for."""
+    here, there = new_process(plan), new_process(plan)
+    claim, other = claim_of(here), claim_of(there)
+    assert claim.key != other.key
+    here.beat()
+    trained = train_all(there)
+    assert len(trained) == plan.cells - len(claim.seeds) - len(other.seeds)
+    while other.seeds:
+        train_next(there, other)
+    assert there.claim() is None
+    while claim.seeds:
+        train_next(here, claim)
+    assert here.done == there.done == plan.cells
+    assert here.groups() == there.groups()
+
+
+def test_database_knows_the_newest_study_of_a_plan(
+    new_process: Callable[..., SweepStudy],
+) -> None:
+    for name, plan in (("first", GRID), ("second", GRID), ("third", SEARCH)):
+        new_process(plan, name)
+    database = Database("postgresql://there/a")
+    assert (database.study_name(GRID), database.study_name(SEARCH)) == ("second", "third")
+    another = Plan({}, (Axis("dim", (2, 8)),), (0,), None, "1nn")
+    assert database.study_name(another) is None
+    with pytest.raises(UserError, match="study first of another sweep: give another `name`"):
+        new_process(another, "first")
+
+
+def test_processes_of_a_study_take_turns_by_its_lock(
+    new_process: Callable[..., SweepStudy], locked: list[int]
+) -> None:
+    def keys_of(name: str) -> list[int]:
+        locked.clear()
+        claim_of(new_process(GRID, name))
+        return [*locked]
+
+    (tables, first, again), second = keys_of("first"), keys_of("second")
+    assert first == again != tables  # when it is made, and when a trial is asked for
+    assert keys_of("first") == [tables, first, first]
+    assert second[0] == tables
+    assert second[1] not in (tables, first)

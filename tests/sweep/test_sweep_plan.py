@@ -10,6 +10,7 @@ from circlemnist.cli.main import main
 from circlemnist.cli.sweep import new_plan
 from circlemnist.config import Config
 from circlemnist.evaluation.group import Group
+from circlemnist.limits import Value
 from circlemnist.sweep.plan import HOLDOUT, Axis, Plan, parse_axis
 from circlemnist.sweep.storage import SweepFolder
 from tests.sweep.sweeping import read_results
@@ -155,3 +156,13 @@ def test_results_hold_every_digit(tmp_path: Path) -> None:
         assert (float(row["1nn"]), float(row["eer"])) == (0.1 + 0.2, 1e-9)
     SweepFolder(tmp_path).write_results([])
     assert read_results(tmp_path) == []
+
+
+@pytest.mark.parametrize("typed", [{}, {"holdout": 150}])
+def test_plan_of_a_folder_learns_its_classes_and_leaves_out_a_fifth(
+    typed: dict[str, Value],
+) -> None:
+    plan = Plan(typed, (Axis("dim", (2, 3)),), (0,), None, "1nn")
+    folder = {"dataset": "/some/letters", "classes": "a,b", "holdout": 200, **typed}
+    assert plan.for_dataset("/some/letters", ["a", "b"], 1003).settings == folder
+    assert plan.for_dataset("digits", ["0", "1"], 1003).settings == {"dataset": "digits", **typed}

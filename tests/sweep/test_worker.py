@@ -2,6 +2,8 @@
 
 import errno
 import json
+import multiprocessing
+import signal
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import pytest
 
 from circlemnist.config import Config
 from circlemnist.process import StopSignals
-from circlemnist.sweep.worker import Answer, Worker
+from circlemnist.sweep.study import Claim
+from circlemnist.sweep.worker import Answer, Worker, Workers
 
 
 def answer(folder: Path, **settings: Any) -> Answer:
@@ -56,3 +59,13 @@ def test_a_folder_that_fails_ends_the_sweep_with_its_reason(
     said = answer(tmp_path / "cell")
     assert said.kind == "error"
     assert "Permission denied: 'plots/a.png'" in said.words
+
+
+def test_worker_that_has_not_loaded_yet_is_not_waited_for(tmp_path: Path) -> None:
+    workers = Workers(1)
+    workers.give(Claim(None, 0, {}, [0]), Config(dataset="digits"), tmp_path / "cell")  # type: ignore[arg-type]
+    (process,) = multiprocessing.active_children()
+    assert workers.busy == 1
+    workers.close()
+    assert process.exitcode == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
