@@ -370,6 +370,9 @@ const explainer = (() => {
     $("answer").querySelector("p").textContent = answer;
     $("back").disabled = state.step === 0;
     $("next").disabled = state.step === steps.length - 1;
+    [...$("dots").children].forEach((button, i) => {
+      if (i === state.step) button.setAttribute("aria-current", "step"); else button.removeAttribute("aria-current");
+    });
     changed();
   }
 
@@ -437,6 +440,12 @@ const explainer = (() => {
 
   function start() {
     readColors();
+    $("dots").replaceChildren(...steps.map((step, i) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: i + 1 });
+      button.setAttribute("aria-label", `${i + 1}. ${step.title}`);
+      button.addEventListener("click", () => goTo(i));
+      return button;
+    }));
     panels = ["a", "b"].map((name) => new Panel(name));
     sliders.classes = slider($("classes").parentElement, (value) => { state.classes = value; shufflePoints(); });
     sliders.chosen = slider($("chosen").parentElement, (value) => { points.chosen = value - 1; });

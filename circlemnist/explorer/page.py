@@ -71,7 +71,7 @@ def space_of(trained: EvaluatedRun, projection: str) -> tuple[Space, str]:
     pad = pad_of(trained)  # before what takes long: the run may train on meanwhile
     embeddings = torch.from_numpy(arrays.embeddings)
     directions = trained.directions(embeddings)
-    positions, how = project_run(trained, projection)
+    positions, how = project_run(trained, arrays.embeddings, projection)
     scale = float(np.abs(arrays.embeddings).max()) or 1.0
     near = min(NEIGHBORS, len(arrays.labels) - 1)
     chosen = np.flatnonzero(seen)[sample(int(seen.sum()))]

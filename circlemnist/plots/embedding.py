@@ -23,7 +23,7 @@ WORST = 6  # mistakes whose image is shown beside their point
 def draw(trained: EvaluatedRun, style: Style) -> Figure:
     """Draw the test split, its mistakes ringed, and centres where embeddings have two numbers."""
     report, arrays = trained.report, trained.report.arrays
-    positions, how = project_run(trained, style.projection)
+    positions, how = project_run(trained, arrays.embeddings, style.projection)
     wrong = np.flatnonzero((arrays.neighbor_labels[:, 0] != arrays.labels) & report.seen)
     right_votes = (arrays.neighbor_labels[wrong] == arrays.labels[wrong, None]).mean(1)
     wrong = wrong[np.lexsort((-arrays.neighbor_similarities[wrong, 0], right_votes))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from circlemnist.errors import UserError
 
-PROJECTIONS = {"tsne": "t-SNE", "pca": "PCA"}
+PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 THEME_NAMES = ("light", "dark")
 WIDTH = 1200  # pixels
 FIG_2 = ("triplet", "cosface", "circle")  # the losses of the paper's figure

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from circlemnist.config import Config
+from circlemnist.errors import UserError
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.evaluation.metrics import COSINE, DISTANCE, nearest_others
 from circlemnist.plots.kinds import PROJECTIONS
@@ -17,12 +18,14 @@ from circlemnist.process import working
 from circlemnist.runs.arrays import read_npz
 from circlemnist.runs.files import atomic_write
 
+NEIGHBORS = 30  # of UMAP
 # Fewer than openTSNE's 30, 250 and 500: as many of the 10 nearest of validation images stay near.
 PERPLEXITY, EXAGGERATED_ITERATIONS, ITERATIONS = 15, 75, 150
 FRAME_ITERATIONS = 100
 LARGE = 5_000  # points from which on a grid repels them faster than a tree does
 UNIT = 1e-4  # by which the length of a unit row may differ from 1
 LAYOUT = 3  # raised where the same embeddings and seed get other points than before
+STORED = ("tsne", "umap")  # PCA is computed as fast as its points are read
 
 
 def native_dimensions(config: Config) -> int:
@@ -36,24 +39,23 @@ def project(embeddings: Array, method: str, seed: int, native: int = 3) -> tuple
     Up to `native` dimensions are returned as they are, one with a second coordinate of 0.
 
     Args:
-        method: "tsne" (neighbourhoods kept, distances not), or "pca" (linear).
-        seed: of t-SNE; the same seed gives the same points.
+        method: "tsne" or "umap" (neighbourhoods kept, distances not), or "pca" (linear).
+        seed: of t-SNE and UMAP; the same seed gives the same points.
     """
     frames, how = project_frames(embeddings[None], method, seed, native)
     return frames[0], how
 
 
-def project_run(trained: EvaluatedRun, method: str) -> tuple[Array, str]:
-    """Return points for the test split of a run, and how, as `project` does.
+def project_run(trained: EvaluatedRun, embeddings: Array, method: str) -> tuple[Array, str]:
+    """Return points for embeddings of the test split of a run, and how, as `project` does.
 
-    Those of t-SNE are stored as `projection-tsne.npz`, with a digest of their origin:
+    Those of t-SNE and UMAP are stored as `projection-METHOD.npz`, with a digest of their origin:
     other embeddings, as of a training that went on, another seed or another `LAYOUT` make others
     in their place. Where the run cannot be written, they are computed each time.
     """
     seed, native = trained.config.seed, native_dimensions(trained.config)
-    embeddings = trained.report.arrays.embeddings
     dim = embeddings.shape[1]
-    if method != "tsne" or dim <= native:  # computed as fast as they are read
+    if method not in STORED or dim <= native:
         return project(embeddings, method, seed, native)
     path = trained.run.projection_file(method)
     origin = f"{method} {LAYOUT} {seed} {embeddings.dtype} {embeddings.shape}".encode()
@@ -74,12 +76,15 @@ def project_frames(
 ) -> tuple[Array, str]:
     """Return points (T, S, 2) for the same S images at T times (T, S, D), and how, in words.
 
-    No point jumps: PCA takes the axes of the last time for all; t-SNE starts there and goes back
-    in time, each layout beginning as the next one ended.
+    No point jumps: PCA takes the axes of the last time for all; t-SNE and UMAP start there, and
+    t-SNE goes back in time, each layout beginning as the next one ended.
 
     Args:
         method, seed, native: as for `project`.
-        last: (S, 2) layout of the last time for t-SNE, where there is one already.
+        last: (S, 2) layout of the last time for t-SNE and UMAP, where there is one already.
+
+    Raises:
+        UserError: UMAP is not installed.
     """
     dim = embeddings.shape[2]
     if dim <= native:
@@ -88,8 +93,8 @@ def project_frames(
         centered = embeddings - embeddings[-1].mean(0)
         return centered @ _principal_axes(centered[-1]), _in_words(method, dim)
     if last is None:
-        last = _tsne(embeddings[-1], seed)
-    frames, middle = [last], last.mean(0)
+        last = (_tsne if method == "tsne" else _umap)(embeddings[-1], seed)
+    frames, middle = [last], last.mean(0)  # t-SNE's own is 0, and UMAP's is not
     for earlier in embeddings[-2::-1]:
         frames.append(_tsne(earlier, seed, start=frames[-1] - middle) + middle)
     return np.stack(frames[::-1]), _in_words(method, dim)
@@ -132,6 +137,19 @@ def _tsne(embeddings: Array, seed: int, start: Array | None = None) -> Array:
     method = "bh" if count < LARGE else "fft"
     layout = TSNE(negative_gradient_method=method, random_state=seed, n_jobs=-1, **options)
     return np.asarray(layout.fit(embeddings, affinities))
+
+
+@working("UMAP")
+def _umap(embeddings: Array, seed: int) -> Array:
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise UserError(
+            "`projection` umap needs the package umap-learn: pip install 'circlemnist[umap]'"
+        ) from error
+    neighbors = min(NEIGHBORS, len(embeddings) - 1)
+    layout = UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1)
+    return np.asarray(layout.fit_transform(embeddings))
 
 
 def _principal_axes(centered: Array) -> Array:

@@ -107,7 +107,7 @@ def test_resume_takes_no_other_settings(args: str, finished_run: Path) -> None:
     ("args", "near"),
     [
         ("plot --kind cirle", "circle"),
-        ("plot --projection pcaa", "pca"),
+        ("plot --projection umapp", "umap"),
         ("compare a b --kind embeding", "embedding"),
         ("compare a b --theme drak", "dark"),
     ],

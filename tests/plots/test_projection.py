@@ -17,7 +17,7 @@ from circlemnist.runs.run import Run
 from tests.conftest import invoke
 from tests.plots.figures import cloud
 
-METHODS = ["tsne", "pca"]
+METHODS = ["tsne", pytest.param("umap", marks=pytest.mark.slow), "pca"]
 
 
 def apart(points: np.ndarray) -> np.ndarray:
@@ -89,7 +89,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def points_of(run: Run, method: str = "tsne") -> np.ndarray:
-    return project_run(EvaluatedRun(run), method)[0]
+    trained = EvaluatedRun(run)
+    return project_run(trained, trained.report.arrays.embeddings, method)[0]
 
 
 def test_pictures_of_a_run_share_one_projection(copy: Run, computed: list[str]) -> None:
@@ -107,7 +108,8 @@ def test_pictures_of_a_run_share_one_projection(copy: Run, computed: list[str]) 
 
 def test_points_are_those_of_the_first_time_and_words_too(copy: Run) -> None:
     trained = EvaluatedRun(copy)
-    (points, how), (again, the_same) = (project_run(trained, "tsne") for _ in range(2))
+    embeddings = trained.report.arrays.embeddings
+    (points, how), (again, the_same) = (project_run(trained, embeddings, "tsne") for _ in range(2))
     assert how == the_same == "t-SNE of 8-D"
     np.testing.assert_array_equal(again, points)
     with np.load(copy.folder / "projection-tsne.npz") as file:
