@@ -242,6 +242,8 @@ def read_all(
             if isinstance(source, UserError):
                 raise source
             is_file = source != STANDARD_INPUT
+            if not is_file and sys.stdin is None:
+                raise UserError("-: standard input is closed")
             picture = read_picture(source) if is_file else read_picture(sys.stdin.buffer, "-")
             with named(source):
                 small = smaller(picture)

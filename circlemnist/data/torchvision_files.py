@@ -52,12 +52,13 @@ def torchvision_arrays(
 
     `kind` is a class in `torchvision.datasets`, and `folder` the root of its data sets.
     """
-    raw, pattern = _raw_files(kind, folder)
     name = "-".join(["arrays", *kind.split()[1:]])
-    file = folder / kind.split()[0] / f"{name}.npz"
     try:
+        raw, pattern = _raw_files(kind, folder)
+        raw = _place(raw, pattern, folder)
+        own = raw.parent if raw.name == "raw" else raw
         return cached(
-            file,
+            own / f"{name}.npz",
             lambda: _state(raw, pattern),
             ARRAYS,
             lambda: _complete(kind, raw, timeout, quiet, say),
@@ -99,6 +100,18 @@ def _raw_files(kind: str, root: Path) -> tuple[Path, str]:
         return root / name, "usps*.bz2"
     patterns = {"EMNIST": f"emnist-{''.join(split)}-*-ubyte", "QMNIST": "qmnist-*"}
     return root / name / "raw", patterns.get(name, "*-ubyte*")
+
+
+def _place(raw: Path, pattern: str, folder: Path) -> Path:
+    """Return the folder of the files of a data set: where torchvision puts them, or nearby.
+
+    Its own folder may be `folder` or hold that, and may be written in small letters.
+    """
+    kind = raw.relative_to(folder).parts[0].lower()
+    around = [*folder.glob("*"), folder.absolute(), folder.absolute().parent]
+    own = [path for path in around if path.name.lower().replace("-", "") == kind]
+    places = [raw, *(place for path in own for place in (path / "raw", path))]
+    return next((place for place in places if any(place.glob(pattern))), raw)
 
 
 def _state(raw: Path, pattern: str) -> str:

@@ -82,6 +82,7 @@ def build_training(config: Config, split: Split, processes: Processes = ALONE) -
         schedules[config.scheduler](),
         torch.Generator().manual_seed(config.seed),
         total_steps,
+        len(split),
         processes=processes,
     )
 

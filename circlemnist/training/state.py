@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 # 31 snapshots of 500 images are the work of a tenth of an epoch of MNIST
 INTERVALS, SAMPLE = 30, 500
 POINTS = 50  # steps of an epoch, about, whose values are kept
-# in the state of a schedule or an optimizer: what steps change
-CHANGED_BY_STEPS = {"last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "lr"}
+# in the state of a schedule or an optimizer: what steps change, and what is no setting
+CHANGED_BY_STEPS = (
+    *("last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step"),
+    *("lr", "params"),
+)
 
 
 class Diverged(UserError):
@@ -100,6 +103,7 @@ class TrainState:
         points: (N, 5) float32, of some steps of each finished epoch: the epochs before the step,
             and its loss, mean s_p, mean s_n and violating.
         cursor: of the epoch that has begun, if one has.
+        images: number of training images.
         recorder: of snapshots, where they are wanted; they have a file of their own.
     """
 
@@ -110,6 +114,7 @@ class TrainState:
     scheduler: LRScheduler
     generator: torch.Generator
     total_steps: int
+    images: int
     step: int = 0
     lr: float = 0.0
     history: list[Epoch] = field(default_factory=list)
@@ -140,6 +145,11 @@ class TrainState:
         for name in ("optimizer", "scheduler"):
             if _settings(state[name]) != _settings(getattr(self, name).state_dict()):
                 raise ValueError(f"the {name} is of other settings")
+        shapes = [parameter.shape for parameter in self.parameters()]
+        for number, of_parameter in state["optimizer"]["state"].items():
+            momentum = of_parameter["momentum_buffer"]
+            if momentum is not None and momentum.shape != shapes[number]:
+                raise ValueError("the momentum is of another network")
         for name in ("embedder", "objective", "optimizer", "scheduler"):
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
@@ -147,6 +157,9 @@ class TrainState:
         self.history = [Epoch(**row) for row in state["history"]]
         self.points = torch.tensor(state["points"]).reshape(-1, 5)
         self.cursor = None if state["cursor"] is None else EpochCursor(**state["cursor"])
+        order = torch.zeros(1) if self.cursor is None else self.cursor.order
+        if not 0 <= order.min() <= order.max() < self.images:
+            raise ValueError("the batches have other images")
 
     def finish_epoch(self) -> None:
         """Add the row of an epoch whose steps are done to the history, and some of its steps."""
@@ -194,4 +207,11 @@ class TrainState:
 def _settings(state: dict[str, Any]) -> list[dict[str, Any]]:
     # of a schedule, or of the parameter groups of an optimizer
     groups = state.get("param_groups", [state])
-    return [{k: v for k, v in group.items() if k not in CHANGED_BY_STEPS} for group in groups]
+    return [
+        {name: _kind(value) if name in CHANGED_BY_STEPS else value for name, value in group.items()}
+        for group in groups
+    ]
+
+
+def _kind(value: Any) -> Any:
+    return [type(item) for item in value] if isinstance(value, list) else type(value)

@@ -188,6 +188,23 @@ def test_files_under_other_names_and_packed_anew_are_read(
     assert len(files(raw)) == 4
 
 
+@pytest.mark.slow  # reads MNIST twice
+@pytest.mark.usefixtures("no_network")
+def test_files_in_other_places_are_read(mnist_dir: Path, mnist_archives: Path) -> None:
+    own = mnist_dir / "mnist"
+    (mnist_dir / "MNIST" / "raw").rename(own)
+    (mnist_dir / "MNIST").rmdir()
+    for folder in (own, mnist_dir):  # the second time from arrays
+        dataset, said = load(folder, "auto", timeout=60)
+        assert (dataset.name, said) == ("mnist", [])
+        assert is_mnist(dataset, mnist_archives)
+    (own / "raw").mkdir()
+    for path in own.glob("*-ubyte*"):
+        path.rename(own / "raw" / path.name)
+    assert is_mnist(load(own / "raw")[0], mnist_archives)
+    assert [path.name for path in mnist_dir.iterdir()] == ["mnist"]
+
+
 def test_damaged_files_are_named_and_fetched_again(
     serve: Serve, mnist_dir: Path, mnist_archives: Path
 ) -> None:
