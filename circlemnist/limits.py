@@ -72,7 +72,9 @@ def parse_classes(text: str, names: Sequence[str], numbered: bool = True) -> tup
     if repeated := [label for label in chosen if chosen.count(label) > 1]:
         raise ValueError(f"names the class {names[repeated[0]]} twice")
     if len(words) < 2:
-        raise ValueError(f"must name two classes or more, and names {words[0]} alone")
+        raise ValueError(
+            f"must name two classes or more, to tell apart, and names {words[0]} alone"
+        )
     if len(words) > len(names) - 2:
         raise ValueError(f"must leave two classes or more, and leaves {len(names) - len(words)}")
     return tuple(sorted(chosen))

@@ -183,7 +183,7 @@ def test_more_groups_than_can_be_read_are_the_best(tmp_path: Path) -> None:
     worst = sorted(groups, key=lambda group: group.mean("1nn"))[:2]
     grid = Grid(groups)
     assert grid.groups == [group for group in groups if group not in worst]
-    images = grid.images([group.runs[0].images for group in grid.groups])
+    images = grid.images([(g.runs[0].dataset, g.runs[0].counted) for g in grid.groups])
     assert images == (
         "scikit-learn digits, 360 test images, the 20 of 22 groups with the best 1-NN"
     )
