@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from circlemnist.evaluation.group import Group
+from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.limits import Value
 from circlemnist.plots.style import DARK, LIGHT, Style, Theme
 from circlemnist.plots.sweep import draw_sweep
@@ -218,6 +219,7 @@ def test_titles_name_the_images_and_write_cosines_with_four_digits() -> None:
     groups = [Group("", {"m": m}, {0: {"mean_sn": s}}) for m, s in ((0.1, 0.05), (0.2, -0.1))]
     titles = words(draw_sweep(groups, "mean_sn", Style()))
     assert any("best -0.1000 at m 0.2" in text for text in titles)
+    assert axes_of(groups, "mean_sn").get_ylabel() == METRICS["mean_sn"].title  # of no unit
 
 
 def test_rows_of_a_search_of_many_settings_are_the_best_with_their_whole_names() -> None:
