@@ -134,7 +134,7 @@ def _pictures(root: Path, folder: str) -> list[Picture]:
         if entry.is_dir():
             path = root / folder / entry.name
             raise UserError(f"{path} is a folder in a class: move its pictures into {folder}")
-        if named_as_picture(entry.name):
+        if named_as_picture(entry.name) and entry.is_file():  # and no pipe, which has no end
             facts = entry.stat()
             pictures.append(Picture(folder, entry.name, facts.st_size, facts.st_mtime_ns))
     _check_count(root, folder, len(pictures))

@@ -481,6 +481,7 @@ const explainer = (() => {
       points.angles[points.chosen] = angleOf(event);
       changed();
     });
+    if (!window.PointerEvent) $("notice").textContent = words.no_pointer;
     addEventListener("hashchange", () => { readAddress(); changed(); });
     addEventListener("resize", changed);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColors(); changed(); });

@@ -16,7 +16,7 @@ from PIL import Image
 
 import circlemnist
 from circlemnist.cli.main import main
-from circlemnist.data.pictures import digits_of
+from circlemnist.data.pictures import Manner, digits_of
 from circlemnist.data.prepare import coarse
 from circlemnist.errors import UserError
 from circlemnist.evaluation.predict import PredictedDigit, Prediction, Predictor
@@ -76,7 +76,7 @@ def test_images_are_given_in_any_form(run: Predictor, picture: Path) -> None:
 
 
 def test_pictures_are_as_coarse_as_the_images_of_the_run(run: Predictor, picture: Path) -> None:
-    (placed,) = digits_of(picture, "placed", one=True)
+    (placed,) = digits_of(picture, Manner("placed", one=True))
     expected = coarse(placed.image, 8)
     assert (expected != placed.image).any()
     ((digit,),) = run.predict_files([picture], 0.5)

@@ -77,10 +77,9 @@ def test_every_cell_has_a_line_and_is_in_the_results_once(swept: tuple[Path, Res
     rows = read_results(folder)
     for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
         cell = f"gamma {float(row['gamma']):g}, seed {row['seed']}"
-        shown = re.fullmatch(rf"{number}/4  {cell}  1nn (\S+)  (\S+) s", line)
+        shown = re.fullmatch(rf"{number}/4  {cell}  1nn (\S+)", line)
         assert shown
         assert shown[1] == f"{100 * float(row['1nn']):.2f}"
-        assert 0 < float(shown[2]) < 60  # seconds
     assert list(rows[0])[:3] == ["gamma", "seed", "1nn"]
     cells = [folder / "cells" / f"gamma{float(r['gamma']):g}_seed{r['seed']}" for r in rows]
     assert sorted(cells) == sorted((folder / "cells").iterdir())
@@ -250,7 +249,7 @@ def test_what_continues_a_sweep_shows_no_password(monkeypatch: pytest.MonkeyPatc
         result = invoke(*args)
         assert result.exit_code == 143
         words, _, command = result.stderr.partition("; continue with the same command: ")
-        assert words == "stopped; small has 0 of 2 cells, and every step of the others"
+        assert words == "stopped; some has 1 of 2 cells, and every step of the others"
         assert shlex.split(command) == ["circlemnist", *args[:-1], shown]
 
 

@@ -202,7 +202,6 @@ def new_process(
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", prepare)
 
 
-@pytest.mark.filterwarnings("error")  # Optuna's, of heartbeats, are nothing to a user
 @PLANS
 def test_processes_share_a_database(plan: Plan, new_process: Callable[..., SweepStudy]) -> None:
     """A trial that another one trains is not claimed, nor one that it asked for and beats for."""
@@ -221,29 +220,8 @@ def test_processes_share_a_database(plan: Plan, new_process: Callable[..., Sweep
     assert here.groups() == there.groups()
 
 
-def test_database_knows_the_newest_study_of_a_plan(
-    new_process: Callable[..., SweepStudy],
-) -> None:
-    for name, plan in (("first", GRID), ("second", GRID), ("third", SEARCH)):
-        new_process(plan, name)
-    database = Database("postgresql://there/a")
-    assert (database.study_name(GRID), database.study_name(SEARCH)) == ("second", "third")
+def test_study_of_another_plan_is_refused(new_process: Callable[..., SweepStudy]) -> None:
+    new_process(GRID, "first")
     another = Plan({}, (Axis("dim", (2, 8)),), (0,), None, "1nn")
-    assert database.study_name(another) is None
     with pytest.raises(UserError, match="study first of another sweep: give another `name`"):
         new_process(another, "first")
-
-
-def test_processes_of_a_study_take_turns_by_its_lock(
-    new_process: Callable[..., SweepStudy], locked: list[int]
-) -> None:
-    def keys_of(name: str) -> list[int]:
-        locked.clear()
-        claim_of(new_process(GRID, name))
-        return [*locked]
-
-    (tables, first, again), second = keys_of("first"), keys_of("second")
-    assert first == again != tables  # when it is made, and when a trial is asked for
-    assert keys_of("first") == [tables, first, first]
-    assert second[0] == tables
-    assert second[1] not in (tables, first)
