@@ -128,7 +128,7 @@ class ClassCircleLoss(nn.Module):
         gamma, m, reduction, normalize: as for `CircleLoss`; weights are normalised likewise.
 
     Raises:
-        TypeError, ValueError: for a setting outside of these.
+        TypeError, ValueError: for a gamma, m or reduction outside of these.
 
     `weight` is the (num_classes, embedding_dim) parameter; give it to the optimizer.
     """
