@@ -213,7 +213,7 @@ window.explorer = (() => {
     for (let i = Math.ceil(-1 / tick); i * tick < 1.01; i++) {
       const [x, y] = plot.at([i * tick, i * tick]), text = String(Number((i * tick).toFixed(1)));
       plot.add("path", { d: `M ${x} 0 V ${height} M 0 ${y} H ${width}`, class: "axis" });
-      plot.add("text", { x, y: height - 6 }, text);
+      if (x > 12) plot.add("text", { x, y: height - 6 }, text); // else it is cut
       if (y < height - 24) plot.add("text", { x: 16, y: y + 4 }, text);
     }
     for (const line of facts.boundary.lines) plot.add("path", { d: `M ${line.map((place) => plot.at(place).slice(0, 2)).join(" L ")}`, class: "boundary" });

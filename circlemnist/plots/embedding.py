@@ -57,7 +57,11 @@ def draw_groups(groups: Sequence[Group], style: Style) -> Figure:
         panels.append(Panel(points, caption=grid.caption(group), scale=scale))
         images.append((report.dataset, report.all_images))
         hows.append(how)
-    title = f"{grid.images(images)}\n{', '.join(dict.fromkeys(hows))}"
+    different = dict.fromkeys(hows)
+    if len(different) > 1:
+        pairs = zip(panels, hows, strict=True)
+        panels = [replace(panel, caption=f"{panel.caption}\n{how}") for panel, how in pairs]
+    title = f"{grid.images(images)}\n{', '.join(different)}"
     return embedding_figure(panels, title, style.theme, grid)
 
 
