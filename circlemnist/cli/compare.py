@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from circlemnist.cli.tables import comparison_text
 from circlemnist.evaluation.metric_names import METRICS
 from circlemnist.plots.kinds import COMPARED, SIDE_BY_SIDE
 from circlemnist.process import loading
+from circlemnist.runs.run import LONGEST
 
 NAMED = 3  # runs and sweeps that a folder of pictures is named after
 LINES = "\n".join(f"{name:<15}{spelled(kind.shows)}" for name, kind in COMPARED.items())
@@ -90,9 +92,10 @@ def compare(
 
 
 def folder_name(names: Sequence[str]) -> str:
-    """Return the names of what is compared, or of the first where these are many."""
+    """Return the names of what is compared, or of the first where these are too much."""
     stems = [Path(name).resolve().name for name in names]
-    if len(stems) <= NAMED:
-        return "_".join(stems)
+    joined = "_".join(stems)
+    if len(stems) <= NAMED and len(os.fsencode(joined)) <= LONGEST:
+        return joined
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return f"{stems[0]}_and_{len(stems) - 1}_more_{digest[:8]}"
+    return f"{stems[0][:50]}_and_{len(stems) - 1}_more_{digest[:8]}"

@@ -131,11 +131,12 @@ def _classes(folder: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
 def _pictures(root: Path, folder: str) -> list[Picture]:
     pictures = []
     for entry in _entries(root / folder):
-        if entry.is_dir():
+        leads_on = os.path.exists(entry.path)  # noqa: PTH110 - unlike a link to what is not there
+        if leads_on and entry.is_dir():
             path = root / folder / entry.name
             raise UserError(f"{path} is a folder in a class: move its pictures into {folder}")
-        if named_as_picture(entry.name) and entry.is_file():  # and no pipe, which has no end
-            facts = entry.stat()
+        if named_as_picture(entry.name) and (not leads_on or entry.is_file()):  # no pipe
+            facts = entry.stat(follow_symlinks=leads_on)
             pictures.append(Picture(folder, entry.name, facts.st_size, facts.st_mtime_ns))
     _check_count(root, folder, len(pictures))
     return pictures

@@ -158,8 +158,10 @@ def grey_of(image: Image.Image) -> NDArray[np.float32]:
 
     What is transparent is laid on white where what is not is dark, else on black.
     """
-    if image.mode.startswith("I"):  # of 16 bits
-        return np.asarray(np.clip(np.asarray(image) / 257, 0, 255), np.float32)
+    if image.mode[0] in "IF":  # up to the most of floats, of 8 or 16 bits, or of its own
+        values = np.nan_to_num(np.asarray(image, np.float32)).clip(0)
+        most = next((most for most in (1, 255, 65_535) if values.max() <= most), values.max())
+        return np.asarray(values / most * 255, np.float32)
     return np.asarray(_opaque(image).convert("L"), np.float32)
 
 
@@ -179,7 +181,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 def thumbnail(picture: Image.Image) -> Image.Image:
     """Return a picture to be shown: in RGB, opaque, with sides of `SHOWN` or less."""
-    if picture.mode.startswith("I"):
+    if picture.mode[0] in "IF":
         picture = Image.fromarray(grey_of(picture).astype(np.uint8))
     shown = _opaque(picture)
     shown.thumbnail((SHOWN, SHOWN))

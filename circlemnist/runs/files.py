@@ -40,7 +40,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Other files there stay. Where the block raises, `path` is as it was.
     """
-    with hidden_folder(path.parent) as hidden:
+    with hidden_folder(path if path.is_dir() else path.parent) as hidden:  # one may be read-only
         yield hidden
         path.mkdir(exist_ok=True)
         for file in hidden.iterdir():

@@ -31,6 +31,7 @@ from circlemnist.training.state import TrainState
 MILESTONES = (0.5, 0.75)
 # of the loss that shapes a first embedding: independent of the defaults, which may change
 SHAPING_GAMMA, SHAPING_M = 80.0, 0.25
+MOST_FIXED = 100  # classes, whose directions take a minute to arrange
 
 
 def build_training(config: Config, split: Split, processes: Processes = ALONE) -> TrainState:
@@ -99,7 +100,7 @@ class Objective(nn.Module):
         shaping: the same for the first embedding (B, F).
 
     Raises:
-        SettingError: the loss takes more classes than there are.
+        SettingError: the loss takes more classes than there are, or too many would be fixed.
     """
 
     sorted_classes: Tensor
@@ -119,6 +120,9 @@ class Objective(nn.Module):
             **config.hyperparameters,
         )
         if has_class_weights and config.class_weights == "fixed":
+            if len(self.classes) > MOST_FIXED:
+                problem = f"must be learned with {len(self.classes):,} classes, not fixed"
+                raise SettingError("class_weights", problem)
             # similar classes beside each other: the way from one to the other passes no third
             directions = spread_directions(len(self.classes), config.dim)
             similarities = class_similarities(split.images, split.labels, self.classes)

@@ -18,7 +18,7 @@ from circlemnist.evaluation.report import Report
 from circlemnist.models.precision import resolve_device, resolve_precision
 from circlemnist.plots.draw import draw_pictures
 from circlemnist.plots.style import Style
-from circlemnist.process import Stopped, StopSignals, working
+from circlemnist.process import Stopped, StopSignals, torchrun_ranks, working
 from circlemnist.runs.checkpoint import checksum
 from circlemnist.runs.run import Run, create_run, describe_machine, locked
 from circlemnist.training.build import build_training
@@ -65,7 +65,9 @@ def train(
         Stopped: one of them came before.
     """
     device = resolve_device(config.device)
-    precision = resolve_precision(config.precision, device)
+    precision = "bfloat16"  # where the first process of a machine tries it for all
+    if config.precision != "auto" or torchrun_ranks().local_rank == 0:
+        precision = resolve_precision(config.precision, device)
     with join_processes(device) as processes, StopSignals(processes.maximum) as stop:
         config = replace(config, precision=processes.common_precision(precision))
         if tensorboard:

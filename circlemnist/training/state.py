@@ -155,7 +155,7 @@ class TrainState:
         self.generator.set_state(state["generator"])
         self.step = state["step"]
         self.history = [Epoch(**row) for row in state["history"]]
-        self.points = torch.tensor(state["points"]).reshape(-1, 5)
+        self.points = torch.tensor(state.get("points", [])).reshape(-1, 5)
         self.cursor = None if state["cursor"] is None else EpochCursor(**state["cursor"])
         order = torch.zeros(1) if self.cursor is None else self.cursor.order
         if not 0 <= order.min() <= order.max() < self.images:

@@ -278,6 +278,7 @@ def test_flags_without_effect_are_refused(tmp_path: Path) -> None:
         (["a"], "a"),
         (["a", "runs/b/"], "a_b"),
         (list("abcd"), "a_and_3_more_"),
+        (["a" * 200, "b" * 200], f"{'a' * 50}_and_1_more_"),
     ],
 )
 def test_a_folder_of_pictures_is_named_after_what_is_compared(

@@ -63,6 +63,8 @@ def transparent(colour: int) -> Image.Image:
         (PLAIN.convert("P"), "PNG"),
         (PLAIN.point(lambda value: 255 * (value > 128)).convert("1"), "PNG"),
         (Image.fromarray(np.asarray(PLAIN).astype(np.uint16) * 257), "PNG"),
+        (Image.fromarray(np.asarray(PLAIN).astype(np.int32)), "TIFF"),
+        (Image.fromarray(np.asarray(PLAIN, np.float32) / 255), "TIFF"),
         (transparent(0), "PNG"),
         (transparent(0), "WEBP"),
         (transparent(255), "PNG"),  # laid on black

@@ -98,6 +98,12 @@ def test_step_moves_weights_down_the_gradient(split: Split) -> None:
             b.data.copy_(a.detach())  # a rounding would grow in the next step
 
 
+def test_directions_of_many_classes_are_not_arranged(split: Split) -> None:
+    config = Config(loss="arcface", class_weights="fixed", invented=91)
+    with pytest.raises(SettingError, match="must be learned with 101 classes, not fixed"):
+        Objective(config, split)
+
+
 def test_adacos_of_two_classes_is_refused(split: Split) -> None:
     config = Config(loss="adacos", unseen="2,3,4,5,6,7,8,9", epochs=1)
     with pytest.raises(SettingError, match="adacos takes 3 classes or more, not 2"):
