@@ -148,7 +148,7 @@ def _show(hidden: Path, name: str, numbered: bool) -> Path:
                 raise
             if not numbered:
                 is_run = Run(folder).config_file.is_file()
-                more = f", or continue it with `resume` {name}" if is_run else ""
+                more = f", or continue that run: `train --resume {name}`" if is_run else ""
                 raise UserError(
                     f"{name!r} is already in {hidden.parent}: choose another `name`{more}"
                 ) from None

@@ -75,7 +75,7 @@ def test_run_is_hidden_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_taken_name_is_refused(tmp_path: Path) -> None:
     create_run(tmp_path, "mine", Config(), {})
-    with pytest.raises(UserError, match=r"'mine' is already in .*`resume` mine"):
+    with pytest.raises(UserError, match=r"'mine' is already in .*`train --resume mine`"):
         create_run(tmp_path, "mine", Config(), {})
     (tmp_path / "swept").mkdir()
     (tmp_path / "swept" / "sweep.toml").touch()
