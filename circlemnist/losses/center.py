@@ -36,6 +36,9 @@ class CenterLoss(nn.Module):
         gamma: the paper's lambda, the share of the distances; finite and >= 0. The paper: 0.003.
         rate: the paper's alpha, how far a centre moves; 0 <= rate <= 1. The paper: 0.5.
 
+    Raises:
+        ValueError: for a gamma or rate outside of these.
+
     `weight` (C, D) and `bias` (C,) are parameters; give them to the optimizer. `centers` (C, D) is
     a buffer without gradient, 0 at first: every forward in training mode moves it, after it was
     used; in evaluation mode, or where the batch has a value that is not finite, it stays.
@@ -50,6 +53,10 @@ class CenterLoss(nn.Module):
         self, num_classes: int, embedding_dim: int, gamma: float = 0.003, rate: float = 0.5
     ) -> None:
         super().__init__()
+        if not (math.isfinite(gamma) and gamma >= 0):
+            raise ValueError(f"gamma is finite and at least 0, not {gamma}")
+        if not 0 <= rate <= 1:
+            raise ValueError(f"rate lies between 0 and 1, not {rate}")
         self.gamma, self.rate = float(gamma), float(rate)
         bound = 1 / math.sqrt(embedding_dim)  # as in nn.Linear
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim).uniform_(-bound, bound))

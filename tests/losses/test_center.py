@@ -33,6 +33,14 @@ def moved(x, y, centers, rate):
     return after
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"gamma": -0.1}, {"gamma": math.inf}, {"rate": -0.1}, {"rate": 1.1}]
+)
+def test_setting_outside_of_its_limits_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} .*, not"):
+        CenterLoss(4, 3, **wrong)
+
+
 @pytest.mark.parametrize(("gamma", "rate"), [(0.003, 0.5), (0.7, 0.2), (2.0, 1.0), (0.0, 0.9)])
 def test_values_gradients_and_centres_of_several_steps(gamma, rate):
     loss = CenterLoss(4, 3, gamma, rate).double()
