@@ -249,9 +249,11 @@ def choice_option(*names: str, choices: Iterable[str], **attributes: Any) -> Cal
     return click.option(*names, type=NearestChoice([*choices]), show_default=True, **attributes)
 
 
-projection_help = "method that reduces the embedding to two dimensions"
 projection_option = choice_option(
-    "--projection", choices=PROJECTIONS, default="tsne", help=projection_help
+    "--projection",
+    choices=PROJECTIONS,
+    default="tsne",
+    help="method that reduces the embedding to two dimensions",
 )
 theme_option = choice_option("--theme", choices=THEME_NAMES, default="light", help="colours")
 

@@ -364,7 +364,7 @@ const explainer = (() => {
     resetCloud();
     const { title, text, question, answer } = steps[state.step];
     $("step-title").textContent = `${state.step + 1}. ${title}`;
-    $("step-text").replaceChildren(...text.split("\n").map((line) => Object.assign(document.createElement("p"), { textContent: line })));
+    $("step-text").replaceChildren(...text.map((line) => Object.assign(document.createElement("p"), { textContent: line })));
     $("question").textContent = question;
     $("answer").open = false;
     $("answer").querySelector("p").textContent = answer;

@@ -254,6 +254,7 @@ def test_tour_has_seven_steps_and_an_answer_each(page: Page) -> None:
     for number, step in enumerate(steps):
         page.until(f"document.getElementById('step-title').textContent.startsWith('{number + 1}.')")
         assert page.text("step-title") == f"{number + 1}. {step['title']}"
+        assert page.text("step-text") == "".join(step["text"])
         assert page.text("question") == step["question"]
         assert step["answer"] in page.text("answer")
         assert not page.ask("document.getElementById('answer').open")
