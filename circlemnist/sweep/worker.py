@@ -86,9 +86,11 @@ class Workers:
         # it ignores Ctrl-C even while it loads its modules
         if has_masks := hasattr(signal, "pthread_sigmask"):
             before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        process.start()
-        if has_masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            process.start()
+        finally:
+            if has_masks:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         worker_end.close()  # so that its death closes the connection
         self._processes[connection] = process
         return connection
