@@ -1,4 +1,4 @@
-"""Unseen digits, nested: no digit of a reported split chose anything. See docs/unseen.md.
+"""Unseen digits, nested: no digit of a reported split chooses its settings. See docs/unseen.md.
 
     python -m benchmarks family-unseen search --data-dir data    # 880 trainings; 3 hours
     python -m benchmarks family-unseen final --data-dir data     # 165 trainings; 1.5 hours
@@ -18,19 +18,24 @@ import click
 import torch
 
 from benchmarks import resumed, shared
-from benchmarks.family import BOXES, WEIGHT_DECAY, settings_of, sobol_points
+from benchmarks.family import BOXES, WEIGHT_DECAY, in_words, settings_of, sobol_points
 from benchmarks.resumed import Row
 from benchmarks.sweeps import SPLITS
-from circlemnist.config import Config, read_settings
+from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import with_extra_classes
 from circlemnist.evaluation.evaluate import evaluate, metrics_within
 from circlemnist.evaluation.metrics import similarity_of
 from circlemnist.models.embedder import Embedder, embed
-from circlemnist.recipes import recipe_files
 
 POINTS = 8  # of a loss, in its first box
 RECIPE = "recipe"
+# configs/unseen.toml when the protocol was declared, and the changes that are tried
+DECLARED: dict[str, Any] = {
+    **{"gamma": 80.0, "m": 0.25, "lr": 0.08, "weight_decay": 0.001, "precision": "bfloat16"},
+    **{"turned": "mirrored", "halves": True, "invented": 2000, "images": 671_000},
+    **{"classes_per_batch": 25, "elastic": 0.8, "plain_share": 0.25},
+}
 RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"m": 0.4}, {"elastic": 0.3}, {"invented": 500}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
@@ -39,13 +44,14 @@ HALVES, SEEDS = (0, 1), (0, 1, 2)
 SCORE, COLUMNS = "unseen/map@r", ("unseen/map@r", "unseen/recall@1", "few-shot/unseen", "1nn")
 
 
-def candidates(name: str) -> list[dict[str, Any]]:
-    """The settings that are tried for a loss, or as the recipe; none depends on an image."""
+def candidates(name: str) -> dict[str, dict[str, Any]]:
+    """The settings that are tried for a loss, or as the recipe, by their text in the CSV."""
     if name == RECIPE:
-        recipe = read_settings(recipe_files()["unseen"]) | {"precision": "bfloat16"}
-        return [{**recipe, **change} for change in RECIPE_CHANGES]
+        changes = {in_words(change) or "as declared": change for change in RECIPE_CHANGES}
+        return {text: {**DECLARED, **change} for text, change in changes.items()}
     box = {**BOXES[name], "weight_decay": WEIGHT_DECAY}
-    return [settings_of(p) for p in sobol_points(name, box, POINTS, "bfloat16", seed=0)]
+    points = map(settings_of, sobol_points(name, box, POINTS, "bfloat16", seed=0))
+    return {in_words(settings): settings for settings in points}
 
 
 def search(row: Row, data_dir: Path) -> list[Row]:
@@ -82,30 +88,30 @@ def final(row: Row, data_dir: Path) -> list[Row]:
 
 def trained(row: Row, split: Split, unseen: Sequence[int]) -> tuple[Config, Embedder | None]:
     """The settings and the embedder of a training on a split; None where it diverged."""
-    settings = candidates(row["name"])[int(row["candidate"])]
-    settings |= {"dataset": "mnist", "unseen": ",".join(map(str, unseen))}
-    config = Config(**settings | {"seed": int(row["seed"])})
+    settings = candidates(row["name"])[row["candidate"]]
+    settings = {**settings, "dataset": "mnist", "unseen": ",".join(map(str, unseen))}
+    config = Config(**settings, seed=int(row["seed"]))
     split = with_extra_classes(split, config)
     config = config.resolve("mnist", len(split))
     state = resumed.train_alone(config, split)
     return config, None if state is None else state.embedder
 
 
-def key(split: str, name: str, candidate: int, **rest: int) -> Row:
+def key(split: str, name: str, candidate: str, **rest: int) -> Row:
     row = {"split": split, "name": name, "candidate": candidate, **rest}
     return {column: str(value) for column, value in row.items()}
 
 
-def chosen(split: str, name: str, rows: Sequence[Row]) -> int:
-    """The candidate with the best mean over the halves of the seen digits."""
-    scores = []
-    for number in range(len(candidates(name))):
-        wanted = key(split, name, number)
-        own = [float(row[SCORE]) for row in rows if wanted.items() <= row.items()]
-        if len(own) < len(HALVES):
-            raise click.UsageError(f"{split}, {name} is not searched: run `family-unseen search`")
-        scores.append(statistics.mean(own))
-    return scores.index(max(scores))
+def chosen(splits: Sequence[str], name: str, rows: Sequence[Row]) -> str:
+    """The candidate with the best mean over the halves of the seen digits of these splits."""
+    scores = {}
+    for candidate in candidates(name):
+        wanted = [key(split, name, candidate).items() for split in splits]
+        own = [float(row[SCORE]) for row in rows if any(w <= row.items() for w in wanted)]
+        if len(own) < len(splits) * len(HALVES):
+            raise click.UsageError(f"{name} is not searched: run `family-unseen search`")
+        scores[candidate] = statistics.mean(own)
+    return max(scores, key=lambda candidate: scores[candidate])
 
 
 @click.command()
@@ -120,26 +126,29 @@ def family_unseen(part: str, loss: Sequence[str], folder: Path, data_dir: Path, 
     with resumed.workers(jobs, folder) as pool:
         for name in loss:
             if part == "search":
-                run, points = search, product(SPLITS, range(len(candidates(name))), HALVES)
-                trainings = [key(split, name, n, half=half, seed=0) for split, n, half in points]
+                run, points = search, product(SPLITS, candidates(name), HALVES)
+                trainings = [key(split, name, c, half=half, seed=0) for split, c, half in points]
             else:
-                run, best = final, {split: chosen(split, name, rows) for split in SPLITS}
-                points = product(SPLITS, SEEDS)
-                trainings = [key(split, name, best[split], seed=seed) for split, seed in points]
+                run, best = final, {split: chosen([split], name, rows) for split in SPLITS}
+                trainings = [
+                    key(split, name, best[split], seed=seed)
+                    for split, seed in product(SPLITS, SEEDS)
+                ]
             resumed.train_missing(path, trainings, partial(run, data_dir=data_dir), pool)
-    if part == "final":
-        print_final(loss, resumed.read_rows(path))
+    if part == "final" and len(loss) == len([*BOXES, RECIPE]):
+        print_final(resumed.read_rows(path))
+        print("configs/unseen.toml:", chosen(list(SPLITS), RECIPE, rows))
 
 
-def print_final(losses: Sequence[str], rows: Sequence[Row]) -> None:
-    """Print means over all trainings, and differences of the means of the splits."""
+def print_final(rows: Sequence[Row]) -> None:
+    """Print means over all trainings, and how the means of the splits differ from Circle Loss's."""
     shared.print_head("loss", *(f"{column}, %" for column in COLUMNS))
-    means: dict[str, dict[str, list[float]]] = {name: {SCORE: []} for name in losses}
-    for name in losses:
+    means: dict[str, dict[str, list[float]]] = {name: {SCORE: []} for name in BOXES}
+    for name in [*BOXES, RECIPE]:
         own = [row for row in rows if row["name"] == name]
         cells = [[100 * float(row[column]) for row in own] for column in COLUMNS]
         shared.print_row(name, *map(shared.mean_sd, cells))
-        for split in SPLITS:
+        for split in SPLITS if name in BOXES else ():
             scores = [100 * float(row[SCORE]) for row in own if row["split"] == split]
             means[name][SCORE].append(statistics.mean(scores))
     shared.print_beside_the_first(means)

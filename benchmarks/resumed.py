@@ -61,12 +61,16 @@ def train_missing(
         for training in trainings
         if not any(training.items() <= row.items() for row in rows)
     ]
-    for future in as_completed(futures):
-        results = future.result()
-        for row in results:
-            print(time.strftime("%H:%M:%S"), *filter(None, row.values()), flush=True)
-        rows += results
-        write_rows(path, rows)
+    try:
+        for future in as_completed(futures):
+            results = future.result()
+            for row in results:
+                print(time.strftime("%H:%M:%S"), *filter(None, row.values()), flush=True)
+            rows += results
+            write_rows(path, rows)
+    finally:  # where it is stopped, nothing waits for trainings whose results would be lost
+        for future in futures:
+            future.cancel()
     return len(futures)
 
 

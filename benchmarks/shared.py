@@ -87,14 +87,15 @@ def print_beside_the_first(table: Mapping[str, Mapping[str, Sequence[float]]]) -
     for metric, values in ours.items():
         if len(values) > 1:
             gaps = [paired_difference(other[metric], values) for _, other in others]
-            corrected = iter(holm([gap.p for gap in gaps if gap.p is not None]))
+            corrected = holm([gap.p for gap in gaps if gap.p is not None])
+            count, ps = len(corrected), iter(corrected)
             for (name, _), (mean, interval, p) in zip(others, gaps, strict=True):
                 line = f"{metric}: {name} over {first} {mean:+.3f}"
                 if interval is None or p is None:
                     print(f"{line}, the same each time: no test")
                 else:
                     ends = f"95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}"
-                    print(f"{line}, {ends}, p = {next(corrected):.2g} of {len(others)} tests")
+                    print(f"{line}, {ends}, p = {next(ps):.2g} of {count} tests")
 
 
 def print_row(*cells: object) -> None:

@@ -116,9 +116,10 @@ def _tests_in_words(comparison: "Comparison") -> str:
         head = ["", f"difference in {comparison.metric}{metric.unit}", "95 % interval"]
         rows = [_test_row(numbers[test.group], test, metric) for test in tests]
         columns = list(zip([*head, "pairs", "p", ""], *rows, strict=True))
-        count = "one test" if len(tests) == 1 else f"{len(tests)} tests, p corrected by Holm"
+        count = sum(test.p_corrected is not None for test in tests)
+        counted = {0: "no test", 1: "one test"}.get(count, f"{count} tests, p corrected by Holm")
         lines += [
-            f"each against 1, {count}; on the same {comparison.groups[0].runs[0].counted}:",
+            f"each against 1, {counted}; on the same {comparison.groups[0].runs[0].counted}:",
             table(columns),
         ]
     for test in tests:

@@ -28,7 +28,7 @@ Say = Callable[[str], object]
 CONFIDENCE = 0.95
 EQUAL = 1e-9  # a spread of differences of shares, or of percentages, that is rounding
 # what should be the same for all that is compared, by its key in `environment.json`
-FACTS = {"processor": "processor", "GPU": "device_name", "threads": "threads"}
+FACTS = {name: name for name in ("processor", "device", "threads")} | {"GPU": "device_name"}
 
 
 class Difference(NamedTuple):
@@ -207,7 +207,7 @@ def compare_runs(
 
 
 def differing_machines(runs: Sequence[Run]) -> list[str]:
-    """Say in which precision, and on which processor with how many threads, runs differ."""
+    """Say in which precision, and on what with how many threads, runs differ."""
     by_value: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         facts: dict[str, object] = {"precision": run.config().precision}

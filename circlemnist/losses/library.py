@@ -40,8 +40,9 @@ def triplet(m: float, **options: Any) -> nn.Module:
 def contrastive(m: float, **options: Any) -> nn.Module:
     """1 - s_p over the positive pairs, [s_n - m]_+ over the negative ones, the two means added.
 
-    That of torch.nn.CosineEmbeddingLoss; Hadsell et al., "Dimensionality Reduction by Learning an
-    Invariant Mapping", CVPR 2006, take squared distances. Each mean is over the pairs not at 0.
+    Each mean is over the pairs not at 0. The terms are those of torch.nn.CosineEmbeddingLoss, which
+    takes one mean over all pairs. Hadsell et al., "Dimensionality Reduction by Learning an
+    Invariant Mapping", CVPR 2006, take squared distances.
     """
     return _Contrastive(pos_margin=1.0, neg_margin=m, **_options(**options))
 

@@ -252,3 +252,7 @@ def test_runs_of_different_machines_are_named(tmp_path: Path) -> None:
     assert differing_machines(runs[2:]) == [
         f"the runs differ in precision, {words}: float32 (c); bfloat16 (d)"
     ]
+    for run, device in zip(runs[:2], ("cuda", "mps"), strict=True):
+        run.environment_file.write_text(json.dumps({"device": device}))
+    differing = differing_machines(runs[:2])
+    assert differing == [f"the runs differ in device, {words}: cuda (a); mps (b)"]
