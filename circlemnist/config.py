@@ -122,7 +122,9 @@ class Config:
     )
     lr: float = _setting_by_loss("peak learning rate of SGD", CIRCLE_LOSS.lr, above=0, most=1e6)
     momentum: float = _setting(0.9, "momentum of SGD", least=0, below=1)
-    weight_decay: float = _setting(1e-3, "weight decay of SGD", least=0, most=1e6)
+    weight_decay: float = _setting_by_loss(
+        "weight decay of SGD", CIRCLE_LOSS.weight_decay, least=0, most=1e6
+    )
     scheduler: str = _setting(
         "onecycle", "learning-rate schedule", choices=("onecycle", "cosine", "multistep", "none")
     )
@@ -208,8 +210,9 @@ class Config:
                     raise SettingError("loss", f"{self.loss} has no `{name}`{only}")
             elif value is None:
                 object.__setattr__(self, name, own[name].default)
-        if self.lr is None:
-            object.__setattr__(self, "lr", self.loss_info.lr)
+        for name in ("lr", "weight_decay"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(self.loss_info, name))
 
     def _sort_unseen(self) -> None:
         if names := self.class_names if self.unseen is not None else ():
@@ -299,7 +302,8 @@ class Config:
 def settings_to_drop(of_file: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
     """Return the settings of a file that are dropped for those chosen in a command or in Python.
 
-    The gamma, m and lr of a file are for its own loss; a length in epochs replaces one in images.
+    The gamma, m, lr and weight decay of a file are for its own loss; a length in epochs replaces
+    one in images.
     """
     loss = of_file.get("loss", CIRCLE)
     names = list(LOSS_SETTINGS) if chosen.get("loss", loss) != loss else []

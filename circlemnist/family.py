@@ -24,7 +24,7 @@ class LossInfo:
     Attributes:
         title: its name in pictures.
         hyperparameters: by name, gamma first.
-        lr: default of the peak learning rate.
+        lr, weight_decay: defaults of the peak learning rate and of the weight decay.
         has_class_weights: compares with one weight a class, in place of the pairs of a batch.
         on_sphere: embeddings have unit length, and cosines compare them; elsewhere distances do.
         decreases: its value becomes smaller as it trains; a mean over what is not yet 0 need not.
@@ -38,6 +38,7 @@ class LossInfo:
     on_sphere: bool = True
     decreases: bool = True
     largest_batch: int | None = None
+    weight_decay: float = 1e-3
 
 
 def _gamma(default: float) -> dict[str, Hyperparameter]:
@@ -71,4 +72,4 @@ FAMILY = {
     "center": LossInfo("Center Loss", _gamma(0.000733), 0.101, True, on_sphere=False),
 }
 # settings of which each loss has its own default
-LOSS_SETTINGS = ("gamma", "m", "lr")
+LOSS_SETTINGS = ("gamma", "m", "lr", "weight_decay")

@@ -39,10 +39,12 @@ def test_recipe_of_one_loss_gives_another_its_own_defaults() -> None:
         assert result.exit_code == 0, result.output
         found, own = tomllib.loads(result.stdout), FAMILY[loss]
         assert (found["dim"], found["fold"], found["lr"]) == (2, 64, own.lr)
+        assert found["weight_decay"] == own.weight_decay
         values = {name: found[name] for name in ("gamma", "m") if name in found}
         assert values == {name: value.default for name, value in own.hyperparameters.items()}
         assert (
-            f"gamma, m, lr in the file are not used: {loss} has its own defaults" in result.stderr
+            f"gamma, m, lr, weight_decay in the file are not used: {loss} has its own defaults"
+            in result.stderr
         )
     args = ("--config", recipe, "--loss", "arcface", "--m", 0.1, "--dry-run")
     assert tomllib.loads(invoke("train", *args).stdout)["m"] == 0.1
