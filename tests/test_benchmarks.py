@@ -257,9 +257,9 @@ def test_candidates_are_settings_and_the_best_mean_of_both_halves_is_chosen(name
         Config(**settings)
     scores = [(0.9, 0.1), (0.6, 0.5), *[(0.5, 0.5)] * 6]  # the second has the best mean
     rows = [
-        nested.key("0+4+5+8", name, candidate, half=half, seed=0) | {nested.SCORE: str(score)}
+        {"split": "0+4+5+8", "name": name, "candidate": candidate, nested.SCORE: str(score)}
         for candidate, halves in zip(candidates, scores, strict=True)
-        for half, score in enumerate(halves)
+        for score in halves
     ]
     assert nested.chosen(["0+4+5+8"], name, rows) == list(candidates)[1]
     with pytest.raises(click.UsageError, match="is not searched"):
@@ -267,6 +267,13 @@ def test_candidates_are_settings_and_the_best_mean_of_both_halves_is_chosen(name
     # over both splits the first is the best
     more = [row | {"split": "1+2+3+6", nested.SCORE: "01"[i < 2]} for i, row in enumerate(rows)]
     assert nested.chosen(["0+4+5+8", "1+2+3+6"], name, rows + more) == next(iter(candidates))
+
+
+def test_halves_are_the_seen_digits_of_the_reported_splits() -> None:
+    assert tuple(nested.HALVES) == nested.SPLITS
+    for split, halves in nested.HALVES.items():
+        assert sorted("+".join([split, *halves])) == sorted("0+1+2+3+4+5+6+7+8+9")
+        assert [len(nested.digits(half)) for half in halves] == [3, 3]
 
 
 @pytest.mark.slow  # four trainings
@@ -282,10 +289,12 @@ def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.1 < float(first["map@r"]) < float(first["1nn"]) <= 1
     assert first["map@r"] != second["map@r"]
     monkeypatch.setattr(nested, "candidates", lambda _: {"small": {"net": "tiny", "epochs": 4}})
-    row = nested.key("0+4+5+8", "circle", "small", half=0, seed=0)
-    (result,) = nested.search(row, Path("unused"))
-    assert 0.1 < float(result[nested.SCORE]) < 1
-    (result,) = nested.final(nested.key("0+4+5+8", "circle", "small", seed=0), Path("unused"))
+    row = {"name": "circle", "candidate": "small", "seed": "0"}
+    results = nested.search(row | {"half": "1+2+7"}, Path("unused"))
+    assert [result["split"] for result in results] == ["0+4+5+8", "3+4+6+9"]
+    first, second = (float(result[nested.SCORE]) for result in results)
+    assert 0.1 < min(first, second) < max(first, second) < 1
+    (result,) = nested.final(row | {"split": "0+4+5+8"}, Path("unused"))
     assert float(result["unseen/map@r"]) < float(result["1nn"])
 
 
