@@ -140,8 +140,8 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
     """
     file = recipe_files()[recipe]
     settings = read_settings(file)
-    # another loss takes none
-    of_loss = " ".join(f"--{name} {settings[name]}" for name in LOSS_SETTINGS)
+    own = (f"--{name.replace('_', '-')} {settings[name]}" for name in LOSS_SETTINGS)
+    of_loss = " ".join(own)  # another loss takes none from the file
     common = ("--config", str(file), "--epochs", str(epochs))
     rows = (
         (name, run_sweep((*common, *flags.replace("OF_LOSS", of_loss).split()), **sweep))
