@@ -295,6 +295,10 @@ def draw_trials(folder: Path, precision: str) -> Path:
             missing = [(100 - 100 * result.map_at_r, 100 - 100 * result.one_nn) for result in own]
             axes.plot(*np.array(missing).reshape(-1, 2).T, ".", color=colour, label=loss)
         axes.set(xscale="log", yscale="log", xlabel="100 − MAP@R, %", ylabel="100 − 1-NN, %")
+        axes.set(xticks=(1, 2, 5, 10, 20), yticks=(0.4, 0.6, 0.8, 1, 1.4))
+        axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
         axes.legend()
     figure.savefig(path, dpi=110)
     return path
