@@ -87,7 +87,7 @@ def settings_of(point: Point) -> dict[str, Any]:
 
 
 def in_words(settings: dict[str, Any]) -> str:
-    """The settings of a point, or other ones, without what all points of a loss have alike."""
+    """The names and values of settings, without the loss and the precision."""
     shown = {name: value for name, value in settings.items() if name not in ("loss", "precision")}
     return " ".join(f"{name} {value}" for name, value in shown.items())
 
@@ -280,9 +280,9 @@ def in_points(gap: Difference) -> str:
 
 
 def draw_trials(folder: Path, precision: str) -> Path:
-    """Draw 1-NN against MAP@R of all validated trainings, of which none diverged, by cosine.
+    """Draw 1-NN against MAP@R of search and confirmation, by cosine, without what diverged.
 
-    What is missing to 100 % is on logarithmic axes, as few settings of softmax are far below.
+    The axes are logarithmic, as a few settings of softmax are far from 100 %.
     """
     path = shared.ROOT / "docs" / "pictures" / "trials.png"
     title = "1-NN against MAP@R on 10,000 validation images, a point a training"

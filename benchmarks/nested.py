@@ -40,7 +40,7 @@ RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"m": 0.4}, {"elastic": 0.3}, {"invented": 500}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
 )
-# the seen digits of each split in two halves; three halves are of two splits, and trained once
+# the seen digits of each split in two halves; two splits share a half where they can
 HALVES = {
     "0+4+5+8": ("1+2+7", "3+6+9"),
     "1+2+3+6": ("0+5+8", "4+7+9"),
@@ -69,12 +69,13 @@ def search(row: Row, data_dir: Path) -> list[Row]:
     """
     dataset = resumed.load_mnist(data_dir, validate=True)
     train = images_of(dataset.train, row["half"])
-    unseen = [label for label in range(10) if label not in digits(row["half"])]
-    config, embedder = trained(row, train, unseen)
+    seen = digits(row["half"])
+    config, embedder = trained(row, train, [label for label in range(10) if label not in seen])
     results = []
-    for split, (first, second) in HALVES.items():
-        if row["half"] in (first, second):
-            others = images_of(dataset.test, second if row["half"] == first else first)
+    for split, halves in HALVES.items():
+        if row["half"] in halves:
+            (other,) = set(halves) - {row["half"]}
+            others = images_of(dataset.test, other)
             score = 0.0
             if embedder is not None:
                 embeddings = embed(embedder, others.images)

@@ -196,6 +196,7 @@ def test_a_part_takes_up_the_part_before_once_that_is_complete(tmp_path: Path) -
     with pytest.raises(click.UsageError, match=r"search\.csv lacks 1 of 8 trainings of adacos"):
         family.trainings_of("confirm", "adacos", tmp_path, "float32")
     write("search", rows)
+    assert family.read_results(tmp_path / "search.csv", "adacos", "bfloat16") == []
     while len(rows) < len(more := rows_of("search", **inner)):
         write("search", rows := more)
     confirmed = rows_of("confirm")

@@ -198,6 +198,16 @@ def test_several_groups_are_tested_against_the_first(outputs: Path) -> None:
     assert [row.split()[0] for row in rows.splitlines()] == ["2", "3"]
     rows = [line.split("  ")[1] for line in text.splitlines() if line.startswith("3  ")]
     assert {"arcface", "loss arcface, momentum 0.8"} <= set(rows)
+
+
+def test_groups_that_are_the_same_on_each_seed_count_as_no_test(outputs: Path) -> None:
+    for seed in (0, 1):
+        changed(outputs / f"circle-{seed}", f"same-{seed}", "momentum = 0.9", "momentum = 0.8")
+    names, head = ["circle-0", "circle-1", "same-0", "same-1"], "each against 1, {}; on the same"
+    for more, count in (([], "no test"), (["arc-0", "arc-1"], "one test")):
+        text = invoke("compare", *names, *more, "--outputs", outputs, "--kind", "none").stdout
+        assert head.format(count) in text
+        assert "the same on each seed: no test" in text
     text = compared(outputs, "circle-0", "circle-1").stdout
     assert columns_of(text)["seeds"] == {"1": "0, 1"}
     assert "no test: it takes two groups, and this is one group" in text
