@@ -297,6 +297,7 @@ def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.1 < min(first, second) < max(first, second) < 1
     (result,) = nested.final(row | {"split": "0+4+5+8"}, Path("unused"))
     assert float(result["unseen/map@r"]) < float(result["1nn"])
+    assert all(0 < float(result[name]) <= 1 for name in nested.COLUMNS)
 
 
 def test_notebook_of_others_trains() -> None:
