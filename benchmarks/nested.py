@@ -37,7 +37,7 @@ DECLARED: dict[str, Any] = {
     **{"classes_per_batch": 25, "elastic": 0.8, "plain_share": 0.25},
 }
 RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
-    *({}, {"m": 0.4}, {"elastic": 0.3}, {"invented": 500}, {"invented": 6000}),
+    *({}, {"m": 0.4}, {"elastic": 0.3}, {"images": 1_342_000}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
 )
 # the seen digits of each split in two halves; two splits share a half where they can
