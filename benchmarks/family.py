@@ -265,18 +265,20 @@ def print_final(folder: Path, precision: str, losses: Sequence[str] = tuple(BOXE
     tested = list({loss: (loss, similarity) for loss, similarity in reversed(others)}.values())
     ps = [gaps[key][0].p for key in tested]
     corrected = dict(zip(tested, holm([1.0 if p is None else p for p in ps]), strict=True))
-    heads = (f"{name}, %" for metric in METRICS for name in (metric, "difference"))
-    shared.print_head("loss", "settings", "p", *heads)
+    heads = [f"{name}, %" for metric in METRICS for name in (metric, "difference")]
+    shared.print_head("loss", *heads[:2], "p", *heads[2:], "settings")
     for key, point in points.items():
         differences = [in_points(gap) for gap in gaps[key]] if key in gaps else [""] * len(METRICS)
-        cells = chain(*zip(map(shared.mean_sd, percents[key]), differences, strict=True))
+        means = [shared.mean_sd(values, places=2) for values in percents[key]]
+        cells = [*chain(*zip(means, differences, strict=True))]
         p = f"{corrected[key]:.2g}" if key in corrected else ""
-        shared.print_row(", by ".join(key), in_words(settings_of(point)), p, *cells)
+        settings = in_words(settings_of(point))
+        shared.print_row(", by ".join(key), *cells[:2], p, *cells[2:], settings)
 
 
 def in_points(gap: Difference) -> str:
     ends = "" if gap.interval is None else " to ".join(f"{end:+.2f}" for end in gap.interval)
-    return f"{gap.mean:+.2f} ({ends})"
+    return f"{gap.mean:+.2f} ({ends})".replace("-", "−")
 
 
 def draw_trials(folder: Path, precision: str) -> Path:

@@ -72,9 +72,9 @@ def median_range(values: Sequence[float], form: str = ".2f") -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def mean_sd(values: Sequence[float]) -> str:
+def mean_sd(values: Sequence[float], places: int = 3) -> str:
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
+    return f"{statistics.mean(values):.{places}f} ± {deviation:.{places}f}"
 
 
 def print_beside_the_first(table: Mapping[str, Mapping[str, Sequence[float]]]) -> None:

@@ -16,7 +16,7 @@ import tomli_w
 
 from circlemnist.catalog import CATALOG, is_folder
 from circlemnist.errors import SettingError, UserError
-from circlemnist.family import CIRCLE, CIRCLE_M, CIRCLES, FAMILY, LOSS_SETTINGS, LossInfo
+from circlemnist.family import CIRCLE, CIRCLES, FAMILY, LOSS_SETTINGS, PAPER_M, LossInfo
 from circlemnist.limits import Limits, Value, did_you_mean, parse_classes
 
 SIDE = 28  # pixels of an image, of every data set
@@ -74,7 +74,9 @@ class Config:
     gamma: float | None = _setting_by_loss(
         "scale of the loss", CIRCLE_LOSS.hyperparameters["gamma"].default, above=0, most=1e6
     )
-    m: float | None = _setting_by_loss("margin of the loss", CIRCLE_M, least=-1, most=8)
+    m: float | None = _setting_by_loss(
+        "margin of the loss", CIRCLE_LOSS.hyperparameters["m"].default, least=-1, most=8
+    )
     pairs: str = _setting(
         "anchor",
         "with `loss` circle: one loss per anchor, as in the paper, or one for the whole batch",
@@ -255,8 +257,8 @@ class Config:
 
     @property
     def circle_m(self) -> float:
-        """The margin by which pairs count as violating: m of Circle Loss, or else its default."""
-        return self.m if self.m is not None and self.loss in CIRCLES else CIRCLE_M
+        """The margin by which pairs count as violating: m of Circle Loss, or else the paper's."""
+        return self.m if self.m is not None and self.loss in CIRCLES else PAPER_M
 
     def reason_unused(self, name: str) -> str | None:
         """Say why the setting `name` changes nothing beside the others, or None where it does."""

@@ -2,6 +2,10 @@
 
 import re
 
+import pytest
+
+from benchmarks.family import print_final
+from benchmarks.resumed import FOLDER
 from benchmarks.sweeps import SPLITS
 from circlemnist.config import Config
 from circlemnist.evaluation.pair_plane import boundary_of
@@ -18,7 +22,8 @@ def test_every_loss_has_a_row_with_its_defaults_and_a_section() -> None:
     assert [row[0] for row in rows] == list(FAMILY)
     for loss, defaults, compares_with, boundary, embeddings in rows:
         config = Config(loss=loss)
-        values = {**config.hyperparameters, "lr": config.lr}
+        own = {"lr": config.lr, "weight decay": config.weight_decay}
+        values = config.hyperparameters | own
         assert defaults == ", ".join(f"{name} {value:g}" for name, value in values.items())
         assert ("class weights" in compares_with or "centres" in compares_with) == (
             config.loss_info.has_class_weights
@@ -40,3 +45,13 @@ def test_splits_of_the_protocol_are_those_that_are_measured() -> None:
         config = Config(unseen=unseen)
         assert len(config.unseen_classes) == 4
         assert ", ".join(map(str, config.seen_classes)) == seen
+
+
+def test_comparison_is_that_of_its_trainings(capsys: pytest.CaptureFixture[str]) -> None:
+    print_final(FOLDER, "bfloat16")
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    text = (ROOT / "docs" / "loss-comparison.md").read_text("utf-8")
+    assert len(rows) == len(FAMILY) + 1  # Center Loss by two similarities
+    for row in rows:
+        without_settings = row.removesuffix(" |").rpartition(" | ")[0]
+        assert f"\n{without_settings} |\n" in text

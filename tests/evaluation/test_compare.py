@@ -197,8 +197,8 @@ def test_groups_are_of_runs_that_differ_by_their_seed_alone() -> None:
         report(right, 3, loss="circle", data_dir="b"),
     ]
     groups, repeated = group_runs(runs)
-    assert [(group.name, group.seeds) for group in groups] == [("m 0.25", [1, 3]), ("m 0.4", [0])]
-    assert [group.settings for group in groups] == [{"m": 0.25}, {"m": 0.4}]
+    assert [(group.name, group.seeds) for group in groups] == [("m 0.028", [1, 3]), ("m 0.4", [0])]
+    assert [group.settings for group in groups] == [{"m": 0.028}, {"m": 0.4}]
     assert repeated == [runs[3]]
 
 

@@ -103,12 +103,12 @@ def test_page_holds_what_its_run_has(written: tuple[EvaluatedRun, str]) -> None:
     assert means["sp"] == pytest.approx(of_seen[same & (of_seen > -2)].mean(), abs=1e-3)
     assert means["sn"] == pytest.approx(of_seen[~same].mean(), abs=1e-3)
     assert (facts["gamma"], facts["boundary"]["name"], facts["boundary"]["m"]) == (
-        80,
+        40,
         "circle",
-        0.25,
+        0.028,
     )
     for line in map(np.array, facts["boundary"]["lines"]):
-        np.testing.assert_allclose(np.hypot(line[:, 0], line[:, 1] - 1), 0.25 * 2**0.5, atol=2e-3)
+        np.testing.assert_allclose(np.hypot(line[:, 0], line[:, 1] - 1), 0.028 * 2**0.5, atol=2e-3)
     held = numbers(facts["embeddings"], *x.shape, kind="<f2") * facts["scale"]
     np.testing.assert_allclose(held, x, atol=1e-3)
     assert facts["similarity"] == "cosine"

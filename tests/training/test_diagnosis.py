@@ -161,5 +161,5 @@ def test_margin_is_reported_when_training_starts(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "10 classes in 2 dimensions have neighbours with a cosine of 0.81 at best, above the "
-        "√2·m = 0.35 that --m 0.25 asks for: take --m 0.58 or more, or a larger --dim"
+        "√2·m = 0.04 that --m 0.028 asks for: take --m 0.58 or more, or a larger --dim"
     ]
