@@ -266,14 +266,14 @@ def print_final(folder: Path, precision: str, losses: Sequence[str] = tuple(BOXE
     ps = [gaps[key][0].p for key in tested]
     corrected = dict(zip(tested, holm([1.0 if p is None else p for p in ps]), strict=True))
     heads = [f"{name}, %" for metric in METRICS for name in (metric, "difference")]
-    shared.print_head("loss", *heads[:2], "p", *heads[2:], "settings")
+    heads.insert(2, "p")  # of the first metric
+    shared.print_head("loss", *heads, "settings")
     for key, point in points.items():
         differences = [in_points(gap) for gap in gaps[key]] if key in gaps else [""] * len(METRICS)
         means = [shared.mean_sd(values, places=2) for values in percents[key]]
         cells = [*chain(*zip(means, differences, strict=True))]
-        p = f"{corrected[key]:.2g}" if key in corrected else ""
-        settings = in_words(settings_of(point))
-        shared.print_row(", by ".join(key), *cells[:2], p, *cells[2:], settings)
+        cells.insert(2, f"{corrected[key]:.2g}" if key in corrected else "")
+        shared.print_row(", by ".join(key), *cells, in_words(settings_of(point)))
 
 
 def in_points(gap: Difference) -> str:

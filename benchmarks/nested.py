@@ -74,11 +74,8 @@ def search(row: Row, data_dir: Path) -> list[Row]:
     dataset = resumed.load_mnist(data_dir, validate=True)
     train = images_of(dataset.train, row["half"])
     seen = digits(row["half"])
-    settings = candidates(row["name"])[row["candidate"]]
-    if "images" in settings:  # half of the digits, as many passes
-        settings = {**settings, "images": settings["images"] // 2}
     unseen = [label for label in range(10) if label not in seen]
-    config, embedder = trained(settings, row["seed"], train, unseen)
+    config, embedder = trained(row, train, unseen)
     results = []
     for split, halves in HALVES.items():
         if row["half"] in halves:
@@ -104,20 +101,20 @@ def final(row: Row, data_dir: Path) -> list[Row]:
     """Train on the seen digits of a split; return the metrics of the test images, 0-1."""
     unseen = digits(row["split"])
     dataset = resumed.load_mnist(data_dir, validate=False).leave_out(unseen)
-    settings = candidates(row["name"])[row["candidate"]]
-    config, embedder = trained(settings, row["seed"], dataset.train, unseen)
+    config, embedder = trained(row, dataset.train, unseen)
     if embedder is None:
         return [row | dict.fromkeys(COLUMNS, "0")]
     metrics, _ = evaluate(embedder, dataset, similarity=similarity_of(config))
     return [row | {name: f"{metrics[name]:.6f}" for name in COLUMNS}]
 
 
-def trained(
-    settings: dict[str, Any], seed: str, split: Split, unseen: Sequence[int]
-) -> tuple[Config, Embedder | None]:
+def trained(row: Row, split: Split, unseen: Sequence[int]) -> tuple[Config, Embedder | None]:
     """The settings and the embedder of a training on a split; None where it diverged."""
+    settings = candidates(row["name"])[row["candidate"]]
     settings = {**settings, "dataset": "mnist", "unseen": ",".join(map(str, unseen))}
-    config = Config(**settings, seed=int(seed))
+    if "images" in settings:  # those of six digits; fewer digits have as many passes
+        settings["images"] = settings["images"] * (10 - len(unseen)) // 6
+    config = Config(**settings, seed=int(row["seed"]))
     split = with_extra_classes(split, config)
     config = config.resolve("mnist", len(split))
     state = resumed.train_alone(config, split)

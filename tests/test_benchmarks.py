@@ -295,6 +295,10 @@ def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [result["split"] for result in results] == ["0+4+5+8", "3+4+6+9"]
     first, second = (float(result[nested.SCORE]) for result in results)
     assert 0.1 < min(first, second) < max(first, second) < 1
+    monkeypatch.setattr(nested, "candidates", lambda _: {"small": {"net": "tiny", "images": 4000}})
+    train = nested.images_of(digits.train, "1+2+7")
+    config, _ = nested.trained(row, train, [0, 3, 4, 5, 6, 8, 9])
+    assert config.epochs == Config(images=2000).resolve("mnist", len(train)).epochs
     (result,) = nested.final(row | {"split": "0+4+5+8"}, Path("unused"))
     assert float(result["unseen/map@r"]) < float(result["1nn"])
     assert all(0 < float(result[name]) <= 1 for name in nested.COLUMNS)

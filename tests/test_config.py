@@ -111,3 +111,9 @@ def test_file_is_read_as_windows_writes_it(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     file.write_bytes("loss = 'arcface'\r\nm = 0.4\r\n".encode("utf-8-sig"))
     assert read_settings(file) == {"loss": "arcface", "m": 0.4}
+
+
+def test_pairs_of_another_loss_are_judged_by_the_margin_of_the_paper() -> None:
+    margins = [Config(loss=loss, m=0.4).circle_m for loss in ("circle", "circle-class", "arcface")]
+    assert margins == [0.4, 0.4, 0.25]
+    assert Config(loss="softmax").circle_m == 0.25

@@ -1,10 +1,11 @@
 """What the documentation says of the losses is what they are."""
 
 import re
+from dataclasses import asdict
 
 import pytest
 
-from benchmarks.family import print_final
+from benchmarks.family import print_final, read_results, settings_of, winners
 from benchmarks.resumed import FOLDER
 from benchmarks.sweeps import SPLITS
 from circlemnist.config import Config
@@ -55,3 +56,10 @@ def test_comparison_is_that_of_its_trainings(capsys: pytest.CaptureFixture[str])
     for row in rows:
         without_settings = row.removesuffix(" |").rpartition(" | ")[0]
         assert f"\n{without_settings} |\n" in text
+
+
+@pytest.mark.parametrize("loss", FAMILY)
+def test_defaults_of_a_loss_are_the_winner_of_its_confirmation(loss: str) -> None:
+    winner, *_ = winners(read_results(FOLDER / "confirm.csv", loss, "bfloat16")).values()
+    config = asdict(Config(precision="bfloat16", loss=loss))
+    assert settings_of(winner).items() <= config.items()

@@ -198,6 +198,9 @@ def test_several_groups_are_tested_against_the_first(outputs: Path) -> None:
     assert [row.split()[0] for row in rows.splitlines()] == ["2", "3"]
     rows = [line.split("  ")[1] for line in text.splitlines() if line.startswith("3  ")]
     assert {"arcface", "loss arcface, momentum 0.8"} <= set(rows)
+    text = compared(outputs, "circle-0", "circle-1").stdout
+    assert columns_of(text)["seeds"] == {"1": "0, 1"}
+    assert "no test: it takes two groups, and this is one group" in text
 
 
 def test_groups_that_are_the_same_on_each_seed_count_as_no_test(outputs: Path) -> None:
@@ -208,9 +211,6 @@ def test_groups_that_are_the_same_on_each_seed_count_as_no_test(outputs: Path) -
         text = invoke("compare", *names, *more, "--outputs", outputs, "--kind", "none").stdout
         assert head.format(count) in text
         assert "the same on each seed: no test" in text
-    text = compared(outputs, "circle-0", "circle-1").stdout
-    assert columns_of(text)["seeds"] == {"1": "0, 1"}
-    assert "no test: it takes two groups, and this is one group" in text
 
 
 def test_a_run_in_two_places_counts_once(outputs: Path) -> None:

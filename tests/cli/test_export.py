@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from circlemnist.config import Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.models.embedder import embed
 from circlemnist.runs.checkpoint import checksum
@@ -87,7 +86,7 @@ def test_onnx_file_runs_with_onnxruntime_alone(run: Path, tmp_path: Path) -> Non
     assert facts["images"] == "(N, 28, 28) uint8, 0 the background and 255 full ink"
     assert facts["embeddings"] == "(N, 64) float32, of length 1"
     settings = json.loads(facts["settings"])
-    assert (settings["net"], settings["gamma"], settings["epochs"]) == ("medium", Config().gamma, 3)
+    assert (settings["net"], settings["gamma"], settings["epochs"]) == ("medium", 40, 3)
     assert str(tmp_path) not in json.dumps(facts)
 
 

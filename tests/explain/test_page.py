@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from circlemnist.config import Config
 from circlemnist.explain import LANGUAGES
 from circlemnist.losses import CircleLoss, build_loss
 from tests.conftest import assert_one_line_error, invoke
@@ -332,9 +331,7 @@ def test_run_shows_its_pairs_over_the_training(watched_run: Path, page: Page) ->
     own = [s[i, (labels == labels[i]) & (np.arange(len(s)) != i)].mean() for i in range(len(s))]
     shown = [sp for _, sp in facts["frames"][-1]["pairs"]]
     assert shown == pytest.approx(own[: len(shown)], abs=0.006)
-    config = Config()
-    wanted = {"loss": "circle", "gamma": config.gamma, "m": config.m}
-    assert page.ask("explainer.state.a") == wanted
+    assert page.ask("explainer.state.a") == {"loss": "circle", "gamma": 40, "m": 0.028}
     page.do(
         "const slider = document.querySelector('#time input'); slider.value = 0;"
         "slider.dispatchEvent(new Event('input'))"

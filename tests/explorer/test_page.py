@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 from circlemnist import CircleLoss
-from circlemnist.config import Config
 from circlemnist.evaluation.evaluate import EvaluatedRun
 from circlemnist.explorer.page import Space, explorer_html, space_of
 from circlemnist.plots.style import DARK, LIGHT
@@ -347,13 +346,13 @@ def test_anchor_has_the_gradients_of_the_loss(made: tuple[dict[str, Any], Page])
     facts, page = made
     x = page.ask("[...anchor.stored()]")
     gallery = torch.tensor(x, dtype=torch.float64).reshape(len(facts["labels"]), -1)
-    labels, config = torch.from_numpy(facts["labels"]), Config()
+    labels = torch.from_numpy(facts["labels"])
     for index in (0, 57, 120):
         page.pointer(("click", *page.place(index)))
         page.until(f"document.getElementById('anchor-text').textContent.includes('image {index})')")
         own = gallery / gallery.norm(dim=1, keepdim=True)
         s = (own @ own[index]).requires_grad_()
-        loss = CircleLoss(config.gamma, config.m, normalize=False)(
+        loss = CircleLoss(40, 0.028, normalize=False)(
             torch.ones(1, 1, dtype=torch.float64),
             labels[index : index + 1],
             s[:, None],
