@@ -15,17 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import resumed, shared
-from benchmarks.family import BOXES, WEIGHT_DECAY, in_words, settings_of, sobol_points
+from benchmarks.family import (
+    BOXES,
+    WEIGHT_DECAY,
+    in_points,
+    in_words,
+    settings_of,
+    sobol_points,
+)
 from benchmarks.resumed import Row
-from benchmarks.sweeps import SPLITS
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import with_extra_classes
-from circlemnist.evaluation.evaluate import evaluate, metrics_within
+from circlemnist.evaluation.compare import holm, paired_difference
+from circlemnist.evaluation.evaluate import embed_splits, evaluate, metrics_within
+from circlemnist.evaluation.known import embed_with_features, typicality
 from circlemnist.evaluation.metrics import similarity_of
+from circlemnist.evaluation.report import point_at
 from circlemnist.models.embedder import Embedder, embed
 
 POINTS = 8  # of a loss, in its first box
@@ -40,7 +51,8 @@ RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"m": 0.4}, {"elastic": 0.3}, {"images": 1_342_000}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
 )
-# the seen digits of each split in two halves; two splits share a half where they can
+# unseen digits of a split → its seen digits in two halves; two splits share a half where they can.
+# Each digit is unseen in two splits; the first split is that of TensorFlow Similarity's notebook.
 HALVES = {
     "0+4+5+8": ("1+2+7", "3+6+9"),
     "1+2+3+6": ("0+5+8", "4+7+9"),
@@ -48,11 +60,14 @@ HALVES = {
     "2+5+7+8": ("0+1+4", "3+6+9"),
     "3+4+6+9": ("0+5+8", "1+2+7"),
 }
+SPLITS = tuple(HALVES)
 SEEDS = ("0", "1", "2")
 SCORE = "unseen/map@r"
+RATES = (0.01, 0.1)  # of `predict --far`; the share of the unseen images that it takes for known
 COLUMNS = (
     *("1nn", "map@r", "unseen/recall@1", SCORE, "unseen/roc_auc"),
     *("few-shot/unseen", "rejection/roc_auc"),
+    *(f"accepted@{rate}" for rate in RATES),
 )
 
 
@@ -104,7 +119,13 @@ def final(row: Row, data_dir: Path) -> list[Row]:
     config, embedder = trained(row, dataset.train, unseen)
     if embedder is None:
         return [row | dict.fromkeys(COLUMNS, "0")]
-    metrics, _ = evaluate(embedder, dataset, similarity=similarity_of(config))
+    embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
+    metrics, _ = evaluate(embedder, dataset, similarity=similarity_of(config), embedded=embedded)
+    others = images_of(dataset.test, row["split"]).images
+    typical = typicality(embed_with_features(embedder, others)[1], subspaces).max(1).values
+    for rate in RATES:
+        accepted = typical > point_at(points, rate).threshold
+        metrics[f"accepted@{rate}"] = float(accepted.double().mean())
     return [row | {name: f"{metrics[name]:.6f}" for name in COLUMNS}]
 
 
@@ -162,18 +183,36 @@ def family_unseen(part: str, loss: Sequence[str], folder: Path, data_dir: Path, 
             resumed.train_missing(path, trainings, partial(run, data_dir=data_dir), pool)
     if part == "final" and len(loss) == len([*BOXES, RECIPE]):
         print_final(resumed.read_rows(path))
-        print("configs/unseen.toml:", chosen(list(SPLITS), RECIPE, rows))
+        print("\nconfigs/unseen.toml:", chosen(list(SPLITS), RECIPE, rows))
 
 
 def print_final(rows: Sequence[Row]) -> None:
-    """Print means over all trainings, and how the means of the splits differ from Circle Loss's."""
-    shared.print_head("loss", *(f"{column}, %" for column in COLUMNS))
-    means: dict[str, dict[str, list[float]]] = {name: {SCORE: []} for name in BOXES}
-    for name in [*BOXES, RECIPE]:
+    """Print means over all trainings, and what each split chose as the recipe.
+
+    MAP@R of each loss is compared with that of Circle Loss: a paired t-test over the means of the
+    splits, corrected for the losses by Holm.
+    """
+
+    def percents(name: str, split: str | None = None) -> NDArray[np.float64]:
+        """A row for each training, a column for each metric."""
         own = [row for row in rows if row["name"] == name]
-        cells = [[100 * float(row[column]) for row in own] for column in COLUMNS]
-        shared.print_row(name, *map(shared.mean_sd, cells))
-        for split in SPLITS if name in BOXES else ():
-            scores = [100 * float(row[SCORE]) for row in own if row["split"] == split]
-            means[name][SCORE].append(statistics.mean(scores))
-    shared.print_beside_the_first(means)
+        chosen = [row for row in own if split is None or row["split"] == split]
+        return 100 * np.array([[float(row[column]) for column in COLUMNS] for row in chosen])
+
+    place = COLUMNS.index(SCORE)
+    means = {n: [percents(n, split)[:, place].mean() for split in SPLITS] for n in BOXES}
+    (first, *others) = BOXES
+    gaps = [paired_difference(means[name], means[first]) for name in others]
+    ps = holm([1.0 if gap.p is None else gap.p for gap in gaps])
+    tests = {n: [in_points(gap), f"{p:.2g}"] for n, gap, p in zip(others, gaps, ps, strict=True)}
+    heads = [f"{column}, %" for column in COLUMNS]
+    shared.print_head("loss", *heads, "difference", "p")
+    for name in [*BOXES, RECIPE]:
+        cells = [shared.mean_sd(values, places=2) for values in percents(name).T.tolist()]
+        shared.print_row(name, *cells, *tests.get(name, ["", ""]))
+    print()
+    shared.print_head("recipe, unseen", *heads, "chosen")
+    chose = {row["split"]: row["candidate"] for row in rows if row["name"] == RECIPE}
+    for split in SPLITS:
+        cells = [f"{value:.2f}" for value in percents(RECIPE, split).mean(0)]
+        shared.print_row(split.replace("+", ", "), *cells, chose[split])

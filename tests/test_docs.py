@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.family import print_final, read_results, settings_of, winners
+from benchmarks.nested import SPLITS
 from benchmarks.resumed import FOLDER
-from benchmarks.sweeps import SPLITS
 from circlemnist.config import Config
 from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.family import FAMILY
