@@ -253,10 +253,11 @@ def test_final_table_corrects_for_the_losses(
 @pytest.mark.parametrize("name", [*FAMILY, nested.RECIPE])
 def test_candidates_are_settings_and_the_best_mean_of_both_halves_is_chosen(name: str) -> None:
     candidates = nested.candidates(name)
-    assert len(candidates) == len({tuple(s.items()) for s in candidates.values()}) == 8
+    assert len(candidates) == len({tuple(s.items()) for s in candidates.values()}) >= 8
     for settings in candidates.values():
         Config(**settings)
-    scores = [(0.9, 0.1), (0.6, 0.5), *[(0.5, 0.5)] * 6]  # the second has the best mean
+    equal = [(0.5, 0.5)] * (len(candidates) - 2)
+    scores = [(0.9, 0.1), (0.6, 0.5), *equal]  # the second has the best mean
     rows = [
         {"split": "0+4+5+8", "name": name, "candidate": candidate, nested.SCORE: str(score)}
         for candidate, halves in zip(candidates, scores, strict=True)
