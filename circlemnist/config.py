@@ -72,7 +72,10 @@ class Config:
     data_dir: str = _setting("data", "folder that holds, or receives, the data sets")
     loss: str = _setting(CIRCLE, "loss function", choices=tuple(FAMILY))
     gamma: float | None = _setting_by_loss(
-        "scale of the loss", CIRCLE_LOSS.hyperparameters["gamma"].default, above=0, most=1e6
+        "scale of the loss; of center, weight of the centres",
+        CIRCLE_LOSS.hyperparameters["gamma"].default,
+        above=0,
+        most=1e6,
     )
     m: float | None = _setting_by_loss(
         "margin of the loss", CIRCLE_LOSS.hyperparameters["m"].default, least=-1, most=8

@@ -1,7 +1,7 @@
 """The family of losses as the settings and the command line know it; imports nothing heavy.
 
 `losses.LOSSES` has the losses themselves, under the same names. Most of them make s_n - s_p
-smaller; `gamma` is the scale and `m` the margin of whichever it is.
+smaller; `gamma` is the scale (of Center Loss the weight of the centres), `m` the margin.
 """
 
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ def test_every_recipe_is_listed_in_a_line_with_what_to_expect() -> None:
     assert re.split("  +", lines[NAMES.index("plane")]) == [
         "plane",
         "An embedding in the plane, drawn as it is",
-        "99.25 ± 0.06 % 1-NN, 40 s on 2 cores",
+        "99.25 ± 0.06 % 1-NN, bfloat16, 40 to 63 s on 2 cores",
     ]
     for line in lines:
         assert re.search(r"\w  +\d\d\.\d\d ± 0\.\d\d % 1-NN.*, [\d to]+ (s|min) on 2 cores$", line)
