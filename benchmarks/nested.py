@@ -143,8 +143,8 @@ def trained(row: Row, split: Split, unseen: Sequence[int]) -> tuple[Config, Embe
     return config, None if state is None else state.embedder
 
 
-def chosen(splits: Sequence[str], name: str, rows: Sequence[Row]) -> str:
-    """The candidate with the best mean over the halves of the seen digits of these splits."""
+def scores_of(splits: Sequence[str], name: str, rows: Sequence[Row]) -> dict[str, float]:
+    """The mean MAP@R, 0-1, of each candidate over the halves of the seen digits of these splits."""
     scores = {}
     for candidate in candidates(name):
         own = [
@@ -155,6 +155,12 @@ def chosen(splits: Sequence[str], name: str, rows: Sequence[Row]) -> str:
         if len(own) < 2 * len(splits):
             raise click.UsageError(f"{name} is not searched: run `family-unseen search`")
         scores[candidate] = statistics.mean(own)
+    return scores
+
+
+def chosen(splits: Sequence[str], name: str, rows: Sequence[Row]) -> str:
+    """The candidate with the best mean; the earlier of equal ones."""
+    scores = scores_of(splits, name, rows)
     return max(scores, key=lambda candidate: scores[candidate])
 
 
@@ -182,38 +188,52 @@ def family_unseen(part: str, loss: Sequence[str], folder: Path, data_dir: Path, 
                     for split, seed in product(SPLITS, SEEDS)
                 ]
             resumed.train_missing(path, trainings, partial(run, data_dir=data_dir), pool)
-    if part == "final" and len(loss) == len([*BOXES, RECIPE]):
-        print_final(resumed.read_rows(path))
-        print("\nconfigs/unseen.toml:", chosen(list(SPLITS), RECIPE, rows))
+    if part == "final":
+        results = resumed.read_rows(path)
+        if set(BOXES) <= set(loss):
+            print_losses(results)
+        if RECIPE in loss:
+            print_recipe(results)
+            shared.print_head("candidate", "MAP@R of the searches, %")
+            for candidate, score in scores_of(SPLITS, RECIPE, rows).items():
+                shared.print_row(f"`{candidate}`", f"{100 * score:.2f}")
 
 
-def print_final(rows: Sequence[Row]) -> None:
-    """Print means over all trainings, and what each split chose as the recipe.
+def percents(rows: Sequence[Row], **wanted: str) -> NDArray[np.float64]:
+    """A row for each training that has what is wanted, a column for each metric."""
+    own = [row for row in rows if wanted.items() <= row.items()]
+    return 100 * np.array([[float(row[column]) for column in COLUMNS] for row in own])
 
-    MAP@R of each loss is compared with that of Circle Loss: a paired t-test over the means of the
-    splits, corrected for the losses by Holm.
+
+def mean_sds(values: NDArray[np.float64]) -> list[str]:
+    return [shared.mean_sd(column, places=2) for column in values.T.tolist()]
+
+
+def print_losses(rows: Sequence[Row]) -> None:
+    """Print means over all trainings, and how MAP@R differs from that of Circle Loss.
+
+    It is a paired t-test over the means of the splits, corrected for the losses by Holm.
     """
-
-    def percents(name: str, split: str | None = None) -> NDArray[np.float64]:
-        """A row for each training, a column for each metric."""
-        own = [row for row in rows if row["name"] == name]
-        chosen = [row for row in own if split is None or row["split"] == split]
-        return 100 * np.array([[float(row[column]) for column in COLUMNS] for row in chosen])
-
     place = COLUMNS.index(SCORE)
-    means = {n: [percents(n, split)[:, place].mean() for split in SPLITS] for n in BOXES}
+    means = {
+        name: [percents(rows, name=name, split=split)[:, place].mean() for split in SPLITS]
+        for name in BOXES
+    }
     (first, *others) = BOXES
     gaps = [paired_difference(means[name], means[first]) for name in others]
     ps = holm([1.0 if gap.p is None else gap.p for gap in gaps])
     tests = {n: [in_points(gap), f"{p:.2g}"] for n, gap, p in zip(others, gaps, ps, strict=True)}
-    heads = [f"{column}, %" for column in COLUMNS]
-    shared.print_head("loss", *heads, "difference", "p")
-    for name in [*BOXES, RECIPE]:
-        cells = [shared.mean_sd(values, places=2) for values in percents(name).T.tolist()]
-        shared.print_row(name, *cells, *tests.get(name, ["", ""]))
-    print()
-    shared.print_head("recipe, unseen", *heads, "chosen")
+    shared.print_head("loss", *(f"{column}, %" for column in COLUMNS), "difference", "p")
+    for name in BOXES:
+        shared.print_row(name, *mean_sds(percents(rows, name=name)), *tests.get(name, ["", ""]))
+
+
+def print_recipe(rows: Sequence[Row]) -> None:
+    """Print what each split chose as the recipe, its means, and those over all trainings."""
     chose = {row["split"]: row["candidate"] for row in rows if row["name"] == RECIPE}
+    shared.print_head("unseen", *(f"{column}, %" for column in COLUMNS), "chosen")
     for split in SPLITS:
-        cells = [f"{value:.2f}" for value in percents(RECIPE, split).mean(0)]
-        shared.print_row(split.replace("+", ", "), *cells, chose[split])
+        means = percents(rows, name=RECIPE, split=split).mean(0)
+        cells = [f"{value:.2f}" for value in means]
+        shared.print_row(split.replace("+", ", "), *cells, f"`{chose[split]}`")
+    shared.print_row("all", *mean_sds(percents(rows, name=RECIPE)), "")

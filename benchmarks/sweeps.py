@@ -2,12 +2,10 @@
 
     python -m benchmarks quality configs/default.toml --seeds 10    # a recipe over its seeds
     python -m benchmarks ablation default --epochs 1                # ten changes; 10 minutes
-    python -m benchmarks unseen                                     # digits left out; hours
-    python -m benchmarks unseen --loss circle -- --m 0.4          # after --: flags of the sweep
 
 Figures are in percent, mean ± standard deviation; durations are of 2 cores. The same command goes
 on where it was stopped. With `--jobs` the seconds are not those of a training alone. Expected: the
-tables of docs/benchmarks.md and docs/unseen.md.
+tables of docs/benchmarks.md.
 """
 
 import json
@@ -15,7 +13,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +22,11 @@ import click
 from benchmarks import shared
 from benchmarks.shared import mean_sd
 from circlemnist.config import Config, read_settings
-from circlemnist.evaluation.report import OperatingPoint, point_at
-from circlemnist.family import FAMILY, LOSS_SETTINGS
+from circlemnist.family import LOSS_SETTINGS
 from circlemnist.recipes import recipe_files
 from circlemnist.runs.run import Run, find_runs
 
-REFUSED = "refused"  # of the images of known classes, at `predict`'s default threshold
-SPLITS = ("0+4+5+8", "1+2+3+6", "0+1+7+9", "2+5+7+8", "3+4+6+9")
 ACCURACIES = {"1-NN, %": "1nn", "20-NN, %": "20nn"}
-UNSEEN_COLUMNS = {"seen 1-NN": "1nn", "seen MAP@R": "map@r", "recall@1": "unseen/recall@1"}
-UNSEEN_COLUMNS |= {"MAP@R": "unseen/map@r", "AUC": "unseen/roc_auc", "EER": "unseen/eer"}
-UNSEEN_COLUMNS |= {"few-shot": "few-shot/unseen", "rejection": "rejection/roc_auc"}
-UNSEEN_COLUMNS |= {REFUSED: REFUSED}
 # recipe → change → its flags; OF_LOSS: gamma, m and lr of the recipe
 CHANGES = {
     "default": {
@@ -72,9 +63,7 @@ class Training:
 
 def read_training(run: Run) -> Training:
     report = json.loads(run.metrics_file.read_text("utf-8"))
-    points = [OperatingPoint(**row) for row in report["known"]]
-    shares = report["metrics"] | {REFUSED: point_at(points).false_rejects}
-    percents = {name: 100 * share for name, share in shares.items()}
+    percents = {name: 100 * share for name, share in report["metrics"].items()}
     return Training(run.config(), percents, [epoch.seconds for epoch in run.history()])
 
 
@@ -148,26 +137,3 @@ def ablation(recipe: str, epochs: int, **sweep: Any) -> None:
         for name, flags in CHANGES[recipe].items()
     )
     shared.print_beside_the_first(print_table("change", rows, ACCURACIES))
-
-
-@click.command()
-@shared.choice_option("--loss", FAMILY)
-@shared.choice_option("--split", SPLITS)
-@sweep_options(3)
-def unseen(loss: Sequence[str], split: Sequence[str], **sweep: Any) -> None:
-    """Losses on digits that they were not trained on: five splits, one table.
-
-    Each split leaves four digits out of training, each digit is left out by two of them, and the
-    first is that of TensorFlow Similarity's notebook. "refused" are images of seen digits that
-    `predict` calls unknown where it takes 1 % of the unseen for known. The seeds of a split are
-    alike, so each loss is at last set beside the first by the means of the splits.
-    """
-    axes = ("--vary", f"loss={','.join(loss)}", "--vary", f"unseen={','.join(split)}")
-    trainings = run_sweep((*axes, "--holdout", "0"), **sweep)
-    rows = {name: [t for t in trainings if t.config.loss == name] for name in loss}
-    print_table("loss", rows.items(), UNSEEN_COLUMNS)
-    means: dict[str, dict[str, list[float]]] = {name: {"MAP@R": []} for name in loss}
-    for name, classes in product(loss, split):
-        of_split = [t for t in rows[name] if t.config.unseen == classes.replace("+", ",")]
-        means[name]["MAP@R"].append(statistics.mean(t.metrics["unseen/map@r"] for t in of_split))
-    shared.print_beside_the_first(means)

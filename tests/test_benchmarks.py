@@ -286,7 +286,8 @@ def test_nested_table_compares_the_means_of_the_splits(capsys: pytest.CaptureFix
         for i, split in enumerate(nested.SPLITS)
         for seed in (-1, 0, 1)
     ]
-    nested.print_final(rows)
+    nested.print_losses(rows)
+    nested.print_recipe(rows)
     text = capsys.readouterr().out.splitlines()
     table = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in text}
     # of softmax t is 3 / √0.5, of adacos 2.2 / 0.2; 2.7764 is the 97.5 % quantile of t
@@ -294,9 +295,9 @@ def test_nested_table_compares_the_means_of_the_splits(capsys: pytest.CaptureFix
     assert table["softmax"][-2] == f"+3.00 (+{ends[0]:.2f} to +{ends[1]:.2f})"
     assert float(table["adacos"][-1].strip(" |")) == pytest.approx(9 * 3.878e-4, rel=0.02)
     assert float(table["softmax"][-1].strip(" |")) == pytest.approx(8 * 0.01324, rel=0.05)
-    assert table["circle"][1] == table["recipe"][1] == "52.00 ± 1.69"  # √(40 / 14)
+    assert table["circle"][1] == table["all"][1] == "52.00 ± 1.69"  # √(40 / 14)
     assert table["2, 5, 7, 8"][1] == "53.00"
-    assert table["2, 5, 7, 8"][-1] == "m 0.3 |"
+    assert table["2, 5, 7, 8"][-1] == "`m 0.3` |"
 
 
 @pytest.mark.slow  # four trainings

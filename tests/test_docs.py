@@ -6,11 +6,12 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.family import print_final, read_results, settings_of, winners
-from benchmarks.nested import SPLITS
-from benchmarks.resumed import FOLDER
-from circlemnist.config import Config
+from benchmarks.nested import RECIPE, SPLITS, candidates, chosen, print_recipe
+from benchmarks.resumed import FOLDER, read_rows
+from circlemnist.config import Config, read_settings
 from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.family import FAMILY
+from circlemnist.recipes import recipe_files
 from tests.conftest import ROOT
 
 LOSSES = (ROOT / "docs" / "losses.md").read_text("utf-8")
@@ -58,8 +59,25 @@ def test_comparison_is_that_of_its_trainings(capsys: pytest.CaptureFixture[str])
         assert f"\n{without_settings} |\n" in text
 
 
+def test_figures_of_unseen_digits_are_those_of_their_trainings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_recipe(read_rows(FOLDER / "unseen-final.csv"))
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(SPLITS) + 1
+    for row in rows:
+        assert f"\n{row}\n" in (ROOT / "docs" / "unseen.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("loss", FAMILY)
 def test_defaults_of_a_loss_are_the_winner_of_its_confirmation(loss: str) -> None:
     winner, *_ = winners(read_results(FOLDER / "confirm.csv", loss, "bfloat16")).values()
     config = asdict(Config(precision="bfloat16", loss=loss))
     assert settings_of(winner).items() <= config.items()
+
+
+def test_recipe_unseen_is_what_the_splits_chose_together() -> None:
+    candidate = chosen(SPLITS, RECIPE, read_rows(FOLDER / "unseen-search.csv"))
+    settings = read_settings(recipe_files()["unseen"]) | {"precision": "bfloat16"}
+    del settings["unseen"]
+    assert settings == candidates(RECIPE)[candidate]
