@@ -1,7 +1,7 @@
 """Unseen digits, nested: no digit of a reported split chooses its settings. See docs/unseen.md.
 
     python -m benchmarks family-unseen search --data-dir data    # 637 trainings; 3 hours
-    python -m benchmarks family-unseen final --data-dir data     # 165 trainings; 1.5 hours
+    python -m benchmarks family-unseen final --data-dir data     # 165 trainings; 2 hours
 
 Durations are of 2 cores with bfloat16. The parts end with benchmarks/family/unseen-search.csv and
 unseen-final.csv, from which the same command goes on where it was stopped.
