@@ -263,8 +263,7 @@ def print_final(folder: Path, precision: str, losses: Sequence[str] = tuple(BOXE
     (first, *others) = points
     gaps = {key: list(map(paired_difference, percents[key], percents[first])) for key in others}
     tested = list({loss: (loss, similarity) for loss, similarity in reversed(others)}.values())
-    ps = [gaps[key][0].p for key in tested]
-    corrected = dict(zip(tested, holm([1.0 if p is None else p for p in ps]), strict=True))
+    ps = dict(zip(tested, corrected([gaps[key][0] for key in tested]), strict=True))
     heads = [f"{name}, %" for metric in METRICS for name in (metric, "difference")]
     heads.insert(2, "p")  # of the first metric
     shared.print_head("loss", *heads, "settings")
@@ -272,8 +271,13 @@ def print_final(folder: Path, precision: str, losses: Sequence[str] = tuple(BOXE
         differences = [in_points(gap) for gap in gaps[key]] if key in gaps else [""] * len(METRICS)
         means = [shared.mean_sd(values, places=2) for values in percents[key]]
         cells = [*chain(*zip(means, differences, strict=True))]
-        cells.insert(2, f"{corrected[key]:.2g}" if key in corrected else "")
+        cells.insert(2, ps.get(key, ""))
         shared.print_row(", by ".join(key), *cells, in_words(settings_of(point)))
+
+
+def corrected(gaps: Sequence[Difference]) -> list[str]:
+    """The p of each difference, corrected for their number by Holm; 1 where there is no spread."""
+    return [f"{p:.2g}" for p in holm([1.0 if gap.p is None else gap.p for gap in gaps])]
 
 
 def in_points(gap: Difference) -> str:

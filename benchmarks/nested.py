@@ -23,6 +23,7 @@ from benchmarks import resumed, shared
 from benchmarks.family import (
     BOXES,
     WEIGHT_DECAY,
+    corrected,
     in_points,
     in_words,
     settings_of,
@@ -32,7 +33,7 @@ from benchmarks.resumed import Row
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split
 from circlemnist.data.extra_classes import with_extra_classes
-from circlemnist.evaluation.compare import holm, paired_difference
+from circlemnist.evaluation.compare import paired_difference
 from circlemnist.evaluation.evaluate import embed_splits, evaluate, metrics_within
 from circlemnist.evaluation.known import embed_with_features, typicality
 from circlemnist.evaluation.metrics import similarity_of
@@ -50,7 +51,11 @@ DECLARED: dict[str, Any] = {
 RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"m": 0.4}, {"elastic": 0.3}, {"images": 1_342_000}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
-    *({"views": 5}, {"net": "large"}, {"net": "large", "views": 5}),  # after the others
+    *(
+        {"views": 5},
+        {"net": "large"},
+        {"net": "large", "views": 5},
+    ),  # added when the others hardly differed
 )
 # unseen digits of a split → its seen digits in two halves; two splits share a half where they can.
 # Each digit is unseen in two splits; the first split is that of TensorFlow Similarity's notebook.
@@ -64,7 +69,8 @@ HALVES = {
 SPLITS = tuple(HALVES)
 SEEDS = ("0", "1", "2")
 SCORE = "unseen/map@r"
-RATES = (0.01, 0.1)  # of `predict --far`; the share of the unseen images that it takes for known
+# accepted@RATE: the share of the unseen images that `predict --far RATE` takes for known
+RATES = (0.01, 0.1)
 COLUMNS = (
     *("1nn", "map@r", "unseen/recall@1", SCORE, "unseen/roc_auc"),
     *("few-shot/unseen", "rejection/roc_auc"),
@@ -134,7 +140,7 @@ def trained(row: Row, split: Split, unseen: Sequence[int]) -> tuple[Config, Embe
     """The settings and the embedder of a training on a split; None where it diverged."""
     settings = candidates(row["name"])[row["candidate"]]
     settings = {**settings, "dataset": "mnist", "unseen": ",".join(map(str, unseen))}
-    if "images" in settings:  # those of six digits; fewer digits have as many passes
+    if "images" in settings:  # declared for six digits; with fewer, as many passes
         settings["images"] = settings["images"] * (10 - len(unseen)) // 6
     config = Config(**settings, seed=int(row["seed"]))
     split = with_extra_classes(split, config)
@@ -194,13 +200,11 @@ def family_unseen(part: str, loss: Sequence[str], folder: Path, data_dir: Path, 
             print_losses(results)
         if RECIPE in loss:
             print_recipe(results)
-            shared.print_head("candidate", "MAP@R of the searches, %")
-            for candidate, score in scores_of(SPLITS, RECIPE, rows).items():
-                shared.print_row(f"`{candidate}`", f"{100 * score:.2f}")
+            print_candidates(rows)
 
 
 def percents(rows: Sequence[Row], **wanted: str) -> NDArray[np.float64]:
-    """A row for each training that has what is wanted, a column for each metric."""
+    """The metrics, a row for each training with these texts in its columns."""
     own = [row for row in rows if wanted.items() <= row.items()]
     return 100 * np.array([[float(row[column]) for column in COLUMNS] for row in own])
 
@@ -214,26 +218,32 @@ def print_losses(rows: Sequence[Row]) -> None:
 
     It is a paired t-test over the means of the splits, corrected for the losses by Holm.
     """
-    place = COLUMNS.index(SCORE)
+    column = COLUMNS.index(SCORE)
     means = {
-        name: [percents(rows, name=name, split=split)[:, place].mean() for split in SPLITS]
+        name: [percents(rows, name=name, split=split)[:, column].mean() for split in SPLITS]
         for name in BOXES
     }
     (first, *others) = BOXES
     gaps = [paired_difference(means[name], means[first]) for name in others]
-    ps = holm([1.0 if gap.p is None else gap.p for gap in gaps])
-    tests = {n: [in_points(gap), f"{p:.2g}"] for n, gap, p in zip(others, gaps, ps, strict=True)}
+    tests = dict(zip(others, zip(map(in_points, gaps), corrected(gaps), strict=True), strict=True))
     shared.print_head("loss", *(f"{column}, %" for column in COLUMNS), "difference", "p")
     for name in BOXES:
-        shared.print_row(name, *mean_sds(percents(rows, name=name)), *tests.get(name, ["", ""]))
+        shared.print_row(name, *mean_sds(percents(rows, name=name)), *tests.get(name, ("", "")))
 
 
 def print_recipe(rows: Sequence[Row]) -> None:
     """Print what each split chose as the recipe, its means, and those over all trainings."""
-    chose = {row["split"]: row["candidate"] for row in rows if row["name"] == RECIPE}
+    candidate_of = {row["split"]: row["candidate"] for row in rows if row["name"] == RECIPE}
     shared.print_head("unseen", *(f"{column}, %" for column in COLUMNS), "chosen")
     for split in SPLITS:
         means = percents(rows, name=RECIPE, split=split).mean(0)
         cells = [f"{value:.2f}" for value in means]
-        shared.print_row(split.replace("+", ", "), *cells, f"`{chose[split]}`")
+        shared.print_row(split.replace("+", ", "), *cells, f"`{candidate_of[split]}`")
     shared.print_row("all", *mean_sds(percents(rows, name=RECIPE)), "")
+
+
+def print_candidates(rows: Sequence[Row]) -> None:
+    """Print the mean of each candidate of the recipe over the searches of all splits."""
+    shared.print_head("candidate", "MAP@R of the searches, %")
+    for candidate, score in scores_of(SPLITS, RECIPE, rows).items():
+        shared.print_row(f"`{candidate}`", f"{100 * score:.2f}")

@@ -6,7 +6,14 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.family import print_final, read_results, settings_of, winners
-from benchmarks.nested import RECIPE, SPLITS, candidates, chosen, print_recipe
+from benchmarks.nested import (
+    RECIPE,
+    SPLITS,
+    candidates,
+    chosen,
+    print_candidates,
+    print_recipe,
+)
 from benchmarks.resumed import FOLDER, read_rows
 from circlemnist.config import Config, read_settings
 from circlemnist.evaluation.pair_plane import boundary_of
@@ -64,9 +71,12 @@ def test_figures_of_unseen_digits_are_those_of_their_trainings(
 ) -> None:
     print_recipe(read_rows(FOLDER / "unseen-final.csv"))
     _, _, *rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == len(SPLITS) + 1
-    for row in rows:
-        assert f"\n{row}\n" in (ROOT / "docs" / "unseen.md").read_text("utf-8")
+    print_candidates(read_rows(FOLDER / "unseen-search.csv"))
+    _, _, *searched = capsys.readouterr().out.splitlines()
+    assert (len(rows), len(searched)) == (len(SPLITS) + 1, len(candidates(RECIPE)))
+    text = (ROOT / "docs" / "unseen.md").read_text("utf-8")
+    for row in [*rows, *searched]:
+        assert f"\n{row}\n" in text
 
 
 @pytest.mark.parametrize("loss", FAMILY)
