@@ -272,7 +272,7 @@ def _processor() -> str:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor()
+    return platform.processor() or platform.machine()  # ARM's cpuinfo names no model
 
 
 def _revision() -> str | None:
