@@ -51,11 +51,8 @@ DECLARED: dict[str, Any] = {
 RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"m": 0.4}, {"elastic": 0.3}, {"images": 1_342_000}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
-    *(
-        {"views": 5},
-        {"net": "large"},
-        {"net": "large", "views": 5},
-    ),  # added when the others hardly differed
+    # added when those above hardly differed
+    *({"views": 5}, {"net": "large"}, {"net": "large", "views": 5}),
 )
 # unseen digits of a split → its seen digits in two halves; two splits share a half where they can.
 # Each digit is unseen in two splits; the first split is that of TensorFlow Similarity's notebook.
@@ -219,9 +216,9 @@ def print_losses(rows: Sequence[Row]) -> None:
     It is a paired t-test over the means of the splits, corrected for the losses by Holm. The
     recipe is described, and not tested.
     """
-    column = COLUMNS.index(SCORE)
+    score = COLUMNS.index(SCORE)
     means = {
-        name: [percents(rows, name=name, split=split)[:, column].mean() for split in SPLITS]
+        name: [percents(rows, name=name, split=split)[:, score].mean() for split in SPLITS]
         for name in (*BOXES, RECIPE)
     }
     (first, *others) = BOXES

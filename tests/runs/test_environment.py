@@ -78,3 +78,16 @@ def test_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
     found = describe_machine(torch.device("cuda", 1))
     assert (found["device"], found["device_name"]) == ("cuda", "card 1")
+
+
+def test_processor_without_a_name_is_that_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ARM, neither the list of processors nor Python names a model."""
+    read_text = Path.read_text
+
+    def read_without_model(path: Path, encoding: str | None = None) -> str:
+        return "processor : 0\n" if path == Path("/proc/cpuinfo") else read_text(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", read_without_model)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert describe_machine(torch.device("cpu"))["processor"] == "aarch64"
