@@ -13,6 +13,7 @@ from benchmarks.nested import (
     candidates,
     chosen,
     print_candidates,
+    print_losses,
     print_recipe,
 )
 from benchmarks.resumed import FOLDER, Row, read_rows
@@ -70,6 +71,7 @@ def test_comparison_is_that_of_its_trainings(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("print_table", "part", "count"),
     [
+        (print_losses, "final", len(FAMILY) + 1),
         (print_recipe, "final", len(SPLITS) + 1),
         (print_candidates, "search", len(candidates(RECIPE))),
     ],
