@@ -1,4 +1,4 @@
-"""Unseen digits, nested: no digit of a reported split chooses its settings. See docs/unseen.md.
+"""Unseen digits, nested: no digit of a split chooses among its candidates. See docs/unseen.md.
 
     python -m benchmarks family-unseen search --data-dir data    # 637 trainings; 3 hours
     python -m benchmarks family-unseen final --data-dir data     # 165 trainings; 2 hours
@@ -51,7 +51,7 @@ DECLARED: dict[str, Any] = {
 RECIPE_CHANGES: tuple[dict[str, Any], ...] = (
     *({}, {"m": 0.4}, {"elastic": 0.3}, {"images": 1_342_000}, {"invented": 6000}),
     *({"halves": False}, {"turned": "quarters"}, {"lr": 0.15}),
-    # added when those above hardly differed
+    # added when about half of those above had results
     *({"views": 5}, {"net": "large"}, {"net": "large", "views": 5}),
 )
 # unseen digits of a split → its seen digits in two halves; two splits share a half where they can.
