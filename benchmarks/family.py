@@ -1,7 +1,7 @@
 """The ten losses compared by docs/protocol.md, which was declared before it was run.
 
-    python -m benchmarks family search --data-dir data     # 160 trainings or more; 2 hours
-    python -m benchmarks family confirm --data-dir data    # 110 trainings; 1.5 hours
+    python -m benchmarks family search --data-dir data     # 172 trainings; 2 hours
+    python -m benchmarks family confirm --data-dir data    # 102 trainings; 1.5 hours
     python -m benchmarks family final --data-dir data      # 100 trainings; 1.5 hours
     python -m benchmarks family picture                    # docs/pictures/trials.png; seconds
 

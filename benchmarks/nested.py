@@ -174,7 +174,7 @@ def chosen(splits: Sequence[str], name: str, rows: Sequence[Row]) -> str:
 @shared.data_dir_option
 @shared.jobs_option
 def family_unseen(part: str, loss: Sequence[str], folder: Path, data_dir: Path, jobs: int) -> None:
-    """Ten losses and the recipe on unseen digits that chose nothing."""
+    """Ten losses and the recipe on unseen digits, by the nested protocol."""
     path, rows = folder / f"unseen-{part}.csv", resumed.read_rows(folder / "unseen-search.csv")
     with resumed.workers(jobs, folder) as pool:
         for name in loss:
