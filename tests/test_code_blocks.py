@@ -45,6 +45,7 @@ NOT_RUN = {
     r"_CIRCLEMNIST_COMPLETE=fish_source ": "for the shell; tests/test_recipes.py has its output",
     r"torchrun ": "many processes; tests/training/test_torchrun.py starts them, parsed here",
     r"circlemnist sweep --vary precision=": "not every processor has bfloat16",
+    r"circlemnist compare p ": "compares that sweep",
     r"circlemnist predict \[RUN\] FILE\.\.\.$": "says what it takes",
 }
 TINY = {"dataset": "digits", "net": "tiny", "epochs": "1", "device": "cpu"}
