@@ -124,7 +124,7 @@ def final(row: Row, data_dir: Path) -> list[Row]:
     if embedder is None:
         return [row | dict.fromkeys(COLUMNS, "0")]
     embedded, (subspaces, points) = embed_splits(embedder, dataset, config)
-    metrics, _ = evaluate(embedder, dataset, similarity=similarity_of(config), embedded=embedded)
+    metrics, _ = evaluate(embedder, dataset, config.views, similarity_of(config), embedded)
     others = images_of(dataset.test, row["split"]).images
     typical = typicality(embed_with_features(embedder, others)[1], subspaces).max(1).values
     for rate in RATES:

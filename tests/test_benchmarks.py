@@ -29,6 +29,7 @@ from benchmarks import (
 from benchmarks.__main__ import main, modules
 from circlemnist.config import Config
 from circlemnist.data.datasets import Split, load_dataset
+from circlemnist.evaluation.evaluate import evaluate
 from circlemnist.family import FAMILY
 from circlemnist.training.build import build_training
 from tests.conftest import ROOT
@@ -324,6 +325,13 @@ def test_trainings_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nested, "candidates", lambda _: {"small": views})
     shifted, _ = nested.search(row | {"half": "1+2+7"}, Path("unused"))
     assert float(shifted[nested.SCORE]) != first  # of the same network, five shifts an image
+    (result,) = nested.final(row | {"split": "0+4+5+8"}, Path("unused"))
+    dataset = digits.leave_out([0, 4, 5, 8])
+    _, embedder = nested.trained(row, dataset.train, [0, 4, 5, 8])
+    assert embedder is not None
+    metrics, _ = evaluate(embedder, dataset, views=5)  # of the images of each few-shot index, too
+    for name in set(nested.COLUMNS) & metrics.keys():
+        assert float(result[name]) == pytest.approx(metrics[name], abs=1e-6), name
     monkeypatch.setattr(nested, "candidates", lambda _: {"small": {"net": "tiny", "images": 4000}})
     train = nested.images_of(digits.train, "1+2+7")
     config, _ = nested.trained(row, train, [0, 3, 4, 5, 6, 8, 9])
