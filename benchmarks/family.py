@@ -6,7 +6,7 @@
     python -m benchmarks family picture                    # docs/pictures/trials.png; seconds
 
 Durations are of 2 cores with bfloat16. A training has one thread, so that its bits do not depend
-on `--jobs`. `sweep` is not the engine, as a box grows and a CSV takes the place of run folders.
+on `--jobs`. `sweep` does not train them, as a box grows and a CSV replaces the run folders.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Unseen digits, nested: no digit of a split chooses among its candidates. See docs/unseen.md.
+"""Unseen digits, nested: those of a split have no part in choosing its settings (docs/unseen.md).
 
     python -m benchmarks family-unseen search --data-dir data    # 637 trainings; 3 hours
     python -m benchmarks family-unseen final --data-dir data     # 165 trainings; 2 hours

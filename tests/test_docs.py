@@ -1,22 +1,18 @@
 """What the documentation says of the losses is what they are."""
 
 import re
-from collections.abc import Callable
+import shutil
 from dataclasses import asdict
+from itertools import chain, product
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.__main__ import main
 from benchmarks.family import print_final, read_results, settings_of, winners
-from benchmarks.nested import (
-    RECIPE,
-    SPLITS,
-    candidates,
-    chosen,
-    print_candidates,
-    print_losses,
-    print_recipe,
-)
-from benchmarks.resumed import FOLDER, Row, read_rows
+from benchmarks.nested import RECIPE, SEEDS, SPLITS, candidates, chosen
+from benchmarks.resumed import FOLDER, read_rows
 from circlemnist.config import Config, read_settings
 from circlemnist.evaluation.pair_plane import boundary_of
 from circlemnist.family import FAMILY
@@ -68,25 +64,25 @@ def test_comparison_is_that_of_its_trainings(capsys: pytest.CaptureFixture[str])
         assert f"\n{without_settings} |\n" in text
 
 
-@pytest.mark.parametrize(
-    ("print_table", "part", "count"),
-    [
-        (print_losses, "final", len(FAMILY) + 1),
-        (print_recipe, "final", len(SPLITS) + 1),
-        (print_candidates, "search", len(candidates(RECIPE))),
-    ],
-)
-def test_figures_of_unseen_digits_are_those_of_their_trainings(
-    print_table: Callable[[list[Row]], None],
-    part: str,
-    count: int,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    print_table(read_rows(FOLDER / f"unseen-{part}.csv"))
-    _, _, *rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == count
+def test_final_trainings_of_unseen_digits_have_what_their_split_chose() -> None:
+    searched, rows = (read_rows(FOLDER / f"unseen-{part}.csv") for part in ("search", "final"))
+    trained = [(row["split"], row["name"], row["candidate"], row["seed"]) for row in rows]
+    assert sorted(trained) == sorted(
+        (split, name, chosen([split], name, searched), seed)
+        for split, name, seed in product(SPLITS, [*FAMILY, RECIPE], SEEDS)
+    )
+
+
+def test_figures_of_unseen_digits_are_those_of_their_trainings(tmp_path: Path) -> None:
+    for part in ("search", "final"):
+        shutil.copy(FOLDER / f"unseen-{part}.csv", tmp_path)
+    command = ["family-unseen", "final", "--folder", str(tmp_path), "--data-dir", str(tmp_path)]
+    output = CliRunner().invoke(main, command).output
+    _, *tables = re.split(r"^\|.*\n\| --- .*\n", output, flags=re.MULTILINE)
+    counts = [len(FAMILY) + 1, len(SPLITS) + 1, len(candidates(RECIPE))]
+    assert [len(table.splitlines()) for table in tables] == counts
     text = (ROOT / "docs" / "unseen.md").read_text("utf-8")
-    for row in rows:
+    for row in chain(*map(str.splitlines, tables)):
         assert f"\n{row}\n" in text
 
 
