@@ -139,7 +139,8 @@ class StopSignals:
     """Turns the first SIGINT, SIGTERM or SIGHUP into `Stopped`; a second one ends the process.
 
     `Stopped` is raised at once, or within `between_steps` by the next `check`, at the latest at
-    its end. Where another exception handler has swallowed it, it is raised once more at the end.
+    its end. Where other code has swallowed it, or has raised its own error from it, as extension
+    modules do while they are imported, it is raised once more at the end.
 
     Processes that train together stop at the same `check`: `max_over_processes` returns the largest
     of their signals, 0 for none.
@@ -155,11 +156,14 @@ class StopSignals:
         self._handlers_before = handle_signals(self._handle)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         for signum, before in self._handlers_before.items():
             if signal.getsignal(signum) == self._handle:
                 signal.signal(signum, before)
-        if kind is None:
+        cause = error  # which other code may have raised from `Stopped`
+        while cause is not None and not isinstance(cause, Stopped):
+            cause = cause.__cause__
+        if error is None or cause is not None:
             self._raise_received()
 
     @contextmanager

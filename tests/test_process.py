@@ -101,6 +101,34 @@ def test_signal_after_the_last_check_or_at_other_times_stops(swallowed: bool) ->
     assert reached == []
 
 
+def test_signal_while_an_extension_module_is_imported_stops() -> None:
+    """The initialization of such a module ends in an ImportError, raised from what came."""
+
+    def work() -> None:
+        with StopSignals():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except Stopped as stopped:
+                raise ImportError("initialization failed") from stopped
+
+    with pytest.raises(Stopped, match="SIGTERM"):
+        work()
+
+
+def test_error_while_a_run_stops_stays_itself() -> None:
+    """Such as that of a checkpoint which cannot be written."""
+
+    def work() -> None:
+        with StopSignals():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        work()
+
+
 ENDS = """import os, signal, sys, threading, time
 from pathlib import Path
 from circlemnist.process import StopSignals, end_by_signal, handle_signals
