@@ -96,7 +96,7 @@ def time_to_quality(data_dir: Path, rounds: int) -> None:
     for seed in range(rounds):
         curves.append([])
         for seconds, net in train_article(data_dir, seed):
-            metrics, _ = evaluate(Embedder(net), dataset)
+            metrics, _ = evaluate(Embedder(net), dataset, views=1)
             curves[-1].append((seconds, 100 * metrics["1nn"]))
         for recipe in ours:
             ours[recipe].append(train_recipe(recipe, data_dir, seed))

@@ -47,7 +47,7 @@ Typical = tuple[NDArray[np.float16], tuple[OperatingPoint, ...]]
 def evaluate(
     embedder: Embedder,
     dataset: Dataset,
-    views: int = 1,
+    views: int,
     similarity: Similarity = COSINE,
     embedded: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[dict[str, float], Arrays]:
