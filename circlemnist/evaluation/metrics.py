@@ -19,7 +19,9 @@ from torch import Tensor
 from circlemnist.config import Config
 from circlemnist.data.datasets import SHOTS
 
-BLOCK_ELEMENTS = 2**23
+# 64 MiB of float32: glibc gives freed blocks of more than 32 MiB back to the system at once.
+# Smaller ones may stay, with small results between them, until an evaluation holds 2 GiB
+BLOCK_ELEMENTS = 2**24
 RECALL_AT = (1, 2, 4, 8)
 FALSE_ACCEPT_RATES = (1e-2, 1e-3, 1e-4)
 ARTICLE_THRESHOLD = np.float32(0.75)

@@ -74,7 +74,7 @@ dataset = load_dataset("mnist", Path("data"))
 embedder = build_embedder(Config(net="tiny"), 0.13, 0.31)
 embed(embedder, dataset.test.images)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-evaluate(embedder, dataset)
+evaluate(embedder, dataset, 1)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
     result = subprocess.run(
