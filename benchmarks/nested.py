@@ -1,4 +1,4 @@
-"""Unseen digits, nested: those of a split have no part in choosing its settings (docs/unseen.md).
+"""Unseen digits, nested: no unseen digit of a split helps to choose its settings (docs/unseen.md).
 
     python -m benchmarks family-unseen search --data-dir data    # 637 trainings; 3 hours
     python -m benchmarks family-unseen final --data-dir data     # 165 trainings; 2 hours

@@ -139,8 +139,8 @@ class StopSignals:
     """Turns the first SIGINT, SIGTERM or SIGHUP into `Stopped`; a second one ends the process.
 
     `Stopped` is raised at once, or within `between_steps` by the next `check`, at the latest at
-    its end. Where other code has swallowed it, or has raised its own error from it, as extension
-    modules do while they are imported, it is raised once more at the end.
+    its end. Other code may swallow it, or raise its own error from it, as an extension module does
+    while it is imported. Then `Stopped` is raised once more when the block ends.
 
     Processes that train together stop at the same `check`: `max_over_processes` returns the largest
     of their signals, 0 for none.
@@ -160,7 +160,7 @@ class StopSignals:
         for signum, before in self._handlers_before.items():
             if signal.getsignal(signum) == self._handle:
                 signal.signal(signum, before)
-        cause = error  # which other code may have raised from `Stopped`
+        cause = error
         while cause is not None and not isinstance(cause, Stopped):
             cause = cause.__cause__
         if error is None or cause is not None:

@@ -102,28 +102,31 @@ def test_signal_after_the_last_check_or_at_other_times_stops(swallowed: bool) ->
 
 
 def test_signal_while_an_extension_module_is_imported_stops() -> None:
-    """The initialization of such a module ends in an ImportError, raised from what came."""
+    """The module raises an ImportError from `Stopped`; its package may raise another from that."""
 
     def work() -> None:
         with StopSignals():
             try:
-                os.kill(os.getpid(), signal.SIGTERM)
-            except Stopped as stopped:
-                raise ImportError("initialization failed") from stopped
+                try:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                except Stopped as stopped:
+                    raise ImportError("initialization failed") from stopped
+            except ImportError as error:
+                raise ImportError("the package is broken") from error
 
     with pytest.raises(Stopped, match="SIGTERM"):
         work()
 
 
 def test_error_while_a_run_stops_stays_itself() -> None:
-    """Such as that of a checkpoint which cannot be written."""
+    """Such as that of a checkpoint which cannot be written, whatever its own cause."""
 
     def work() -> None:
         with StopSignals():
             try:
                 os.kill(os.getpid(), signal.SIGTERM)
             finally:
-                raise OSError("no room")
+                raise OSError("no room") from ValueError()
 
     with pytest.raises(OSError, match="no room"):
         work()
